@@ -1,0 +1,38 @@
+"""What people and agents said: one message of a conversation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from memledger.domain.fact import MessageId, Metadata
+from memledger.domain.scope import Scope
+
+
+class Role(StrEnum):
+    """Who is speaking, in the roles that chat models know."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+
+
+@frozen(kw_only=True)
+class Message:
+    """One turn of a conversation. ``name`` is the speaker's own name, where there is one."""
+
+    message_id: MessageId
+    scope: Scope
+    role: Role
+    text: str
+    name: str | None = None
+    occurred_at: datetime
+    metadata: Metadata = field(factory=dict)
+
+    @property
+    def speaker(self) -> str:
+        """The name, or the role where no name is known."""
+        return self.name or self.role.value

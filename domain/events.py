@@ -1,0 +1,242 @@
+"""The vocabulary of the ledger: what can have happened, in the past tense.
+
+Events are never edited. A new shape is a new schema version plus an upcaster
+(``memledger.domain.upcasting``); the type names below are stored and never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, TypeAlias
+
+from attrs import field, frozen
+
+from memledger.domain.conversation import Message
+from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
+from memledger.domain.scope import Scope
+
+
+@frozen(kw_only=True)
+class MessageObserved:
+    """A message came in. ``request`` groups the messages of one call, ``extract`` says whether
+    facts are still to be drawn from it by the pipeline.
+    """
+
+    type_name: ClassVar[str] = "message.observed"
+    schema_version: ClassVar[int] = 1
+
+    message: Message
+    extract: bool = True
+
+
+@frozen(kw_only=True)
+class InferenceRecorded:
+    """A model was called. ``output`` is its raw answer, so that a replay needs no model."""
+
+    type_name: ClassVar[str] = "inference.recorded"
+    schema_version: ClassVar[int] = 1
+
+    purpose: str
+    model: str
+    prompt_digest: str
+    parameters: Mapping[str, Any] = field(factory=dict)
+    output: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency: float = 0.0
+    messages: tuple[MessageId, ...] = ()
+
+
+@frozen(kw_only=True)
+class FactAdded:
+    """The ledger began to believe something."""
+
+    type_name: ClassVar[str] = "fact.added"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    scope: Scope
+    text: str
+    kind: FactKind = FactKind.SEMANTIC
+    metadata: Metadata = field(factory=dict)
+    evidence: tuple[Evidence, ...] = ()
+    speaker: str | None = None
+    entities: tuple[str, ...] = ()
+    slot: str | None = None
+    occurred_at: datetime
+    valid: Interval = Interval()
+    expires_at: datetime | None = None
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactRevised:
+    """The same belief, said better or corrected. ``None`` leaves a field as it was."""
+
+    type_name: ClassVar[str] = "fact.revised"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    text: str | None = None
+    metadata: Metadata | None = None
+    evidence: tuple[Evidence, ...] = ()
+    expires_at: datetime | None = None
+    entities: tuple[str, ...] | None = None
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactSuperseded:
+    """The world moved on: the fact was true until ``ended_at``, then ``by`` took its place."""
+
+    type_name: ClassVar[str] = "fact.superseded"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    by: FactId | None = None
+    ended_at: datetime
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactReaffirmed:
+    """The same thing was said again."""
+
+    type_name: ClassVar[str] = "fact.reaffirmed"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    evidence: tuple[Evidence, ...] = ()
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactRetracted:
+    """The belief was withdrawn: it is not held any more, and its history stays."""
+
+    type_name: ClassVar[str] = "fact.retracted"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactExpired:
+    """The time that the caller gave it ran out."""
+
+    type_name: ClassVar[str] = "fact.expired"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+
+
+@frozen(kw_only=True)
+class RelationAsserted:
+    """Two entities began to stand in a relation."""
+
+    type_name: ClassVar[str] = "relation.asserted"
+    schema_version: ClassVar[int] = 1
+
+    relation_id: str
+    scope: Scope
+    subject: str
+    predicate: str
+    object: str
+    fact_id: FactId | None = None
+    valid: Interval = Interval()
+
+
+@frozen(kw_only=True)
+class RelationEnded:
+    """The relation held until ``ended_at``."""
+
+    type_name: ClassVar[str] = "relation.ended"
+    schema_version: ClassVar[int] = 1
+
+    relation_id: str
+    ended_at: datetime
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FeedbackGiven:
+    """Somebody judged a fact: ``score`` is +1 (useful) or -1 (wrong or useless)."""
+
+    type_name: ClassVar[str] = "feedback.given"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    score: int
+    comment: str = ""
+
+
+@frozen(kw_only=True)
+class FactErased:
+    """A person's right was exercised: the payloads of these events are gone for good."""
+
+    type_name: ClassVar[str] = "fact.erased"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    versions: tuple[int, ...]
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class LedgerErased:
+    """The payloads of the whole ledger up to this event are gone for good."""
+
+    type_name: ClassVar[str] = "ledger.erased"
+    schema_version: ClassVar[int] = 1
+
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class CheckpointSealed:
+    """A signed Merkle root over the log up to ``size`` events was exported."""
+
+    type_name: ClassVar[str] = "checkpoint.sealed"
+    schema_version: ClassVar[int] = 1
+
+    origin: str
+    size: int
+    root: str
+    signature: str
+
+
+Event: TypeAlias = (
+    MessageObserved
+    | InferenceRecorded
+    | FactAdded
+    | FactRevised
+    | FactSuperseded
+    | FactReaffirmed
+    | FactRetracted
+    | FactExpired
+    | RelationAsserted
+    | RelationEnded
+    | FeedbackGiven
+    | FactErased
+    | LedgerErased
+    | CheckpointSealed
+)
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    MessageObserved,
+    InferenceRecorded,
+    FactAdded,
+    FactRevised,
+    FactSuperseded,
+    FactReaffirmed,
+    FactRetracted,
+    FactExpired,
+    RelationAsserted,
+    RelationEnded,
+    FeedbackGiven,
+    FactErased,
+    LedgerErased,
+    CheckpointSealed,
+)

@@ -1,0 +1,96 @@
+"""The port to the facts read model: all versions of all facts, by id, scope and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import frozen
+
+from memledger.domain.conversation import Message
+from memledger.domain.fact import Fact, FactId, FactKey, FactStatus
+from memledger.domain.filters import Filter
+from memledger.domain.scope import LedgerId, Scope
+
+
+class Order(StrEnum):
+    """What a listing is sorted by; ``-`` means newest first. Ties are settled by fact id."""
+
+    CREATED = "created_at"
+    CREATED_DESC = "-created_at"
+    OCCURRED = "occurred_at"
+    OCCURRED_DESC = "-occurred_at"
+
+
+@frozen(kw_only=True)
+class FactQuery:
+    """A listing of what ``scope`` covers. Times as in ``Fact.visible``.
+
+    ``after`` is the sort value and the id of the last fact of the page before.
+    """
+
+    scope: Scope
+    now: datetime
+    where: Filter | None = None
+    as_of: datetime | None = None
+    valid_at: datetime | None = None
+    order: Order = Order.CREATED_DESC
+    limit: int = 100
+    after: tuple[datetime, FactId] | None = None
+
+
+@frozen(kw_only=True)
+class Tally:
+    """How much a fact store holds: facts by the status of their latest version, all versions,
+    messages, and messages that wait for extraction.
+    """
+
+    facts: Mapping[FactStatus, int]
+    versions: int
+    messages: int
+    pending: int
+
+
+class FactStore(Protocol):
+    """The facts table, a projection of the log.
+
+    Contract: equals the fold of the log (``memledger.domain.ledger.fold``) at all times, and
+    sees every append that returned before.
+
+    Raises:
+        AdapterUnavailable: the store did not answer.
+    """
+
+    async def versions(self, fact_id: FactId) -> Sequence[Fact]:
+        """All versions of a fact, oldest first; empty if there is no such fact."""
+        ...
+
+    async def load(self, keys: Sequence[FactKey]) -> Sequence[Fact]:
+        """The versions named, in the order named, without those that do not exist."""
+        ...
+
+    async def find(self, query: FactQuery) -> Sequence[Fact]:
+        """One page of a listing."""
+        ...
+
+    async def active(
+        self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
+    ) -> Sequence[Fact]:
+        """The active facts of a ledger that say one of ``texts`` (compared as
+        ``memledger.domain.text.normalised`` has it) or stand in one of ``slots``.
+        """
+        ...
+
+    async def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
+        """The active facts whose ``expires_at`` has come."""
+        ...
+
+    async def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
+        """Messages that were observed and wait for extraction, oldest first."""
+        ...
+
+    async def tally(self, ledger: LedgerId | None) -> Tally:
+        """Counts, of one ledger or of all."""
+        ...

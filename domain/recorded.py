@@ -1,0 +1,127 @@
+"""An event with its envelope, and the hash that chains it to its predecessor.
+
+The chain covers the *digest* of the payload, salted, and never the payload itself: a payload
+can be erased later and the chain still verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import NewType
+
+from attrs import field, frozen
+
+from memledger.domain.events import Event
+from memledger.domain.scope import LedgerId
+
+Position = NewType("Position", int)
+EventId = NewType("EventId", str)
+CorrelationId = NewType("CorrelationId", str)
+
+GENESIS = bytes(32)
+"""What the first event of every ledger names as its predecessor's hash."""
+
+SALT_BYTES = 16
+
+
+@frozen(kw_only=True)
+class NewEvent:
+    """An event to be appended. The writer makes ``event_id`` (32 hex digits, unique for ever), so
+    that an append that is tried again is done once.
+    """
+
+    event_id: EventId
+    event: Event
+
+
+@frozen(kw_only=True)
+class Append:
+    """Events to be appended to one ledger, all or none.
+
+    ``expected_version`` is the version that the decision was made on; ``None`` appends to
+    whatever is there. ``idempotency_key`` is unique within the ledger.
+    """
+
+    ledger: LedgerId
+    events: Sequence[NewEvent]
+    recorded_at: datetime
+    correlation_id: CorrelationId
+    causation_id: EventId | None = None
+    actor: str = "memledger"
+    expected_version: int | None = None
+    idempotency_key: str | None = None
+
+
+# A replay makes millions of these. Arguments by position, and a dict rather than slots, make one in
+# 0.7 microseconds rather than 1.9.
+@frozen(slots=False)
+class Recorded:
+    """An event as the ledger keeps it.
+
+    ``position`` orders the whole log, ``version`` the ledger, both without gaps from 1.
+    ``payload`` holds the stored bytes, among them any field that this release does not know.
+    """
+
+    position: Position
+    ledger: LedgerId
+    version: int
+    event_id: EventId
+    recorded_at: datetime
+    correlation_id: CorrelationId
+    causation_id: EventId | None
+    actor: str
+    type_name: str
+    schema_version: int
+    event: Event
+    payload: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+    payload_digest: bytes = field(repr=False)
+    previous_hash: bytes = field(repr=False)
+    hash: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class Head:
+    """Where a ledger stands: version 0 and ``GENESIS`` before its first event."""
+
+    version: int = 0
+    hash: bytes = GENESIS
+    recorded_at: datetime | None = None
+
+
+def payload_digest(salt: bytes, payload: bytes) -> bytes:
+    """SHA-256 over salt and stored bytes: what the chain covers in place of the payload."""
+    return sha256(salt + payload).digest()
+
+
+def chain_hash(previous_hash: bytes, header: bytes, digest: bytes) -> bytes:
+    """SHA-256 over the predecessor's hash (32 bytes), the encoded header and the payload digest
+    (32 bytes). Both digests have a fixed length, so the concatenation has one reading only.
+    """
+    return sha256(previous_hash + digest + header).digest()
+
+
+def header_of(
+    *,
+    ledger: LedgerId,
+    version: int,
+    event_id: EventId,
+    recorded_at: int,
+    correlation_id: CorrelationId,
+    causation_id: EventId | None,
+    actor: str,
+    type_name: str,
+    schema_version: int,
+) -> bytes:
+    """The envelope as the chain covers it: one field a line, in UTF-8.
+
+    ``recorded_at`` is in microseconds since 1970-01-01 UTC. No field can hold a line break, so
+    the form has one reading only. The position is left out: it belongs to one store, and a
+    ledger may be carried to another.
+    """
+    return (
+        f"{ledger}\n{version}\n{event_id}\n{recorded_at}\n{correlation_id}\n"
+        f"{causation_id or ''}\n{actor}\n{type_name}\n{schema_version}"
+    ).encode()

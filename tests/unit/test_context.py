@@ -1,0 +1,52 @@
+"""What stands in the context field of a fact."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from memledger.domain.context import LONGEST_MESSAGE, context_of
+from memledger.domain.conversation import Message, Role
+from memledger.domain.fact import MessageId
+from memledger.domain.scope import Scope
+
+MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC)
+
+
+def said(text: str) -> Message:
+    return Message(
+        message_id=MessageId(text[:8]),
+        scope=Scope(user_id="mel"),
+        role=Role.USER,
+        text=text,
+        occurred_at=MAY,
+    )
+
+
+def test_the_two_messages_on_either_side_the_speaker_and_the_day_stand_in_it() -> None:
+    context = context_of(
+        [said("far before"), said("before"), said("just before")],
+        said("own"),
+        [said("just after"), said("after"), said("far after")],
+        speaker="Caroline",
+        occurred_at=MAY,
+    )
+
+    assert context.split("\n") == [
+        "before",
+        "just before",
+        "own",
+        "just after",
+        "after",
+        "Caroline",
+        "8 May 2023 Monday",
+    ]
+
+
+def test_a_fact_from_nowhere_has_its_day_alone() -> None:
+    assert context_of([], None, [], speaker=None, occurred_at=MAY) == "8 May 2023 Monday"
+
+
+def test_of_a_pasted_document_the_beginning_is_taken() -> None:
+    context = context_of([], said("x" * 10_000), [], speaker=None, occurred_at=MAY)
+
+    assert context.split("\n")[0] == "x" * LONGEST_MESSAGE

@@ -1,0 +1,347 @@
+"""What each event does to a fact, and the checks before a fact changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.domain.conversation import Message, Role
+from memledger.domain.errors import NotFound
+from memledger.domain.events import (
+    EVENT_TYPES,
+    CheckpointSealed,
+    Event,
+    FactAdded,
+    FactErased,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    FeedbackGiven,
+    InferenceRecorded,
+    LedgerErased,
+    MessageObserved,
+    RelationAsserted,
+    RelationEnded,
+)
+from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from memledger.domain.ledger import change_of, fact_id_of, fold, retract, revise
+from memledger.domain.recorded import Recorded
+from memledger.domain.scope import Scope
+from memledger.testing.audit_log import ALICE, NOON, append_of
+
+TEA, OTHER = FactId("1" * 32), FactId("2" * 32)
+MESSAGE = MessageId("a" * 32)
+LATER = NOON + timedelta(hours=1)
+SCOPE = Scope(user_id="alice", run_id="r")
+ADDED = FactAdded(
+    fact_id=TEA,
+    scope=SCOPE,
+    text="I like tea",
+    metadata={"topic": "drinks"},
+    evidence=(Evidence(message_id=MESSAGE, quote="tea"),),
+    speaker="Alice",
+    entities=("tea",),
+    slot="alice/drink",
+    occurred_at=NOON - timedelta(days=1),
+    valid=Interval(start=NOON - timedelta(days=1)),
+    expires_at=NOON + timedelta(days=9),
+)
+OBSERVED = MessageObserved(
+    message=Message(
+        message_id=MESSAGE, scope=SCOPE, role=Role.USER, text="I like tea", occurred_at=NOON
+    )
+)
+INFERRED = InferenceRecorded(
+    purpose="extraction", model="m", prompt_digest="", output="", messages=(MESSAGE,)
+)
+ABOUT_TEA: list[Event] = [
+    FactRevised(fact_id=TEA, text="I like green tea"),
+    FactSuperseded(fact_id=TEA, by=OTHER, ended_at=LATER),
+    FactReaffirmed(fact_id=TEA),
+    FactRetracted(fact_id=TEA),
+    FactExpired(fact_id=TEA),
+    FeedbackGiven(fact_id=TEA, score=1),
+]
+ABOUT_NO_STATE: list[Event] = [
+    OBSERVED,
+    INFERRED,
+    RelationAsserted(
+        relation_id="3" * 32, scope=SCOPE, subject="Alice", predicate="likes", object="tea"
+    ),
+    RelationAsserted(
+        relation_id="3" * 32,
+        scope=SCOPE,
+        subject="Alice",
+        predicate="likes",
+        object="tea",
+        fact_id=TEA,
+    ),
+    RelationEnded(relation_id="3" * 32, ended_at=LATER),
+    FactErased(fact_id=TEA, versions=(1,)),
+    LedgerErased(),
+    CheckpointSealed(origin="o", size=1, root="r", signature="s"),
+]
+
+
+def recorded(*events: Event) -> list[Recorded]:
+    """The events, one an hour from noon on."""
+    log = InMemoryAuditLog()
+    for hour, event in enumerate(events):
+        log.append(append_of([event], at=NOON + timedelta(hours=hour)))
+    return list(log.read_ledger(ALICE))
+
+
+def after(*events: Event) -> Fact:
+    """The latest version of the fact after the events."""
+    return fold(recorded(*events)).facts[TEA][-1]
+
+
+# change_of, one event type after the other
+
+
+def test_an_added_fact_begins_with_all_that_the_event_says() -> None:
+    fact = after(ADDED)
+    assert fact == Fact(
+        fact_id=TEA,
+        version=1,
+        scope=SCOPE,
+        text="I like tea",
+        metadata={"topic": "drinks"},
+        evidence=(Evidence(message_id=MESSAGE, quote="tea"),),
+        speaker="Alice",
+        entities=("tea",),
+        slot="alice/drink",
+        occurred_at=NOON - timedelta(days=1),
+        created_at=NOON,
+        valid=Interval(start=NOON - timedelta(days=1)),
+        recorded=Interval(start=NOON),
+        expires_at=NOON + timedelta(days=9),
+    )
+
+
+def test_every_field_of_an_added_fact_but_the_reason_is_in_the_fact() -> None:
+    # Given a field that somebody adds to the event, a fact that forgets it would lose data
+    shared = {name: getattr(ADDED, name) for name in ADDED.__slots__ if name != "__weakref__"}
+    fact = after(ADDED)
+    assert {name: getattr(fact, name) for name in shared if name != "reason"} == {
+        name: value for name, value in shared.items() if name != "reason"
+    }
+
+
+def test_a_second_addition_of_one_fact_changes_nothing() -> None:
+    (first, second) = recorded(ADDED, evolve(ADDED, text="something else"))
+    born = change_of(first, None)
+    assert born is not None
+    assert change_of(second, born.after) is None
+
+
+def test_a_revision_replaces_what_it_names_and_leaves_the_rest() -> None:
+    evidence = Evidence(message_id=MessageId("b" * 32))
+    revised = after(ADDED, FactRevised(fact_id=TEA, text="I like green tea", evidence=(evidence,)))
+    assert revised.text == "I like green tea"
+    assert revised.evidence == (*ADDED.evidence, evidence)
+    assert (revised.metadata, revised.entities, revised.expires_at) == (
+        ADDED.metadata,
+        ADDED.entities,
+        ADDED.expires_at,
+    )
+    bare = after(ADDED, FactRevised(fact_id=TEA, metadata={}, entities=(), expires_at=LATER))
+    assert (bare.text, bare.metadata, bare.entities, bare.expires_at) == (
+        "I like tea",
+        {},
+        (),
+        LATER,
+    )
+
+
+def test_a_supersession_ends_the_fact_in_the_world_and_names_its_successor() -> None:
+    fact = after(ADDED, FactSuperseded(fact_id=TEA, by=OTHER, ended_at=LATER))
+    assert (fact.status, fact.superseded_by) == (FactStatus.SUPERSEDED, OTHER)
+    assert fact.valid == Interval(start=ADDED.valid.start, end=LATER)
+    assert fact.text == "I like tea"
+
+
+def test_a_reaffirmation_counts_and_gathers_evidence_once() -> None:
+    more = Evidence(message_id=MessageId("b" * 32))
+    again = FactReaffirmed(fact_id=TEA, evidence=(*ADDED.evidence, more))
+    fact = after(ADDED, again, again)
+    assert fact.reaffirmed == 2
+    assert fact.evidence == (*ADDED.evidence, more)
+
+
+def test_a_retracted_and_an_expired_fact_say_so() -> None:
+    assert after(ADDED, FactRetracted(fact_id=TEA)).status is FactStatus.RETRACTED
+    assert after(ADDED, FactExpired(fact_id=TEA)).status is FactStatus.EXPIRED
+
+
+def test_feedback_adds_up() -> None:
+    up, down = FeedbackGiven(fact_id=TEA, score=1), FeedbackGiven(fact_id=TEA, score=-1)
+    assert after(ADDED, up, up, down).feedback == 1
+
+
+@pytest.mark.parametrize("event", ABOUT_TEA, ids=lambda event: type(event).__name__)
+def test_a_change_ends_one_version_at_the_moment_at_which_the_next_begins(event: Event) -> None:
+    born, changed = recorded(ADDED, event)
+    first = change_of(born, None)
+    assert first is not None
+    change = change_of(changed, first.after)
+    assert change is not None
+    assert change.before == evolve(first.after, recorded=Interval(start=NOON, end=LATER))
+    assert change.after.recorded == Interval(start=LATER)
+    assert (change.after.version, change.after.created_at) == (2, NOON)
+
+
+# Totality
+
+
+@pytest.mark.parametrize("event", ABOUT_TEA, ids=lambda event: type(event).__name__)
+def test_an_event_about_a_fact_that_is_not_there_changes_nothing(event: Event) -> None:
+    assert change_of(recorded(event)[0], None) is None
+    assert fold(recorded(event)).facts == {}
+
+
+@pytest.mark.parametrize("late", ABOUT_TEA, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize(
+    "ending",
+    [event for event in ABOUT_TEA if type(event) in (FactSuperseded, FactRetracted, FactExpired)],
+    ids=lambda event: type(event).__name__,
+)
+def test_an_event_that_comes_too_late_changes_nothing(ending: Event, late: Event) -> None:
+    assert fold(recorded(ADDED, ending, late)).facts == fold(recorded(ADDED, ending)).facts
+
+
+@pytest.mark.parametrize("event", ABOUT_NO_STATE, ids=lambda event: type(event).__name__)
+def test_an_event_that_is_not_about_the_state_of_a_fact_leaves_it_alone(event: Event) -> None:
+    assert fold(recorded(ADDED, event)).facts == fold(recorded(ADDED)).facts
+
+
+def test_an_event_of_a_class_that_nobody_knows_leaves_the_state_alone() -> None:
+    # Given an event of a later release that names a fact
+    class FactSharpened:
+        fact_id = TEA
+
+    born, revised = recorded(ADDED, FactRevised(fact_id=TEA, text="x"))
+    unknown: Any = evolve(revised, event=FactSharpened())
+    # When it is folded
+    state = fold([born, unknown])
+    # Then the ledger has moved on, and nothing else has
+    assert state.facts == fold([born]).facts
+    assert state.version == 2
+
+
+def test_every_event_type_is_in_the_tables_above() -> None:
+    tested = {type(event) for event in [ADDED, *ABOUT_TEA, *ABOUT_NO_STATE]}
+    assert tested == set(EVENT_TYPES)
+
+
+def test_a_fact_is_found_by_the_id_in_its_events() -> None:
+    assert {fact_id_of(event) for event in [ADDED, *ABOUT_TEA]} == {TEA}
+    assert fact_id_of(OBSERVED) is None
+
+
+# fold
+
+
+def test_messages_wait_until_an_inference_names_them() -> None:
+    assert fold(recorded(OBSERVED)).pending == {MESSAGE}
+    assert fold(recorded(evolve(OBSERVED, extract=False))).pending == frozenset()
+    assert fold(recorded(OBSERVED, INFERRED)).pending == frozenset()
+    assert fold(recorded(OBSERVED, evolve(INFERRED, messages=()))).pending == {MESSAGE}
+
+
+def test_a_fold_goes_on_from_a_state_and_leaves_that_one_as_it_was() -> None:
+    history = recorded(OBSERVED, ADDED, FactReaffirmed(fact_id=TEA), INFERRED)
+    early = fold(history[:2])
+    whole = fold(history[2:], early)
+    assert whole == fold(history)
+    assert early == fold(history[:2])
+    assert (early.version, whole.version) == (2, 4)
+    assert [fact.version for fact in whole.current()] == [2]
+
+
+# Decisions
+
+
+def test_a_correction_says_only_what_is_new() -> None:
+    fact = after(ADDED)
+    assert revise(fact, text="I like green tea", metadata=None, reason="typo") == [
+        FactRevised(fact_id=TEA, text="I like green tea", reason="typo")
+    ]
+    assert revise(fact, text="I like tea", metadata={"a": 1}) == [
+        FactRevised(fact_id=TEA, metadata={"a": 1})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "metadata"),
+    [
+        (None, None),
+        ("I like tea", None),
+        (None, {"topic": "drinks"}),
+        ("I like tea", {"topic": "drinks"}),
+    ],
+)
+def test_a_correction_that_would_change_nothing_makes_no_event(
+    text: str | None, metadata: dict[str, Any] | None
+) -> None:
+    assert revise(after(ADDED), text=text, metadata=metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "corrected"),
+    [
+        ({"a": 1}, {"a": True}),
+        ({"a": 0}, {"a": False}),
+        ({"a": [1]}, {"a": [True]}),
+        ({"a": {"b": [{"c": 1}]}}, {"a": {"b": [{"c": True}]}}),
+        ({"a": 1}, {"a": 1.0}),
+        ({"a": None}, {}),
+        ({}, {"a": None}),
+        ({"a": [1, 2]}, {"a": [2, 1]}),
+        ({"a": [1]}, {"a": [1, 1]}),
+        ({"a": {}}, {"a": []}),
+    ],
+)
+def test_metadata_that_python_takes_for_equal_is_corrected_all_the_same(
+    held: dict[str, Any], corrected: dict[str, Any]
+) -> None:
+    fact = after(evolve(ADDED, metadata=held))
+    assert revise(fact, text=None, metadata=corrected) == [
+        FactRevised(fact_id=TEA, metadata=corrected)
+    ]
+
+
+def test_the_order_of_keys_is_no_correction() -> None:
+    fact = after(evolve(ADDED, metadata={"a": 1, "b": [1, {"c": 2, "d": 3}]}))
+    assert revise(fact, text=None, metadata={"b": (1, {"d": 3, "c": 2}), "a": 1}) == []
+
+
+def test_an_active_fact_can_be_withdrawn() -> None:
+    assert retract(after(ADDED), reason="wrong") == [FactRetracted(fact_id=TEA, reason="wrong")]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        (FactRetracted(fact_id=TEA), "retracted"),
+        (FactExpired(fact_id=TEA), "expired"),
+        (FactSuperseded(fact_id=TEA, ended_at=LATER), "superseded"),
+    ],
+)
+def test_a_fact_that_is_over_can_be_neither_corrected_nor_withdrawn(
+    ending: Event, status: str
+) -> None:
+    fact = after(ADDED, ending)
+    message = f"fact {TEA} is {status}, only its history can be read"
+    with pytest.raises(NotFound) as refused:
+        revise(fact, text="x", metadata=None)
+    assert str(refused.value) == message
+    with pytest.raises(NotFound) as refused:
+        retract(fact)
+    assert str(refused.value) == message

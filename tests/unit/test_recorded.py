@@ -1,0 +1,169 @@
+"""The envelope of an event, and the chain that no single change of it survives."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+from attrs import evolve
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.application.verify import broken_link
+from memledger.domain.events import FactReaffirmed, FactRetracted
+from memledger.domain.fact import FactId
+from memledger.domain.recorded import (
+    GENESIS,
+    Head,
+    Recorded,
+    chain_hash,
+    header_of,
+    payload_digest,
+)
+from memledger.testing.audit_log import ALICE, append_of, fact_added
+
+ENVELOPE: dict[str, Any] = {
+    "ledger": "user:alice",
+    "version": 3,
+    "event_id": "0" * 32,
+    "recorded_at": 1_714_737_600_000_000,
+    "correlation_id": "1" * 32,
+    "causation_id": None,
+    "actor": "api",
+    "type_name": "fact.added",
+    "schema_version": 1,
+}
+
+hex_ids = st.text("0123456789abcdef", min_size=32, max_size=32)
+# What logs let in: no control characters, so that no field can pretend to be two.
+names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=5)
+envelopes = st.fixed_dictionaries(
+    {
+        "ledger": names,
+        "version": st.integers(1, 20),
+        "event_id": hex_ids,
+        "recorded_at": st.integers(-20, 20),
+        "correlation_id": hex_ids,
+        "causation_id": st.none() | hex_ids,
+        "actor": names,
+        "type_name": st.sampled_from(["fact.added", "fact.revised"]),
+        "schema_version": st.integers(1, 20),
+    }
+)
+
+
+def test_the_form_that_is_hashed_never_changes() -> None:
+    # Given an envelope and a payload with everything fixed
+    digest = payload_digest(bytes(range(16)), '{"text":"Zürich"}'.encode())
+    # When they are hashed
+    chained = chain_hash(GENESIS, header_of(**ENVELOPE), digest)
+    # Then the result is what every ledger in the world was written with
+    assert digest.hex() == "11807dddfe0e7c5d44f0e6e95c8c24a6a2aeb1d71ff60e678eb6e0f05b3b41e8"
+    assert chained.hex() == "fb064fe233bcd24e8a25aa19719f4763c3601090fe96c8b367f443a62eeafc82"
+
+
+@given(envelopes, envelopes)
+def test_two_envelopes_never_have_the_same_header(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assume(one != other)
+    assert header_of(**one) != header_of(**other)
+
+
+@given(envelopes, envelopes, st.sampled_from(sorted(ENVELOPE)))
+def test_any_field_of_an_envelope_that_changes_changes_the_hash(
+    envelope: dict[str, Any], other: dict[str, Any], name: str
+) -> None:
+    assume(envelope[name] != other[name])
+    changed = {**envelope, name: other[name]}
+    digest = payload_digest(bytes(16), b"{}")
+    assert chain_hash(GENESIS, header_of(**envelope), digest) != chain_hash(
+        GENESIS, header_of(**changed), digest
+    )
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16), st.binary())
+def test_the_salt_hides_the_payload(one: bytes, other: bytes, payload: bytes) -> None:
+    assert (payload_digest(one, payload) == payload_digest(other, payload)) == (one == other)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_another_payload_has_another_digest(one: bytes, other: bytes) -> None:
+    salt = bytes(16)
+    assert (payload_digest(salt, one) == payload_digest(salt, other)) == (one == other)
+
+
+def test_the_hash_depends_on_all_that_came_before() -> None:
+    header, digest = header_of(**ENVELOPE), payload_digest(bytes(16), b"{}")
+    first = chain_hash(GENESIS, header, digest)
+    assert chain_hash(first, header, digest) != first
+
+
+# A chain as a log writes it
+
+
+def chain() -> tuple[Head, Recorded]:
+    """The head after two events of Alice, and her third."""
+    log = InMemoryAuditLog()
+    log.append(append_of([fact_added(), FactReaffirmed(fact_id=FactId("f" * 32))]))
+    log.append(append_of([FactRetracted(fact_id=FactId("f" * 32))], causation_id="c" * 32))
+    _, second, third = log.read_ledger(ALICE)
+    return Head(version=2, hash=second.hash, recorded_at=second.recorded_at), third
+
+
+def test_an_untouched_link_holds() -> None:
+    head, third = chain()
+    assert broken_link(third, head) is None
+
+
+CHANGES: dict[str, Any] = {
+    "ledger": "user:bob",
+    "version": 4,
+    "event_id": "a" * 32,
+    "recorded_at": timedelta(microseconds=1),
+    "correlation_id": "b" * 32,
+    "causation_id": None,
+    "actor": "somebody else",
+    "type_name": "fact.expired",
+    "schema_version": 2,
+    "payload": b"{}",
+    "salt": bytes(16),
+    "payload_digest": bytes(32),
+    "previous_hash": bytes(32),
+    "hash": bytes(32),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_a_link_of_which_one_field_was_changed_is_broken(name: str) -> None:
+    # Given a chain that holds
+    head, third = chain()
+    # When one field of its last event is changed
+    new = CHANGES[name] + third.recorded_at if name == "recorded_at" else CHANGES[name]
+    changed = evolve(third, **{name: new})
+    assert changed != third
+    # Then the chain is seen to be broken
+    assert broken_link(changed, head) is not None
+
+
+def test_every_field_but_the_place_in_the_store_is_covered() -> None:
+    # The position belongs to one store; the event is decoded from the payload.
+    fields = {field.name for field in attrs.fields(Recorded)}
+    assert fields - CHANGES.keys() == {"position", "event"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"version": 5}, "version 5 follows version 2"),
+        ({"previous_hash": bytes(32)}, "the hash of the event before does not match"),
+        ({"payload": b'{"fact_id":"x"}'}, "the payload was changed"),
+        ({"actor": "root"}, "the envelope was changed"),
+    ],
+)
+def test_a_broken_link_says_what_is_wrong(change: dict[str, Any], problem: str) -> None:
+    head, third = chain()
+    assert broken_link(evolve(third, **change), head) == problem

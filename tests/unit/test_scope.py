@@ -1,0 +1,134 @@
+"""Whose memory it is: what a scope may be, which ledger it has, what it covers."""
+
+from __future__ import annotations
+
+import unicodedata
+from enum import Enum
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from memledger.domain.errors import InvalidRequest
+from memledger.domain.scope import MAX_ID_CHARACTERS, SCOPE_IDS, Scope
+
+ids = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8).filter(
+    str.strip
+)
+few_ids = st.sampled_from(["a", "b", "user:a", "a\u2028b"])
+scopes = st.builds(
+    Scope,
+    user_id=st.none() | few_ids,
+    agent_id=st.none() | few_ids,
+    run_id=few_ids,
+    app_id=st.none() | few_ids,
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "ledger"),
+    [
+        ({"user_id": "a"}, "user:a"),
+        ({"user_id": "a", "agent_id": "b", "run_id": "c", "app_id": "d"}, "user:a"),
+        ({"agent_id": "b", "run_id": "c"}, "agent:b"),
+        ({"run_id": "c", "app_id": "d"}, "run:c"),
+    ],
+)
+def test_the_ledger_is_the_users_else_the_agents_else_the_runs(
+    named: dict[str, str], ledger: str
+) -> None:
+    assert Scope(**named).ledger == ledger
+
+
+@given(
+    st.tuples(st.sampled_from(SCOPE_IDS[:3]), ids), st.tuples(st.sampled_from(SCOPE_IDS[:3]), ids)
+)
+def test_two_owners_never_share_a_ledger(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assume(one != other)
+    assert Scope(**dict([one])).ledger != Scope(**dict([other])).ledger
+
+
+@pytest.mark.parametrize("named", [{}, {"app_id": "app"}])
+def test_a_scope_that_names_nobody_is_refused(named: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        Scope(**named)
+    assert str(refused.value) == (
+        "scope: names nobody; pass at least one of user_id, agent_id, run_id"
+    )
+
+
+@pytest.mark.parametrize("name", SCOPE_IDS)
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("", "is empty; leave it out or name somebody"),
+        (" \t\u3000", "is empty; leave it out or name somebody"),
+        ("a\nb", "control character U+000A at index 1; remove it"),
+        ("\0", "control character U+0000 at index 0; remove it"),
+        ("ab\x7f", "control character U+007F at index 2; remove it"),
+        ("a\x85", "control character U+0085 at index 1; remove it"),
+        ("a\ud800", "control character U+D800 at index 1; remove it"),
+        ("x" * 257, "has 257 characters; at most 256 are allowed"),
+        (7, "expected a string, got int"),
+        (b"a", "expected a string, got bytes"),
+        (["a"], "expected a string, got list"),
+        (True, "expected a string, got bool"),
+    ],
+)
+def test_an_id_that_can_not_be_kept_is_refused_by_name(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        Scope(**{"run_id": "r", name: value})
+    assert (refused.value.path, refused.value.problem) == (name, problem)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * MAX_ID_CHARACTERS, "o'brien\"; --", "💥", "日本", " a ", "%_"]
+)
+def test_any_printable_id_is_taken_as_it_is(value: str) -> None:
+    assert Scope(user_id=value).user_id == value
+
+
+@given(ids)
+def test_no_ledger_has_a_name_that_could_break_the_lines_of_a_header(name: str) -> None:
+    ledger = Scope(user_id=name).ledger
+    assert not any(unicodedata.category(character) == "Cc" for character in ledger)
+
+
+def test_ids_of_a_subclass_of_str_are_stored_as_plain_ones() -> None:
+    # Given ids as domain code likes them, which a JSON encoder refuses
+    class UserId(str):
+        __slots__ = ()
+
+    class Agent(str, Enum):  # noqa: UP042 - a StrEnum shows its value by itself
+        CODER = "coder"
+
+    # When they name a scope
+    scope = Scope(user_id=UserId("a"), agent_id=Agent.CODER)
+    # Then the scope holds their text, and can be stored
+    assert scope == Scope(user_id="a", agent_id="coder")
+    assert type(scope.user_id) is str
+    assert msgspec.json.decode(msgspec.json.encode(scope), type=Scope) == scope
+
+
+@given(scopes, scopes)
+def test_a_scope_covers_those_that_say_all_that_it_says(one: Scope, other: Scope) -> None:
+    assert one.covers(other) == (one.ids().items() <= other.ids().items())
+
+
+@given(scopes)
+def test_a_scope_covers_itself_and_across_runs_covers_it_too(scope: Scope) -> None:
+    assert scope.covers(scope)
+    assert scope.across_runs.covers(scope)
+    assert scope.across_runs.ledger == scope.ledger
+
+
+def test_across_runs_forgets_the_run_unless_the_run_is_the_owner() -> None:
+    assert Scope(user_id="a", run_id="r", app_id="x").across_runs == Scope(user_id="a", app_id="x")
+    assert Scope(agent_id="b", run_id="r").across_runs == Scope(agent_id="b")
+    assert Scope(run_id="r", app_id="x").across_runs == Scope(run_id="r", app_id="x")
+
+
+def test_only_the_ids_that_are_named_are_listed() -> None:
+    assert Scope(user_id="a", run_id="r").ids() == {"user_id": "a", "run_id": "r"}
