@@ -1,0 +1,1 @@
+"""The log, a module a technology: ``sqlite`` and ``memory``."""

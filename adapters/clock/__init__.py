@@ -1,0 +1,1 @@
+"""Time and identities, a module a technology."""

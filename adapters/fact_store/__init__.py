@@ -1,0 +1,1 @@
+"""The facts read model, a module a technology: ``sqlite`` and ``memory``."""

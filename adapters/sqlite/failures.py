@@ -1,0 +1,59 @@
+"""SQLite's failures in the caller's terms: what happened, and what to do now."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from memledger.domain.errors import (
+    AdapterUnavailable,
+    IntegrityError,
+    InvalidRequest,
+    MemledgerError,
+)
+
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "another process kept the database locked; try again, or raise the "
+    "busy_timeout setting",
+    sqlite3.SQLITE_LOCKED: "another connection kept the database locked; try again",
+    sqlite3.SQLITE_FULL: "the disk or the database is full; free space and try again",
+    sqlite3.SQLITE_READONLY: "the database is read-only; make the file and its folder writable, "
+    "or open another one",
+    sqlite3.SQLITE_IOERR: "the disk reported an error; the same call may be tried again",
+    sqlite3.SQLITE_CANTOPEN: "the file can't be opened; check that its folder exists and is "
+    "writable",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+    sqlite3.SQLITE_INTERRUPT: "the call was interrupted; try again",
+}
+
+
+def translated(error: sqlite3.Error, path: str) -> MemledgerError:
+    """The typed error for a failure of the engine on the database at ``path``."""
+    code = _primary_code(error)
+    if code == sqlite3.SQLITE_NOTADB:
+        return InvalidRequest("path", f"{path} is not a SQLite database; name another file")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return IntegrityError(f"{path} is damaged ({error}); restore a backup")
+    remedy = _REMEDIES.get(code)
+    return AdapterUnavailable("sqlite", f"{remedy} ({path}: {error})" if remedy else f"{error}")
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another connection has the database locked."""
+    return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    # The low byte is the primary result code, the rest tells variants apart.
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+@contextmanager
+def translating(path: str) -> Iterator[None]:
+    """Re-raise what SQLite raises as a typed error."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
