@@ -1,0 +1,1 @@
+"""Turning text into vectors: one technology a module."""

@@ -1,0 +1,1 @@
+"""Indexes over facts, by meaning and by words."""

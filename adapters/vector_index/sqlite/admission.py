@@ -1,0 +1,61 @@
+"""The filter of a query, asked about documents by number."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import numpy as np
+
+from memledger.adapters.sqlite.filters import to_sql
+from memledger.adapters.vector_index.sqlite.block import Mask, Numbers
+from memledger.adapters.vector_index.sqlite.ledgers import Ledger
+from memledger.adapters.vector_index.sqlite.schema import first_of, last_of
+from memledger.domain.filters import BUILT_IN_FIELDS, Filter
+
+_COLUMNS = {name: f"json_extract(attributes, '$.{name}')" for name in BUILT_IN_FIELDS}
+
+WHOLESALE = 8
+"""The whole ledger is looked through, once, when more than one in so many of it are asked for."""
+
+
+class Admission:
+    """Lets through the documents of a ledger for which a filter holds.
+
+    Args:
+        connection: to read from; functions of ``memledger.adapters.sqlite.filters`` registered.
+        ledger: whose documents.
+        where: the filter; ``None`` lets all through.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, ledger: Ledger, where: Filter | None
+    ) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._open = where is None
+        self._condition, self._values = (
+            ("1", []) if where is None else to_sql(where, _COLUMNS, "metadata")
+        )
+        self._all: Numbers | None = None
+
+    def __call__(self, numbers: Numbers) -> Mask:
+        """Which of the documents pass."""
+        if self._open:
+            return np.ones(numbers.size, np.bool_)
+        if self._all is None and WHOLESALE * numbers.size > self._ledger.documents:
+            self._all = self._passing(
+                "id BETWEEN ? AND ?", (first_of(self._ledger.id), last_of(self._ledger.id))
+            )
+        passing = self._all
+        if passing is None:
+            wanted = json.dumps(numbers.tolist())
+            passing = self._passing("id IN (SELECT value FROM json_each(?))", (wanted,))
+        return np.isin(numbers, passing)
+
+    def _passing(self, which: str, parameters: tuple[object, ...]) -> Numbers:
+        rows = self._connection.execute(
+            f"SELECT id FROM index_document WHERE {which} AND {self._condition}",
+            (*parameters, *self._values),
+        ).fetchall()
+        return np.fromiter((row[0] for row in rows), np.int64, len(rows))

@@ -1,0 +1,398 @@
+"""Searching one ledger: candidates from the segments, exact signals for them and for the tail."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from memledger.adapters.sqlite.connections import one_view
+from memledger.adapters.vector_index import bm25
+from memledger.adapters.vector_index.names import names_in
+from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
+from memledger.adapters.vector_index.refusals import check_query, components
+from memledger.adapters.vector_index.sqlite.admission import Admission
+from memledger.adapters.vector_index.sqlite.block import (
+    ALWAYS,
+    EVER,
+    Block,
+    Field,
+    Mask,
+    Numbers,
+    Scores,
+    Times,
+    load_numbers,
+)
+from memledger.adapters.vector_index.sqlite.codes import rotation_for
+from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, unit
+from memledger.adapters.vector_index.sqlite.ledgers import Ledger, find_ledger
+from memledger.adapters.vector_index.sqlite.loaded import (
+    LoadedSegment,
+    PostingList,
+    Shelf,
+    count_postings,
+    read_postings,
+)
+from memledger.adapters.vector_index.sqlite.segments import TextField
+from memledger.adapters.vector_index.sqlite.sizes import Sizes
+from memledger.adapters.vector_index.sqlite.snapshots import Snapshot, Snapshots
+from memledger.adapters.vector_index.sqlite.terms import number_of
+from memledger.domain.fact import FactId, Interval
+from memledger.domain.moments import from_microseconds, to_microseconds
+from memledger.domain.ports.vector_index import Hit, IndexQuery
+from memledger.domain.scope import Scope
+
+_UNBOUNDED = Interval()
+
+ENOUGH = 4
+"""Times the limit: how many of the nearest documents have to pass a filter before their vectors
+are read.
+"""
+
+
+@frozen(eq=False)
+class _Terms:
+    """The terms of a query in one field, with what the whole ledger knows of them."""
+
+    rarities: list[float]
+    reach: float
+    average: float
+
+
+@frozen(eq=False)
+class _Scored:
+    """A block with its signals for a query, each of shape (documents,), ``None`` if unknown."""
+
+    block: Block
+    seen: Mask
+    similarity: Scores | None
+    keyword: Scores | None
+    context: Scores | None
+    entities: Scores | None
+
+
+def search(
+    connection: sqlite3.Connection,
+    query: IndexQuery,
+    *,
+    embeddings: Embeddings,
+    snapshots: Snapshots,
+    sizes: Sizes,
+) -> list[Hit]:
+    """See ``VectorIndex.search``.
+
+    Args:
+        connection: in autocommit mode, or inside a transaction.
+        query: what to look for.
+        embeddings: whose vectors are compared with.
+        snapshots: what is held in memory.
+        sizes: how much is looked at.
+
+    Raises:
+        InvalidRequest: the query asks for nothing, or has a vector of another dimension.
+    """
+    check_query(query)
+    vector = None
+    if query.vector is not None:
+        vector = unit(components(query.vector, embeddings.dimension, "vector"))
+    private = connection.in_transaction
+    with one_view(connection):
+        ledger = find_ledger(connection, query.scope.ledger)
+        if ledger is None or not ledger.documents:
+            return []
+        scopes = _scopes(connection, ledger, query.scope)
+        if scopes is not None and not scopes.size:
+            return []
+        snapshot = snapshots.current(connection, ledger, private=private)
+        return _Search(
+            connection, query, embeddings, sizes, ledger, snapshot, vector, scopes
+        ).hits()
+
+
+def _scopes(connection: sqlite3.Connection, ledger: Ledger, scope: Scope) -> Numbers | None:
+    """The numbers of the scopes that ``scope`` covers, ``None`` if it covers the whole ledger."""
+    # The first id names the owner, which all documents of the ledger share.
+    _, *narrower = [(name, value) for name, value in scope.ids().items()]
+    if not narrower:
+        return None
+    rows = connection.execute(
+        "SELECT id FROM index_scope WHERE ledger = ? "
+        + "".join(f"AND {name} = ? " for name, _ in narrower),
+        (ledger.id, *(value for _, value in narrower)),
+    ).fetchall()
+    return np.array([row[0] for row in rows], np.int64)
+
+
+class _Search:
+    """One search, on one state of the ledger."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        query: IndexQuery,
+        embeddings: Embeddings,
+        sizes: Sizes,
+        ledger: Ledger,
+        snapshot: Snapshot,
+        vector: npt.NDArray[np.float32] | None,
+        scopes: Numbers | None,
+    ) -> None:
+        self._connection = connection
+        self._query = query
+        self._embeddings = embeddings
+        self._sizes = sizes
+        self._ledger = ledger
+        self._snapshot = snapshot
+        self._vector = vector
+        self._scopes = scopes
+        self._admit = Admission(connection, ledger, query.where)
+        self._now = to_microseconds(query.now)
+        self._as_of = None if query.as_of is None else to_microseconds(query.as_of)
+        self._valid_at = None if query.valid_at is None else to_microseconds(query.valid_at)
+        text = query.text or ""
+        self._terms = [number_of(term) for term in bm25.query_terms(text)]
+        self._names = self._known_names(text)
+
+    def _known_names(self, text: str) -> list[int]:
+        """Those names in a text that some document of the ledger has."""
+        candidates = [number_of(name) for name in names_in(text)]
+        if not candidates:
+            return []
+        rows = self._connection.execute(
+            f"SELECT name FROM index_name WHERE ledger = ? "
+            f"AND name IN ({', '.join('?' * len(candidates))})",
+            (self._ledger.id, *candidates),
+        )
+        return [row[0] for row in rows]
+
+    def hits(self) -> list[Hit]:
+        tail, segments = self._snapshot.tail, self._snapshot.segments
+        entries = [field.entries(self._terms, tail.alive) for field in (tail.text, tail.context)]
+        holders = [[places.size for places in field] for field in entries]
+        if not segments:
+            fields = self._statistics(holders)
+            return self._chosen([self._scored(tail, entries, fields)])
+        counts = count_postings(self._connection, segments, self._terms)
+        fields = self._statistics(
+            [
+                [here + there for here, there in zip(held, counts[field], strict=True)]
+                for field, held in zip(TextField, holders, strict=True)
+            ]
+        )
+        found = self._found(Shelf.of(segments, self._seen_in), counts, fields)
+        again = [field.entries(self._terms, None) for field in (found.text, found.context)]
+        return self._chosen(
+            [self._scored(tail, entries, fields), self._scored(found, again, fields)]
+        )
+
+    def _statistics(self, holders: Sequence[Sequence[int]]) -> list[_Terms]:
+        """For text and context, given the number of documents that have each term."""
+        documents = self._ledger.documents
+        return [
+            _Terms(
+                [bm25.rarity(documents, count) for count in counts],
+                bm25.reach(documents, counts),
+                average,
+            )
+            for counts, average in zip(holders, self._ledger.averages(), strict=True)
+        ]
+
+    def _scored(
+        self,
+        block: Block,
+        entries: Sequence[Sequence[npt.NDArray[np.intp]]],
+        fields: Sequence[_Terms],
+    ) -> _Scored:
+        def keyword(field: Field, places: Sequence[npt.NDArray[np.intp]], terms: _Terms) -> Scores:
+            scores = field.scores(places, terms.rarities, terms.average)
+            return np.round(scores / terms.reach, DIGITS)
+
+        seen = self._seen(block.times, block.scopes)
+        if block.alive is not None:
+            seen &= block.alive
+        return _Scored(
+            block=block,
+            seen=seen,
+            similarity=(
+                None if self._vector is None else np.round(block.similarities(self._vector), DIGITS)
+            ),
+            keyword=keyword(block.text, entries[0], fields[0]) if self._terms else None,
+            context=keyword(block.context, entries[1], fields[1]) if self._terms else None,
+            entities=np.round(block.shares(self._names), DIGITS) if self._names else None,
+        )
+
+    def _seen(self, times: Times, scopes: npt.NDArray[np.integer]) -> Mask:
+        seen = times.seen(self._now, self._as_of, self._valid_at)
+        if self._scopes is not None:
+            seen &= np.isin(scopes, self._scopes)
+        return seen
+
+    def _seen_in(self, segment: LoadedSegment) -> Mask:
+        return self._seen(segment.times, segment.scopes)
+
+    # Candidates
+
+    def _found(
+        self, shelf: Shelf, counts: dict[TextField, list[int]], fields: Sequence[_Terms]
+    ) -> Block:
+        """The best documents of the segments by any signal."""
+        numbers = [] if self._vector is None else [self._nearest(shelf, self._vector)]
+        for field, terms in zip(TextField, fields, strict=True):
+            numbers.append(self._best_by_keyword(shelf, field, counts[field], terms))
+        wanted = np.unique(np.concatenate(numbers))
+        return load_numbers(self._connection, self._embeddings, wanted)
+
+    def _nearest(self, shelf: Shelf, vector: npt.NDArray[np.float32]) -> Numbers:
+        """The documents most similar to a vector: by their codes first, then exactly."""
+        slots = np.sort(self._near(shelf, vector))
+        embeddings = shelf.embeddings(slots)
+        found, vectors = self._embeddings.load(self._connection, embeddings)
+        if not found.size:
+            return np.empty(0, np.int64)
+        places = np.searchsorted(found, embeddings).clip(max=found.size - 1)
+        similarities = (vectors @ vector)[places]
+        return shelf.best(slots, similarities, self._query.limit, _all)
+
+    def _near(self, shelf: Shelf, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
+        """The slots of those documents that pass the filter and have the nearest codes."""
+        centre = np.frombuffer(self._ledger.centre or b"", "<f4")
+        if not centre.size:
+            return np.empty(0, np.intp)
+        (code,) = rotation_for(self._embeddings.dimension).codes(vector[None, :], centre)
+        rescored = max(self._sizes.rescored, ENOUGH * self._query.limit)
+        wanted = rescored
+        while True:
+            near = shelf.nearest(code, max(self._sizes.sieved, ENOUGH * wanted), wanted)
+            passed = near[self._passing(shelf, near)]
+            if passed.size >= ENOUGH * self._query.limit or near.size < wanted:
+                return passed[:rescored]
+            wanted *= 4
+
+    def _passing(self, shelf: Shelf, slots: npt.NDArray[np.intp]) -> Mask:
+        if self._query.where is None:
+            return np.ones(slots.size, np.bool_)
+        order = np.argsort(slots)
+        passing = np.empty(slots.size, np.bool_)
+        passing[order] = self._admit(shelf.numbers(slots[order]))
+        return passing
+
+    def _best_by_keyword(
+        self, shelf: Shelf, field: TextField, counts: Sequence[int], terms: _Terms
+    ) -> Numbers:
+        """The documents with the best scores in a field, by their rarer terms."""
+        budget, limit = self._sizes.postings, self._query.limit
+        rarest = sorted((count, place) for place, count in enumerate(counts) if count)
+        read: list[int] = []
+        for count, place in rarest:
+            if read and count > budget:
+                limit *= ENOUGH
+                break
+            budget -= count
+            read.append(place)
+        if not read:
+            return np.empty(0, np.int64)
+        lists: list[PostingList] = read_postings(
+            self._connection, shelf.segments, field, [self._terms[place] for place in read]
+        )
+        return shelf.best_by_keyword(
+            lists, [terms.rarities[place] for place in read], terms.average, limit, self._admit
+        )
+
+    # Hits
+
+    def _chosen(self, scored: Sequence[_Scored]) -> list[Hit]:
+        """The union of the best documents by each signal."""
+        pool = _Pool(scored)
+        best: set[int] = set()
+        for values, least in (
+            (pool.similarity, -2.0),
+            (pool.keyword, 0.0),
+            (pool.context, 0.0),
+        ):
+            if values is not None:
+                best.update(pool.best(values, least, self._query.limit, self._admit))
+        return strongest_first(pool.hit(place) for place in best)
+
+
+def _all(numbers: Numbers) -> Mask:
+    return np.ones(numbers.size, np.bool_)
+
+
+class _Pool:
+    """The documents of several blocks, with their signals side by side."""
+
+    def __init__(self, scored: Sequence[_Scored]) -> None:
+        self._blocks = [each.block for each in scored]
+        self._starts = np.cumsum([0, *(len(block) for block in self._blocks)])
+        self._seen = np.concatenate([each.seen for each in scored])
+        self._numbers = np.concatenate([block.numbers for block in self._blocks])
+
+        def signal(name: str) -> Scores | None:
+            arrays = [getattr(each, name) for each in scored]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        self.similarity = signal("similarity")
+        self.keyword = signal("keyword")
+        self.context = signal("context")
+        self.entities = signal("entities")
+
+    def best(self, values: Scores, least: float, limit: int, admit: Admission) -> list[int]:
+        """The places of the best documents by values of more than ``least``, ties by key."""
+        places = np.flatnonzero(self._seen & (values > least))
+        take = limit
+        while True:
+            chosen = places
+            if places.size > take:
+                here = values[places]
+                chosen = places[here >= np.partition(here, places.size - take)[-take]]
+            passed = chosen[admit(self._numbers[chosen])]
+            if passed.size >= limit or chosen.size == places.size:
+                break
+            take *= 4
+        if passed.size <= limit:
+            return list(map(int, passed))
+        ranked = sorted((-values[place], self._key(place), place) for place in passed.tolist())
+        return [place for _, _, place in ranked[:limit]]
+
+    def _at(self, place: int) -> tuple[Block, int]:
+        which = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return self._blocks[which], place - int(self._starts[which])
+
+    def _key(self, place: int) -> tuple[FactId, int]:
+        block, row = self._at(place)
+        return (FactId(block.fact_ids[row]), block.versions[row])
+
+    def hit(self, place: int) -> Hit:
+        """The hit for a document."""
+        block, row = self._at(place)
+        times = block.times
+        return Hit(
+            key=(FactId(block.fact_ids[row]), block.versions[row]),
+            similarity=_known(self.similarity, place),
+            keyword=_known(self.keyword, place),
+            context=_known(self.context, place),
+            entities=_known(self.entities, place),
+            speaker=block.speakers[row],
+            occurred_at=from_microseconds(block.occurred[row]),
+            valid=_interval(int(times.valid_from[row]), int(times.valid_to[row])),
+        )
+
+
+def _known(values: Scores | None, place: int) -> float | None:
+    if values is None:
+        return None
+    value = float(values[place])
+    # NaN: the document has no vector.
+    return None if value != value else value
+
+
+def _interval(start: int, end: int) -> Interval:
+    if start == ALWAYS and end == EVER:
+        return _UNBOUNDED
+    return Interval(
+        start=None if start == ALWAYS else from_microseconds(start),
+        end=None if end == EVER else from_microseconds(end),
+    )
