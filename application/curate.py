@@ -1,0 +1,147 @@
+"""Curating by hand: correct a fact, withdraw one, withdraw all that a scope covers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import evolve
+
+from memledger.application.deciding import Deciding
+from memledger.application.embedding import Embedding
+from memledger.application.receipt import Receipt, receipt_of
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
+from memledger.domain.events import Event
+from memledger.domain.fact import Fact, FactId, FactStatus, Metadata
+from memledger.domain.ledger import retract, revise
+from memledger.domain.ports.clock import Clock
+from memledger.domain.ports.fact_store import FactQuery, FactStore, Order
+from memledger.domain.scope import Scope
+
+CALLER = "caller"
+PAGE = 1000
+
+
+class Curate:
+    """Changes that a caller asks for by name, each recorded with its reason.
+
+    Args:
+        deciding: the loop that appends.
+        facts: the facts as of the last append.
+        embedding: vectors for corrected texts.
+        clock: the time.
+    """
+
+    def __init__(
+        self, *, deciding: Deciding, facts: FactStore, embedding: Embedding, clock: Clock
+    ) -> None:
+        self._deciding = deciding
+        self._facts = facts
+        self._embedding = embedding
+        self._clock = clock
+
+    async def update(
+        self,
+        fact_id: FactId,
+        *,
+        scope: Scope | None,
+        text: str | None,
+        metadata: Metadata | None,
+        reason: str,
+        actor: str,
+    ) -> Receipt | None:
+        """Correct the text or replace the metadata of an active fact; the old version stays.
+
+        Args:
+            fact_id: which fact.
+            scope: whose it must be, ``None`` for anybody's.
+            text: the new text, ``None`` to leave it.
+            metadata: the new metadata as a whole, ``None`` to leave it.
+            reason: kept in the event.
+            actor: who asks.
+
+        Returns:
+            The receipt, ``None`` if the fact says all that already.
+
+        Raises:
+            InvalidRequest: there is nothing to change.
+            NotFound: no such fact in that scope, or it is not active any more.
+        """
+        if text is None and metadata is None:
+            raise InvalidRequest("text", "nothing to change; pass a text or metadata")
+        lagging = () if text is None else await self._embed(text)
+        receipt = await self._change(
+            fact_id,
+            scope,
+            lambda fact: revise(fact, text=text, metadata=metadata, reason=reason),
+            actor,
+        )
+        return evolve(receipt, lagging=lagging) if receipt else None
+
+    async def delete(
+        self, fact_id: FactId, *, scope: Scope | None, reason: str, actor: str
+    ) -> Receipt:
+        """Withdraw an active fact; its history stays.
+
+        Raises:
+            NotFound: no such fact in that scope, or it is not active any more.
+        """
+        receipt = await self._change(
+            fact_id, scope, lambda fact: retract(fact, reason=reason), actor
+        )
+        assert receipt is not None, "a retraction always makes an event"
+        return receipt
+
+    async def delete_all(self, scope: Scope, *, reason: str, actor: str) -> Receipt | None:
+        """Withdraw all active facts that a scope covers, in one append.
+
+        Returns:
+            The receipt, ``None`` if there was nothing to withdraw.
+        """
+
+        async def decide() -> Sequence[Event]:
+            facts = await self._all_active(scope)
+            return [event for fact in facts for event in retract(fact, reason=reason)]
+
+        appended = await self._deciding.decide_and_append(
+            scope.ledger, decide, correlation_id=self._deciding.correlation_id(), actor=actor
+        )
+        return receipt_of(appended.recorded, CALLER) if appended else None
+
+    async def _change(
+        self,
+        fact_id: FactId,
+        scope: Scope | None,
+        decide: Callable[[Fact], list[Event]],
+        actor: str,
+    ) -> Receipt | None:
+        async def on_latest() -> Sequence[Event]:
+            return decide(await self._latest(fact_id, scope))
+
+        ledger = (await self._latest(fact_id, scope)).scope.ledger
+        appended = await self._deciding.decide_and_append(
+            ledger, on_latest, correlation_id=self._deciding.correlation_id(), actor=actor
+        )
+        return receipt_of(appended.recorded, CALLER) if appended else None
+
+    async def _latest(self, fact_id: FactId, scope: Scope | None) -> Fact:
+        versions = await self._facts.versions(fact_id)
+        if not versions or (scope is not None and not scope.covers(versions[-1].scope)):
+            raise NotFound(f"no fact {fact_id} that this scope may see")
+        return versions[-1]
+
+    async def _all_active(self, scope: Scope) -> list[Fact]:
+        query = FactQuery(scope=scope, now=await self._clock.now(), order=Order.CREATED, limit=PAGE)
+        found: list[Fact] = []
+        while True:
+            page = await self._facts.find(query)
+            found.extend(fact for fact in page if fact.status is FactStatus.ACTIVE)
+            if len(page) < PAGE:
+                return found
+            query = evolve(query, after=(page[-1].created_at, page[-1].fact_id))
+
+    async def _embed(self, text: str) -> tuple[str, ...]:
+        try:
+            await self._embedding.documents([text])
+        except (AdapterUnavailable, ModelError):
+            return ("vectors",)
+        return ()

@@ -1,0 +1,108 @@
+"""Deciding on what is there, and appending only if it is still so: the optimistic loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TypeAlias
+
+from memledger.domain.errors import Conflict
+from memledger.domain.events import Event
+from memledger.domain.ports.audit_log import Appended, AuditLog
+from memledger.domain.ports.clock import Clock, IdSource
+from memledger.domain.recorded import Append, CorrelationId, EventId, NewEvent
+from memledger.domain.scope import LedgerId
+
+Decide: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
+
+LONGEST_PAUSE = 0.05
+"""Seconds between two tries after a lost race, at the most."""
+
+
+class Deciding:
+    """Appends events to a ledger, with or without a decision that depends on its state.
+
+    Args:
+        log: where events go.
+        clock: time and waiting.
+        ids: fresh ids.
+        patience: seconds for which lost races are run again before ``Conflict`` is raised.
+    """
+
+    def __init__(self, *, log: AuditLog, clock: Clock, ids: IdSource, patience: float) -> None:
+        self._log = log
+        self._clock = clock
+        self._ids = ids
+        self._patience = patience
+
+    def correlation_id(self) -> CorrelationId:
+        """A fresh id for a request."""
+        return CorrelationId(self._ids.new())
+
+    async def append(
+        self,
+        ledger: LedgerId,
+        events: Sequence[Event],
+        *,
+        correlation_id: CorrelationId,
+        actor: str,
+        idempotency_key: str | None = None,
+        expected_version: int | None = None,
+    ) -> Appended:
+        """Append once; see ``AuditLog.append``."""
+        return await self._log.append(
+            Append(
+                ledger=ledger,
+                events=[NewEvent(event_id=EventId(self._ids.new()), event=e) for e in events],
+                recorded_at=await self._clock.now(),
+                correlation_id=correlation_id,
+                actor=actor,
+                expected_version=expected_version,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def decide_and_append(
+        self,
+        ledger: LedgerId,
+        decide: Decide,
+        *,
+        correlation_id: CorrelationId,
+        actor: str,
+        idempotency_key: str | None = None,
+    ) -> Appended | None:
+        """Call ``decide`` and append what it returns, again after every lost race.
+
+        Returns:
+            What was appended, ``None`` if ``decide`` found nothing to do.
+
+        Raises:
+            Conflict: other writers won every race for the whole of ``patience``.
+        """
+        deadline = await self._clock.now() + timedelta(seconds=self._patience)
+        tries = 0
+        while True:
+            head = await self._log.head(ledger)
+            events = await decide()
+            if not events:
+                return None
+            try:
+                return await self.append(
+                    ledger,
+                    events,
+                    correlation_id=correlation_id,
+                    actor=actor,
+                    idempotency_key=idempotency_key,
+                    expected_version=head.version,
+                )
+            except Conflict:
+                if await self._clock.now() > deadline:
+                    raise
+            tries += 1
+            await self._clock.sleep(_pause(correlation_id, tries))
+
+
+def _pause(correlation_id: CorrelationId, tries: int) -> float:
+    # The end of the id is as good as a random number, and differs between the racers.
+    spread = int(correlation_id[-4:], 16) / 0xFFFF
+    return min(LONGEST_PAUSE, 0.001 * (1 << min(tries, 6))) * (0.5 + spread / 2)

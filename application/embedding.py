@@ -1,0 +1,84 @@
+"""Vectors for texts, each computed once: the embedder behind a small memory of recent results.
+
+The read models take the vectors of new facts from here, so that the slow part is over before a
+transaction begins.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from memledger.domain.ports.embedder import Embedder, Purpose, Vector
+
+RECENT = 4096
+"""Vectors remembered in memory; at 384 components that is about 6 MB."""
+
+
+class VectorCache(Protocol):
+    """Where vectors that were computed once are kept for good."""
+
+    async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
+        """The vectors of those texts that the current model has embedded before."""
+        ...
+
+
+class Embedding:
+    """Embeds through the caches.
+
+    Args:
+        embedder: what computes vectors.
+        cache: what keeps them; not asked where computing is as cheap as looking up.
+    """
+
+    def __init__(self, embedder: Embedder, cache: VectorCache) -> None:
+        self._embedder = embedder
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[tuple[Purpose, str], Vector] = OrderedDict()
+
+    def recent(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """The vectors of those texts that were embedded as documents a moment ago."""
+        return self._remembered(texts, "document")
+
+    async def documents(self, texts: Sequence[str]) -> dict[str, Vector]:
+        """Vectors of texts that are to be stored, by text."""
+        found = self._remembered(texts, "document")
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing and not self._embedder.local:
+            kept = await self._cache.vectors_for(missing)
+            self._remember(kept, "document")
+            found.update(kept)
+            missing = [text for text in missing if text not in kept]
+        if missing:
+            found |= await self._embed(missing, "document")
+        return found
+
+    async def query(self, text: str) -> Vector:
+        """The vector to search with."""
+        found = self._remembered([text], "query")
+        return (found or await self._embed([text], "query"))[text]
+
+    async def _embed(self, texts: Sequence[str], purpose: Purpose) -> dict[str, Vector]:
+        vectors = await self._embedder.embed(texts, purpose)
+        fresh = dict(zip(texts, vectors, strict=True))
+        self._remember(fresh, purpose)
+        return fresh
+
+    def _remembered(self, texts: Sequence[str], purpose: Purpose) -> dict[str, Vector]:
+        with self._lock:
+            return {
+                text: self._recent[purpose, text]
+                for text in texts
+                if (purpose, text) in self._recent
+            }
+
+    def _remember(self, vectors: Mapping[str, Vector], purpose: Purpose) -> None:
+        with self._lock:
+            for text, vector in vectors.items():
+                self._recent[purpose, text] = vector
+                self._recent.move_to_end((purpose, text))
+            while len(self._recent) > RECENT:
+                self._recent.popitem(last=False)

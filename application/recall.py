@@ -1,0 +1,151 @@
+"""Recalling: understand the question, collect candidates, rank them, cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+
+from memledger.application.embedding import Embedding
+from memledger.domain.errors import AdapterUnavailable, ModelError
+from memledger.domain.fact import Fact
+from memledger.domain.filters import Filter
+from memledger.domain.plain import plain
+from memledger.domain.ports.embedder import Vector
+from memledger.domain.ports.fact_store import FactStore
+from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
+from memledger.domain.query import understand
+from memledger.domain.ranking import Ranked, Weights, rank
+from memledger.domain.scope import Scope
+
+CANDIDATES = 100
+"""Taken per signal before fusion. Fewer lose recall, more do not gain any (bench/locomo.py)."""
+
+
+@frozen(kw_only=True)
+class RecallRequest:
+    """A search, already checked. ``now`` is ``as_of`` where a reader travels back."""
+
+    scope: Scope
+    query: str
+    now: datetime
+    where: Filter | None = None
+    limit: int = 10
+    threshold: float | None = None
+    as_of: datetime | None = None
+    valid_at: datetime | None = None
+    explain: bool = False
+
+
+@frozen(kw_only=True)
+class ScoredFact:
+    """A fact with its score in [0, 1] and, where asked for, the signals that made it."""
+
+    fact: Fact
+    score: float
+    signals: Mapping[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        explained = {} if self.signals is None else {"signals": plain(self.signals)}
+        return {"score": self.score, **explained, "fact": self.fact.to_dict()}
+
+
+@frozen(kw_only=True)
+class SearchResult:
+    """Facts, best first. ``degraded`` names the signals that could not be had this time."""
+
+    results: tuple[ScoredFact, ...]
+    degraded: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[ScoredFact]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, place: int) -> ScoredFact:
+        return self.results[place]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        return {
+            "results": [result.to_dict() for result in self.results],
+            "degraded": list(self.degraded),
+        }
+
+
+class Recall:
+    """The read path.
+
+    Args:
+        facts: the facts read model.
+        index: where candidates come from.
+        embedding: vectors for questions.
+        weights: how much each signal counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        facts: FactStore,
+        index: VectorIndex,
+        embedding: Embedding,
+        weights: Weights = Weights(),
+    ) -> None:
+        self._facts = facts
+        self._index = index
+        self._embedding = embedding
+        self._weights = weights
+
+    async def __call__(self, request: RecallRequest) -> SearchResult:
+        """Search.
+
+        Raises:
+            AdapterUnavailable: the index or the facts did not answer.
+        """
+        speakers = await self._index.speakers(request.scope.ledger)
+        query = understand(request.query, speakers=speakers)
+        vector = await self._vector(query.text_for_embedding)
+        hits = await self._index.search(
+            IndexQuery(
+                scope=request.scope,
+                text=query.text_for_keywords,
+                vector=vector,
+                where=request.where,
+                now=request.now,
+                as_of=request.as_of,
+                valid_at=request.valid_at,
+                limit=max(CANDIDATES, request.limit),
+            )
+        )
+        ranked = rank(hits, query, weights=self._weights)
+        if request.threshold is not None:
+            ranked = [item for item in ranked if item.score >= request.threshold]
+        return SearchResult(
+            results=await self._loaded(ranked[: request.limit], explain=request.explain),
+            degraded=() if vector is not None else ("similarity",),
+        )
+
+    async def _vector(self, text: str) -> Vector | None:
+        """The vector of the question; a search without one still has its keywords."""
+        try:
+            return await self._embedding.query(text)
+        except (AdapterUnavailable, ModelError):
+            return None
+
+    async def _loaded(self, ranked: list[Ranked], *, explain: bool) -> tuple[ScoredFact, ...]:
+        facts = {
+            fact.key: fact for fact in await self._facts.load([item.hit.key for item in ranked])
+        }
+        return tuple(
+            ScoredFact(
+                fact=facts[item.hit.key],
+                score=item.score,
+                signals=item.signals if explain else None,
+            )
+            for item in ranked
+            if item.hit.key in facts
+        )

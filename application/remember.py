@@ -1,0 +1,367 @@
+"""Remembering: observe, extract, find neighbours, reconcile, judge, append.
+
+The read models follow in the append itself or are driven from the log; that is the business of
+the audit log's adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from attrs import Attribute, evolve, field, frozen
+
+from memledger.application.deciding import Deciding
+from memledger.application.embedding import Embedding
+from memledger.application.extraction import Extractor
+from memledger.application.receipt import Receipt, receipt_of
+from memledger.application.reconciliation import Reconciler
+from memledger.application.refill import Refill
+from memledger.application.requests import Turn
+from memledger.application.verbatim import VERBATIM, VerbatimReconciler, verbatim_candidates
+from memledger.domain.conversation import Message
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from memledger.domain.events import (
+    Event,
+    FactAdded,
+    FactExpired,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    InferenceRecorded,
+    MessageObserved,
+)
+from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
+from memledger.domain.ports.audit_log import AuditLog
+from memledger.domain.ports.clock import Clock, IdSource
+from memledger.domain.ports.fact_store import FactStore
+from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
+from memledger.domain.recorded import CorrelationId, Recorded
+from memledger.domain.scope import Scope
+from memledger.domain.verdicts import Candidate, Proposal, events_of, judge
+
+NEIGHBOURS = 8
+"""Nearest facts that a candidate is compared with. A duplicate or a conflict is nearer than that;
+more would only cost."""
+
+Neighbours = Mapping[FactId, tuple[Fact, float]]
+
+
+def _check_flag(_request: object, attribute: Attribute[bool], value: object) -> None:
+    # What is true in Python and no boolean could be stored, but not read again.
+    if not isinstance(value, bool):
+        raise InvalidRequest(attribute.name, f"expected true or false, got {type(value).__name__}")
+
+
+@frozen(kw_only=True)
+class RememberRequest:
+    """What a caller wants remembered, already checked."""
+
+    scope: Scope
+    turns: Sequence[Turn]
+    metadata: Metadata
+    occurred_at: datetime | None = None
+    expires_at: datetime | None = None
+    infer: bool = field(default=True, validator=_check_flag)
+    idempotency_key: str | None = None
+    actor: str = "memledger"
+
+
+@frozen(kw_only=True)
+class _Attempt:
+    request: RememberRequest
+    correlation_id: CorrelationId
+    messages: Sequence[Message]
+
+
+class Remember:
+    """The write path.
+
+    Args:
+        log: where requests are looked up.
+        deciding: the loop that appends.
+        facts: the facts as of the last append.
+        index: where the neighbours of a candidate are found.
+        embedding: vectors for candidates.
+        refill: catches up on vectors once the embedder answers again.
+        extractor: messages to candidates.
+        reconciler: candidates to proposals.
+        clock: the time of messages that carry none.
+        ids: fresh ids.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: AuditLog,
+        deciding: Deciding,
+        facts: FactStore,
+        index: VectorIndex,
+        embedding: Embedding,
+        refill: Refill,
+        extractor: Extractor,
+        reconciler: Reconciler,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        self._log = log
+        self._deciding = deciding
+        self._facts = facts
+        self._index = index
+        self._embedding = embedding
+        self._refill = refill
+        self._extractor = extractor
+        self._reconciler = reconciler
+        self._verbatim = VerbatimReconciler()
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, request: RememberRequest) -> Receipt:
+        """Remember messages.
+
+        Raises:
+            InvalidRequest: the idempotency key was used for other messages.
+            Conflict: other writers won every race; with ``infer`` the messages are in the ledger
+                all the same, waiting for extraction.
+            AdapterUnavailable: an engine did not answer.
+        """
+        ledger, key = request.scope.ledger, request.idempotency_key
+        if key is not None:
+            first = await self._log.find_request(ledger, key)
+            if first:
+                return await self._resume(first, request)
+        attempt = _Attempt(
+            request=request,
+            correlation_id=self._deciding.correlation_id(),
+            messages=self._messages(request, await self._clock.now()),
+        )
+        observed = [MessageObserved(message=m, extract=request.infer) for m in attempt.messages]
+        if not request.infer:
+            candidates = verbatim_candidates(attempt.messages, self._ids)
+            return await self._settle(attempt, candidates, first=observed)
+        appended = await self._deciding.append(
+            ledger,
+            observed,
+            correlation_id=attempt.correlation_id,
+            actor=request.actor,
+            idempotency_key=key,
+        )
+        if appended.replayed:
+            return await self._resume(appended.recorded, request)
+        return await self._infer(attempt, appended.recorded)
+
+    async def _infer(self, attempt: _Attempt, observed: Sequence[Recorded]) -> Receipt:
+        extraction = await self._extractor.extract(attempt.messages, self._ids)
+        return await self._settle(
+            attempt, extraction.candidates, first=[extraction.inference], before=observed
+        )
+
+    async def _resume(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
+        """Return the receipt of an earlier try, after finishing what it left undone."""
+        said = [
+            (message.scope, message.role, message.text, message.name)
+            for message in (i.event.message for i in first if isinstance(i.event, MessageObserved))
+        ]
+        if said != [(request.scope, turn.role, turn.text, turn.name) for turn in request.turns]:
+            raise InvalidRequest(
+                "idempotency_key", "was used before for other messages; make a new key"
+            )
+        done = await self._log.read_correlation(first[0].correlation_id)
+        pending = _pending(done)
+        if not pending:
+            return receipt_of(done, VERBATIM, replayed=True)
+        correlation_id = first[0].correlation_id
+        attempt = _Attempt(request=request, correlation_id=correlation_id, messages=pending)
+        return await self._infer(attempt, done)
+
+    async def _settle(
+        self,
+        attempt: _Attempt,
+        candidates: Sequence[Candidate],
+        *,
+        first: Sequence[Event],
+        before: Sequence[Recorded] = (),
+    ) -> Receipt:
+        """Decide about the candidates on the ledger as it stands, and append."""
+        request = attempt.request
+        candidates = [
+            evolve(
+                candidate,
+                metadata={**request.metadata, **candidate.metadata},
+                expires_at=request.expires_at,
+            )
+            for candidate in candidates
+        ]
+        embedded = await self._embed(candidates)
+
+        async def decide() -> Sequence[Event]:
+            if before and await self._finished_elsewhere(attempt):
+                return []
+            due = await self._facts.due(request.scope.ledger, await self._clock.now())
+            expired = [FactExpired(fact_id=fact.fact_id) for fact in due]
+            decided = await self._decide(attempt, candidates, due, embedded=embedded)
+            return [*first, *expired, *decided]
+
+        appended = await self._deciding.decide_and_append(
+            request.scope.ledger,
+            decide,
+            correlation_id=attempt.correlation_id,
+            actor=request.actor,
+            idempotency_key=None if request.infer else request.idempotency_key,
+        )
+        if appended is None:
+            done = await self._log.read_correlation(attempt.correlation_id)
+            return receipt_of(done, VERBATIM, replayed=True)
+        if appended.replayed:
+            return await self._resume(appended.recorded, request)
+        receipt = receipt_of([*before, *appended.recorded], VERBATIM)
+        return receipt if embedded else evolve(receipt, lagging=("vectors",))
+
+    async def _finished_elsewhere(self, attempt: _Attempt) -> bool:
+        """Whether another process has resumed this very request in the meantime."""
+        if attempt.request.idempotency_key is None:
+            return False
+        return not _pending(await self._log.read_correlation(attempt.correlation_id))
+
+    async def _embed(self, candidates: Sequence[Candidate]) -> bool:
+        """Have vectors ready for the index. Without them the facts are stored all the same, and
+        found by keyword until the vectors are caught up on.
+        """
+        try:
+            await self._embedding.documents([candidate.text for candidate in candidates])
+            await self._refill(batches=1)
+        except (AdapterUnavailable, ModelError):
+            return False
+        return True
+
+    async def _decide(
+        self,
+        attempt: _Attempt,
+        candidates: Sequence[Candidate],
+        due: Sequence[Fact],
+        *,
+        embedded: bool,
+    ) -> list[Event]:
+        infer = attempt.request.infer
+        reconciler = self._reconciler if infer else self._verbatim
+        expired = {fact.fact_id for fact in due}
+        same = await self._same(attempt, candidates)
+        neighbours: list[Neighbours] = []
+        for candidate in candidates:
+            near = await self._near(candidate) if infer and embedded else {}
+            neighbours.append(
+                {
+                    key: (fact, similarity)
+                    for key, (fact, similarity) in (same | near).items()
+                    # What is over can neither be said again nor end once more.
+                    if key not in expired and fact.valid.end is None
+                }
+            )
+        proposals = await reconciler.reconcile(candidates, neighbours)
+        known = {key: fact for near in neighbours for key, (fact, _) in near.items()}
+        return _carry_out(candidates, proposals, known, attempt.messages)
+
+    async def _same(
+        self, attempt: _Attempt, candidates: Sequence[Candidate]
+    ) -> dict[FactId, tuple[Fact, float]]:
+        """The active facts that say the same as a candidate, or stand in its slot."""
+        found = await self._facts.active(
+            attempt.request.scope.ledger,
+            [candidate.text for candidate in candidates],
+            [candidate.slot for candidate in candidates if candidate.slot],
+        )
+        return {fact.fact_id: (fact, 0.0) for fact in found}
+
+    async def _near(self, candidate: Candidate) -> dict[FactId, tuple[Fact, float]]:
+        """The active facts whose vectors are nearest to a candidate's."""
+        vectors = await self._embedding.documents([candidate.text])
+        hits = await self._index.search(
+            IndexQuery(
+                scope=candidate.scope.across_runs,
+                vector=vectors[candidate.text],
+                now=await self._clock.now(),
+                limit=NEIGHBOURS,
+            )
+        )
+        similarity = {hit.key: hit.similarity or 0.0 for hit in hits}
+        return {
+            fact.fact_id: (fact, similarity[fact.key])
+            for fact in await self._facts.load(list(similarity))
+            if fact.status is FactStatus.ACTIVE and fact.recorded.end is None
+        }
+
+    def _messages(self, request: RememberRequest, now: datetime) -> list[Message]:
+        return [
+            Message(
+                message_id=MessageId(self._ids.new()),
+                scope=request.scope,
+                role=turn.role,
+                text=turn.text,
+                name=turn.name,
+                occurred_at=turn.occurred_at or request.occurred_at or now,
+                metadata=turn.metadata,
+            )
+            for turn in request.turns
+        ]
+
+
+def _pending(recorded: Sequence[Recorded]) -> list[Message]:
+    looked_at = {
+        message_id
+        for item in recorded
+        if isinstance(item.event, InferenceRecorded)
+        for message_id in item.event.messages
+    }
+    return [
+        item.event.message
+        for item in recorded
+        if isinstance(item.event, MessageObserved)
+        and item.event.extract
+        and item.event.message.message_id not in looked_at
+    ]
+
+
+def _carry_out(
+    candidates: Sequence[Candidate],
+    proposals: Sequence[Proposal],
+    known: Mapping[FactId, Fact],
+    messages: Sequence[Message],
+) -> list[Event]:
+    """Judge the proposals one after the other, each on what the ones before it have made true."""
+    facts = dict(known)
+    by_id = {message.message_id: message for message in messages}
+    events: list[Event] = []
+    for candidate, proposal in zip(candidates, proposals, strict=True):
+        verdict = judge(candidate, proposal, known=facts, messages=by_id)
+        for event in events_of(verdict, candidate, facts):
+            events.append(event)
+            if isinstance(event, FactAdded):
+                facts[event.fact_id] = _as_fact(event)
+            elif isinstance(event, FactSuperseded | FactRetracted | FactRevised):
+                facts[event.fact_id] = _after(event, facts[event.fact_id])
+    return events
+
+
+def _after(event: FactSuperseded | FactRetracted | FactRevised, fact: Fact) -> Fact:
+    match event:
+        case FactSuperseded():
+            return evolve(fact, status=FactStatus.SUPERSEDED)
+        case FactRetracted():
+            return evolve(fact, status=FactStatus.RETRACTED)
+        case FactRevised():
+            return evolve(fact, text=event.text or fact.text)
+
+
+def _as_fact(event: FactAdded) -> Fact:
+    return Fact(
+        fact_id=event.fact_id,
+        version=1,
+        scope=event.scope,
+        text=event.text,
+        speaker=event.speaker,
+        slot=event.slot,
+        occurred_at=event.occurred_at,
+        created_at=event.occurred_at,
+        valid=event.valid,
+        recorded=Interval(start=event.occurred_at),
+    )

@@ -1,0 +1,1 @@
+"""Extraction and reconciliation by rules alone: no model, no download, no network."""

@@ -1,0 +1,71 @@
+"""The proper names in a sentence, as far as capital letters show them.
+
+A capitalised word counts unless it opens the sentence, is a day, a month or "I"; neighbours are
+joined ("San Francisco", "Bank of America"). It cannot tell a person from a place, finds no name in
+scripts without capitals nor in what is typed in lower case or shouted, misses a name that opens a
+sentence unless it is one of the people known, and takes every German noun for a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+LOOKED_AT = 1_000
+"""Characters at the start of a sentence in which names are looked for."""
+
+MOST = 16
+"""Entities per sentence; what has more is a list, not a statement."""
+
+_WORD = re.compile(r"[^\W\d_][\w&.'’-]{0,40}|[.,;:!?()\"“”]")
+_JOINERS = frozenset("of de la le del von van der den di da du".split())
+_NEVER = frozenset(
+    "i i'm i've i'd i'll monday tuesday wednesday thursday friday saturday sunday january february "
+    "march april may june july august september october november december ok okay yes no hi hey "
+    "hello wow thanks mr mrs ms dr".split()
+)
+
+
+def names_in(sentence: str, known: Collection[str] = ()) -> tuple[str, ...]:
+    """The names in order of appearance, each once.
+
+    Args:
+        sentence: as it was said.
+        known: names of the people in the conversation, found wherever they stand.
+    """
+    text = sentence[:LOOKED_AT]
+    words = _WORD.findall(text)
+    letters = [word for word in words if word[0].isalpha()]
+    if len(letters) > 3 and sum(word.isupper() for word in letters) * 2 > len(letters):
+        return ()
+    people = {part.casefold() for name in known for part in name.split()}
+    found: dict[str, None] = {}
+    run: list[str] = []
+    opening = True
+    for word in [*words, "."]:
+        bare = word.rstrip(".").removesuffix("'s").removesuffix("’s")
+        if _is_name(bare, opening=opening, people=people):
+            run.append(bare)
+            complete = bare != word
+        elif run and word in _JOINERS:
+            run.append(word)
+            complete = False
+        else:
+            complete = True
+        if complete and run:
+            found.setdefault(" ".join(_trimmed(run)))
+            run = []
+        opening = (opening and not word[0].isalpha()) or word in ".!?:"
+    return tuple(found)[:MOST]
+
+
+def _is_name(word: str, *, opening: bool, people: Collection[str]) -> bool:
+    if not word or not word[0].isupper() or word.casefold().replace("’", "'") in _NEVER:
+        return False
+    return (len(word) > 1 and not opening) or word.casefold() in people
+
+
+def _trimmed(run: list[str]) -> list[str]:
+    while run[-1] in _JOINERS:
+        run.pop()
+    return run

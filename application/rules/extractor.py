@@ -1,0 +1,117 @@
+"""The extractor that needs no model: every sentence becomes a candidate unless it says nothing.
+
+It understands nothing. It cuts messages into sentences, drops questions, small talk, system
+messages and tool results (all listed in ``skipped``, with the reason), and keeps the rest word for
+word: no sentence is rephrased, merged or summarised, so "she" stays "she" and "there" stays
+"there". What it adds to a sentence are the speaker, names, the kind, the day that it speaks of and,
+where it answers what has one answer at a time, its slot. The modules beside this one say where
+each of these ends; nearly all of it is English, while a text in another language still yields its
+sentences, whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, time
+
+from memledger.application.extraction import Extraction
+from memledger.application.rules import dates, entities, slots
+from memledger.application.rules.chitchat import reason_to_skip
+from memledger.application.rules.clauses import clauses_of
+from memledger.application.rules.kinds import kind_of
+from memledger.application.rules.sentences import split
+from memledger.domain.conversation import Message, Role
+from memledger.domain.events import InferenceRecorded
+from memledger.domain.fact import Evidence, FactId, Interval
+from memledger.domain.ports.clock import IdSource
+from memledger.domain.verdicts import Candidate, Skipped
+
+_NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
+
+
+class RulesExtractor:
+    """An ``Extractor`` made of rules. It keeps no state and never suspends."""
+
+    @property
+    def name(self) -> str:
+        """Name and version; the number changes with what the rules find."""
+        return "rules-1"
+
+    async def extract(self, messages: Sequence[Message], ids: IdSource) -> Extraction:
+        """Cut the messages into candidates and skipped sentences."""
+        names = frozenset(message.name for message in messages if message.name)
+        candidates: list[Candidate] = []
+        skipped: list[Skipped] = []
+        for message in messages:
+            for sentence, reason in _judged(message, names):
+                if reason is None:
+                    candidates += _candidates(message, sentence, names, ids)
+                else:
+                    skipped.append(
+                        Skipped(message_id=message.message_id, text=sentence, reason=reason)
+                    )
+        return Extraction(
+            candidates=tuple(candidates),
+            skipped=tuple(skipped),
+            inference=self._record(messages, skipped),
+        )
+
+    def _record(self, messages: Sequence[Message], skipped: Sequence[Skipped]) -> InferenceRecorded:
+        output = [
+            {"message_id": item.message_id, "text": item.text, "reason": item.reason}
+            for item in skipped
+        ]
+        return InferenceRecorded(
+            purpose="extraction",
+            model=self.name,
+            prompt_digest="",
+            output=json.dumps(output, ensure_ascii=False),
+            messages=tuple(message.message_id for message in messages),
+        )
+
+
+def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str | None]]:
+    """The sentences of a message, each with the reason to skip it, if there is one."""
+    reason = _NOT_SAID.get(message.role)
+    for sentence in split(message.text):
+        yield sentence, reason or reason_to_skip(sentence, names)
+
+
+def _candidates(
+    message: Message, sentence: str, names: Collection[str], ids: IdSource
+) -> Iterator[Candidate]:
+    for text in clauses_of(sentence, message.speaker):
+        reading = slots.read(text, message.speaker)
+        dated = dates.resolve(text, message.occurred_at)
+        yield Candidate(
+            fact_id=FactId(ids.new()),
+            scope=message.scope,
+            text=text,
+            occurred_at=message.occurred_at,
+            kind=kind_of(
+                text,
+                role=message.role,
+                said_at=message.occurred_at,
+                dated=dated,
+                answers=reading is not None,
+            ),
+            metadata=message.metadata,
+            evidence=(Evidence(message_id=message.message_id, quote=text),),
+            speaker=message.speaker,
+            entities=_entities(message, text, names),
+            slot=None if reading is None else reading.slot,
+            valid=Interval(start=_start(message.occurred_at, dated)),
+        )
+
+
+def _entities(message: Message, text: str, names: Collection[str]) -> tuple[str, ...]:
+    speaker = (message.name,) if message.name else ()
+    return tuple(dict.fromkeys((*speaker, *entities.names_in(text, names))))
+
+
+def _start(said_at: datetime, dated: dates.Dated | None) -> datetime:
+    """What is not dated is known to hold from when it was said."""
+    if dated is None:
+        return said_at
+    return datetime.combine(dated.start, time(), tzinfo=said_at.tzinfo)

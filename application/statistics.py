@@ -1,0 +1,69 @@
+"""How much there is, and how far the read models have come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from memledger.domain.fact import FactStatus
+from memledger.domain.plain import plain
+from memledger.domain.ports.audit_log import AuditLog
+from memledger.domain.ports.fact_store import FactStore
+from memledger.domain.ports.read_models import ReadModels
+from memledger.domain.scope import Scope
+
+
+@frozen(kw_only=True)
+class Statistics:
+    """Counts of one ledger or, without one, of the whole log."""
+
+    events: int
+    facts: Mapping[FactStatus, int]
+    versions: int
+    messages: int
+    pending: int
+    last_position: int
+    positions: Mapping[str, int]
+    embedder: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        result: dict[str, Any] = plain(self)
+        return result
+
+
+class CountUp:
+    """Counts things.
+
+    Args:
+        log: the log.
+        facts: the facts read model.
+        read_models: tells positions.
+        embedder: the identity of the embedding model.
+    """
+
+    def __init__(
+        self, *, log: AuditLog, facts: FactStore, read_models: ReadModels, embedder: str
+    ) -> None:
+        self._log = log
+        self._facts = facts
+        self._read_models = read_models
+        self._embedder = embedder
+
+    async def __call__(self, scope: Scope | None = None) -> Statistics:
+        """Count, within the ledger of ``scope`` or everywhere."""
+        ledger = scope.ledger if scope else None
+        last = await self._log.last_position()
+        tally = await self._facts.tally(ledger)
+        return Statistics(
+            events=(await self._log.head(ledger)).version if ledger else last,
+            facts=tally.facts,
+            versions=tally.versions,
+            messages=tally.messages,
+            pending=tally.pending,
+            last_position=last,
+            positions=await self._read_models.positions(),
+            embedder=self._embedder,
+        )

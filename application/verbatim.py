@@ -1,0 +1,72 @@
+"""What ``infer=False`` does instead of extraction and reconciliation: every message is a fact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from memledger.application.rules.entities import names_in
+from memledger.domain.conversation import Message
+from memledger.domain.fact import Evidence, Fact, FactId, Interval
+from memledger.domain.ports.clock import IdSource
+from memledger.domain.text import normalised
+from memledger.domain.verdicts import Candidate, Decision, Proposal
+
+VERBATIM = "verbatim"
+
+
+def verbatim_candidates(messages: Sequence[Message], ids: IdSource) -> list[Candidate]:
+    """One candidate per message, word for word, valid from when it was said."""
+    return [
+        Candidate(
+            fact_id=FactId(ids.new()),
+            scope=message.scope,
+            text=message.text,
+            occurred_at=message.occurred_at,
+            metadata=message.metadata,
+            evidence=(Evidence(message_id=message.message_id),),
+            speaker=message.speaker,
+            entities=names_in(message.text),
+            valid=Interval(start=message.occurred_at),
+        )
+        for message in messages
+    ]
+
+
+class VerbatimReconciler:
+    """Reaffirms what the same speaker has said before to the letter, to be kept with the same
+    metadata and for the same time, and adds everything else.
+    """
+
+    async def reconcile(
+        self,
+        candidates: Sequence[Candidate],
+        neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
+    ) -> list[Proposal]:
+        """See ``Reconciler.reconcile``."""
+        earlier: dict[tuple[object, ...], FactId] = {}
+        proposals: list[Proposal] = []
+        for candidate, near in zip(candidates, neighbours, strict=True):
+            twin = earlier.get(_identity(candidate)) or next(
+                (
+                    fact.fact_id
+                    for fact, _ in near.values()
+                    if _identity(fact) == _identity(candidate)
+                ),
+                None,
+            )
+            if twin is None:
+                earlier[_identity(candidate)] = candidate.fact_id
+                proposals.append(Proposal(decision=Decision.ADD, reason="stored verbatim"))
+            else:
+                proposals.append(
+                    Proposal(
+                        decision=Decision.REAFFIRM, target=twin, reason="said before, word for word"
+                    )
+                )
+        return proposals
+
+
+def _identity(item: Candidate | Fact) -> tuple[object, ...]:
+    metadata = json.dumps(dict(item.metadata), sort_keys=True)
+    return (item.scope, item.speaker, normalised(item.text), metadata, item.expires_at)

@@ -1,0 +1,31 @@
+"""Names are found by their capital letters."""
+
+from __future__ import annotations
+
+import pytest
+
+from memledger.application.rules.entities import MOST, names_in
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names"),
+    [
+        ("I live in San Francisco with Bob.", ("San Francisco", "Bob")),
+        ("We met at the University of Oxford.", ("University of Oxford",)),
+        ("On Monday I called Ann's mother.", ("Ann",)),
+        ("She works for NASA.", ("NASA",)),
+        ("Caroline likes Paris.", ("Caroline", "Paris")),
+        ("Bob, Ann and I went to Rome.", ("Ann", "Rome")),
+        ("Ich fahre nach São Paulo", ("São Paulo",)),
+        ("I'M SHOUTING AT YOU NOW", ()),
+        ("i live in paris", ()),
+        ("我住在北京。", ()),
+        ("", ()),
+    ],
+)
+def test_names_are_runs_of_capitalised_words(sentence: str, names: tuple[str, ...]) -> None:
+    assert names_in(sentence, known=("Caroline",)) == names
+
+
+def test_a_list_of_names_is_cut_short() -> None:
+    assert len(names_in("we saw " + ", ".join(f"Name{'x' * n}" for n in range(50)))) == MOST
