@@ -1,0 +1,81 @@
+"""Memory for LLM agents that is a ledger.
+
+What is exported here is the public API; everything else may change.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from memledger.domain.errors import (
+    AdapterUnavailable,
+    Conflict,
+    Erased,
+    IntegrityError,
+    InvalidRequest,
+    MemledgerError,
+    ModelError,
+    NotFound,
+)
+
+if TYPE_CHECKING:
+    from memledger.application.browse import Page
+    from memledger.application.recall import ScoredFact, SearchResult
+    from memledger.application.receipt import Receipt
+    from memledger.application.statistics import Statistics
+    from memledger.application.verify import Verification
+    from memledger.domain.fact import Fact
+    from memledger.memory import AsyncMemory, Memory
+    from memledger.settings import Settings, load_settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdapterUnavailable",
+    "AsyncMemory",
+    "Conflict",
+    "Erased",
+    "Fact",
+    "IntegrityError",
+    "InvalidRequest",
+    "MemledgerError",
+    "Memory",
+    "ModelError",
+    "NotFound",
+    "Page",
+    "Receipt",
+    "ScoredFact",
+    "SearchResult",
+    "Settings",
+    "Statistics",
+    "Verification",
+    "load_settings",
+]
+
+_LAZY = {
+    "AsyncMemory": "memledger.memory",
+    "Fact": "memledger.domain.fact",
+    "Memory": "memledger.memory",
+    "Page": "memledger.application.browse",
+    "Receipt": "memledger.application.receipt",
+    "ScoredFact": "memledger.application.recall",
+    "SearchResult": "memledger.application.recall",
+    "Settings": "memledger.settings",
+    "Statistics": "memledger.application.statistics",
+    "Verification": "memledger.application.verify",
+    "load_settings": "memledger.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use, so that importing the package costs its host almost nothing.
+    if name not in _LAZY:
+        raise AttributeError(f"module 'memledger' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

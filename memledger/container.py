@@ -1,0 +1,213 @@
+"""The composition root: the only place that knows all parts, and how they are put together.
+
+Parts are made when they are first asked for. In tests any of them can be swapped with
+``override`` before the memory is opened.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dependency_injector import containers, providers
+
+from memledger.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
+from memledger.application.browse import Browse
+from memledger.application.curate import Curate
+from memledger.application.deciding import Deciding
+from memledger.application.embedding import Embedding
+from memledger.application.recall import Recall
+from memledger.application.refill import Refill
+from memledger.application.remember import Remember
+from memledger.application.statistics import CountUp
+from memledger.application.verify import Verify
+from memledger.domain.ports.embedder import Embedder, Vector
+from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads
+from memledger.settings import Choice, Settings
+
+if TYPE_CHECKING:
+    from memledger.adapters.sqlite.database import Database
+
+WORKERS = 16
+"""Threads for plain adapters under ``AsyncMemory``; SQLite gains nothing from more."""
+
+
+def _lazily(path: str) -> Callable[..., Any]:
+    """A constructor whose module is imported when it is called."""
+    module, name = path.split(":")
+    return lambda *args, **kwargs: getattr(import_module(f"memledger.{module}"), name)(
+        *args, **kwargs
+    )
+
+
+def _open_database(choice: Choice) -> Iterator[Database]:
+    from memledger.adapters.audit_log.sqlite import create_log
+    from memledger.adapters.sqlite.database import Database
+    from memledger.adapters.sqlite.read_models import create_checkpoints
+
+    database = Database(choice.settings, [create_log, create_checkpoints])
+    yield database
+    database.close()
+
+
+def _open_loop() -> Iterator[BackgroundLoop]:
+    loop = BackgroundLoop()
+    yield loop
+    loop.close()
+
+
+def _open_workers() -> Iterator[ThreadPoolExecutor]:
+    workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="memledger")
+    yield workers
+    workers.shutdown()
+
+
+def _build(choice: Choice) -> Any:
+    return choice.adapter.build(choice.settings)
+
+
+def _lifted(lift: Lift, adapter: Any) -> Any:
+    return lift(adapter)
+
+
+def _vectors_at_hand(
+    embedder: Embedder, embedding: Embedding
+) -> Callable[[Sequence[str]], Mapping[str, Vector]]:
+    """Vectors for the read models: those just computed, and those that cost no waiting."""
+    immediate = embedder.local and not inspect.iscoroutinefunction(embedder.embed)
+
+    def vectors(texts: Sequence[str]) -> Mapping[str, Vector]:
+        found = embedding.recent(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing and immediate:
+            computed: Any = embedder.embed(missing, "document")
+            found |= dict(zip(missing, computed, strict=True))
+        return found
+
+    return vectors
+
+
+class Container(containers.DeclarativeContainer):
+    """All parts by name.
+
+    ``audit_log``, ``fact_store``, ``vector_index``, ``embedder``, ``clock``, ``ids``,
+    ``extractor`` and ``reconciler`` are the parts that a test would swap.
+    """
+
+    settings = providers.Dependency(instance_of=Settings)
+    mode = providers.Dependency(instance_of=str)
+
+    loop = providers.Resource(_open_loop)
+    workers = providers.Resource(_open_workers)
+    lift = providers.Selector(
+        mode,
+        inline=providers.Singleton(lift_inline, loop),
+        threads=providers.Singleton(lift_to_threads, workers),
+    )
+    clock = providers.Selector(
+        mode,
+        inline=providers.Singleton(SystemClock),
+        threads=providers.Singleton(AsyncSystemClock),
+    )
+    ids = providers.Singleton(UuidSource)
+    embedder = providers.Singleton(_build, settings.provided.embedder)
+    extractor = providers.Singleton(_build, settings.provided.extractor)
+    reconciler = providers.Singleton(_build, settings.provided.reconciler)
+    store = settings.provided.audit_log.chosen
+
+    database = providers.Resource(_open_database, settings.provided.audit_log)
+    codec = providers.Singleton(_lazily("adapters.audit_log.codec:EventCodec"))
+    fact_store = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.fact_store.sqlite:SqliteFactStore"), database, codec
+        ),
+        memory=providers.Singleton(_lazily("adapters.fact_store.memory:InMemoryFactStore")),
+    )
+    vector_index = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.vector_index.sqlite:SqliteVectorIndex"),
+            database,
+            model=embedder.provided.model,
+            dimension=embedder.provided.dimension,
+        ),
+        memory=providers.Singleton(_lazily("adapters.vector_index.memory:InMemoryVectorIndex")),
+    )
+    lifted_embedder = providers.Singleton(_lifted, lift, embedder)
+    lifted_index = providers.Singleton(_lifted, lift, vector_index)
+    embedding = providers.Singleton(Embedding, lifted_embedder, lifted_index)
+    vectors_at_hand = providers.Singleton(_vectors_at_hand, embedder, embedding)
+    read_models = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.sqlite.read_models:SqliteReadModels"),
+            database,
+            fact_store,
+            vector_index,
+            vectors_at_hand,
+        ),
+        memory=providers.Singleton(
+            _lazily("adapters.fact_store.memory_read_models:InMemoryReadModels"),
+            fact_store,
+            vector_index,
+            vectors_at_hand,
+        ),
+    )
+    audit_log = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.audit_log.sqlite:SqliteAuditLog"), database, codec, read_models
+        ),
+        memory=providers.Singleton(
+            _lazily("adapters.audit_log.memory:InMemoryAuditLog"), codec, read_models
+        ),
+    )
+
+    lifted_log = providers.Singleton(_lifted, lift, audit_log)
+    lifted_facts = providers.Singleton(_lifted, lift, fact_store)
+    lifted_clock = providers.Singleton(_lifted, lift, clock)
+    deciding = providers.Singleton(
+        Deciding,
+        log=lifted_log,
+        clock=lifted_clock,
+        ids=ids,
+        patience=settings.provided.patience,
+    )
+    lifted_read_models = providers.Singleton(_lifted, lift, read_models)
+    refill = providers.Singleton(Refill, read_models=lifted_read_models, embedding=embedding)
+    remember = providers.Singleton(
+        Remember,
+        log=lifted_log,
+        deciding=deciding,
+        facts=lifted_facts,
+        index=lifted_index,
+        embedding=embedding,
+        refill=refill,
+        extractor=extractor,
+        reconciler=reconciler,
+        clock=lifted_clock,
+        ids=ids,
+    )
+    recall = providers.Singleton(
+        Recall, facts=lifted_facts, index=lifted_index, embedding=embedding
+    )
+    browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
+    curate = providers.Singleton(
+        Curate,
+        deciding=deciding,
+        facts=lifted_facts,
+        embedding=embedding,
+        clock=lifted_clock,
+    )
+    verify = providers.Singleton(Verify, log=lifted_log, facts=lifted_facts)
+    count_up = providers.Singleton(
+        CountUp,
+        log=lifted_log,
+        facts=lifted_facts,
+        read_models=lifted_read_models,
+        embedder=embedder.provided.model,
+    )

@@ -1,0 +1,582 @@
+"""The face: ``AsyncMemory``, and ``Memory``, which is the same one driven without a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+
+from dependency_injector import providers
+
+from memledger.application.browse import Browse, Page
+from memledger.application.curate import Curate
+from memledger.application.recall import Recall, RecallRequest, SearchResult
+from memledger.application.receipt import Receipt
+from memledger.application.refill import Refill
+from memledger.application.remember import Remember, RememberRequest
+from memledger.application.requests import (
+    MAX_QUERY_CHARACTERS,
+    Messages,
+    parse_as_of,
+    parse_id,
+    parse_limit,
+    parse_metadata,
+    parse_moment,
+    parse_name,
+    parse_text,
+    parse_threshold,
+    parse_turns,
+)
+from memledger.application.statistics import CountUp, Statistics
+from memledger.application.verify import Progress, Verification, Verify
+from memledger.container import Container
+from memledger.domain.errors import InvalidRequest
+from memledger.domain.fact import Fact, FactId
+from memledger.domain.filters import parse_filter
+from memledger.domain.ports.clock import Clock
+from memledger.domain.ports.fact_store import FactQuery, Order
+from memledger.domain.scope import Scope
+from memledger.lifting import run_inline
+from memledger.settings import Settings, load_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Config = Mapping[str, Any] | str | os.PathLike[str]
+OnRebuild = Callable[[str, int, int], None]
+DEFAULT_ACTOR = "api"
+
+
+class AsyncMemory:
+    """A memory for agents, for use in an event loop. Tasks may share one instance.
+
+    Args:
+        path: a SQLite file, made if it does not exist; left out, the settings decide (by default
+            a database in memory that is gone when it is closed).
+        settings: everything that can be chosen; ``None`` reads ``MEMLEDGER_*`` variables.
+        overrides: parts to use in place of the configured ones, by their names in ``Container``
+            (``embedder``, ``clock``, ``extractor``, …).
+        on_rebuild: called while read models are rebuilt from the log, with what is being done,
+            how much is done and how much there is.
+
+    Opening touches the disk and may rebuild read models; in a running loop prefer
+    ``await AsyncMemory.open(...)``, which does so in a thread.
+
+    Raises:
+        InvalidRequest: the settings are wrong, or the file is not a memledger database.
+        AdapterUnavailable: an engine did not answer.
+    """
+
+    _mode = "threads"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        settings: Settings | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        on_rebuild: OnRebuild | None = None,
+    ) -> None:
+        container = Container(
+            settings=providers.Object(settings or load_settings(path=path)),
+            mode=providers.Object(self._mode),
+        )
+        for name, part in (overrides or {}).items():
+            if name not in container.providers:
+                raise InvalidRequest(
+                    f"overrides.{name}", f"is not a part; see {Container.__module__}.Container"
+                )
+            container.providers[name].override(providers.Object(part))
+        self._container = container
+        try:
+            catch_up = getattr(container.read_models(), "catch_up", None)
+            if catch_up is not None:
+                catch_up(container.audit_log(), on_rebuild)
+            self._remember: Remember = container.remember()
+            self._recall: Recall = container.recall()
+            self._browse: Browse = container.browse()
+            self._curate: Curate = container.curate()
+            self._verify: Verify = container.verify()
+            self._count_up: CountUp = container.count_up()
+            self._refill: Refill = container.refill()
+            self._clock: Clock = container.lifted_clock()
+        except BaseException:
+            self._close()
+            raise
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        settings: Settings | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        on_rebuild: OnRebuild | None = None,
+    ) -> Self:
+        """Open without blocking the loop; arguments as for the class."""
+        return await asyncio.to_thread(
+            cls, path, settings=settings, overrides=overrides, on_rebuild=on_rebuild
+        )
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """Open with settings from a mapping, a TOML or a YAML file."""
+        return cls(settings=load_settings(config))
+
+    def _close(self) -> None:
+        self._container.shutdown_resources()
+
+    async def add(
+        self,
+        messages: Messages,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        occurred_at: datetime | str | None = None,
+        expires_at: datetime | str | None = None,
+        infer: bool = True,
+        idempotency_key: str | None = None,
+        actor: str = DEFAULT_ACTOR,
+    ) -> Receipt:
+        """Remember what was said.
+
+        Args:
+            messages: a string (said by the user), a message or a list of messages; a message is a
+                mapping with ``content`` and, if wanted, ``role``, ``name``, ``timestamp`` and
+                ``metadata``.
+            user_id: whose memory it is; see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            metadata: a JSON object that every fact drawn from the messages carries.
+            occurred_at: when it was said, for messages without a ``timestamp``; now if left out.
+            expires_at: when the facts are to be forgotten.
+            infer: draw facts from the messages; ``False`` stores each message as a fact, word for
+                word.
+            idempotency_key: the same key with the same messages is carried out once, and
+                returns the first receipt ever after.
+            actor: who asks, for the audit.
+
+        Raises:
+            InvalidRequest: an argument is wrong; nothing was written.
+            Conflict: others kept writing to this ledger; what was said is in the ledger.
+            AdapterUnavailable: an engine did not answer.
+        """
+        request = RememberRequest(
+            scope=Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
+            turns=parse_turns(messages),
+            metadata=parse_metadata(metadata),
+            occurred_at=parse_moment(occurred_at, "occurred_at"),
+            expires_at=parse_moment(expires_at, "expires_at"),
+            infer=infer,
+            idempotency_key=parse_name(idempotency_key, "idempotency_key"),
+            actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+        )
+        return await self._remember(request)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        limit: int = 10,
+        threshold: float | None = None,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+        explain: bool = False,
+    ) -> SearchResult:
+        """Find what matters for a question.
+
+        Args:
+            query: the question, in words.
+            user_id: whose memory to search; see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            filters: conditions on attributes; see ``memledger.domain.filters``.
+            limit: facts to return, 1 to 1000.
+            threshold: lowest score to return, from 0 to 1.
+            as_of: answer from what the ledger believed then (transaction time).
+            valid_at: only what held then in the world (valid time).
+            explain: also return every signal that made up the scores.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+            AdapterUnavailable: an engine did not answer.
+        """
+        now = await self._clock.now()
+        moment = parse_as_of(as_of, now)
+        return await self._recall(
+            RecallRequest(
+                scope=Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
+                query=parse_text(query, "query", MAX_QUERY_CHARACTERS),
+                where=parse_filter(filters),
+                limit=parse_limit(limit),
+                threshold=parse_threshold(threshold),
+                now=moment or now,
+                as_of=moment,
+                valid_at=parse_moment(valid_at, "valid_at"),
+                explain=explain,
+            )
+        )
+
+    async def get(
+        self,
+        fact_id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        as_of: datetime | str | None = None,
+    ) -> Fact:
+        """One fact: its latest version, whatever its status, or the one believed at ``as_of``.
+
+        Args:
+            fact_id: which fact.
+            user_id: if ids are given, the fact must be theirs.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            as_of: transaction time to look back to.
+
+        Raises:
+            NotFound: there is no such fact, or not for these ids, or not yet then.
+        """
+        return await self._browse.get(
+            FactId(parse_id(fact_id, "fact_id")),
+            scope=_guard(user_id, agent_id, run_id, app_id),
+            as_of=parse_as_of(as_of, await self._clock.now()),
+        )
+
+    async def get_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        order: str = Order.CREATED_DESC.value,
+        limit: int = 100,
+        cursor: str | None = None,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+    ) -> Page:
+        """List facts, a page at a time; all pages show the moment of the first one.
+
+        Args:
+            user_id: whose memory to list; see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            filters: conditions on attributes; see ``memledger.domain.filters``.
+            order: ``created_at`` or ``occurred_at``, with ``-`` before it for newest first.
+            limit: facts per page, 1 to 1000.
+            cursor: what the page before returned; the other arguments must stay the same.
+            as_of: what the ledger believed then (transaction time).
+            valid_at: only what held then in the world (valid time).
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+        """
+        if order not in tuple(Order):
+            raise InvalidRequest("order", f"{order!r} is not one of {', '.join(Order)}")
+        now = await self._clock.now()
+        moment = parse_as_of(as_of, now)
+        query = FactQuery(
+            scope=Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
+            where=parse_filter(filters),
+            now=moment or now,
+            as_of=moment,
+            valid_at=parse_moment(valid_at, "valid_at"),
+            order=Order(order),
+            limit=parse_limit(limit),
+        )
+        return await self._browse.get_all(query, cursor)
+
+    async def update(
+        self,
+        fact_id: str,
+        text: str | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        reason: str = "",
+        actor: str = DEFAULT_ACTOR,
+    ) -> Receipt | None:
+        """Correct a fact; the version before stays in its history.
+
+        Args:
+            fact_id: which fact.
+            text: the new text; left out, it stays.
+            metadata: the new metadata as a whole; left out, it stays.
+            user_id: if ids are given, the fact must be theirs.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            reason: kept in the ledger.
+            actor: who asks, for the audit.
+
+        Returns:
+            The receipt, ``None`` if the fact says all that already.
+
+        Raises:
+            InvalidRequest: an argument is wrong, or there is nothing to change.
+            NotFound: there is no such active fact, or not for these ids.
+        """
+        return await self._curate.update(
+            FactId(parse_id(fact_id, "fact_id")),
+            scope=_guard(user_id, agent_id, run_id, app_id),
+            text=None if text is None else parse_text(text, "text"),
+            metadata=None if metadata is None else parse_metadata(metadata),
+            reason=_reason(reason),
+            actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+        )
+
+    async def delete(
+        self,
+        fact_id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        reason: str = "",
+        actor: str = DEFAULT_ACTOR,
+    ) -> Receipt:
+        """Withdraw a fact: it is not found any more, and its history stays.
+
+        Args:
+            fact_id: which fact.
+            user_id: if ids are given, the fact must be theirs.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            reason: kept in the ledger.
+            actor: who asks, for the audit.
+
+        Raises:
+            NotFound: there is no such active fact, or not for these ids.
+        """
+        return await self._curate.delete(
+            FactId(parse_id(fact_id, "fact_id")),
+            scope=_guard(user_id, agent_id, run_id, app_id),
+            reason=_reason(reason),
+            actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+        )
+
+    async def delete_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        reason: str = "",
+        actor: str = DEFAULT_ACTOR,
+    ) -> Receipt | None:
+        """Withdraw every active fact of a scope, at once.
+
+        Args:
+            user_id: whose memory; see ``Scope``. Without an owner it is refused.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            reason: kept in the ledger.
+            actor: who asks, for the audit.
+
+        Returns:
+            The receipt, ``None`` if there was nothing to withdraw.
+        """
+        return await self._curate.delete_all(
+            Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
+            reason=_reason(reason),
+            actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+        )
+
+    async def history(
+        self,
+        fact_id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+    ) -> list[Fact]:
+        """All versions of a fact, oldest first.
+
+        Args:
+            fact_id: which fact.
+            user_id: if ids are given, the fact must be theirs.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+
+        Raises:
+            NotFound: there is no such fact, or not for these ids.
+        """
+        return list(
+            await self._browse.history(
+                FactId(parse_id(fact_id, "fact_id")),
+                scope=_guard(user_id, agent_id, run_id, app_id),
+            )
+        )
+
+    async def verify(self, progress: Progress | None = None) -> Verification:
+        """Check everything: every hash, every version number, and that the facts are what the
+        log says.
+
+        Args:
+            progress: called with the events checked so far and the events in all.
+        """
+        return await self._verify(progress)
+
+    async def stats(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+    ) -> Statistics:
+        """How much there is, in the ledger of these ids or, without any, in all of them.
+
+        Args:
+            user_id: see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+        """
+        return await self._count_up(_guard(user_id, agent_id, run_id, app_id))
+
+    async def refill(self, progress: Callable[[int], None] | None = None) -> int:
+        """Embed the facts that the embedder could not be reached for when they were added.
+
+        Adding facts does so too, a batch at a time, once the embedder answers again.
+
+        Args:
+            progress: called with the documents that have got their vector so far.
+
+        Returns:
+            Documents that have got their vector.
+
+        Raises:
+            AdapterUnavailable: the embedder does not answer.
+        """
+        return await self._refill(progress)
+
+    async def close(self) -> None:
+        """Close all connections. Closing twice does nothing."""
+        await asyncio.to_thread(self._close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class _Inline(AsyncMemory):
+    _mode = "inline"
+
+
+def _driven(
+    method: Callable[Concatenate[AsyncMemory, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Memory, P], T]:
+    @wraps(method)
+    def call(self: Memory, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run_inline(method(self._inner, *args, **kwargs))
+
+    return cast("Callable[Concatenate[Memory, P], T]", call)
+
+
+class Memory:
+    """A memory for agents. Threads may share one instance; no event loop is needed.
+
+    Args:
+        path: a SQLite file, made if it does not exist; left out, the settings decide (by default
+            a database in memory that is gone when it is closed).
+        settings: everything that can be chosen; ``None`` reads ``MEMLEDGER_*`` variables.
+        overrides: parts to use in place of the configured ones, by their names in ``Container``
+            (``embedder``, ``clock``, ``extractor``, …).
+        on_rebuild: called while read models are rebuilt from the log, with what is being done,
+            how much is done and how much there is.
+
+    Raises:
+        InvalidRequest: the settings are wrong, or the file is not a memledger database.
+        AdapterUnavailable: an engine did not answer.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        settings: Settings | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        on_rebuild: OnRebuild | None = None,
+    ) -> None:
+        self._inner = _Inline(path, settings=settings, overrides=overrides, on_rebuild=on_rebuild)
+
+    @classmethod
+    def from_config(cls, config: Config) -> Self:
+        """Open with settings from a mapping, a TOML or a YAML file."""
+        return cls(settings=load_settings(config))
+
+    add = _driven(AsyncMemory.add)
+    search = _driven(AsyncMemory.search)
+    get = _driven(AsyncMemory.get)
+    get_all = _driven(AsyncMemory.get_all)
+    update = _driven(AsyncMemory.update)
+    delete = _driven(AsyncMemory.delete)
+    delete_all = _driven(AsyncMemory.delete_all)
+    history = _driven(AsyncMemory.history)
+    verify = _driven(AsyncMemory.verify)
+    stats = _driven(AsyncMemory.stats)
+    refill = _driven(AsyncMemory.refill)
+
+    def close(self) -> None:
+        """Close all connections. Closing twice does nothing."""
+        self._inner._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _guard(
+    user_id: str | None, agent_id: str | None, run_id: str | None, app_id: str | None
+) -> Scope | None:
+    if (user_id, agent_id, run_id, app_id) == (None, None, None, None):
+        return None
+    return Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)
+
+
+def _reason(reason: str) -> str:
+    return parse_text(reason, "reason", 10_000) if reason else ""

@@ -1,0 +1,39 @@
+"""Contract suites: what every adapter of a port must do, as pytest classes to inherit from.
+
+Each suite asks its subclass for an adapter and tests it through the port alone::
+
+    class TestMyAuditLog(AuditLogContract):
+        def make_log(self, tmp_path):
+            return MyAuditLog(...)
+
+Adapters may be written with plain methods or ``async def``; the suites drive either. ``pytest``
+and ``hypothesis`` must be installed.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from memledger.testing.audit_log import AuditLogContract
+    from memledger.testing.embedder import EmbedderContract
+    from memledger.testing.fact_store import FactStoreContract
+    from memledger.testing.vector_index import VectorIndexContract
+
+__all__ = ["AuditLogContract", "EmbedderContract", "FactStoreContract", "VectorIndexContract"]
+
+_MODULES = {
+    "AuditLogContract": "memledger.testing.audit_log",
+    "EmbedderContract": "memledger.testing.embedder",
+    "FactStoreContract": "memledger.testing.fact_store",
+    "VectorIndexContract": "memledger.testing.vector_index",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Registered before the first import, or a failing contract would not show its values.
+    pytest.register_assert_rewrite(_MODULES[name])
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,0 +1,11 @@
+"""The offline embedder keeps the contract."""
+
+from __future__ import annotations
+
+from memledger.adapters.embedder.hashing import HashingEmbedder
+from memledger.testing.embedder import EmbedderContract
+
+
+class TestHashingEmbedder(EmbedderContract):
+    def make_embedder(self) -> HashingEmbedder:
+        return HashingEmbedder()
