@@ -11,14 +11,12 @@ from memledger.application.embedding import Embedding
 from memledger.application.receipt import Receipt, receipt_of
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
 from memledger.domain.events import Event
-from memledger.domain.fact import Fact, FactId, FactStatus, Metadata
+from memledger.domain.fact import Fact, FactId, Metadata
 from memledger.domain.ledger import retract, revise
-from memledger.domain.ports.clock import Clock
-from memledger.domain.ports.fact_store import FactQuery, FactStore, Order
+from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.scope import Scope
 
 CALLER = "caller"
-PAGE = 1000
 
 
 class Curate:
@@ -28,16 +26,12 @@ class Curate:
         deciding: the loop that appends.
         facts: the facts as of the last append.
         embedding: vectors for corrected texts.
-        clock: the time.
     """
 
-    def __init__(
-        self, *, deciding: Deciding, facts: FactStore, embedding: Embedding, clock: Clock
-    ) -> None:
+    def __init__(self, *, deciding: Deciding, facts: FactStore, embedding: Embedding) -> None:
         self._deciding = deciding
         self._facts = facts
         self._embedding = embedding
-        self._clock = clock
 
     async def update(
         self,
@@ -92,14 +86,15 @@ class Curate:
         return receipt
 
     async def delete_all(self, scope: Scope, *, reason: str, actor: str) -> Receipt | None:
-        """Withdraw all active facts that a scope covers, in one append.
+        """Withdraw all active facts that a scope covers, in one append, even those that only a
+        reader of another time sees.
 
         Returns:
             The receipt, ``None`` if there was nothing to withdraw.
         """
 
         async def decide() -> Sequence[Event]:
-            facts = await self._all_active(scope)
+            facts = await self._facts.standing(scope)
             return [event for fact in facts for event in retract(fact, reason=reason)]
 
         appended = await self._deciding.decide_and_append(
@@ -128,16 +123,6 @@ class Curate:
         if not versions or (scope is not None and not scope.covers(versions[-1].scope)):
             raise NotFound(f"no fact {fact_id} that this scope may see")
         return versions[-1]
-
-    async def _all_active(self, scope: Scope) -> list[Fact]:
-        query = FactQuery(scope=scope, now=await self._clock.now(), order=Order.CREATED, limit=PAGE)
-        found: list[Fact] = []
-        while True:
-            page = await self._facts.find(query)
-            found.extend(fact for fact in page if fact.status is FactStatus.ACTIVE)
-            if len(page) < PAGE:
-                return found
-            query = evolve(query, after=(page[-1].created_at, page[-1].fact_id))
 
     async def _embed(self, text: str) -> tuple[str, ...]:
         try:

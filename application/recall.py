@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from memledger.application.embedding import Embedding
 from memledger.domain.errors import AdapterUnavailable, ModelError
 from memledger.domain.fact import Fact
 from memledger.domain.filters import Filter
 from memledger.domain.plain import plain
+from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
@@ -81,6 +82,7 @@ class Recall:
     """The read path.
 
     Args:
+        log: tells how far a ledger has come.
         facts: the facts read model.
         index: where candidates come from.
         embedding: vectors for questions.
@@ -90,11 +92,13 @@ class Recall:
     def __init__(
         self,
         *,
+        log: AuditLog,
         facts: FactStore,
         index: VectorIndex,
         embedding: Embedding,
         weights: Weights = Weights(),
     ) -> None:
+        self._log = log
         self._facts = facts
         self._index = index
         self._embedding = embedding
@@ -106,6 +110,7 @@ class Recall:
         Raises:
             AdapterUnavailable: the index or the facts did not answer.
         """
+        request = await self._pinned(request)
         speakers = await self._index.speakers(request.scope.ledger)
         query = understand(request.query, speakers=speakers)
         vector = await self._vector(query.text_for_embedding)
@@ -128,6 +133,18 @@ class Recall:
             results=await self._loaded(ranked[: request.limit], explain=request.explain),
             degraded=() if vector is not None else ("similarity",),
         )
+
+    async def _pinned(self, request: RecallRequest) -> RecallRequest:
+        """Have a search of the present see one moment, at which each fact has one version.
+
+        It is never before the ledger's last event: to a clock that is behind, what was withdrawn
+        or corrected a moment ago would still be there.
+        """
+        if request.as_of is not None:
+            return request
+        head = await self._log.head(request.scope.ledger)
+        moment = max(request.now, head.recorded_at or request.now)
+        return evolve(request, now=moment, as_of=moment)
 
     async def _vector(self, text: str) -> Vector | None:
         """The vector of the question; a search without one still has its keywords."""

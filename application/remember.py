@@ -170,8 +170,12 @@ class Remember:
         pending = _pending(done)
         if not pending:
             return receipt_of(done, VERBATIM, replayed=True)
-        correlation_id = first[0].correlation_id
-        attempt = _Attempt(request=request, correlation_id=correlation_id, messages=pending)
+        attempt = _Attempt(
+            # What was taken in to be extracted is extracted, whatever the second call asks for.
+            request=evolve(request, infer=True),
+            correlation_id=first[0].correlation_id,
+            messages=pending,
+        )
         return await self._infer(attempt, done)
 
     async def _settle(

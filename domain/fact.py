@@ -67,6 +67,7 @@ class Fact:
     ``valid`` is when it holds in the world, ``recorded`` is when the ledger held this version of
     it. ``occurred_at`` is when it was said. ``slot`` names what it answers when only one answer
     can hold at a time (``caroline/residence``); facts in one slot supersede each other.
+    ``reason`` says why this version came to be.
     """
 
     fact_id: FactId
@@ -88,6 +89,7 @@ class Fact:
     superseded_by: FactId | None = None
     reaffirmed: int = 0
     feedback: int = 0
+    reason: str = ""
 
     @property
     def key(self) -> FactKey:

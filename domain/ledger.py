@@ -65,6 +65,7 @@ def change_of(recorded: Recorded, current: Fact | None) -> FactChange | None:
         after=evolve(
             after,
             version=current.version + 1,
+            reason=getattr(event, "reason", ""),
             recorded=Interval(start=recorded.recorded_at),
         ),
     )
@@ -87,6 +88,7 @@ def _born(event: FactAdded, recorded: Recorded) -> Fact:
         valid=event.valid,
         recorded=Interval(start=recorded.recorded_at),
         expires_at=event.expires_at,
+        reason=event.reason,
     )
 
 

@@ -11,9 +11,10 @@ from memledger.adapters.cli.needs import LedgerMemory
 def open_memory(path: str) -> LedgerMemory:
     """Open the database at ``path``, and make it if it is not there."""
     # Imported late: `memledger --help` must not wait for the whole memory.
+    from memledger.adapters.cli.rebuilding import rebuild_progress
     from memledger.memory import Memory
 
-    return Memory(path)
+    return Memory(path, on_rebuild=rebuild_progress())
 
 
 def main() -> None:

@@ -193,15 +193,11 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
     )
     recall = providers.Singleton(
-        Recall, facts=lifted_facts, index=lifted_index, embedding=embedding
+        Recall, log=lifted_log, facts=lifted_facts, index=lifted_index, embedding=embedding
     )
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
     curate = providers.Singleton(
-        Curate,
-        deciding=deciding,
-        facts=lifted_facts,
-        embedding=embedding,
-        clock=lifted_clock,
+        Curate, deciding=deciding, facts=lifted_facts, embedding=embedding
     )
     verify = providers.Singleton(Verify, log=lifted_log, facts=lifted_facts)
     count_up = providers.Singleton(

@@ -83,6 +83,10 @@ class FactStore(Protocol):
         """
         ...
 
+    async def standing(self, scope: Scope) -> Sequence[Fact]:
+        """The active facts that a scope covers, at whatever time they can be seen."""
+        ...
+
     async def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
         """The active facts whose ``expires_at`` has come."""
         ...

@@ -202,6 +202,23 @@ class FactStoreContract:
         assert [f.text for f in by_slot] == ["I live in Paris"]
         assert list(self.facts.active(LedgerId("user:bob"), ["I like tea."], [])) == []
 
+    def test_active_facts_stand_whenever_they_can_be_seen(self) -> None:
+        past = evolve(fact_added("lived there"), valid=Interval(end=NOON - timedelta(days=9)))
+        brief = evolve(fact_added("brief"), expires_at=NOON)
+        run = evolve(fact_added("in a run"), scope=Scope(user_id="alice", run_id="r"))
+        gone, old = fact_added("gone"), fact_added("old")
+        self.given(past, brief, run, gone, old)
+        self.given(FactRetracted(fact_id=gone.fact_id))
+        self.given(FactSuperseded(fact_id=old.fact_id, ended_at=LATER))
+        assert [fact.text for fact in self.facts.standing(SCOPE)] == [
+            "lived there",
+            "brief",
+            "in a run",
+        ]
+        in_run = self.facts.standing(Scope(user_id="alice", run_id="r"))
+        assert [fact.text for fact in in_run] == ["in a run"]
+        assert list(self.facts.standing(Scope(user_id="bob"))) == []
+
     def test_messages_wait_until_an_inference_has_looked_at_them(self) -> None:
         def message(text: str) -> Message:
             return Message(

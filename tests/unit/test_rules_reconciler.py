@@ -402,3 +402,26 @@ def test_an_answer_in_words_that_rules_cannot_read_is_compared_by_its_words(
     [proposal] = finished(RulesReconciler().reconcile([candidate], [{other.fact_id: (other, 0.5)}]))
 
     assert proposal.decision is decision
+
+
+def test_a_move_ends_the_same_residence_in_every_run() -> None:
+    # Given that she said where she lives in two runs
+    memory = Memory()
+    memory.hears("I live in Paris.", scope=evolve(HERE, run_id="one"))
+    memory.hears("I live in Paris.", scope=evolve(HERE, run_id="two"))
+    # When she moves, in a third
+    proposal = memory.hears("I moved to Berlin.", scope=evolve(HERE, run_id="three"))
+    # Then both are over
+    assert proposal.decision is Decision.SUPERSEDE
+    assert len(proposal.also_ends) == 1
+
+
+def test_old_news_that_comes_late_is_added_as_over() -> None:
+    # Given where she lives now
+    memory = Memory()
+    memory.hears("I live in Berlin.", at=START)
+    # When a message of last year comes in
+    proposal = memory.hears("I live in Rome.", at=START - 365 * DAY)
+    # Then it is kept, over since the newer fact holds
+    assert proposal.decision is Decision.ADD
+    assert proposal.until == START

@@ -1,0 +1,180 @@
+"""What the command line needs of a memory; the face has it and hands it in.
+
+The commands know the memory by these methods alone, so that the command line stays an adapter:
+it never imports the face, the face imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict
+
+# For the type checker alone: `memledger --help` must not wait for the use-cases to be imported.
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from memledger.application.browse import Page
+    from memledger.application.recall import SearchResult
+    from memledger.application.receipt import Receipt
+    from memledger.application.statistics import Statistics
+    from memledger.application.verify import Verification
+    from memledger.domain.fact import Fact
+
+
+class ScopeIds(TypedDict, total=False):
+    """Whose memory it is, as arguments for the methods of ``LedgerMemory``."""
+
+    user_id: str
+    agent_id: str
+    run_id: str
+    app_id: str
+
+
+class LedgerMemory(Protocol):
+    """The methods of ``memledger.Memory`` that commands call; what they mean is said there."""
+
+    def add(
+        self,
+        messages: str | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        occurred_at: datetime | str | None = None,
+        expires_at: datetime | str | None = None,
+        infer: bool = True,
+        idempotency_key: str | None = None,
+        actor: str = ...,
+    ) -> Receipt:
+        """Remember what was said."""
+        ...
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        limit: int = ...,
+        threshold: float | None = None,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+        explain: bool = False,
+    ) -> SearchResult:
+        """Find what matters for a question."""
+        ...
+
+    def get(
+        self,
+        fact_id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        as_of: datetime | str | None = None,
+    ) -> Fact:
+        """One fact."""
+        ...
+
+    def get_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        order: str = ...,
+        limit: int = ...,
+        cursor: str | None = None,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+    ) -> Page:
+        """A page of facts."""
+        ...
+
+    def update(
+        self,
+        fact_id: str,
+        text: str | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        actor: str = ...,
+    ) -> Receipt | None:
+        """Correct a fact."""
+        ...
+
+    def delete(
+        self,
+        fact_id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        actor: str = ...,
+    ) -> Receipt:
+        """Withdraw a fact."""
+        ...
+
+    def delete_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        actor: str = ...,
+    ) -> Receipt | None:
+        """Withdraw every active fact of a scope."""
+        ...
+
+    def history(
+        self,
+        fact_id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+    ) -> list[Fact]:
+        """All versions of a fact."""
+        ...
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> Verification:
+        """Check everything."""
+        ...
+
+    def stats(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+    ) -> Statistics:
+        """Count what there is."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+OpenMemory: TypeAlias = "Callable[[str], LedgerMemory]"
+"""Opens the database at a path, and makes it if it is not there."""

@@ -1,0 +1,35 @@
+"""Showing that read models are being rebuilt while a database is opened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+def rebuild_progress() -> Callable[[str, int, int], None]:
+    """What draws a bar on standard error, once there is something to show; silent without a
+    terminal.
+    """
+    shown: dict[str, tuple[Progress, TaskID]] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        if what not in shown:
+            bar = Progress(
+                console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+            )
+            bar.start()
+            shown[what] = (bar, bar.add_task(what, total=total))
+        bar, task = shown[what]
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+            del shown[what]
+
+    return show

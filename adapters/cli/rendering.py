@@ -1,0 +1,289 @@
+"""What people see: facts, receipts and progress, on a terminal or in a pipe.
+
+On a terminal there are colours and what is long is wrapped; in a pipe every fact is one line, ids
+are whole, and nothing depends on a width. Texts come from anywhere, so control characters are
+shown, never sent to the terminal. The demo draws its own pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
+
+from attrs import frozen
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from memledger.adapters.cli.printable import one_line, printable
+from memledger.application.browse import Page
+from memledger.application.recall import ScoredFact, SearchResult
+from memledger.application.receipt import Receipt
+from memledger.application.statistics import Statistics
+from memledger.application.verify import Verification
+from memledger.domain.fact import Fact, Interval
+from memledger.domain.verdicts import Decision, Verdict
+
+Advance = Callable[[int, int], None]
+"""Called with what is done so far and what there is to do in all (0: nobody knows)."""
+
+
+def day(moment: datetime) -> str:
+    """A time in the world, in UTC, to the minute; a date alone where it is midnight."""
+    moment = moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d" if moment.time() == time() else "%Y-%m-%d %H:%M")
+
+
+def instant(moment: datetime) -> str:
+    """A time of the ledger, in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+
+
+def span(interval: Interval, show: Callable[[datetime], str] = day) -> str:
+    """An interval in words."""
+    if interval.start is not None and interval.end is not None:
+        return f"{show(interval.start)} to {show(interval.end)}"
+    if interval.start is not None:
+        return f"since {show(interval.start)}"
+    return f"until {show(interval.end)}" if interval.end is not None else "always"
+
+
+@frozen(kw_only=True)
+class _Entry:
+    """One item of a listing: its text, what there is to say about it, and a short label."""
+
+    label: str = ""
+    about: tuple[str, ...]
+    text: str
+
+
+class Screen:
+    """Draws answers on standard output, progress on standard error.
+
+    Args:
+        quiet: draw no progress even on a terminal.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._out = Console(highlight=False, markup=False, emoji=False)
+        self._aside = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._shows_progress = self._aside.is_terminal and not quiet
+
+    def line(self, text: str, style: str = "") -> None:
+        """One sentence."""
+        self._out.print(text, style=style, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Advance]:
+        """A bar that is gone afterwards; the block gets what moves it."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(
+            *columns,
+            console=self._aside,
+            transient=True,
+            disable=not self._shows_progress,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as bar:
+            task = bar.add_task(what, total=None)
+
+            def advance(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total or None)
+
+            yield advance
+
+    def receipt(self, receipt: Receipt) -> None:
+        """What a write did, a verdict a line, and what it left out."""
+        if receipt.replayed:
+            self.line("This was done before; nothing was added. It had led to:")
+        self._listing(
+            ("VERDICT", "ID", "IN PLACE OF", "TEXT"),
+            [
+                _Entry(
+                    label=verdict.decision.value,
+                    about=(verdict.fact_id or verdict.target or "", _replaced(verdict)),
+                    text=verdict.text or verdict.reason,
+                )
+                for verdict in receipt.verdicts
+            ],
+        )
+        for skipped in receipt.skipped:
+            self.line(f"left out ({skipped.reason}): {one_line(skipped.text)}", "dim")
+        if not receipt.verdicts and not receipt.skipped:
+            self.line("It is in the ledger; no fact was drawn from it.")
+        if receipt.lagging:
+            self.line(f"Still to follow: {', '.join(receipt.lagging)}.", "yellow")
+
+    def results(self, result: SearchResult) -> None:
+        """Facts with their scores, best first."""
+        if result.degraded:
+            self.line(f"Searched without {', '.join(result.degraded)}.", "yellow")
+        if not result.results:
+            self.line("Nothing found.")
+            return
+        explained = any(item.signals is not None for item in result)
+        self._listing(
+            ("SCORE", "ID", "SAID", "SPEAKER", *(["SIGNALS"] if explained else []), "TEXT"),
+            [
+                _Entry(
+                    label=f"{item.score:.2f}",
+                    about=(*_said(item.fact), *([_signals(item)] if explained else [])),
+                    text=item.fact.text,
+                )
+                for item in result
+            ],
+        )
+
+    def page(self, page: Page) -> None:
+        """Facts without scores, and how to go on."""
+        if not page.facts:
+            self.line("No facts.")
+            return
+        self._listing(
+            ("ID", "SAID", "SPEAKER", "TEXT"),
+            [_Entry(about=_said(fact), text=fact.text) for fact in page.facts],
+        )
+        if page.cursor is not None:
+            # Not among the facts, where a pipe would take it for one.
+            self._aside.print(f"More: --cursor {page.cursor}", style="dim", soft_wrap=True)
+
+    def fact(self, fact: Fact) -> None:
+        """Everything about one version of a fact."""
+        self._pairs(
+            {
+                "fact": fact.fact_id,
+                "text": fact.text,
+                "of": _ids(fact),
+                "speaker": fact.speaker,
+                "said": day(fact.occurred_at),
+                "holds": span(fact.valid),
+                "status": fact.status.value,
+                "superseded by": fact.superseded_by,
+                "version": f"{fact.version}, believed {span(fact.recorded, instant)}",
+                "expires": None if fact.expires_at is None else day(fact.expires_at),
+                "kind": fact.kind.value,
+                "slot": fact.slot,
+                "entities": ", ".join(fact.entities),
+                "reaffirmed": f"{fact.reaffirmed} times" if fact.reaffirmed else None,
+                "metadata": ", ".join(f"{key}={value}" for key, value in fact.metadata.items()),
+                "evidence": ", ".join(item.message_id for item in fact.evidence),
+            }
+        )
+
+    def history(self, versions: Sequence[Fact]) -> None:
+        """The versions of a fact, with both of their intervals."""
+        self._listing(
+            ("VERSION", "STATUS", "HOLDS", "BELIEVED", "TEXT"),
+            [
+                _Entry(
+                    label=str(version.version),
+                    about=(
+                        version.status.value,
+                        span(version.valid),
+                        span(version.recorded, instant),
+                    ),
+                    text=f"{version.text} ({version.reason})" if version.reason else version.text,
+                )
+                for version in versions
+            ],
+        )
+        if versions[-1].superseded_by is not None:
+            self.line(f"Superseded by {versions[-1].superseded_by}")
+
+    def statistics(self, statistics: Statistics) -> None:
+        """Counts."""
+        facts = ", ".join(f"{count:,} {status.value}" for status, count in statistics.facts.items())
+        self._pairs(
+            {
+                "events": f"{statistics.events:,}",
+                "messages": f"{statistics.messages:,}",
+                "waiting": f"{statistics.pending:,} messages for extraction",
+                "facts": facts or "none",
+                "embedder": statistics.embedder,
+                **{
+                    f"{name} at": f"{position:,} of {statistics.last_position:,}"
+                    for name, position in statistics.positions.items()
+                },
+            }
+        )
+
+    def verification(self, verification: Verification) -> None:
+        """The verdict, or every problem."""
+        checked = f"{verification.events:,} events, {verification.facts:,} facts"
+        if verification.ok:
+            self.line(f"All is well: {checked}, every hash right, every fact as the log says it.")
+            return
+        self.line(f"Not well: {checked}, {len(verification.problems)} problems.", "bold red")
+        for problem in verification.problems:
+            self.line(one_line(problem))
+
+    def _listing(self, headers: Sequence[str], entries: Sequence[_Entry]) -> None:
+        """A few lines for each entry on a terminal, one line for each elsewhere."""
+        if not entries:
+            return
+        if self._out.is_terminal:
+            self._out.print(_records(entries))
+            return
+        rows = [
+            [one_line(cell) for cell in (*([entry.label] if entry.label else []), *entry.about)]
+            + [one_line(entry.text)]
+            for entry in entries
+        ]
+        for line in _aligned([headers, *rows]):
+            self._out.print(line, soft_wrap=True)
+
+    def _pairs(self, pairs: Mapping[str, str | None]) -> None:
+        """Names and values, without those that have none."""
+        there = {name: value for name, value in pairs.items() if value}
+        width = max(map(len, there))
+        for name, value in there.items():
+            line = Text(f"{name:{width}}  ", style="dim").append(printable(value), style="not dim")
+            self._out.print(line, soft_wrap=True)
+
+
+def _records(entries: Sequence[_Entry]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    if entries[0].label:
+        grid.add_column(style="bold green", no_wrap=True)
+    grid.add_column()
+    for entry in entries:
+        about = " · ".join(one_line(part) for part in entry.about if part)
+        body = Text.assemble(one_line(entry.text), "\n", (about, "dim"))
+        grid.add_row(*([entry.label] if entry.label else []), body)
+    return grid
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [
+            cell + " " * (width - cell_len(cell))
+            for cell, width in zip(row[:-1], widths, strict=True)
+        ]
+        yield "  ".join([*cells, row[-1]])
+
+
+def _said(fact: Fact) -> tuple[str, str, str]:
+    return fact.fact_id, day(fact.occurred_at), fact.speaker or ""
+
+
+def _replaced(verdict: Verdict) -> str:
+    return verdict.target or "" if verdict.decision is Decision.SUPERSEDE else ""
+
+
+def _ids(fact: Fact) -> str:
+    return ", ".join(
+        f"{name.removesuffix('_id')} {value}" for name, value in fact.scope.ids().items()
+    )
+
+
+def _signals(item: ScoredFact) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in (item.signals or {}).items())

@@ -1,0 +1,107 @@
+"""The demo answers right, looks the same in a pipe and on a terminal, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import CommandLine, on_terminal, start
+from rich.cells import cell_len
+
+
+def test_every_question_is_answered_by_the_fact_that_knows(memledger: CommandLine) -> None:
+    document = memledger("demo", "--json").document
+
+    answers = {item["query"]: item["results"][0]["fact"] for item in document["answers"]}
+    assert {query: fact["text"] for query, fact in answers.items()} == {
+        "What is Maya's cat called?": "I adopted a cat last Saturday, she is called Pixel.",
+        "What is Maya allergic to?": (
+            "By the way, I am allergic to peanuts, so please no satay when I visit."
+        ),
+        "When did Jonas run the marathon?": "I ran the Vienna marathon on Sunday.",
+        "Where does Maya work?": "I work at Mareada now, they chart the seabed.",
+        "When is the wedding?": "The wedding is on 24 May 2025 in Graz.",
+    }
+
+
+def test_a_relative_date_is_told_by_the_calendar(memledger: CommandLine) -> None:
+    document = memledger("demo", "--json").document
+
+    [marathon] = [item for item in document["answers"] if "marathon" in item["query"]]
+    assert marathon["results"][0]["fact"]["valid"]["start"] == "2024-04-21T00:00:00+00:00"
+
+
+def test_a_superseded_belief_keeps_both_of_its_intervals(memledger: CommandLine) -> None:
+    before, ended, after = memledger("demo", "--json").document["history"]
+
+    assert before["text"] == ended["text"] == "I have been living in Hamburg since last week."
+    assert after["text"] == "I have been living in Lisbon since Saturday."
+    assert (before["status"], ended["status"], after["status"]) == (
+        "active", "superseded", "active"
+    )  # fmt: skip
+    assert ended["valid"]["end"] == after["valid"]["start"] == "2024-06-08T00:00:00+00:00"
+    assert before["recorded"]["end"] == ended["recorded"]["start"]
+
+
+def test_each_clock_tells_its_own_past(memledger: CommandLine) -> None:
+    document = memledger("demo", "--json").document
+
+    home = {name: document[name]["results"][0]["fact"] for name in ("now", "valid_at", "as_of")}
+    assert "Lisbon" in home["now"]["text"]
+    assert "Hamburg" in home["valid_at"]["text"]
+    assert "Hamburg" in home["as_of"]["text"]
+    # What is known today about that day includes that it came to an end.
+    assert home["valid_at"]["valid"]["end"] is not None
+    assert home["as_of"]["valid"]["end"] is None
+
+
+def test_everything_verifies(memledger: CommandLine) -> None:
+    assert memledger("demo", "--json").document["verification"]["ok"] is True
+
+
+def test_it_fits_on_a_page_of_eighty_columns(memledger: CommandLine) -> None:
+    outcome = memledger("demo")
+
+    lines = outcome.out.splitlines()
+    assert (outcome.code, outcome.err) == (0, "")
+    assert len(lines) < 60
+    assert max(map(cell_len, lines)) <= 80
+    assert "\x1b" not in outcome.out
+
+
+def test_it_is_in_colour_on_a_terminal(
+    memledger: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    outcome = on_terminal("demo")
+
+    assert outcome.code == 0
+    assert "\x1b[" in outcome.out
+
+
+def test_it_touches_no_database_that_was_not_named_and_leaves_none_behind(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    process = start("demo")
+    process.communicate()
+
+    assert process.returncode == 0
+    assert not database.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_is_named_is_kept_and_read_once(
+    memledger: CommandLine, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "kept.db")
+
+    first = memledger("demo", "--db", path, "--json").document
+    second = memledger("demo", "--db", path, "--json").document
+
+    assert first["ingested"]["messages"] == 37
+    assert second["ingested"]["messages"] == 0
+    assert second["history"] == first["history"]
+    assert memledger("list", "--user", "demo", "--db", path).code == 0

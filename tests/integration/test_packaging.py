@@ -1,0 +1,93 @@
+"""What is built can be installed and imported as one package, and importing it costs nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    "numpy",
+    "sqlite_utils",
+    "litellm",
+    "weaviate",
+    "neo4j",
+    "psycopg",
+    "click",
+    "rich",
+    "yaml",
+)
+
+
+def build(target: str, source: Path, into: Path) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    (built,) = into.iterdir()
+    return built
+
+
+def run(code: str, path: Path | None = None) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(path or "")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=path or ROOT.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+USE = """
+import memledger
+with memledger.Memory() as memory:
+    memory.add("I live in Paris", user_id="ann")
+    print(memledger.__file__, memory.search("Where?", user_id="ann")[0].fact.text)
+"""
+
+
+@pytest.mark.parametrize("by_way_of_sdist", [False, True], ids=["wheel", "sdist, then wheel"])
+def test_a_built_package_works_away_from_the_checkout(
+    tmp_path: Path, by_way_of_sdist: bool
+) -> None:
+    source = ROOT
+    if by_way_of_sdist:
+        with tarfile.open(build("sdist", ROOT, tmp_path / "sdist")) as archive:
+            archive.extractall(tmp_path / "source", filter="data")
+        (source,) = (tmp_path / "source").iterdir()
+    unpacked = tmp_path / "site"
+    with zipfile.ZipFile(build("wheel", source, tmp_path / "wheel")) as wheel:
+        wheel.extractall(unpacked)
+    assert {path.name for path in unpacked.iterdir() if path.suffix != ".dist-info"} == {
+        "memledger"
+    }
+    assert (unpacked / "memledger" / "py.typed").exists()
+    file, text = run(USE, unpacked).split(" ", 1)
+    assert Path(file).is_relative_to(unpacked)
+    assert text == "I live in Paris"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = run("import sys, memledger; print(*sys.modules)").split()
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_opening_a_memory_loads_no_model_library() -> None:
+    loaded = run("import sys, memledger; memledger.Memory().close(); print(*sys.modules)").split()
+    assert not {"litellm", "weaviate", "neo4j", "psycopg", "httpx", "requests"} & set(loaded)
+
+
+def test_every_public_name_can_be_had() -> None:
+    run("import memledger; [getattr(memledger, name) for name in memledger.__all__]")
