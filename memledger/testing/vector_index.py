@@ -490,7 +490,10 @@ class VectorIndexContract:
         assert self.keys("tea", where=parse_filter({"n": 2})) == [tea.key]
 
     # Hypothesis minds that subclasses share a test; their indexes are as good as one another.
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=60,
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+    )
     @given(data=st.data(), records=st.lists(attributes(), min_size=1, max_size=8))
     def test_any_filter_lets_through_what_it_means(
         self, data: st.DataObject, records: list[dict[str, Any]]

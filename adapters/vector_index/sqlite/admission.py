@@ -25,24 +25,17 @@ class Admission:
     Args:
         connection: to read from; functions of ``memledger.adapters.sqlite.filters`` registered.
         ledger: whose documents.
-        where: the filter; ``None`` lets all through.
+        where: the filter.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, ledger: Ledger, where: Filter | None
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, ledger: Ledger, where: Filter) -> None:
         self._connection = connection
         self._ledger = ledger
-        self._open = where is None
-        self._condition, self._values = (
-            ("1", []) if where is None else to_sql(where, _COLUMNS, "metadata")
-        )
+        self._condition, self._values = to_sql(where, _COLUMNS, "metadata")
         self._all: Numbers | None = None
 
     def __call__(self, numbers: Numbers) -> Mask:
         """Which of the documents pass."""
-        if self._open:
-            return np.ones(numbers.size, np.bool_)
         if self._all is None and WHOLESALE * numbers.size > self._ledger.documents:
             self._all = self._passing(
                 "id BETWEEN ? AND ?", (first_of(self._ledger.id), last_of(self._ledger.id))

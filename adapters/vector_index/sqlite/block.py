@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +16,12 @@ import numpy.typing as npt
 from attrs import evolve, frozen
 
 from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, Vectors
+from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, Vectors, products, unit
 from memledger.adapters.vector_index.sqlite.ledgers import Ledger
 from memledger.adapters.vector_index.sqlite.terms import decode_names, decode_terms
+from memledger.domain.fact import FactId, FactKey, Interval
+from memledger.domain.moments import from_microseconds
+from memledger.domain.ports.vector_index import Hit
 
 Numbers = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -49,9 +52,15 @@ class Times:
     valid_from: Numbers
     valid_to: Numbers
 
+    @cached_property
+    def _until(self) -> Numbers:
+        return np.minimum(self.visible_to, self.valid_to)
+
     def seen(self, now: int, as_of: int | None, valid_at: int | None) -> Mask:
         """Which of the documents a query at these times may see (see ``IndexQuery``)."""
         moment = now if as_of is None else as_of
+        if as_of is None and valid_at is None:
+            return self._until > moment
         mask = self.visible_to > moment
         if as_of is not None:
             mask &= self.visible_from <= as_of
@@ -157,9 +166,9 @@ class Block:
 
     def similarities(self, vector: npt.NDArray[np.float32]) -> Scores:
         """Cosines with a vector of length 1; NaN where a document has no vector."""
-        cosines = (self.vectors @ vector).astype(np.float64)
-        cosines[~self.embedded] = np.nan
-        return cosines
+        similarities = products(self.vectors, vector).astype(np.float64)
+        similarities[~self.embedded] = np.nan
+        return similarities
 
     def shares(self, names: Sequence[int]) -> Scores:
         """For each document the share of ``names`` (at least one) that it has."""
@@ -167,6 +176,34 @@ class Block:
         counts = np.bincount(self.name_owners[known], minlength=len(self))
         shares: Scores = counts / len(names)
         return shares
+
+    def key(self, row: int) -> FactKey:
+        """The key of a document."""
+        return (FactId(self.fact_ids[row]), self.versions[row])
+
+    def hits(self, rows: Sequence[int], signals: Sequence[Iterable[float | None]]) -> list[Hit]:
+        """The hits for documents.
+
+        Args:
+            rows: their places.
+            signals: similarity, keyword, context and entities, each with one value for a row.
+        """
+        starts, ends = self.times.valid_from[rows].tolist(), self.times.valid_to[rows].tolist()
+        return [
+            Hit(
+                key=self.key(row),
+                similarity=similarity,
+                keyword=keyword,
+                context=context,
+                entities=entities,
+                speaker=self.speakers[row],
+                occurred_at=from_microseconds(self.occurred[row]),
+                valid=_interval(start, end),
+            )
+            for row, start, end, similarity, keyword, context, entities in zip(
+                rows, starts, ends, *signals, strict=True
+            )
+        ]
 
     def updated(self, changed: Block) -> Block:
         """With documents added, or in the place of those of the same number."""
@@ -302,6 +339,18 @@ def _vectors(
         )
     places = np.searchsorted(found, numbers).clip(max=found.size - 1)
     embedded = found[places] == numbers
-    placed = vectors[places]
+    placed = unit(vectors)[places]
     placed[~embedded] = 0.0
     return embedded, placed
+
+
+_UNBOUNDED = Interval()
+
+
+def _interval(start: int, end: int) -> Interval:
+    if start == ALWAYS and end == EVER:
+        return _UNBOUNDED
+    return Interval(
+        start=None if start == ALWAYS else from_microseconds(start),
+        end=None if end == EVER else from_microseconds(end),
+    )

@@ -62,14 +62,15 @@ class Rotation:
             little endian.
         """
         parts = [
-            np.packbits(self._turned(vectors[start : start + ROWS] - centre) > 0, axis=1)
+            np.packbits(self.turned(vectors[start : start + ROWS] - centre) > 0, axis=1)
             for start in range(0, len(vectors), ROWS)
         ]
         packed = np.concatenate(parts) if parts else np.empty((0, CODE_BYTES), np.uint8)
         codes: Codes = np.ascontiguousarray(packed).view("<u8")
         return codes
 
-    def _turned(self, vectors: Vectors) -> Vectors:
+    def turned(self, vectors: Vectors) -> Vectors:
+        """The components whose signs are the bits, shape (count, CODE_BITS)."""
         turned = np.zeros((len(vectors), self.signs.shape[1]), np.float32)
         turned[:, : vectors.shape[1]] = vectors
         rows, columns = len(self.left), len(self.right)

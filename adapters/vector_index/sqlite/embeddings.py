@@ -100,7 +100,7 @@ class Embeddings:
     def load(
         self, connection: sqlite3.Connection, numbers: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], Vectors]:
-        """Embeddings by number, made unit length.
+        """Embeddings by number.
 
         Args:
             connection: to read from.
@@ -128,7 +128,7 @@ class Embeddings:
             ).fetchall()
         found = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         joined = np.frombuffer(b"".join([row[1] for row in rows]), "<f4")
-        return found, unit(joined.reshape(len(rows), self.dimension))
+        return found, joined.reshape(len(rows), self.dimension)
 
 
 def forget_unused(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
@@ -153,17 +153,41 @@ def digest_of(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def unit(vectors: npt.NDArray[np.float32]) -> Vectors:
+def unit(vectors: Vectors) -> Vectors:
     """Vectors of length 1; the zero vector stays what it is.
 
     Args:
         vectors: shape (count, dimension) or (dimension,).
     """
-    lengths = np.sqrt(np.einsum("...i,...i->...", vectors, vectors))[..., None]
-    if ((lengths > _ORDINARY[0]) & (lengths < _ORDINARY[1])).all():
-        shorter: Vectors = vectors / lengths
-        return shorter
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt(np.einsum("...i,...i->...", wide, wide))[..., None]
-    scaled: Vectors = (wide / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+    lengths = _lengths(vectors)
+    if lengths is None:
+        # In double precision, where the squares of large components do not overflow.
+        wide = vectors.astype(np.float64)
+        exact = np.sqrt(np.vecdot(wide, wide))[..., None]
+        return (wide / np.where(exact > 0, exact, 1.0)).astype(np.float32)
+    scaled: Vectors = vectors / lengths[..., None]
     return scaled
+
+
+def cosines(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The cosine of each of ``vectors`` with ``asked``, which has length 1."""
+    lengths = _lengths(vectors)
+    if lengths is None:
+        return products(unit(vectors), asked)
+    similarities: npt.NDArray[np.float32] = products(vectors, asked) / lengths
+    return similarities
+
+
+def products(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The dot product of each of ``vectors`` with ``asked``."""
+    # Not "@": BLAS would spread it over threads, which costs more than it saves here, and thirty
+    # times as much when another process has one of the cores.
+    similarities: npt.NDArray[np.float32] = np.vecdot(vectors, asked)
+    return similarities
+
+
+def _lengths(vectors: Vectors) -> npt.NDArray[np.float32] | None:
+    """The lengths of vectors, ``None`` if one may be wrong in single precision."""
+    with np.errstate(over="ignore", under="ignore"):
+        lengths: npt.NDArray[np.float32] = np.sqrt(np.vecdot(vectors, vectors))
+    return lengths if ((lengths > _ORDINARY[0]) & (lengths < _ORDINARY[1])).all() else None

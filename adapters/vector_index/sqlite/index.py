@@ -7,6 +7,7 @@ together with the log that it follows. It decides nothing about ranking or about
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 
 from memledger.adapters.sqlite.connections import Connections, one_view
@@ -44,6 +45,7 @@ class SqliteVectorIndex:
         self._sizes = sizes
         self._embeddings = Embeddings(model, dimension)
         self._snapshots = Snapshots(self._embeddings, sizes.cache)
+        self._compacting = threading.Lock()
 
     @property
     def fingerprint(self) -> str:
@@ -161,14 +163,20 @@ class SqliteVectorIndex:
             ledger: ``None`` looks after all.
 
         Returns:
-            How many segments were made.
+            How many segments were made; 0 while another thread is at it.
 
         Raises:
             AdapterUnavailable: the database is locked, full or read-only; nothing is lost.
         """
         with self._connections.reader() as connection:
             names = compaction.due(connection, self._sizes, ledger)
-        return sum(
-            compaction.compact(self._connections, self._embeddings, self._sizes, name)
-            for name in names
-        )
+        # Many threads may notice at once, and one is enough.
+        if not names or not self._compacting.acquire(blocking=False):
+            return 0
+        try:
+            return sum(
+                compaction.compact(self._connections, self._embeddings, self._sizes, name)
+                for name in names
+            )
+        finally:
+            self._compacting.release()

@@ -11,7 +11,7 @@ from memledger.domain.scope import LedgerId
 
 _COLUMNS = (
     "id, generation, revision, last_document, last_embedding, documents, uncovered, segments, "
-    "text_length, context_length, centre"
+    "text_length, context_length"
 )
 
 
@@ -29,7 +29,6 @@ class Ledger:
     segments: int
     text_length: int
     context_length: int
-    centre: bytes | None
 
     def new_document(self) -> int:
         """The number of the next document."""
@@ -76,7 +75,7 @@ def save(connection: sqlite3.Connection, ledger: Ledger) -> None:
     connection.execute(
         "UPDATE index_ledger SET generation = ?, revision = ?, last_document = ?, "
         "last_embedding = ?, documents = ?, uncovered = ?, segments = ?, text_length = ?, "
-        "context_length = ?, centre = ? WHERE id = ?",
+        "context_length = ? WHERE id = ?",
         (
             ledger.generation,
             ledger.revision,
@@ -87,7 +86,6 @@ def save(connection: sqlite3.Connection, ledger: Ledger) -> None:
             ledger.segments,
             ledger.text_length,
             ledger.context_length,
-            ledger.centre,
             ledger.id,
         ),
     )

@@ -1,41 +1,24 @@
-"""Segments in memory: finding the candidates of a query among a million documents.
+"""The segments of a ledger in memory, and one after the other as a query sees them.
 
-What comes out is a superset, for the exact scoring of ``block``. About 110 bytes a document are
-held; postings and vectors stay on disk.
+About 120 bytes a document are held; terms and vectors stay on disk.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
-from memledger.adapters.vector_index import bm25
 from memledger.adapters.vector_index.sqlite.block import Mask, Numbers, Times
 from memledger.adapters.vector_index.sqlite.codes import HALF_WORDS, Codes
 from memledger.adapters.vector_index.sqlite.schema import first_of
-from memledger.adapters.vector_index.sqlite.segments import (
-    POSTING,
-    TIME_PARTS,
-    Part,
-    Segment,
-    TextField,
-    part,
-)
+from memledger.adapters.vector_index.sqlite.segments import TIME_PARTS, Part, Segment, part
 
 Element = TypeVar("Element", bound=np.generic)
-
-SCANNED = 8_192
-"""Codes that are compared at once, so that the work stays in the cache of the processor."""
-
-SAMPLE = 16_384
-"""Distances that are looked at to guess how near the nearest are."""
 
 Slots = npt.NDArray[np.intp]
 """Places of documents in all segments of a ledger, one segment after the other."""
@@ -52,9 +35,9 @@ class LoadedSegment:
 
     row: Segment
     numbers: npt.NDArray[np.uint32]
+    embeddings: npt.NDArray[np.uint32]
     embedded: Mask
     all_embedded: bool
-    embeddings: npt.NDArray[np.uint32]
     scopes: npt.NDArray[np.uint32]
     times: Times
     sieve: Codes
@@ -87,54 +70,49 @@ def load_segment(
         return evolve(before, row=row, times=times)
 
     def array(kind: Part, dtype: str) -> npt.NDArray[Any]:
-        return np.frombuffer(part(connection, row.id, kind), dtype)
+        stored = np.frombuffer(part(connection, row.id, kind), dtype)
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
 
-    embeddings = array(Part.EMBEDDINGS, "<u4").astype(np.uint32, copy=False)
+    embeddings = array(Part.EMBEDDINGS, "<u4")
     if row.model != model:
         embeddings = np.zeros_like(embeddings)
     embedded = embeddings != 0
     return LoadedSegment(
         row=row,
-        numbers=array(Part.NUMBERS, "<u4").astype(np.uint32, copy=False),
+        numbers=array(Part.NUMBERS, "<u4"),
+        embeddings=embeddings,
         embedded=embedded,
         all_embedded=bool(embedded.all()),
-        embeddings=embeddings,
-        scopes=array(Part.SCOPES, "<u4").astype(np.uint32, copy=False),
+        scopes=array(Part.SCOPES, "<u4"),
         times=times,
-        sieve=array(Part.SIEVE, "<u8").astype(np.uint64, copy=False).reshape(HALF_WORDS, -1),
-        refine=array(Part.REFINE, "<u8").astype(np.uint64, copy=False).reshape(-1, HALF_WORDS),
+        sieve=array(Part.SIEVE, "<u8").reshape(HALF_WORDS, -1),
+        refine=array(Part.REFINE, "<u8").reshape(-1, HALF_WORDS),
     )
 
 
-@frozen(eq=False)
 class Shelf:
-    """All segments of a ledger for one query.
+    """The segments of a ledger for one query.
 
     Args:
         segments: at least one.
-        starts: the first slot of each.
-        seen: which slots the query may see, by scope and times.
+        see: what the query may see of a segment, by scope and times.
     """
 
-    segments: Sequence[LoadedSegment]
-    starts: npt.NDArray[np.int64]
-    seen: Mask
+    def __init__(
+        self, segments: Sequence[LoadedSegment], see: Callable[[LoadedSegment], Mask]
+    ) -> None:
+        self.segments = segments
+        self.starts: list[int] = np.cumsum([0, *map(len, segments)]).tolist()
+        self.seen = [see(segment) for segment in segments]
 
-    @classmethod
-    def of(cls, segments: Sequence[LoadedSegment], see: Callable[[LoadedSegment], Mask]) -> Shelf:
-        """The segments, with what the query sees of each."""
-        counts = [len(segment) for segment in segments]
-        return cls(
-            segments,
-            np.cumsum([0, *counts[:-1]]),
-            np.concatenate([see(segment) for segment in segments]),
-        )
+    def __len__(self) -> int:
+        return self.starts[-1]
 
     def take(
         self, slots: Slots, column: Callable[[LoadedSegment], npt.NDArray[Element]]
     ) -> npt.NDArray[Element]:
         """The elements of a column at ``slots``, which ascend."""
-        bounds = np.searchsorted(slots, [*self.starts, self.seen.size])
+        bounds = np.searchsorted(slots, self.starts)
         return np.concatenate(
             [
                 column(segment)[slots[low:high] - start]
@@ -156,196 +134,46 @@ class Shelf:
         numbers: Numbers = low.astype(np.int64) + first_of(self.segments[0].row.ledger)
         return numbers
 
-    def nearest(self, code: Codes, sieved: int, wanted: int) -> Slots:
-        """The documents whose codes are nearest to a code, nearest first.
-
-        Args:
-            code: shape (words,).
-            sieved: how many the first half of the codes leaves over, roughly.
-            wanted: how many of those the whole codes leave over.
-        """
-        distances = self._half_distances(code)
-        near = _smallest(distances, sieved)
-        if near is None:
-            near = np.flatnonzero(distances < _UNSEEN)
-        rest = self.take(near, lambda segment: segment.refine)
-        apart = np.bitwise_count(rest ^ code[HALF_WORDS:]).sum(axis=1, dtype=np.uint16)
-        apart += distances[near]
-        order = np.argsort(apart, kind="stable")[:wanted]
-        return near[order]
-
-    def _half_distances(self, code: Codes) -> npt.NDArray[np.uint8]:
-        """Bits apart in the first half of the code, ``_UNSEEN`` where the query sees nothing.
-
-        All 256 bits apart wraps to 0: the opposite vector is looked at again, and dropped then.
-        """
-        distances = np.empty(self.seen.size, np.uint8)
-        words = np.empty(SCANNED, np.uint64)
-        bits = np.empty(SCANNED, np.uint8)
-        for segment, begin in zip(self.segments, self.starts.tolist(), strict=True):
-            for start in range(0, len(segment), SCANNED):
-                end = min(start + SCANNED, len(segment))
-                sums = distances[begin + start : begin + end]
-                sums[:] = 0
-                for sieve, word in zip(segment.sieve, code, strict=False):
-                    different = np.bitwise_xor(sieve[start:end], word, out=words[: end - start])
-                    sums += np.bitwise_count(different, out=bits[: end - start])
-        distances[~self.seen] = _UNSEEN
-        for segment, begin in zip(self.segments, self.starts.tolist(), strict=True):
-            if not segment.all_embedded:
-                distances[begin : begin + len(segment)][~segment.embedded] = _UNSEEN
-        return distances
-
-    def best_by_keyword(
-        self,
-        lists: Sequence[PostingList],
-        rarities: Sequence[float],
-        average: float,
-        wanted: int,
-        admit: Admit,
-    ) -> Numbers:
-        """The numbers of the documents that score best by some terms, among those admitted.
-
-        Args:
-            lists: the postings of the terms.
-            rarities: of the terms.
-            average: the mean length of the field.
-            wanted: how many, or a few more where scores are equal.
-            admit: the filter of the query.
-        """
-        scores = np.zeros(self.seen.size, np.float32)
-        table = _weights(average)
-        for postings, rarity in zip(lists, rarities, strict=True):
-            data = postings.joined()
-            slots = (data & 0xFFFF) + np.repeat(
-                self.starts[postings.places].astype(np.uint32), postings.counts
-            )
-            scores[slots] += np.float32(rarity) * table[data >> 16]
-        slots = np.flatnonzero(scores)
-        slots = slots[self.seen[slots]]
-        return self.best(slots, scores[slots], wanted, admit)
-
     def best(
-        self, slots: Slots, scores: npt.NDArray[np.float32], wanted: int, admit: Admit
+        self,
+        slots: Slots,
+        scores: npt.NDArray[np.float32],
+        wanted: int,
+        admit: Admit | None,
     ) -> Numbers:
         """The numbers of the admitted documents with the highest scores.
 
         Args:
             slots: ascending.
             scores: one for each.
-            wanted: how many; at most ``TIES`` times as many come where scores are equal.
-            admit: is asked for the best first, and for more only as long as too few pass.
+            wanted: how many; up to ``EQUALS`` more where scores are equal.
+            admit: is asked for the best first, and for more only as long as too few pass;
+                ``None`` lets all pass.
         """
         take = wanted
         while True:
-            chosen = _largest(scores, take)
+            chosen = largest(scores, take)
             numbers = self.numbers(slots[chosen])
-            passed = admit(numbers)
+            passed = np.ones(chosen.size, np.bool_) if admit is None else admit(numbers)
             if chosen.size == slots.size or np.count_nonzero(passed) >= wanted:
                 break
             take *= 4
         numbers, ranked = numbers[passed], scores[chosen][passed]
-        return numbers[np.argsort(-ranked, kind="stable")[: TIES * wanted]]
+        return numbers[np.argsort(-ranked, kind="stable")[: wanted + EQUALS]]
 
 
-TIES = 4
-"""How many times the documents asked for are taken where they score the same: among millions,
+EQUALS = 50
+"""Documents beyond those asked for that are taken where they score the same: among a million,
 thousands may, and settling ties by key would mean reading the keys of all of them.
 """
 
-_UNSEEN = 255
-_ROUNDING = 1e-4
+ROUNDING = 1e-4
+"""What is this close in single precision may be equal."""
 
 
-def _smallest(distances: npt.NDArray[np.uint8], count: int) -> Slots | None:
-    """The slots with the smallest distances, about ``count``; ``None`` if there are not many more
-    of them to choose from.
-    """
-    if distances.size <= count:
-        return None
-    sample = distances[:: max(1, distances.size // SAMPLE)]
-    rank = max(1, sample.size * count // distances.size)
-    bound = int(np.partition(sample, rank)[rank])
-    return None if bound >= _UNSEEN else np.flatnonzero(distances <= bound)
-
-
-def _largest(scores: npt.NDArray[np.float32], count: int) -> Slots:
+def largest(scores: npt.NDArray[np.float32], count: int) -> Slots:
     """The places of the largest scores, with all that equal the smallest among them."""
     if scores.size <= count:
         return np.arange(scores.size)
     least = np.partition(scores, scores.size - count)[scores.size - count]
-    # Single precision and rounded lengths: what is this close may be equal.
-    return np.flatnonzero(scores >= least * (1 - _ROUNDING))
-
-
-@lru_cache(maxsize=16)
-def _weights(average: float) -> npt.NDArray[np.float32]:
-    """BM25 weights by the high half of a posting: the length and the frequency."""
-    high = np.arange(1 << 16)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weights = bm25.weight(
-            (high & 0xFF).astype(np.float64), (high >> 8).astype(np.float64), average
-        )
-    return weights.astype(np.float32)
-
-
-@frozen(eq=False)
-class PostingList:
-    """The postings of one term in one field, over all segments that have it.
-
-    Args:
-        places: of the segments among those of the ledger.
-        counts: postings in each.
-        data: the postings of each; empty if they were not read.
-    """
-
-    places: Numbers
-    counts: Numbers
-    data: Sequence[bytes]
-
-    def joined(self) -> npt.NDArray[np.uint32]:
-        """All postings, one segment after the other."""
-        return np.frombuffer(b"".join(self.data), POSTING).astype(np.uint32, copy=False)
-
-
-def count_postings(
-    connection: sqlite3.Connection, segments: Sequence[LoadedSegment], terms: Sequence[int]
-) -> dict[TextField, list[int]]:
-    """In how many documents of the segments each term comes, by field."""
-    rows = connection.execute(
-        "SELECT field, term, sum(count) FROM index_posting "
-        "WHERE segment IN (SELECT value FROM json_each(?)) AND field IN (0, 1) "
-        "AND term IN (SELECT value FROM json_each(?)) GROUP BY field, term",
-        (_ids(segments), json.dumps(terms)),
-    )
-    counts = {(field, term): count for field, term, count in rows}
-    return {field: [counts.get((field, term), 0) for term in terms] for field in TextField}
-
-
-def read_postings(
-    connection: sqlite3.Connection,
-    segments: Sequence[LoadedSegment],
-    field: TextField,
-    terms: Sequence[int],
-) -> list[PostingList]:
-    """The postings of terms in a field."""
-    places = {segment.row.id: place for place, segment in enumerate(segments)}
-    found: dict[int, list[tuple[int, int, bytes]]] = {term: [] for term in terms}
-    for segment, term, count, data in connection.execute(
-        "SELECT segment, term, count, data FROM index_posting "
-        "WHERE segment IN (SELECT value FROM json_each(?)) AND field = ? "
-        "AND term IN (SELECT value FROM json_each(?))",
-        (_ids(segments), int(field), json.dumps(terms)),
-    ):
-        found[term].append((places[segment], count, data))
-    lists = []
-    for rows in found.values():
-        columns = list(zip(*rows, strict=True)) or [(), (), ()]
-        lists.append(
-            PostingList(np.array(columns[0], np.int64), np.array(columns[1], np.int64), columns[2])
-        )
-    return lists
-
-
-def _ids(segments: Sequence[LoadedSegment]) -> str:
-    return json.dumps([segment.row.id for segment in segments])
+    return np.flatnonzero(scores >= least - ROUNDING * abs(least))

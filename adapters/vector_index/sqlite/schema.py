@@ -30,8 +30,7 @@ _TABLES = (
         uncovered INTEGER NOT NULL DEFAULT 0,
         segments INTEGER NOT NULL DEFAULT 0,
         text_length INTEGER NOT NULL DEFAULT 0,
-        context_length INTEGER NOT NULL DEFAULT 0,
-        centre BLOB
+        context_length INTEGER NOT NULL DEFAULT 0
     )
     """,
     # "touched" is the revision of the ledger that wrote the row, as far as segments do not tell.
@@ -129,16 +128,22 @@ _TABLES = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS index_segment_ledger ON index_segment (ledger, first)",
+    # What the codes of a ledger are taken around; fixed by its first segment.
+    "CREATE TABLE IF NOT EXISTS index_centre (ledger INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS index_part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     """
     CREATE TABLE IF NOT EXISTS index_posting (
+        id INTEGER PRIMARY KEY,
         segment INTEGER NOT NULL,
         field INTEGER NOT NULL,
         term INTEGER NOT NULL,
         count INTEGER NOT NULL,
-        data BLOB NOT NULL,
-        PRIMARY KEY (segment, field, term)
-    ) WITHOUT ROWID
+        data BLOB NOT NULL
+    )
+    """,
+    # With the count, so that looking at that alone touches no list.
+    """
+    CREATE INDEX IF NOT EXISTS index_posting_term ON index_posting (segment, field, term, count)
     """,
 )
 
@@ -148,6 +153,7 @@ _CLEARED = (
     "index_speaker",
     "index_name",
     "index_segment",
+    "index_centre",
     "index_part",
     "index_posting",
 )
@@ -165,8 +171,7 @@ def clear(connection: sqlite3.Connection) -> None:
         connection.execute(f"DELETE FROM {table}")
     connection.execute(
         "UPDATE index_ledger SET generation = generation + 1, revision = revision + 1, "
-        "documents = 0, uncovered = 0, segments = 0, text_length = 0, context_length = 0, "
-        "centre = NULL"
+        "documents = 0, uncovered = 0, segments = 0, text_length = 0, context_length = 0"
     )
 
 

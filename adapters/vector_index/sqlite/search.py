@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +16,10 @@ from attrs import frozen
 from memledger.adapters.sqlite.connections import one_view
 from memledger.adapters.vector_index import bm25
 from memledger.adapters.vector_index.names import names_in
-from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
+from memledger.adapters.vector_index.ordering import DIGITS
 from memledger.adapters.vector_index.refusals import check_query, components
 from memledger.adapters.vector_index.sqlite.admission import Admission
 from memledger.adapters.vector_index.sqlite.block import (
-    ALWAYS,
-    EVER,
     Block,
     Field,
     Mask,
@@ -27,29 +29,23 @@ from memledger.adapters.vector_index.sqlite.block import (
     load_numbers,
 )
 from memledger.adapters.vector_index.sqlite.codes import rotation_for
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, unit
+from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, cosines, unit
 from memledger.adapters.vector_index.sqlite.ledgers import Ledger, find_ledger
-from memledger.adapters.vector_index.sqlite.loaded import (
-    LoadedSegment,
-    PostingList,
-    Shelf,
-    count_postings,
-    read_postings,
-)
-from memledger.adapters.vector_index.sqlite.segments import TextField
+from memledger.adapters.vector_index.sqlite.loaded import LoadedSegment, Shelf
+from memledger.adapters.vector_index.sqlite.postings import best_by_terms, count_postings
+from memledger.adapters.vector_index.sqlite.scanning import Scan
+from memledger.adapters.vector_index.sqlite.segments import TextField, centre_of
 from memledger.adapters.vector_index.sqlite.sizes import Sizes
 from memledger.adapters.vector_index.sqlite.snapshots import Snapshot, Snapshots
 from memledger.adapters.vector_index.sqlite.terms import number_of
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.moments import from_microseconds, to_microseconds
+from memledger.domain.fact import FactKey
+from memledger.domain.moments import to_microseconds
 from memledger.domain.ports.vector_index import Hit, IndexQuery
 from memledger.domain.scope import Scope
 
-_UNBOUNDED = Interval()
-
 ENOUGH = 4
-"""Times the limit: how many of the nearest documents have to pass a filter before their vectors
-are read.
+"""Times the limit: how many of the nearest documents by code are compared exactly, at least. In
+large ledgers it is half of the square root of their size: 500 of a million.
 """
 
 
@@ -148,7 +144,7 @@ class _Search:
         self._snapshot = snapshot
         self._vector = vector
         self._scopes = scopes
-        self._admit = Admission(connection, ledger, query.where)
+        self._admit = None if query.where is None else Admission(connection, ledger, query.where)
         self._now = to_microseconds(query.now)
         self._as_of = None if query.as_of is None else to_microseconds(query.as_of)
         self._valid_at = None if query.valid_at is None else to_microseconds(query.valid_at)
@@ -162,9 +158,9 @@ class _Search:
         if not candidates:
             return []
         rows = self._connection.execute(
-            f"SELECT name FROM index_name WHERE ledger = ? "
-            f"AND name IN ({', '.join('?' * len(candidates))})",
-            (self._ledger.id, *candidates),
+            "SELECT name FROM index_name WHERE ledger = ? "
+            "AND name IN (SELECT value FROM json_each(?))",
+            (self._ledger.id, json.dumps(candidates)),
         )
         return [row[0] for row in rows]
 
@@ -173,16 +169,13 @@ class _Search:
         entries = [field.entries(self._terms, tail.alive) for field in (tail.text, tail.context)]
         holders = [[places.size for places in field] for field in entries]
         if not segments:
-            fields = self._statistics(holders)
-            return self._chosen([self._scored(tail, entries, fields)])
-        counts = count_postings(self._connection, segments, self._terms)
-        fields = self._statistics(
-            [
-                [here + there for here, there in zip(held, counts[field], strict=True)]
-                for field, held in zip(TextField, holders, strict=True)
-            ]
-        )
-        found = self._found(Shelf.of(segments, self._seen_in), counts, fields)
+            return self._chosen([self._scored(tail, entries, self._statistics(holders))])
+        shelf = Shelf(segments, self._seen_in)
+        counts = [
+            count_postings(self._connection, shelf, field, self._terms) for field in TextField
+        ]
+        fields = self._statistics(np.add(holders, counts).tolist())
+        found = self._found(shelf, counts, fields)
         again = [field.entries(self._terms, None) for field in (found.text, found.context)]
         return self._chosen(
             [self._scored(tail, entries, fields), self._scored(found, again, fields)]
@@ -236,69 +229,65 @@ class _Search:
     # Candidates
 
     def _found(
-        self, shelf: Shelf, counts: dict[TextField, list[int]], fields: Sequence[_Terms]
+        self, shelf: Shelf, counts: Sequence[Sequence[int]], fields: Sequence[_Terms]
     ) -> Block:
         """The best documents of the segments by any signal."""
         numbers = [] if self._vector is None else [self._nearest(shelf, self._vector)]
-        for field, terms in zip(TextField, fields, strict=True):
-            numbers.append(self._best_by_keyword(shelf, field, counts[field], terms))
+        for field, held, terms in zip(TextField, counts, fields, strict=True):
+            numbers.append(self._best_by_terms(shelf, field, held, terms))
         wanted = np.unique(np.concatenate(numbers))
         return load_numbers(self._connection, self._embeddings, wanted)
 
     def _nearest(self, shelf: Shelf, vector: npt.NDArray[np.float32]) -> Numbers:
         """The documents most similar to a vector: by their codes first, then exactly."""
-        slots = np.sort(self._near(shelf, vector))
+        centre = centre_of(self._connection, self._ledger)
+        if centre is None or centre.size != vector.size:
+            # No segment has codes, or another process has rebuilt them for another embedder.
+            return np.empty(0, np.int64)
+        rotation = rotation_for(self._embeddings.dimension)
+        slots = np.sort(self._near(shelf, Scan(shelf, rotation, vector, centre)))
         embeddings = shelf.embeddings(slots)
         found, vectors = self._embeddings.load(self._connection, embeddings)
         if not found.size:
             return np.empty(0, np.int64)
         places = np.searchsorted(found, embeddings).clip(max=found.size - 1)
-        similarities = (vectors @ vector)[places]
-        return shelf.best(slots, similarities, self._query.limit, _all)
+        similarities = cosines(vectors, vector)[places]
+        return shelf.best(slots, similarities, self._query.limit, None)
 
-    def _near(self, shelf: Shelf, vector: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
+    def _near(self, shelf: Shelf, scan: Scan) -> npt.NDArray[np.intp]:
         """The slots of those documents that pass the filter and have the nearest codes."""
-        centre = np.frombuffer(self._ledger.centre or b"", "<f4")
-        if not centre.size:
-            return np.empty(0, np.intp)
-        (code,) = rotation_for(self._embeddings.dimension).codes(vector[None, :], centre)
-        rescored = max(self._sizes.rescored, ENOUGH * self._query.limit)
-        wanted = rescored
+        enough = ENOUGH * self._query.limit
+        wanted = rescored = max(enough, isqrt(len(shelf)) // 2)
         while True:
-            near = shelf.nearest(code, max(self._sizes.sieved, ENOUGH * wanted), wanted)
+            near = scan.nearest(wanted)
             passed = near[self._passing(shelf, near)]
-            if passed.size >= ENOUGH * self._query.limit or near.size < wanted:
+            if passed.size >= enough or near.size < wanted:
                 return passed[:rescored]
             wanted *= 4
 
     def _passing(self, shelf: Shelf, slots: npt.NDArray[np.intp]) -> Mask:
-        if self._query.where is None:
+        if self._admit is None:
             return np.ones(slots.size, np.bool_)
         order = np.argsort(slots)
         passing = np.empty(slots.size, np.bool_)
         passing[order] = self._admit(shelf.numbers(slots[order]))
         return passing
 
-    def _best_by_keyword(
+    def _best_by_terms(
         self, shelf: Shelf, field: TextField, counts: Sequence[int], terms: _Terms
     ) -> Numbers:
-        """The documents with the best scores in a field, by their rarer terms."""
+        """The documents with the best scores in a field, by its rarer terms."""
         budget, limit = self._sizes.postings, self._query.limit
-        rarest = sorted((count, place) for place, count in enumerate(counts) if count)
-        read: list[int] = []
-        for count, place in rarest:
-            if read and count > budget:
-                limit *= ENOUGH
+        rarities: dict[int, float] = {}
+        for count, place in sorted((count, place) for place, count in enumerate(counts) if count):
+            if rarities and count > budget:
+                # What is left out adds little, but it may change who is the best.
+                limit *= 2
                 break
             budget -= count
-            read.append(place)
-        if not read:
-            return np.empty(0, np.int64)
-        lists: list[PostingList] = read_postings(
-            self._connection, shelf.segments, field, [self._terms[place] for place in read]
-        )
-        return shelf.best_by_keyword(
-            lists, [terms.rarities[place] for place in read], terms.average, limit, self._admit
+            rarities[self._terms[place]] = terms.rarities[place]
+        return best_by_terms(
+            self._connection, shelf, field, rarities, terms.average, limit, self._admit
         )
 
     # Hits
@@ -314,11 +303,7 @@ class _Search:
         ):
             if values is not None:
                 best.update(pool.best(values, least, self._query.limit, self._admit))
-        return strongest_first(pool.hit(place) for place in best)
-
-
-def _all(numbers: Numbers) -> Mask:
-    return np.ones(numbers.size, np.bool_)
+        return pool.hits(best)
 
 
 class _Pool:
@@ -326,7 +311,7 @@ class _Pool:
 
     def __init__(self, scored: Sequence[_Scored]) -> None:
         self._blocks = [each.block for each in scored]
-        self._starts = np.cumsum([0, *(len(block) for block in self._blocks)])
+        self._starts = [0, *accumulate(len(block) for block in self._blocks[:-1])]
         self._seen = np.concatenate([each.seen for each in scored])
         self._numbers = np.concatenate([block.numbers for block in self._blocks])
 
@@ -339,7 +324,7 @@ class _Pool:
         self.context = signal("context")
         self.entities = signal("entities")
 
-    def best(self, values: Scores, least: float, limit: int, admit: Admission) -> list[int]:
+    def best(self, values: Scores, least: float, limit: int, admit: Admission | None) -> list[int]:
         """The places of the best documents by values of more than ``least``, ties by key."""
         places = np.flatnonzero(self._seen & (values > least))
         take = limit
@@ -348,7 +333,7 @@ class _Pool:
             if places.size > take:
                 here = values[places]
                 chosen = places[here >= np.partition(here, places.size - take)[-take]]
-            passed = chosen[admit(self._numbers[chosen])]
+            passed = chosen if admit is None else chosen[admit(self._numbers[chosen])]
             if passed.size >= limit or chosen.size == places.size:
                 break
             take *= 4
@@ -357,42 +342,31 @@ class _Pool:
         ranked = sorted((-values[place], self._key(place), place) for place in passed.tolist())
         return [place for _, _, place in ranked[:limit]]
 
-    def _at(self, place: int) -> tuple[Block, int]:
-        which = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return self._blocks[which], place - int(self._starts[which])
+    def _key(self, place: int) -> FactKey:
+        which = bisect_right(self._starts, place) - 1
+        return self._blocks[which].key(place - self._starts[which])
 
-    def _key(self, place: int) -> tuple[FactId, int]:
-        block, row = self._at(place)
-        return (FactId(block.fact_ids[row]), block.versions[row])
-
-    def hit(self, place: int) -> Hit:
-        """The hit for a document."""
-        block, row = self._at(place)
-        times = block.times
-        return Hit(
-            key=(FactId(block.fact_ids[row]), block.versions[row]),
-            similarity=_known(self.similarity, place),
-            keyword=_known(self.keyword, place),
-            context=_known(self.context, place),
-            entities=_known(self.entities, place),
-            speaker=block.speakers[row],
-            occurred_at=from_microseconds(block.occurred[row]),
-            valid=_interval(int(times.valid_from[row]), int(times.valid_to[row])),
+    def hits(self, places: Iterable[int]) -> list[Hit]:
+        """The hits for documents, best first by the mean of the known signals, ties by key."""
+        chosen = np.sort(np.fromiter(places, np.intp))
+        signals = np.full((4, chosen.size), np.nan)
+        for row, values in zip(
+            signals, (self.similarity, self.keyword, self.context, self.entities), strict=True
+        ):
+            if values is not None:
+                row[:] = values[chosen]
+        known = ~np.isnan(signals)
+        totals = np.where(known, signals, 0.0).sum(axis=0)
+        strengths = (totals / np.maximum(1, known.sum(axis=0))).tolist()
+        columns = [[None if value != value else value for value in row] for row in signals.tolist()]
+        bounds = np.searchsorted(chosen, [*self._starts, self._seen.size]).tolist()
+        hits: list[Hit] = []
+        for block, start, low, high in zip(
+            self._blocks, self._starts, bounds, bounds[1:], strict=False
+        ):
+            rows = (chosen[low:high] - start).tolist()
+            hits += block.hits(rows, [column[low:high] for column in columns])
+        ranked = sorted(
+            (-strength, hit.key, hit) for strength, hit in zip(strengths, hits, strict=True)
         )
-
-
-def _known(values: Scores | None, place: int) -> float | None:
-    if values is None:
-        return None
-    value = float(values[place])
-    # NaN: the document has no vector.
-    return None if value != value else value
-
-
-def _interval(start: int, end: int) -> Interval:
-    if start == ALWAYS and end == EVER:
-        return _UNBOUNDED
-    return Interval(
-        start=None if start == ALWAYS else from_microseconds(start),
-        end=None if end == EVER else from_microseconds(end),
-    )
+        return [hit for _, _, hit in ranked]

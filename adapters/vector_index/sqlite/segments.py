@@ -27,7 +27,7 @@ from memledger.adapters.vector_index.sqlite.codes import (
     Codes,
     rotation_for,
 )
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings
+from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, unit
 from memledger.adapters.vector_index.sqlite.ledgers import Ledger
 from memledger.adapters.vector_index.sqlite.schema import LOW_BITS
 from memledger.adapters.vector_index.sqlite.terms import decode_terms
@@ -109,6 +109,14 @@ def segment_with(connection: sqlite3.Connection, ledger: Ledger, number: int) ->
         (ledger.id, number),
     ).fetchone()
     return None if row is None or row[4] < number else Segment(*row)
+
+
+def centre_of(connection: sqlite3.Connection, ledger: Ledger) -> npt.NDArray[np.float32] | None:
+    """What the codes of a ledger are taken around, ``None`` as long as there are none."""
+    row = connection.execute(
+        "SELECT vector FROM index_centre WHERE ledger = ?", (ledger.id,)
+    ).fetchone()
+    return None if row is None else np.frombuffer(row[0], "<f4")
 
 
 def part(connection: sqlite3.Connection, segment: int, kind: Part) -> bytes:
@@ -204,12 +212,13 @@ def _codes(
     rotation = rotation_for(embeddings.dimension)
     codes = np.zeros((numbers.size, 2 * HALF_WORDS), "<u8")
     known = np.zeros(numbers.size, np.bool_)
-    centre = None if ledger.centre is None else np.frombuffer(ledger.centre, "<f4")
+    centre = centre_of(connection, ledger)
     for start in range(0, numbers.size, CHUNK):
         chunk = numbers[start : start + CHUNK]
         found, vectors = embeddings.load(connection, chunk[chunk != 0])
         if not found.size:
             continue
+        vectors = unit(vectors)
         if centre is None:
             centre = vectors.mean(axis=0)
         places = np.searchsorted(found, chunk).clip(max=found.size - 1)
@@ -263,11 +272,14 @@ def store(connection: sqlite3.Connection, ledger: Ledger, built: Built) -> None:
         [(segment * PARTS_PER_SEGMENT + kind, data) for kind, data in built.parts.items()],
     )
     connection.executemany(
-        "INSERT INTO index_posting VALUES (?, ?, ?, ?, ?)",
-        # In the order of the key, so that the tree is written from left to right.
+        "INSERT INTO index_posting (segment, field, term, count, data) VALUES (?, ?, ?, ?, ?)",
+        # In the order of the index, so that both trees are written from left to right.
         ((segment, *row) for row in built.postings),
     )
-    ledger.centre = ledger.centre or built.centre or None
+    if built.centre:
+        connection.execute(
+            "INSERT OR IGNORE INTO index_centre VALUES (?, ?)", (ledger.id, built.centre)
+        )
     ledger.segments += 1
     ledger.uncovered -= count
     ledger.generation += 1
@@ -282,6 +294,8 @@ def _delete(connection: sqlite3.Connection, ledger: Ledger, segment: Segment) ->
     )
     connection.execute("DELETE FROM index_posting WHERE segment = ?", (segment.id,))
     ledger.segments -= 1
+    if not ledger.segments:
+        connection.execute("DELETE FROM index_centre WHERE ledger = ?", (ledger.id,))
     ledger.uncovered += segment.living
     ledger.generation += 1
 

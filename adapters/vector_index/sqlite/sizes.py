@@ -16,18 +16,14 @@ class Sizes:
         tail: documents of a ledger that are searched exactly, from memory, before a segment is
             made of them.
         segment: documents of a full segment, at most ``MAX_SEGMENT``.
-        sieved: documents that a look at the first half of their codes leaves over.
-        rescored: documents whose vectors are read and compared exactly.
-        postings: how many are read, rarest terms first, to find documents by keyword; the terms
-            that come after only score what was found.
+        postings: how many are read of one field, rarest terms first, to find documents; the
+            terms that come after only score what was found.
         cache: bytes of all ledgers held in memory.
     """
 
     tail: int = 8_192
     segment: int = MAX_SEGMENT
-    sieved: int = 16_384
-    rescored: int = 1_000
-    postings: int = 400_000
+    postings: int = 1_000_000
     cache: int = 256 << 20
 
 

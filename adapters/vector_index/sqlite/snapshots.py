@@ -26,7 +26,7 @@ from memledger.adapters.vector_index.sqlite.schema import first_of, last_of
 from memledger.adapters.vector_index.sqlite.segments import segments_of
 
 
-@frozen(eq=False, slots=False)
+@frozen(eq=False)
 class Snapshot:
     """One state of a ledger: segments, and the ``tail`` of documents that are in none."""
 
@@ -73,7 +73,7 @@ class Snapshots:
             if held is not None:
                 self._held.move_to_end(ledger.id)
         if held is not None and held.newer_than(ledger):
-            held, private = None, True
+            return self._read(connection, ledger, held.segments)
         fresh = self._caught_up(connection, ledger, held)
         if fresh is not held and not private:
             self._hold(ledger.id, fresh)

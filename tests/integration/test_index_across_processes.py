@@ -1,0 +1,142 @@
+"""Several processes share one index: what one commits the others find, and a killed one loses
+nothing.
+
+Sizes are so small that segments are made, merged and dropped all the time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from array import array
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from memledger.adapters.vector_index.sqlite.schema import create
+from memledger.domain.fact import FactId, FactKey, Interval
+from memledger.domain.ports.vector_index import Document, IndexQuery
+from memledger.domain.scope import Scope
+
+NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
+ALICE = Scope(user_id="alice")
+SIZES = Sizes(tail=3, segment=8)
+
+
+def opened(path: Path) -> tuple[Database, SqliteVectorIndex]:
+    database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
+    return database, SqliteVectorIndex(database, model="m", dimension=2, sizes=SIZES)
+
+
+def version(name: str, number: int, *, ended: bool = False) -> Document:
+    """A version of a fact; each begins an hour after the one before."""
+    start = NOON + timedelta(hours=number)
+    return Document(
+        key=(FactId(name), number),
+        scope=ALICE,
+        text=f"{name} says number{number}",
+        occurred_at=NOON,
+        visible=Interval(start=start, end=start + timedelta(hours=1) if ended else None),
+        vector=array("f", [1.0, number]),
+    )
+
+
+def write_versions(path: Path, name: str, out: Connection) -> None:
+    """Supersede a fact again and again, telling of each version after its commit."""
+    database, index = opened(path)
+    with closing(database):
+        index.put([version(name, 1)])
+        out.send(1)
+        for number in range(2, 10_000):
+            index.put([version(name, number - 1, ended=True), version(name, number)])
+            out.send(number)
+            # Every other fact of a crowd that only comes and goes.
+            index.put([version(f"crowd of {name}", number)])
+            index.remove([(FactId(f"crowd of {name}"), number - 3)])
+
+
+@contextmanager
+def writing(path: Path, name: str) -> Iterator[tuple[Connection, int]]:
+    """A process that writes until the end of the block; what it tells, and its id."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=write_versions, args=(path, name, there), daemon=True)
+    process.start()
+    there.close()
+    assert process.pid is not None
+    try:
+        yield here, process.pid
+    finally:
+        process.kill()
+        process.join()
+
+
+def current(index: SqliteVectorIndex, name: str) -> list[FactKey]:
+    """The versions of a fact that are found now."""
+    query = IndexQuery(
+        scope=ALICE, text=name, vector=array("f", [0.0, 1.0]), now=NOON + timedelta(days=999)
+    )
+    return [hit.key for hit in index.search(query) if hit.key[0] == name]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    where = tmp_path / "index.db"
+    opened(where)[0].close()
+    return where
+
+
+def test_a_search_finds_what_another_process_has_told_of(path: Path) -> None:
+    database, index = opened(path)
+    with closing(database), writing(path, "alpha") as (told, _):
+        for _ in range(40):
+            committed = told.recv()
+            ((_, number),) = current(index, "alpha")
+            assert number >= committed
+            past = IndexQuery(
+                scope=ALICE, text=f"number{committed}", now=NOON,
+                as_of=NOON + timedelta(hours=committed),
+            )  # fmt: skip
+            assert ("alpha", committed) in [hit.key for hit in index.search(past)]
+
+
+def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> None:
+    database, index = opened(path)
+    with closing(database), writing(path, "alpha") as (a, _), writing(path, "beta") as (b, _):
+        for number in range(1, 30):
+            assert (a.recv(), b.recv()) == (number, number)
+            index.put([version(f"gamma {number}", 1)])
+            for name in ("alpha", "beta"):
+                ((_, found),) = current(index, name)
+                assert found >= number
+            assert current(index, f"gamma {number}") == [(f"gamma {number}", 1)]
+
+
+@pytest.mark.parametrize("acknowledged", [1, 2, 7, 19, 33])
+def test_a_killed_writer_leaves_all_that_it_has_told_of(path: Path, acknowledged: int) -> None:
+    with writing(path, "alpha") as (told, process):
+        last = [told.recv() for _ in range(acknowledged)][-1]
+        os.kill(process, signal.SIGKILL)
+        # What was told between the last look and the kill counts, too.
+        try:
+            while True:
+                last = told.recv()
+        except EOFError:
+            pass
+    database, index = opened(path)
+    with closing(database):
+        ((_, number),) = current(index, "alpha")
+        assert number in (last, last + 1)
+        with database.reader() as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        index.put([version("beta", 1)])
+        index.compact()
+        assert current(index, "alpha") == [("alpha", number)]
+        assert current(index, "beta") == [("beta", 1)]

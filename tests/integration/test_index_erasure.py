@@ -1,0 +1,75 @@
+"""What is removed from the index is gone from the file, whether it was in a segment or not."""
+
+from __future__ import annotations
+
+from array import array
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from memledger.adapters.vector_index.sqlite.schema import create
+from memledger.adapters.vector_index.sqlite.terms import number_of
+from memledger.domain.fact import FactId, Interval
+from memledger.domain.ports.vector_index import Document
+from memledger.domain.scope import Scope
+
+NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
+SECRET = 17
+
+
+def document(number: int) -> Document:
+    """A document with a word, a name and a vector that no other has."""
+    return Document(
+        key=(FactId(f"fact {number}"), 1),
+        scope=Scope(user_id="alice"),
+        text=f"secret{number} of Alice",
+        context=f"around{number}",
+        speaker=f"Speaker{number}",
+        entities=(f"Entity{number}",),
+        occurred_at=NOON,
+        visible=Interval(start=NOON),
+        attributes={"text": f"secret{number}", "metadata": {"code": f"metadata{number}"}},
+        vector=array("f", [1.0, number, 1.0 / (number + 1)]),
+    )
+
+
+def traces(path: Path) -> set[str]:
+    """What the bytes of the file tell of the secret."""
+    content = path.read_bytes()
+    words = [f"{kind}{SECRET}" for kind in ("secret", "around", "Speaker", "Entity", "metadata")]
+    needles = {word: word.encode() for word in words}
+    for term in (f"secret{SECRET}", f"around{SECRET}", f"entity{SECRET}"):
+        for order in ("little", "big"):
+            number = number_of(term).to_bytes(8, order, signed=True)
+            needles[f"number of {term}, {order} endian"] = number
+    vector = document(SECRET).vector
+    assert vector is not None
+    needles["vector"] = vector.tobytes()
+    needles["key"] = f"fact {SECRET}".encode()
+    return {name for name, needle in needles.items() if needle in content}
+
+
+@pytest.mark.parametrize("in_segment", [True, False])
+def test_no_byte_of_a_removed_document_is_left(tmp_path: Path, in_segment: bool) -> None:
+    path = tmp_path / "index.db"
+    sizes = Sizes(tail=8 if in_segment else 1000, segment=64)
+    database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
+    index = SqliteVectorIndex(database, model="m", dimension=3, sizes=sizes)
+    with closing(database):
+        for number in range(40):
+            index.put([document(number)])
+        with database.reader() as connection:
+            segments = connection.execute("SELECT count(*) FROM index_segment").fetchone()[0]
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert bool(segments) == in_segment
+        assert "vector" in traces(path)
+        with database.transaction() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            index.remove_in(connection, [document(SECRET).key])
+        with database.reader() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert traces(path) == set()
