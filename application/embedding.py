@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Protocol
 
+from memledger.domain.errors import ModelError
 from memledger.domain.ports.embedder import Embedder, Purpose, Vector
 
 RECENT = 4096
@@ -63,6 +65,7 @@ class Embedding:
 
     async def _embed(self, texts: Sequence[str], purpose: Purpose) -> dict[str, Vector]:
         vectors = await self._embedder.embed(texts, purpose)
+        _check(self._embedder, texts, vectors)
         fresh = dict(zip(texts, vectors, strict=True))
         self._remember(fresh, purpose)
         return fresh
@@ -82,3 +85,18 @@ class Embedding:
                 self._recent.move_to_end((purpose, text))
             while len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
+
+
+def _check(embedder: Embedder, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
+    """Refuse what no index could take, before it is remembered."""
+    if len(vectors) != len(texts):
+        raise ModelError(f"{embedder.model} returned {len(vectors)} vectors for {len(texts)} texts")
+    for vector in vectors:
+        if len(vector) != embedder.dimension:
+            raise ModelError(
+                f"{embedder.model} returned a vector of {len(vector)} components, "
+                f"not {embedder.dimension}"
+            )
+        # Single components are too small for their sum to overflow.
+        if not isfinite(sum(vector)):
+            raise ModelError(f"{embedder.model} returned a vector that is not finite")

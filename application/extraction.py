@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from memledger.domain.conversation import Message
+from memledger.domain.errors import AdapterUnavailable, ModelError
 from memledger.domain.events import InferenceRecorded
 from memledger.domain.ports.clock import IdSource
 from memledger.domain.verdicts import Candidate, Skipped
@@ -15,19 +16,22 @@ from memledger.domain.verdicts import Candidate, Skipped
 
 @frozen(kw_only=True)
 class Extraction:
-    """What was found, what was left out, and the record of how.
+    """What was found, what was left out, and the records of how.
 
-    ``inference`` names every message that was looked at, so that none is extracted twice.
+    The ``inferences`` together name every message that was dealt with, so that none is extracted
+    twice. A ``failure`` says that the rest has to wait for another try: no candidate comes from a
+    message that no inference names, and what a model answered in vain is recorded all the same.
     """
 
     candidates: tuple[Candidate, ...]
     skipped: tuple[Skipped, ...]
-    inference: InferenceRecorded
+    inferences: tuple[InferenceRecorded, ...]
+    failure: ModelError | AdapterUnavailable | None = None
 
 
 class Extractor(Protocol):
-    """Contract: every statement of every message ends up in ``candidates`` or in ``skipped``;
-    every candidate's evidence quotes one of the messages to the letter.
+    """Contract: what is left out of a message ends up in ``skipped``, be it a statement or all of
+    the message; every candidate's evidence quotes one of the messages to the letter.
     """
 
     @property

@@ -5,20 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from attrs import frozen
+
+from memledger.domain.errors import AdapterUnavailable, ModelError
+from memledger.domain.events import InferenceRecorded
 from memledger.domain.fact import Fact, FactId
 from memledger.domain.verdicts import Candidate, Proposal
 
 
+@frozen(kw_only=True)
+class Reconciliation:
+    """One proposal per candidate, in order, and the records of the models that were asked.
+
+    With a ``failure`` there are no proposals, and nothing may be decided.
+    """
+
+    proposals: tuple[Proposal, ...]
+    inferences: tuple[InferenceRecorded, ...] = ()
+    failure: ModelError | AdapterUnavailable | None = None
+
+
 class Reconciler(Protocol):
-    """Contract: one proposal per candidate, in order. A proposal's target is the id of a fact in
-    ``neighbours`` or of an earlier candidate of the same call that was proposed to be added.
+    """Contract: a proposal's target is the id of a fact in ``neighbours`` or of an earlier
+    candidate of the same call that was proposed to be added. Inferences name no messages.
     """
 
     async def reconcile(
         self,
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
-    ) -> list[Proposal]:
+    ) -> Reconciliation:
         """Decide about candidates.
 
         Args:

@@ -15,12 +15,12 @@ from memledger.application.deciding import Deciding
 from memledger.application.embedding import Embedding
 from memledger.application.extraction import Extractor
 from memledger.application.receipt import Receipt, receipt_of
-from memledger.application.reconciliation import Reconciler
+from memledger.application.reconciliation import Reconciler, Reconciliation
 from memledger.application.refill import Refill
 from memledger.application.requests import Turn
 from memledger.application.verbatim import VERBATIM, VerbatimReconciler, verbatim_candidates
 from memledger.domain.conversation import Message
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
 from memledger.domain.events import (
     Event,
     FactAdded,
@@ -72,6 +72,7 @@ class _Attempt:
     request: RememberRequest
     correlation_id: CorrelationId
     messages: Sequence[Message]
+    resumed: bool = False
 
 
 class Remember:
@@ -123,7 +124,10 @@ class Remember:
             InvalidRequest: the idempotency key was used for other messages.
             Conflict: other writers won every race; with ``infer`` the messages are in the ledger
                 all the same, waiting for extraction.
-            AdapterUnavailable: an engine did not answer.
+            AdapterUnavailable: an engine did not answer; a model among them leaves the messages
+                waiting as above.
+            ModelError: a model answered with nothing usable; its answer is in the ledger, and the
+                messages wait as above.
         """
         ledger, key = request.scope.ledger, request.idempotency_key
         if key is not None:
@@ -135,7 +139,15 @@ class Remember:
             correlation_id=self._deciding.correlation_id(),
             messages=self._messages(request, await self._clock.now()),
         )
-        observed = [MessageObserved(message=m, extract=request.infer) for m in attempt.messages]
+        observed = [
+            MessageObserved(
+                message=message,
+                extract=request.infer,
+                metadata=request.metadata,
+                expires_at=request.expires_at,
+            )
+            for message in attempt.messages
+        ]
         if not request.infer:
             candidates = verbatim_candidates(attempt.messages, self._ids)
             return await self._settle(attempt, candidates, first=observed)
@@ -152,9 +164,15 @@ class Remember:
 
     async def _infer(self, attempt: _Attempt, observed: Sequence[Recorded]) -> Receipt:
         extraction = await self._extractor.extract(attempt.messages, self._ids)
-        return await self._settle(
-            attempt, extraction.candidates, first=[extraction.inference], before=observed
+        failure = extraction.failure
+        if failure is not None and not extraction.inferences:
+            raise failure
+        receipt = await self._settle(
+            attempt, extraction.candidates, first=extraction.inferences, before=observed
         )
+        if failure is not None:
+            raise failure
+        return receipt
 
     async def _resume(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
         """Return the receipt of an earlier try, after finishing what it left undone."""
@@ -166,15 +184,38 @@ class Remember:
             raise InvalidRequest(
                 "idempotency_key", "was used before for other messages; make a new key"
             )
-        done = await self._log.read_correlation(first[0].correlation_id)
+        return await self.finish(first[0].correlation_id, actor=request.actor)
+
+    async def finish(self, correlation_id: CorrelationId, *, actor: str) -> Receipt:
+        """Do what an earlier request has left undone: extract from its messages that wait.
+
+        Args:
+            correlation_id: the request.
+            actor: who asks now.
+
+        Raises:
+            NotFound: there is no such request.
+            AdapterUnavailable: as for the request itself; the messages go on waiting.
+            ModelError: likewise.
+        """
+        done = await self._log.read_correlation(correlation_id)
+        observed = [item.event for item in done if isinstance(item.event, MessageObserved)]
+        if not observed:
+            raise NotFound(f"no request {correlation_id}")
         pending = _pending(done)
         if not pending:
             return receipt_of(done, VERBATIM, replayed=True)
         attempt = _Attempt(
-            # What was taken in to be extracted is extracted, whatever the second call asks for.
-            request=evolve(request, infer=True),
-            correlation_id=first[0].correlation_id,
+            request=RememberRequest(
+                scope=observed[0].message.scope,
+                turns=(),
+                metadata=observed[0].metadata,
+                expires_at=observed[0].expires_at,
+                actor=actor,
+            ),
+            correlation_id=correlation_id,
             messages=pending,
+            resumed=True,
         )
         return await self._infer(attempt, done)
 
@@ -197,14 +238,24 @@ class Remember:
             for candidate in candidates
         ]
         embedded = await self._embed(candidates)
+        asked: list[InferenceRecorded] = []
+        failures: list[ModelError | AdapterUnavailable] = []
 
         async def decide() -> Sequence[Event]:
+            failures.clear()
             if before and await self._finished_elsewhere(attempt):
                 return []
             due = await self._facts.due(request.scope.ledger, await self._clock.now())
             expired = [FactExpired(fact_id=fact.fact_id) for fact in due]
-            decided = await self._decide(attempt, candidates, due, embedded=embedded)
-            return [*first, *expired, *decided]
+            decided, reconciliation = await self._decide(
+                attempt, candidates, due, embedded=embedded
+            )
+            # What was asked in a lost race was asked all the same.
+            asked.extend(reconciliation.inferences)
+            if reconciliation.failure is not None:
+                failures.append(reconciliation.failure)
+                return [*(_in_vain(event) for event in first), *asked]
+            return [*first, *asked, *expired, *decided]
 
         appended = await self._deciding.decide_and_append(
             request.scope.ledger,
@@ -213,6 +264,8 @@ class Remember:
             actor=request.actor,
             idempotency_key=None if request.infer else request.idempotency_key,
         )
+        if failures:
+            raise failures[0]
         if appended is None:
             done = await self._log.read_correlation(attempt.correlation_id)
             return receipt_of(done, VERBATIM, replayed=True)
@@ -222,8 +275,8 @@ class Remember:
         return receipt if embedded else evolve(receipt, lagging=("vectors",))
 
     async def _finished_elsewhere(self, attempt: _Attempt) -> bool:
-        """Whether another process has resumed this very request in the meantime."""
-        if attempt.request.idempotency_key is None:
+        """Whether another process has finished this very request in the meantime."""
+        if attempt.request.idempotency_key is None and not attempt.resumed:
             return False
         return not _pending(await self._log.read_correlation(attempt.correlation_id))
 
@@ -245,7 +298,7 @@ class Remember:
         due: Sequence[Fact],
         *,
         embedded: bool,
-    ) -> list[Event]:
+    ) -> tuple[list[Event], Reconciliation]:
         infer = attempt.request.infer
         reconciler = self._reconciler if infer else self._verbatim
         expired = {fact.fact_id for fact in due}
@@ -261,9 +314,12 @@ class Remember:
                     if key not in expired and fact.valid.end is None
                 }
             )
-        proposals = await reconciler.reconcile(candidates, neighbours)
+        reconciliation = await reconciler.reconcile(candidates, neighbours)
+        if reconciliation.failure is not None:
+            return [], reconciliation
         known = {key: fact for near in neighbours for key, (fact, _) in near.items()}
-        return _carry_out(candidates, proposals, known, attempt.messages)
+        events = _carry_out(candidates, reconciliation.proposals, known, attempt.messages)
+        return events, reconciliation
 
     async def _same(
         self, attempt: _Attempt, candidates: Sequence[Candidate]
@@ -325,6 +381,13 @@ def _pending(recorded: Sequence[Recorded]) -> list[Message]:
     ]
 
 
+def _in_vain(event: Event) -> Event:
+    """The record of an extraction whose candidates nothing could be decided about."""
+    if not isinstance(event, InferenceRecorded) or not event.messages:
+        return event
+    return evolve(event, purpose=f"{event.purpose}-discarded", messages=())
+
+
 def _carry_out(
     candidates: Sequence[Candidate],
     proposals: Sequence[Proposal],
@@ -353,7 +416,8 @@ def _after(event: FactSuperseded | FactRetracted | FactRevised, fact: Fact) -> F
         case FactRetracted():
             return evolve(fact, status=FactStatus.RETRACTED)
         case FactRevised():
-            return evolve(fact, text=event.text or fact.text)
+            entities = fact.entities if event.entities is None else event.entities
+            return evolve(fact, text=event.text or fact.text, entities=entities)
 
 
 def _as_fact(event: FactAdded) -> Fact:
@@ -362,7 +426,9 @@ def _as_fact(event: FactAdded) -> Fact:
         version=1,
         scope=event.scope,
         text=event.text,
+        kind=event.kind,
         speaker=event.speaker,
+        entities=event.entities,
         slot=event.slot,
         occurred_at=event.occurred_at,
         created_at=event.occurred_at,

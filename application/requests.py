@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -72,7 +72,10 @@ def parse_name(value: object, path: str) -> str | None:
 
 
 def parse_moment(value: object, path: str) -> datetime | None:
-    """An aware datetime, an ISO 8601 string with an offset, or seconds since 1970 (UTC)."""
+    """An aware datetime, an ISO 8601 string with an offset, or seconds since 1970 (UTC).
+
+    The offset is kept, since "yesterday" is another day in another time zone.
+    """
     if value is None:
         return None
     if isinstance(value, str):
@@ -84,13 +87,17 @@ def parse_moment(value: object, path: str) -> datetime | None:
             raise InvalidRequest(path, f"{_shown(value)} is not a time in seconds") from error
     if not isinstance(value, datetime):
         raise InvalidRequest(path, f"expected a datetime, got {type(value).__name__}")
-    if value.utcoffset() is None:
+    offset = value.utcoffset()
+    if offset is None:
         raise InvalidRequest(path, "is naive; give it a timezone, such as datetime.UTC")
     try:
         # Also makes a plain datetime of a subclass, which could not be stored.
-        return from_microseconds(to_microseconds(value))
+        moment = from_microseconds(to_microseconds(value))
     except OverflowError as error:
         raise InvalidRequest(path, f"{value.isoformat()} is out of range in UTC") from error
+    # RFC 3339, the stored form, has offsets in whole minutes.
+    whole = offset and not offset % timedelta(minutes=1)
+    return moment.astimezone(timezone(offset)) if whole else moment
 
 
 def _parse_iso(text: str, path: str) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from memledger.application.reconciliation import Reconciliation
 from memledger.application.rules.entities import names_in
 from memledger.domain.conversation import Message
 from memledger.domain.fact import Evidence, Fact, FactId, Interval
@@ -42,7 +43,7 @@ class VerbatimReconciler:
         self,
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
-    ) -> list[Proposal]:
+    ) -> Reconciliation:
         """See ``Reconciler.reconcile``."""
         earlier: dict[tuple[object, ...], FactId] = {}
         proposals: list[Proposal] = []
@@ -64,7 +65,7 @@ class VerbatimReconciler:
                         decision=Decision.REAFFIRM, target=twin, reason="said before, word for word"
                     )
                 )
-        return proposals
+        return Reconciliation(proposals=tuple(proposals))
 
 
 def _identity(item: Candidate | Fact) -> tuple[object, ...]:

@@ -19,8 +19,8 @@ from memledger.domain.scope import Scope
 
 @frozen(kw_only=True)
 class MessageObserved:
-    """A message came in. ``request`` groups the messages of one call, ``extract`` says whether
-    facts are still to be drawn from it by the pipeline.
+    """A message came in. ``extract`` says whether facts are still to be drawn from it, ``metadata``
+    and ``expires_at`` what each of them is to carry.
     """
 
     type_name: ClassVar[str] = "message.observed"
@@ -28,6 +28,8 @@ class MessageObserved:
 
     message: Message
     extract: bool = True
+    metadata: Metadata = field(factory=dict)
+    expires_at: datetime | None = None
 
 
 @frozen(kw_only=True)

@@ -82,8 +82,12 @@ class Conversations(Protocol):
     """What indexing needs to look up, in the same state of the ledger that it writes to."""
 
     def around(self, message_id: MessageId) -> Surroundings | None:
-        """A message among those said within ``SAME_CONVERSATION`` of it, at most
-        ``context.NEIGHBOURS`` to each side.
+        """A message with those of its ``context.NEIGHBOURS`` on either side that were said within
+        ``SAME_CONVERSATION`` of it.
+
+        Who is next to whom is a matter of the ledger's order alone. Were messages of another time
+        passed over, one that comes in late could join the context of a message that it does not
+        have among its own neighbours, and ``to_index`` would not know.
         """
         ...
 

@@ -20,6 +20,7 @@ from memledger.domain.events import (
     FactRetracted,
     FactRevised,
     FactSuperseded,
+    RelationAsserted,
 )
 from memledger.domain.fact import (
     Evidence,
@@ -46,8 +47,24 @@ class Decision(StrEnum):
 
 
 @frozen(kw_only=True)
+class ProposedRelation:
+    """How a candidate says that two entities stand to each other, as long as it is valid.
+    ``relation_id`` is the id that the relation gets if it is asserted.
+    """
+
+    relation_id: str
+    subject: str
+    predicate: str
+    object: str
+
+
+@frozen(kw_only=True)
 class Candidate:
-    """A fact that extraction proposes. ``fact_id`` is the id that it gets if it is added."""
+    """A fact that extraction proposes. ``fact_id`` is the id that it gets if it is added.
+
+    ``agent_only`` says that no user's words stand behind it: it is kept as what the agent said,
+    and changes nothing that somebody else said.
+    """
 
     fact_id: FactId
     scope: Scope
@@ -61,6 +78,8 @@ class Candidate:
     slot: str | None = None
     valid: Interval = Interval()
     expires_at: datetime | None = None
+    relations: tuple[ProposedRelation, ...] = ()
+    agent_only: bool = False
 
 
 @frozen(kw_only=True)
@@ -132,6 +151,8 @@ def judge(
         return evolve(_add(candidate, proposal.reason), until=_until(candidate, proposal))
     target = known.get(proposal.target) if proposal.target is not None else None
     refusal = _refusal(candidate, target)
+    if refusal is None and proposal.decision is not Decision.REAFFIRM:
+        refusal = _presumption(candidate, target)
     if target is None or refusal is not None:
         if proposal.decision is Decision.RETRACT:
             return _ignore(candidate, f"retraction refused: {refusal}")
@@ -158,9 +179,7 @@ def judge(
     )
 
 
-def events_of(
-    verdict: Verdict, candidate: Candidate, known: Mapping[FactId, Fact]
-) -> list[Event]:
+def events_of(verdict: Verdict, candidate: Candidate, known: Mapping[FactId, Fact]) -> list[Event]:
     """The events that carry out a verdict.
 
     Args:
@@ -171,7 +190,7 @@ def events_of(
     if verdict.decision is Decision.IGNORE:
         return []
     if verdict.decision is Decision.ADD:
-        return [_added(candidate, verdict)]
+        return [_added(candidate, verdict), *_asserted(candidate, verdict)]
     assert verdict.target is not None, "judge names the target of every other decision"
     target = known[verdict.target]
     if verdict.decision is Decision.SUPERSEDE:
@@ -179,6 +198,7 @@ def events_of(
         return [
             _added(candidate, verdict),
             *(_superseded(fact, candidate, verdict) for fact in ended),
+            *_asserted(candidate, verdict),
         ]
     if verdict.decision is Decision.REVISE:
         named = dict.fromkeys((*target.entities, *candidate.entities))
@@ -189,7 +209,8 @@ def events_of(
                 evidence=candidate.evidence,
                 entities=tuple(named),
                 reason=verdict.reason,
-            )
+            ),
+            *_asserted(candidate, verdict),
         ]
     if verdict.decision is Decision.REAFFIRM:
         return [
@@ -212,10 +233,30 @@ def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:
         entities=candidate.entities,
         slot=candidate.slot,
         occurred_at=candidate.occurred_at,
-        valid=Interval(start=candidate.valid.start, end=verdict.until or candidate.valid.end),
+        valid=_valid(candidate, verdict),
         expires_at=candidate.expires_at,
         reason=verdict.reason,
     )
+
+
+def _asserted(candidate: Candidate, verdict: Verdict) -> list[Event]:
+    """The relations that come with a fact, told by the fact that now stands for the candidate."""
+    return [
+        RelationAsserted(
+            relation_id=relation.relation_id,
+            scope=candidate.scope,
+            subject=relation.subject,
+            predicate=relation.predicate,
+            object=relation.object,
+            fact_id=verdict.fact_id,
+            valid=_valid(candidate, verdict),
+        )
+        for relation in candidate.relations
+    ]
+
+
+def _valid(candidate: Candidate, verdict: Verdict) -> Interval:
+    return Interval(start=candidate.valid.start, end=verdict.until or candidate.valid.end)
 
 
 def _superseded(fact: Fact, candidate: Candidate, verdict: Verdict) -> FactSuperseded:
@@ -243,7 +284,9 @@ def _also_ended(
     return tuple(
         fact_id
         for fact_id in dict.fromkeys(proposal.also_ends)
-        if fact_id != proposal.target and _refusal(candidate, known.get(fact_id)) is None
+        if fact_id != proposal.target
+        and _refusal(candidate, known.get(fact_id)) is None
+        and _presumption(candidate, known.get(fact_id)) is None
     )
 
 
@@ -275,6 +318,12 @@ def _refusal(candidate: Candidate, target: Fact | None) -> str | None:
         != (candidate.scope.agent_id, candidate.scope.app_id)
     ):
         return "the target belongs to another scope"
+    return None
+
+
+def _presumption(candidate: Candidate, target: Fact | None) -> str | None:
+    if candidate.agent_only and (target is None or target.speaker != candidate.speaker):
+        return "an agent's word changes nothing that somebody else said"
     return None
 
 

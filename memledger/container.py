@@ -22,6 +22,7 @@ from memledger.application.embedding import Embedding
 from memledger.application.recall import Recall
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember
+from memledger.application.retry import Retry
 from memledger.application.statistics import CountUp
 from memledger.application.verify import Verify
 from memledger.domain.ports.embedder import Embedder, Vector
@@ -69,6 +70,12 @@ def _build(choice: Choice) -> Any:
     return choice.adapter.build(choice.settings)
 
 
+def _build_asking(choice: Choice, lift: Lift, model: Callable[[], Any]) -> Any:
+    if choice.adapter.asks_model:
+        return choice.adapter.build(choice.settings, lift(model()))
+    return choice.adapter.build(choice.settings)
+
+
 def _lifted(lift: Lift, adapter: Any) -> Any:
     return lift(adapter)
 
@@ -93,8 +100,8 @@ def _vectors_at_hand(
 class Container(containers.DeclarativeContainer):
     """All parts by name.
 
-    ``audit_log``, ``fact_store``, ``vector_index``, ``embedder``, ``clock``, ``ids``,
-    ``extractor`` and ``reconciler`` are the parts that a test would swap.
+    ``audit_log``, ``fact_store``, ``vector_index``, ``embedder``, ``language_model``, ``clock``,
+    ``ids``, ``extractor`` and ``reconciler`` are the parts that a test would swap.
     """
 
     settings = providers.Dependency(instance_of=Settings)
@@ -114,8 +121,14 @@ class Container(containers.DeclarativeContainer):
     )
     ids = providers.Singleton(UuidSource)
     embedder = providers.Singleton(_build, settings.provided.embedder)
-    extractor = providers.Singleton(_build, settings.provided.extractor)
-    reconciler = providers.Singleton(_build, settings.provided.reconciler)
+    language_model = providers.Singleton(_build, settings.provided.language_model)
+    # The model itself is only made for those that ask it.
+    extractor = providers.Singleton(
+        _build_asking, settings.provided.extractor, lift, language_model.provider
+    )
+    reconciler = providers.Singleton(
+        _build_asking, settings.provided.reconciler, lift, language_model.provider
+    )
     store = settings.provided.audit_log.chosen
 
     database = providers.Resource(_open_database, settings.provided.audit_log)
@@ -192,13 +205,12 @@ class Container(containers.DeclarativeContainer):
         clock=lifted_clock,
         ids=ids,
     )
+    retry = providers.Singleton(Retry, facts=lifted_facts, remember=remember)
     recall = providers.Singleton(
         Recall, log=lifted_log, facts=lifted_facts, index=lifted_index, embedding=embedding
     )
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
-    curate = providers.Singleton(
-        Curate, deciding=deciding, facts=lifted_facts, embedding=embedding
-    )
+    curate = providers.Singleton(Curate, deciding=deciding, facts=lifted_facts, embedding=embedding)
     verify = providers.Singleton(Verify, log=lifted_log, facts=lifted_facts)
     count_up = providers.Singleton(
         CountUp,

@@ -31,6 +31,7 @@ from memledger.application.requests import (
     parse_threshold,
     parse_turns,
 )
+from memledger.application.retry import Retried, Retry
 from memledger.application.statistics import CountUp, Statistics
 from memledger.application.verify import Progress, Verification, Verify
 from memledger.container import Container
@@ -103,6 +104,7 @@ class AsyncMemory:
             self._verify: Verify = container.verify()
             self._count_up: CountUp = container.count_up()
             self._refill: Refill = container.refill()
+            self._retry: Retry = container.retry()
             self._clock: Clock = container.lifted_clock()
         except BaseException:
             self._close()
@@ -464,6 +466,36 @@ class AsyncMemory:
         """
         return await self._count_up(_guard(user_id, agent_id, run_id, app_id))
 
+    async def retry(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        actor: str = DEFAULT_ACTOR,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Retried:
+        """Draw facts from messages that a model could not be had for, or made nothing of.
+
+        Args:
+            user_id: whose; without any id, everybody's. See ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            actor: who asks, for the audit.
+            progress: called with the requests tried so far and those to try in all.
+
+        Returns:
+            The receipts of what is done now, and what still waits, with the reasons.
+        """
+        scope = _guard(user_id, agent_id, run_id, app_id)
+        return await self._retry(
+            scope.ledger if scope else None,
+            actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+            progress=progress,
+        )
+
     async def refill(self, progress: Callable[[int], None] | None = None) -> int:
         """Embed the facts that the embedder could not be reached for when they were added.
 
@@ -553,6 +585,7 @@ class Memory:
     verify = _driven(AsyncMemory.verify)
     stats = _driven(AsyncMemory.stats)
     refill = _driven(AsyncMemory.refill)
+    retry = _driven(AsyncMemory.retry)
 
     def close(self) -> None:
         """Close all connections. Closing twice does nothing."""

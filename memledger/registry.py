@@ -8,16 +8,15 @@ named by where it is: ``mypackage.embedding:adapter``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from operator import attrgetter
 from typing import Any
 
 from attrs import frozen
 
 from memledger.domain.errors import InvalidRequest
-
-PORTS = ("audit_log", "embedder", "extractor", "reconciler")
 
 
 @frozen(kw_only=True)
@@ -32,49 +31,110 @@ class Adapter:
     Args:
         settings: an attrs class; the section of the configuration, without ``provider``, is
             structured into it.
-        build: called with an instance of it; returns the adapter. (Built-in stores are built by
-            the container, since they share a database.)
+        build: called with an instance of it; returns the adapter.
+        asks_model: for extractors and reconcilers: ``build`` gets the language model, lifted, as
+            its second argument.
     """
 
     settings: type[Any]
-    build: Callable[[Any], Any]
+    build: Callable[..., Any]
+    asks_model: bool = False
 
 
-def _lazily(path: str) -> Callable[[Any], Any]:
-    """A constructor without arguments whose module is imported when it is called."""
-    module, name = path.split(":")
-    return lambda _settings: getattr(import_module(module), name)()
+@frozen(kw_only=True)
+class _BuiltIn:
+    """Where a built-in adapter is, so that it is imported only when it is chosen."""
+
+    settings: str = "memledger.registry:NoSettings"
+    build: str
+    takes_settings: bool = True
+    asks_model: bool = False
+
+    def adapter(self) -> Adapter:
+        build = _attribute(self.build)
+        return Adapter(
+            settings=_attribute(self.settings),
+            build=build if self.takes_settings else lambda _settings: build(),
+            asks_model=self.asks_model,
+        )
 
 
-def _built_in(port: str, name: str) -> Adapter | None:
-    if (port, name) == ("audit_log", "sqlite"):
-        from memledger.adapters.sqlite.database import SqliteSettings
-
-        return Adapter(settings=SqliteSettings, build=_by_container)
-    if (port, name) == ("embedder", "hashing"):
-        from memledger.adapters.embedder.hashing import HashingEmbedder, HashingSettings
-
-        return Adapter(settings=HashingSettings, build=HashingEmbedder.from_settings)
-    rules = "memledger.application.rules"
-    builders = {
-        ("audit_log", "memory"): _by_container,
-        ("extractor", "rules"): _lazily(f"{rules}.extractor:RulesExtractor"),
-        ("reconciler", "rules"): _lazily(f"{rules}.reconciler:RulesReconciler"),
-    }
-    build = builders.get((port, name))
-    return Adapter(settings=NoSettings, build=build) if build else None
+def built_by_container(*_: Any) -> Any:
+    """Stands for stores that share a database, and for there being no model at all."""
+    raise AssertionError("the container never builds this one from the registry")
 
 
-def _by_container(_settings: Any) -> Any:
-    raise AssertionError("the container builds the stores that share a database")
+_RULES = "memledger.application.rules"
+_MODEL = "memledger.application"
+_BY_CONTAINER = "memledger.registry:built_by_container"
 
-
-BUILT_IN = {
-    "audit_log": ("sqlite", "memory"),
-    "embedder": ("hashing",),
-    "extractor": ("rules",),
-    "reconciler": ("rules",),
+BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
+    "audit_log": {
+        "sqlite": _BuiltIn(
+            settings="memledger.adapters.sqlite.database:SqliteSettings", build=_BY_CONTAINER
+        ),
+        "memory": _BuiltIn(build=_BY_CONTAINER),
+    },
+    "embedder": {
+        "hashing": _BuiltIn(
+            settings="memledger.adapters.embedder.hashing:HashingSettings",
+            build="memledger.adapters.embedder.hashing:HashingEmbedder.from_settings",
+        ),
+        "litellm": _BuiltIn(
+            settings="memledger.adapters.embedder.litellm:LitellmEmbedderSettings",
+            build="memledger.adapters.embedder.litellm:LitellmEmbedder",
+        ),
+        "fastembed": _BuiltIn(
+            settings="memledger.adapters.embedder.fastembed:FastembedSettings",
+            build="memledger.adapters.embedder.fastembed:FastembedEmbedder",
+        ),
+    },
+    "language_model": {
+        "none": _BuiltIn(build=_BY_CONTAINER),
+        "litellm": _BuiltIn(
+            settings="memledger.adapters.language_model.litellm:LitellmSettings",
+            build="memledger.adapters.language_model.litellm:LitellmLanguageModel",
+        ),
+    },
+    "extractor": {
+        "rules": _BuiltIn(build=f"{_RULES}.extractor:RulesExtractor", takes_settings=False),
+        "model": _BuiltIn(
+            settings=f"{_MODEL}.model_extraction:ExtractionSettings",
+            build="memledger.registry:build_model_extractor",
+            asks_model=True,
+        ),
+    },
+    "reconciler": {
+        "rules": _BuiltIn(build=f"{_RULES}.reconciler:RulesReconciler", takes_settings=False),
+        "model": _BuiltIn(
+            settings=f"{_MODEL}.model_reconciliation:ReconciliationSettings",
+            build="memledger.registry:build_model_reconciler",
+            asks_model=True,
+        ),
+    },
 }
+
+PORTS = tuple(BUILT_IN)
+
+
+def build_model_extractor(settings: Any, model: Any) -> Any:
+    """The extractor that asks ``model``."""
+    from memledger.application.model_extraction import ModelExtractor
+
+    return ModelExtractor(model, settings)
+
+
+def build_model_reconciler(settings: Any, model: Any) -> Any:
+    """The reconciler that asks ``model``."""
+    from memledger.application.model_reconciliation import ModelReconciler
+
+    return ModelReconciler(model, settings)
+
+
+def _attribute(path: str) -> Any:
+    """What ``package.module:name.of.it`` names."""
+    module, _, name = path.partition(":")
+    return attrgetter(name)(import_module(module))
 
 
 def adapter_named(port: str, name: object) -> Adapter:
@@ -86,9 +146,9 @@ def adapter_named(port: str, name: object) -> Adapter:
     path = f"{port}.provider"
     if not isinstance(name, str):
         raise InvalidRequest(path, f"expected a name, got {type(name).__name__}")
-    found = _built_in(port, name)
-    if found is not None:
-        return found
+    built_in = BUILT_IN[port].get(name)
+    if built_in is not None:
+        return built_in.adapter()
     if ":" in name:
         return _checked(_imported(name, path), path, name)
     registered = {point.name: point for point in entry_points(group=f"memledger.{port}")}
@@ -107,9 +167,8 @@ def adapter_named(port: str, name: object) -> Adapter:
 
 
 def _imported(name: str, path: str) -> object:
-    module, _, attribute = name.partition(":")
     try:
-        found: object = getattr(import_module(module), attribute)
+        found: object = _attribute(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidRequest(path, f"{name} can't be imported: {error}") from error
     return found

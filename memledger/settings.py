@@ -28,9 +28,12 @@ VARIABLE = "MEMLEDGER_"
 DEFAULTS = {
     "audit_log": "sqlite",
     "embedder": "hashing",
+    "language_model": "none",
     "extractor": "rules",
     "reconciler": "rules",
 }
+ASKING = ("extractor", "reconciler")
+"""They ask the language model unless told otherwise, once there is one."""
 
 
 @frozen(kw_only=True)
@@ -50,6 +53,7 @@ class Settings:
 
     audit_log: Choice
     embedder: Choice
+    language_model: Choice
     extractor: Choice
     reconciler: Choice
     patience: float = 10.0
@@ -83,19 +87,33 @@ def load_settings(
     for key in raw:
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
+    model = _choice("language_model", raw.get("language_model", {}), DEFAULTS["language_model"])
+    asking = {} if model.chosen == "none" else dict.fromkeys(ASKING, "model")
+    others = {
+        port: _choice(port, raw.get(port, {}), asking.get(port, default))
+        for port, default in DEFAULTS.items()
+        if port != "language_model"
+    }
+    for port in ASKING:
+        if others[port].adapter.asks_model and model.chosen == "none":
+            raise InvalidRequest(
+                f"{port}.provider",
+                f"{others[port].chosen} asks a model; choose one in language_model.provider",
+            )
     return Settings(
-        **{port: _choice(port, raw.get(port, {})) for port in DEFAULTS},
+        **others,
+        language_model=model,
         patience=_seconds(raw.get("patience", 10.0), "patience"),
     )
 
 
-def _choice(port: str, section: Any) -> Choice:
+def _choice(port: str, section: Any, default: str) -> Choice:
     if isinstance(section, str):
         section = {"provider": section}
     if not isinstance(section, Mapping):
         raise InvalidRequest(port, f"expected a mapping, got {type(section).__name__}")
     options = {key: value for key, value in section.items() if key != "provider"}
-    provider = section.get("provider", DEFAULTS[port])
+    provider = section.get("provider", default)
     adapter = adapter_named(port, provider)
     return Choice(
         chosen=provider, settings=structured(options, adapter.settings, port), adapter=adapter

@@ -11,6 +11,7 @@ pytest.register_assert_rewrite(
     "memledger.testing.audit_log",
     "memledger.testing.embedder",
     "memledger.testing.fact_store",
+    "memledger.testing.language_model",
     "memledger.testing.vector_index",
 )
 

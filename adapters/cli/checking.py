@@ -1,10 +1,10 @@
-"""The commands that look at the ledger itself: ``stats`` and ``verify``."""
+"""The commands that look after the ledger itself: ``stats``, ``verify`` and ``retry``."""
 
 from __future__ import annotations
 
 import click
 
-from memledger.adapters.cli.invocation import Invocation, command_options
+from memledger.adapters.cli.invocation import ACTOR, Invocation, command_options
 
 
 @click.command()
@@ -30,3 +30,17 @@ def verify(call: Invocation) -> int:
         verification = memory.verify(progress=advance)
     call.answer(verification.to_dict(), lambda screen: screen.verification(verification))
     return 0 if verification.ok else 1
+
+
+@click.command()
+@command_options()
+def retry(call: Invocation) -> int:
+    """Finish what a model left undone.
+
+    Draws facts from messages that are in the ledger and wait for extraction, each exactly
+    once. Exits with 1 if some still wait.
+    """
+    with call.existing() as memory, call.screen().progress("retrying") as advance:
+        retried = memory.retry(**call.scope, actor=ACTOR, progress=advance)
+    call.answer(retried.to_dict(), lambda screen: screen.retried(retried))
+    return 1 if retried.failures else 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from memledger.adapters.cli.changing import add, delete, update
-from memledger.adapters.cli.checking import stats, verify
+from memledger.adapters.cli.checking import retry, stats, verify
 from memledger.adapters.cli.demo import demo
 from memledger.adapters.cli.ingest import ingest
 from memledger.adapters.cli.invocation import print_json
@@ -47,7 +47,7 @@ def command_line() -> None:
 
 
 for _command in (
-    demo, add, ingest, search, list_facts, get, history, update, delete, stats, verify
+    demo, add, ingest, search, list_facts, get, history, update, delete, retry, stats, verify
 ):  # fmt: skip
     command_line.add_command(_command)
 

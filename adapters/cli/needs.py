@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memledger.application.browse import Page
     from memledger.application.recall import SearchResult
     from memledger.application.receipt import Receipt
+    from memledger.application.retry import Retried
     from memledger.application.statistics import Statistics
     from memledger.application.verify import Verification
     from memledger.domain.fact import Fact
@@ -164,6 +165,19 @@ class LedgerMemory(Protocol):
         app_id: str | None = None,
     ) -> Statistics:
         """Count what there is."""
+        ...
+
+    def retry(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        actor: str = ...,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Retried:
+        """Finish what a model left undone."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -22,6 +22,7 @@ from memledger.adapters.cli.printable import one_line, printable
 from memledger.application.browse import Page
 from memledger.application.recall import ScoredFact, SearchResult
 from memledger.application.receipt import Receipt
+from memledger.application.retry import Retried
 from memledger.application.statistics import Statistics
 from memledger.application.verify import Verification
 from memledger.domain.fact import Fact, Interval
@@ -121,6 +122,15 @@ class Screen:
             self.line("It is in the ledger; no fact was drawn from it.")
         if receipt.lagging:
             self.line(f"Still to follow: {', '.join(receipt.lagging)}.", "yellow")
+
+    def retried(self, retried: Retried) -> None:
+        """What waited and is done now, and what still waits."""
+        if not retried.receipts and not retried.failures:
+            self.line("Nothing was waiting.")
+        for receipt in retried.receipts:
+            self.receipt(receipt)
+        for failure in retried.failures:
+            self.line(f"still waiting: {one_line(failure.problem)}", "yellow")
 
     def results(self, result: SearchResult) -> None:
         """Facts with their scores, best first."""

@@ -14,8 +14,8 @@ from memledger.domain.filters import matches
 from memledger.domain.indexing import attributes_of
 from memledger.domain.ledger import FactChange, LedgerState, change_of, fact_id_of, fold
 from memledger.domain.ports.fact_store import FactQuery, Tally
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import LedgerId
+from memledger.domain.recorded import CorrelationId, Recorded
+from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
 
 
@@ -27,6 +27,7 @@ class InMemoryFactStore:
         self._states: dict[LedgerId, LedgerState] = {}
         self._ledgers: dict[FactId, LedgerId] = {}
         self._messages: dict[MessageId, Message] = {}
+        self._requests: dict[MessageId, CorrelationId] = {}
 
     def apply(self, chain: Sequence[Recorded]) -> list[FactChange]:
         """Take in events, in order; returns what changed."""
@@ -35,7 +36,9 @@ class InMemoryFactStore:
             for item in chain:
                 state = self._state(item.ledger)
                 if isinstance(item.event, MessageObserved):
-                    self._messages[item.event.message.message_id] = item.event.message
+                    message = item.event.message
+                    self._messages[message.message_id] = message
+                    self._requests[message.message_id] = item.correlation_id
                 fact_id = fact_id_of(item.event)
                 if fact_id is not None:
                     versions = state.facts.get(fact_id)
@@ -104,6 +107,10 @@ class InMemoryFactStore:
             if normalised(fact.text) in wanted or fact.slot in in_slots
         ]
 
+    def standing(self, scope: Scope) -> Sequence[Fact]:
+        """See ``FactStore.standing``."""
+        return [fact for fact in self._active(scope.ledger) if scope.covers(fact.scope)]
+
     def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
         """See ``FactStore.due``."""
         return [
@@ -128,6 +135,12 @@ class InMemoryFactStore:
             }
             found = [message for key, message in self._messages.items() if key in waiting]
         return found[:limit]
+
+    def unfinished(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[CorrelationId]:
+        """See ``FactStore.unfinished``."""
+        with self._lock:
+            requests = [self._requests[message.message_id] for message in self.pending(ledger)]
+        return list(dict.fromkeys(requests))[:limit]
 
     def tally(self, ledger: LedgerId | None) -> Tally:
         """See ``FactStore.tally``."""

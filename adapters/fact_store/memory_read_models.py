@@ -115,13 +115,17 @@ class _Conversations:
         messages = self._threads[thread]
         own = messages[place]
 
-        def near(message: Message) -> bool:
-            return abs(message.occurred_at - own.occurred_at) <= SAME_CONVERSATION
+        def near(neighbours: Sequence[Message]) -> tuple[Message, ...]:
+            return tuple(
+                message
+                for message in neighbours
+                if abs(message.occurred_at - own.occurred_at) <= SAME_CONVERSATION
+            )
 
-        before = [message for message in messages[:place] if near(message)]
-        after = [message for message in messages[place + 1 :] if near(message)]
         return Surroundings(
-            before=tuple(before[-NEIGHBOURS:]), own=own, after=tuple(after[:NEIGHBOURS])
+            before=near(messages[max(0, place - NEIGHBOURS) : place]),
+            own=own,
+            after=near(messages[place + 1 : place + 1 + NEIGHBOURS]),
         )
 
     def citing(self, message_id: MessageId) -> Sequence[Fact]:

@@ -17,12 +17,13 @@ from memledger.adapters.audit_log.codec import EventCodec
 from memledger.adapters.sqlite.database import Database
 from memledger.adapters.sqlite.filters import to_sql
 from memledger.domain.conversation import Message
+from memledger.domain.errors import IntegrityError
 from memledger.domain.events import InferenceRecorded, MessageObserved
 from memledger.domain.fact import Fact, FactId, FactKey, FactStatus
 from memledger.domain.ledger import FactChange, change_of, fact_id_of
 from memledger.domain.moments import to_microseconds
 from memledger.domain.ports.fact_store import FactQuery, Tally
-from memledger.domain.recorded import Recorded
+from memledger.domain.recorded import CorrelationId, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
 
@@ -323,6 +324,18 @@ class SqliteFactStore:
                     found.update((fact.fact_id, fact) for fact in facts)
         return list(found.values())
 
+    def standing(self, scope: Scope) -> Sequence[Fact]:
+        """See ``FactStore.standing``."""
+        covered, parameters = _covered(scope)
+        with self._database.reader() as connection:
+            return self._facts(
+                connection.execute(
+                    f"SELECT body FROM fact WHERE {' AND '.join(covered)} AND {_LATEST} "
+                    "ORDER BY id",
+                    parameters,
+                )
+            )
+
     def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
         """See ``FactStore.due``."""
         with self._database.reader() as connection:
@@ -338,12 +351,26 @@ class SqliteFactStore:
     def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
         """See ``FactStore.pending``."""
         with self._database.reader() as connection:
-            return self.messages_in(
-                connection,
-                "pending AND (? IS NULL OR message.ledger_id = "
-                "(SELECT id FROM ledger WHERE name = ?)) ORDER BY position LIMIT ?",
+            rows = connection.execute(
+                "SELECT event.payload, event.type, event.schema_version, position "
+                "FROM message JOIN event USING (position) WHERE pending AND (? IS NULL OR "
+                "message.ledger_id = (SELECT id FROM ledger WHERE name = ?)) "
+                "ORDER BY position LIMIT ?",
                 (ledger, ledger, limit),
             )
+            return [self.message(*row) for row in rows]
+
+    def unfinished(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[CorrelationId]:
+        """See ``FactStore.unfinished``."""
+        with self._database.reader() as connection:
+            rows = connection.execute(
+                "SELECT correlation_id FROM message JOIN event USING (position) "
+                "WHERE pending AND (? IS NULL OR "
+                "message.ledger_id = (SELECT id FROM ledger WHERE name = ?)) "
+                "GROUP BY correlation_id ORDER BY min(position) LIMIT ?",
+                (ledger, ledger, limit),
+            )
+            return [CorrelationId(correlation_id.hex()) for (correlation_id,) in rows]
 
     def tally(self, ledger: LedgerId | None) -> Tally:
         """See ``FactStore.tally``."""
@@ -368,17 +395,18 @@ class SqliteFactStore:
             pending=int(pending),
         )
 
-    def messages_in(
-        self, connection: sqlite3.Connection, where: str, parameters: Sequence[object]
-    ) -> list[Message]:
-        """The messages that match an SQL condition, read back from the log."""
-        rows = connection.execute(
-            "SELECT event.payload, event.type, event.schema_version, position "
-            f"FROM message JOIN event USING (position) WHERE {where}",
-            parameters,
-        )
-        events = [self._codec.decode(*row) for row in rows]
-        return [event.message for event in events if isinstance(event, MessageObserved)]
+    def message(
+        self, payload: bytes, type_name: str, schema_version: int, position: int
+    ) -> Message:
+        """The message in a stored event.
+
+        Raises:
+            IntegrityError: the event at that position observed no message.
+        """
+        event = self._codec.decode(payload, type_name, schema_version, position)
+        if not isinstance(event, MessageObserved):
+            raise IntegrityError(f"position {position}: expected a message, found {type_name}")
+        return event.message
 
 
 def _digest(text: str) -> bytes:
@@ -389,13 +417,19 @@ def _integer(moment: datetime | None) -> int | None:
     return None if moment is None else to_microseconds(moment)
 
 
+def _covered(scope: Scope) -> tuple[list[str], list[object]]:
+    """``Scope.covers`` as conditions."""
+    ids = scope.ids()
+    clauses = [
+        "ledger_id = (SELECT id FROM ledger WHERE name = ?)",
+        *(f"{name} = ?" for name in ids),
+    ]
+    return clauses, [scope.ledger, *ids.values()]
+
+
 def _visible(query: FactQuery) -> tuple[list[str], list[object]]:
-    """``Fact.visible`` and ``Scope.covers`` as conditions."""
-    clauses = ["ledger_id = (SELECT id FROM ledger WHERE name = ?)"]
-    parameters: list[object] = [query.scope.ledger]
-    for name, value in query.scope.ids().items():
-        clauses.append(f"{name} = ?")
-        parameters.append(value)
+    """``Scope.covers`` and ``Fact.visible`` as conditions."""
+    clauses, parameters = _covered(query.scope)
     if query.as_of is None:
         clauses.append("recorded_to IS NULL")
     else:

@@ -5,42 +5,98 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from attrs import frozen
+
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
 from memledger.domain.context import NEIGHBOURS
+from memledger.domain.conversation import Message
 from memledger.domain.fact import Fact, FactId, MessageId
 from memledger.domain.indexing import SAME_CONVERSATION, Surroundings
 
-_GAP = SAME_CONVERSATION.total_seconds() * 1_000_000
+_GAP = SAME_CONVERSATION // SAME_CONVERSATION.resolution
+"""In microseconds."""
+
+_PLACE = "SELECT position, ledger_id, conversation, occurred_at FROM message WHERE message_id = ?"
+_NEXT = (
+    "SELECT position, message.occurred_at, payload, type, schema_version "
+    "FROM message JOIN event USING (position) "
+    "WHERE message.ledger_id = :ledger AND conversation = :conversation AND position {side} "
+    "ORDER BY position {direction} LIMIT :limit + {more}"
+)
+_AROUND = " UNION ALL ".join(
+    f"SELECT * FROM ({_NEXT.format(side=side, direction=direction, more=more)}) "
+    "WHERE abs(occurred_at - :occurred_at) <= :gap"
+    for side, direction, more in (("<= :position", "DESC", 1), ("> :position", "ASC", 0))
+)
+
+
+@frozen
+class _Place:
+    position: int
+    ledger: int
+    conversation: str
+    occurred_at: int
 
 
 class SqliteConversations:
-    """``Conversations`` over the tables of the facts read model."""
+    """``Conversations`` over the tables of the facts read model, for one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, facts: SqliteFactStore) -> None:
         self._connection = connection
         self._facts = facts
+        self._places: dict[MessageId, _Place] = {}
+        self._messages: dict[int, Message] = {}
 
     def around(self, message_id: MessageId) -> Surroundings | None:
         """See ``Conversations.around``."""
-        place = self._connection.execute(
-            "SELECT position, ledger_id, conversation, occurred_at FROM message "
-            "WHERE message_id = ?",
-            (message_id,),
-        ).fetchone()
+        place = self._place(message_id)
         if place is None:
             return None
-        position, ledger_id, conversation, occurred_at = place
-        near = (ledger_id, conversation, position, occurred_at, _GAP, NEIGHBOURS)
-        same = "message.ledger_id = ? AND conversation = ? AND position"
-        close = "abs(message.occurred_at - ?) <= ?"
-        before = self._facts.messages_in(
-            self._connection, f"{same} < ? AND {close} ORDER BY position DESC LIMIT ?", near
+        rows = self._connection.execute(
+            _AROUND,
+            {
+                "position": place.position,
+                "ledger": place.ledger,
+                "conversation": place.conversation,
+                "occurred_at": place.occurred_at,
+                "gap": _GAP,
+                "limit": NEIGHBOURS,
+            },
         )
-        after = self._facts.messages_in(
-            self._connection, f"{same} > ? AND {close} ORDER BY position LIMIT ?", near
+        near = {
+            position: self._message(place, position, occurred_at, *stored)
+            for position, occurred_at, *stored in sorted(rows)
+        }
+        return Surroundings(
+            before=tuple(message for at, message in near.items() if at < place.position),
+            own=near[place.position],
+            after=tuple(message for at, message in near.items() if at > place.position),
         )
-        own = self._facts.messages_in(self._connection, "position = ?", (position,))
-        return Surroundings(before=tuple(reversed(before)), own=own[0], after=tuple(after))
+
+    def _place(self, message_id: MessageId) -> _Place | None:
+        if message_id not in self._places:
+            row = self._connection.execute(_PLACE, (message_id,)).fetchone()
+            if row is None:
+                return None
+            self._places[message_id] = _Place(*row)
+        return self._places[message_id]
+
+    def _message(
+        self,
+        near: _Place,
+        position: int,
+        occurred_at: int,
+        payload: bytes,
+        type_name: str,
+        schema_version: int,
+    ) -> Message:
+        if position not in self._messages:
+            message = self._facts.message(payload, type_name, schema_version, position)
+            self._messages[position] = message
+            self._places[message.message_id] = _Place(
+                position, near.ledger, near.conversation, occurred_at
+            )
+        return self._messages[position]
 
     def citing(self, message_id: MessageId) -> Sequence[Fact]:
         """See ``Conversations.citing``."""

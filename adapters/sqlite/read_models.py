@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
 from memledger.adapters.sqlite.conversations import SqliteConversations
 from memledger.adapters.sqlite.database import Database
-from memledger.domain.errors import InvalidRequest
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError
 from memledger.domain.fact import Fact, FactKey
 from memledger.domain.indexing import INDEXED, context_for, document_of, to_index
-from memledger.domain.ledger import FactChange
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document
 from memledger.domain.recorded import Position, Recorded
@@ -38,11 +37,12 @@ Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
 
 
 def create_checkpoints(schema: sqlite_utils.Database) -> None:
-    """The table of checkpoints, as of schema version 1."""
+    """The table of checkpoints, as of schema version 1, where it is missing."""
     schema.table("projection").create(
         {"name": str, "fingerprint": str, "position": int, "rows": int},
         pk="name",
         not_null={"fingerprint", "position", "rows"},
+        if_not_exists=True,
     )
 
 
@@ -91,6 +91,40 @@ class EmbeddedIndex(Protocol):
         ...
 
 
+class _Tables(Protocol):
+    def create(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, where they are missing."""
+        ...
+
+    def clear(self, connection: sqlite3.Connection) -> None:
+        """Drop all rows."""
+        ...
+
+
+class Projection(_Tables, Protocol):
+    """A read model in the log's own file that follows from the log alone."""
+
+    @property
+    def name(self) -> str:
+        """What its checkpoint goes by."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever its rows would be others."""
+        ...
+
+    def apply_in(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> int:
+        """Take in events inside the append's transaction; returns how many rows were added, as
+        ``count_in`` counts them.
+        """
+        ...
+
+    def count_in(self, connection: sqlite3.Connection) -> int:
+        """How many rows there are."""
+        ...
+
+
 class LogReader(Protocol):
     """What a rebuild reads."""
 
@@ -102,33 +136,47 @@ class LogReader(Protocol):
 
 
 class SqliteReadModels:
-    """Facts and index together; the index follows from the facts.
+    """Facts and index together, since the index follows from the facts; and whatever else follows
+    the log.
 
     Args:
         database: where the log is.
         facts: the facts read model.
         index: the index.
         embed: vectors for texts, quickly and without waiting for anybody.
+        others: further read models, such as the knowledge graph.
     """
 
     def __init__(
-        self, database: Database, facts: SqliteFactStore, index: EmbeddedIndex, embed: Embed
+        self,
+        database: Database,
+        facts: SqliteFactStore,
+        index: EmbeddedIndex,
+        embed: Embed,
+        others: Sequence[Projection] = (),
     ) -> None:
         self._database = database
         self._facts = facts
         self._index = index
         self._embed = embed
+        self._others = others
 
     def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
         """Take in events inside the append's transaction.
 
         Raises:
             InvalidRequest: another process has rebuilt the index for another embedder.
+            AdapterUnavailable: the read models have not taken in all that was before.
         """
         changes = self._facts.apply(connection, chain)
         conversations = SqliteConversations(connection, self._facts)
         self._index_all(connection, to_index(chain, changes, conversations))
-        self._advance(connection, chain[-1].position, changes)
+        added = {
+            FACTS: len(changes),
+            INDEX: sum(change.after.status in INDEXED for change in changes),
+            **{other.name: other.apply_in(connection, chain) for other in self._others},
+        }
+        self._advance(connection, chain, added)
 
     def committed(self, chain: Sequence[Recorded]) -> None:
         """Upkeep after the append's transaction."""
@@ -179,24 +227,45 @@ class SqliteReadModels:
         return len(versions)
 
     def _advance(
-        self, connection: sqlite3.Connection, position: int, changes: Sequence[FactChange]
+        self,
+        connection: sqlite3.Connection,
+        chain: Sequence[Recorded],
+        added: Mapping[str, int],
     ) -> None:
-        documents = sum(change.after.status in INDEXED for change in changes)
-        for name, fingerprint, rows in (
-            (FACTS, FACTS_FINGERPRINT, len(changes)),
-            (INDEX, self._index.fingerprint, documents),
-        ):
+        before, last = chain[0].position - 1, chain[-1].position
+        for name, fingerprint in self._fingerprints().items():
             moved = connection.execute(
                 "UPDATE projection SET position = ?, rows = rows + ? "
-                "WHERE name = ? AND fingerprint = ?",
-                (position, rows, name, fingerprint),
+                "WHERE name = ? AND fingerprint = ? AND position = ?",
+                (last, added[name], name, fingerprint, before),
             )
             if moved.rowcount != 1:
-                raise InvalidRequest(
-                    "embedder",
-                    f"another process has rebuilt the {name} read model with other settings; "
-                    "open the database again with those",
-                )
+                raise self._refusal(connection, name, fingerprint)
+
+    def _fingerprints(self) -> dict[str, str]:
+        """What makes each read model, by its name."""
+        return {
+            FACTS: FACTS_FINGERPRINT,
+            INDEX: self._index.fingerprint,
+            **{other.name: other.fingerprint for other in self._others},
+        }
+
+    def _refusal(
+        self, connection: sqlite3.Connection, name: str, fingerprint: str
+    ) -> MemledgerError:
+        """Why a read model can't take in what was appended."""
+        found = self._checkpoints(connection).get(name)
+        if found is not None and found[0] != fingerprint:
+            return InvalidRequest(
+                "embedder",
+                f"another process has rebuilt the {name} read model with other settings; "
+                "open the database again with those",
+            )
+        return AdapterUnavailable(
+            "sqlite",
+            f"the {name} read model does not stand where the log ends; "
+            "open the database again to have it rebuilt",
+        )
 
     def catch_up(self, log: LogReader, progress: Progress | None = None) -> None:
         """Bring the read models up to the log: go on from the checkpoints where they can be
@@ -221,26 +290,31 @@ class SqliteReadModels:
         self._index.compact()
 
     def _start_over(self, connection: sqlite3.Connection) -> None:
-        self._facts.create(connection)
-        self._facts.clear(connection)
-        self._index.create(connection)
-        self._index.clear(connection)
+        import sqlite_utils
+
+        create_checkpoints(sqlite_utils.Database(connection))
+        models: tuple[_Tables, ...] = (self._facts, self._index, *self._others)
+        for model in models:
+            model.create(connection)
+            model.clear(connection)
+        connection.execute("DELETE FROM projection")
         connection.executemany(
-            "INSERT OR REPLACE INTO projection VALUES (?, ?, 0, 0)",
-            [(FACTS, FACTS_FINGERPRINT), (INDEX, self._index.fingerprint)],
+            "INSERT INTO projection VALUES (?, ?, 0, 0)", self._fingerprints().items()
         )
 
     def _state(self, connection: sqlite3.Connection) -> str:
         """``current``, ``behind`` or ``damaged``."""
-        checkpoints = self._checkpoints(connection)
         try:
-            expected = {
-                FACTS: (FACTS_FINGERPRINT, self._facts.count_in(connection)),
-                INDEX: (self._index.fingerprint, self._index.count_in(connection)),
+            checkpoints = self._checkpoints(connection)
+            counts = {
+                FACTS: self._facts.count_in(connection),
+                INDEX: self._index.count_in(connection),
+                **{other.name: other.count_in(connection) for other in self._others},
             }
         except sqlite3.OperationalError:
             # A table is missing.
             return "damaged"
+        expected = {name: (print_, counts[name]) for name, print_ in self._fingerprints().items()}
         if {name: (c[0], c[2]) for name, c in checkpoints.items()} != expected:
             return "damaged"
         positions = {checkpoint[1] for checkpoint in checkpoints.values()}

@@ -54,7 +54,7 @@ class RulesExtractor:
         return Extraction(
             candidates=tuple(candidates),
             skipped=tuple(skipped),
-            inference=self._record(messages, skipped),
+            inferences=(self._record(messages, skipped),),
         )
 
     def _record(self, messages: Sequence[Message], skipped: Sequence[Skipped]) -> InferenceRecorded:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
+from memledger.application.reconciliation import Reconciliation
 from memledger.application.rules import dates, slots
 from memledger.application.rules.endings import Assertion, ends
 from memledger.application.rules.known import Known, View, known
@@ -41,19 +42,21 @@ class RulesReconciler:
         self,
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
-    ) -> list[Proposal]:
+    ) -> Reconciliation:
         """Decide about candidates in the order in which they were said."""
         view = View()
         for shown in neighbours:
             for fact, _ in shown.values():
                 if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
                     view.put(known(fact))
-        return [_decide(known(candidate), view) for candidate in candidates]
+        return Reconciliation(
+            proposals=tuple(_decide(known(candidate), view) for candidate in candidates)
+        )
 
 
 def _decide(candidate: Known, view: View) -> Proposal:
     proposal = (
-        _same(candidate, view)
+        said_before(candidate, view)
         or _answer(candidate, view)
         or _ending(candidate, view)
         or Proposal(decision=Decision.ADD, reason="says something new")
@@ -68,7 +71,8 @@ def _decide(candidate: Known, view: View) -> Proposal:
     return proposal
 
 
-def _same(candidate: Known, view: View) -> Proposal | None:
+def said_before(candidate: Known, view: View) -> Proposal | None:
+    """To reaffirm the active fact that says the same, if there is one."""
     for item in view.saying(candidate):
         if item.occasion != candidate.occasion:
             continue

@@ -12,6 +12,7 @@ from attrs import frozen
 from memledger.domain.conversation import Message
 from memledger.domain.fact import Fact, FactId, FactKey, FactStatus
 from memledger.domain.filters import Filter
+from memledger.domain.recorded import CorrelationId
 from memledger.domain.scope import LedgerId, Scope
 
 
@@ -93,6 +94,12 @@ class FactStore(Protocol):
 
     async def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
         """Messages that were observed and wait for extraction, oldest first."""
+        ...
+
+    async def unfinished(
+        self, ledger: LedgerId | None, limit: int = 1000
+    ) -> Sequence[CorrelationId]:
+        """The requests that such messages belong to, oldest first."""
         ...
 
     async def tally(self, ledger: LedgerId | None) -> Tally:

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from memledger.testing.audit_log import AuditLogContract
     from memledger.testing.embedder import EmbedderContract
     from memledger.testing.fact_store import FactStoreContract
+    from memledger.testing.language_model import LanguageModelContract
     from memledger.testing.vector_index import VectorIndexContract
 
-__all__ = ["AuditLogContract", "EmbedderContract", "FactStoreContract", "VectorIndexContract"]
+__all__ = [
+    "AuditLogContract",
+    "EmbedderContract",
+    "FactStoreContract",
+    "LanguageModelContract",
+    "VectorIndexContract",
+]
 
 _MODULES = {
     "AuditLogContract": "memledger.testing.audit_log",
     "EmbedderContract": "memledger.testing.embedder",
     "FactStoreContract": "memledger.testing.fact_store",
+    "LanguageModelContract": "memledger.testing.language_model",
     "VectorIndexContract": "memledger.testing.vector_index",
 }
 

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,7 @@ class AuditLogContract:
         for seconds in (0, 0, -3600, 5):
             log.append(append_of([fact_added()], at=NOON + timedelta(seconds=seconds)))
         times = [item.recorded_at for item in log.read_ledger(ALICE)]
-        assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+        assert all(earlier < later for earlier, later in pairwise(times))
         assert times[-1] == NOON + timedelta(seconds=5)
 
     def test_the_chain_of_each_ledger_holds(self, log: Any) -> None:
@@ -293,9 +294,7 @@ class AuditLogContract:
         request = new_id()
         log.append(append_of([fact_added()], correlation_id=request))
         log.append(append_of([fact_added()]))
-        log.append(
-            append_of([FactReaffirmed(fact_id=FactId(new_id()))], correlation_id=request)
-        )
+        log.append(append_of([FactReaffirmed(fact_id=FactId(new_id()))], correlation_id=request))
         found = log.read_correlation(CorrelationId(request))
         assert [item.position for item in found] == [1, 3]
         assert list(log.read_correlation(CorrelationId(new_id()))) == []

@@ -26,6 +26,7 @@ from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, 
 from memledger.domain.filters import parse_filter
 from memledger.domain.ledger import fold
 from memledger.domain.ports.fact_store import FactQuery, Order
+from memledger.domain.recorded import Position
 from memledger.domain.scope import LedgerId, Scope
 from memledger.testing.audit_log import ALICE, NOON, append_of, fact_added, new_id
 from memledger.testing.driving import Driven
@@ -244,6 +245,9 @@ class FactStoreContract:
             )
         )
         assert list(self.facts.pending(None)) == [two]
+        request = self.log.read(Position(0))[0].correlation_id
+        assert list(self.facts.unfinished(ALICE)) == [request]
+        assert list(self.facts.unfinished(LedgerId("user:bob"))) == []
         tally = self.facts.tally(ALICE)
         assert (tally.messages, tally.pending) == (3, 1)
 

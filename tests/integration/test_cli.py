@@ -17,8 +17,8 @@ from command_line import CommandLine, on_terminal, start
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
-    "demo", "add", "ingest", "search", "list", "get", "history", "update", "delete", "stats",
-    "verify",
+    "demo", "add", "ingest", "search", "list", "get", "history", "update", "delete", "retry",
+    "stats", "verify",
 )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ class TestAdd:
 
         assert fact["speaker"] == "Ana"
         assert fact["occurred_at"] == "2024-03-01T00:00:00+00:00"
-        assert fact["expires_at"] == "2098-12-31T23:00:00+00:00"
+        assert fact["expires_at"] == "2099-01-01T00:00:00+01:00"
         assert fact["metadata"] == {"topic": "boats", "level": 3}
 
     def test_the_same_key_is_done_once(self, memledger: CommandLine) -> None:

@@ -155,7 +155,7 @@ def test_every_candidate_quotes_its_message_to_the_letter(conversation: list[Mes
         assert evidence.quote == candidate.text
         assert candidate.text in texts_by_id[evidence.message_id]
         assert candidate.valid.start is not None
-    assert found.inference.messages == tuple(message.message_id for message in conversation)
+    assert found.inferences[0].messages == tuple(message.message_id for message in conversation)
 
 
 @given(conversations)
@@ -171,7 +171,9 @@ def test_every_proposal_is_carried_out_as_it_stands(sessions: list[list[Message]
         candidates = finished(RulesExtractor().extract(session, ids)).candidates
         near = {fact_id: (fact, 0.5) for fact_id, fact in active.items()}
 
-        proposals = finished(RulesReconciler().reconcile(candidates, [near] * len(candidates)))
+        proposals = finished(
+            RulesReconciler().reconcile(candidates, [near] * len(candidates))
+        ).proposals
 
         assert len(proposals) == len(candidates)
         by_id = {message.message_id: message for message in session}
@@ -189,7 +191,7 @@ def test_every_proposal_is_carried_out_as_it_stands(sessions: list[list[Message]
 @given(conversations)
 def test_saying_everything_twice_adds_nothing(conversation: list[Message]) -> None:
     candidates = extract(conversation).candidates
-    first = finished(RulesReconciler().reconcile(candidates, [{}] * len(candidates)))
+    first = finished(RulesReconciler().reconcile(candidates, [{}] * len(candidates))).proposals
     added = [
         candidate
         for candidate, proposal in zip(candidates, first, strict=True)
@@ -197,6 +199,6 @@ def test_saying_everything_twice_adds_nothing(conversation: list[Message]) -> No
     ]
     near = {item.fact_id: (fact_of(item), 0.5) for item in added}
 
-    again = finished(RulesReconciler().reconcile(added, [near] * len(added)))
+    again = finished(RulesReconciler().reconcile(added, [near] * len(added))).proposals
 
     assert all(proposal.decision is Decision.REAFFIRM for proposal in again)

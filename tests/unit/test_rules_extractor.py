@@ -83,9 +83,9 @@ def test_a_statement_becomes_a_candidate_and_the_rest_is_listed() -> None:
 def test_the_inference_names_every_message_and_what_was_left_out() -> None:
     found = extracted(said("Thanks!"), said("Hi!", message_id="m2"))
 
-    assert (found.inference.purpose, found.inference.model) == ("extraction", "rules-1")
-    assert found.inference.messages == ("m1", "m2")
-    assert json.loads(found.inference.output) == [
+    assert (found.inferences[0].purpose, found.inferences[0].model) == ("extraction", "rules-1")
+    assert found.inferences[0].messages == ("m1", "m2")
+    assert json.loads(found.inferences[0].output) == [
         {"message_id": "m1", "text": "Thanks!", "reason": "small talk"},
         {"message_id": "m2", "text": "Hi!", "reason": "small talk"},
     ]

@@ -88,7 +88,9 @@ class Memory:
         ]
         candidates = finished(RulesExtractor().extract(messages, self._ids)).candidates
         near = {fact_id: (fact, 0.5) for fact_id, fact in self._facts.items()}
-        proposals = finished(RulesReconciler().reconcile(candidates, [near] * len(candidates)))
+        proposals = list(
+            finished(RulesReconciler().reconcile(candidates, [near] * len(candidates))).proposals
+        )
         self._carry_out(candidates, proposals, messages)
         return proposals
 
@@ -370,7 +372,9 @@ def test_a_fact_that_is_no_longer_active_is_left_alone() -> None:
     ).candidates
     past = evolve(believed(candidate), fact_id=FactId("f"), status=FactStatus.SUPERSEDED)
 
-    [proposal] = finished(RulesReconciler().reconcile([candidate], [{past.fact_id: (past, 1.0)}]))
+    [proposal] = finished(
+        RulesReconciler().reconcile([candidate], [{past.fact_id: (past, 1.0)}])
+    ).proposals
 
     assert proposal.decision is Decision.ADD
 
@@ -399,7 +403,9 @@ def test_an_answer_in_words_that_rules_cannot_read_is_compared_by_its_words(
     ).candidates
     other = evolve(believed(candidate), fact_id=FactId("f"), text=text, speaker=None)
 
-    [proposal] = finished(RulesReconciler().reconcile([candidate], [{other.fact_id: (other, 0.5)}]))
+    [proposal] = finished(
+        RulesReconciler().reconcile([candidate], [{other.fact_id: (other, 0.5)}])
+    ).proposals
 
     assert proposal.decision is decision
 

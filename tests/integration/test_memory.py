@@ -1,0 +1,1397 @@
+"""The face, end to end: the same behaviour with and without an event loop, on every store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from memledger import AsyncMemory, Memory
+from memledger.adapters.embedder.hashing import HashingEmbedder
+from memledger.application.reconciliation import Reconciliation
+from memledger.application.rules.extractor import RulesExtractor
+from memledger.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    MemledgerError,
+    ModelError,
+    NotFound,
+)
+from memledger.domain.fact import Fact, FactId
+from memledger.domain.ports.embedder import Purpose, Vector
+from memledger.domain.verdicts import Candidate, Decision, Proposal
+from memledger.settings import load_settings
+
+NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
+NOBODY = "0" * 32
+
+
+# Driving either face by the same calls
+
+
+class Driver:
+    """A memory of either kind, its methods as plain calls."""
+
+    def __init__(self, memory: Memory | AsyncMemory, runner: asyncio.Runner) -> None:
+        self.memory = memory
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.memory, name)
+        if not iscoroutinefunction(method):
+            return method
+        return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
+
+    def at_once(self, *calls: Callable[[Any], Any]) -> list[Any]:
+        """What the calls return or raise, made in parallel: by threads, or by tasks."""
+        if isinstance(self.memory, AsyncMemory):
+            return self._runner.run(self._in_tasks(calls))
+        return self._in_threads(calls)
+
+    async def _in_tasks(self, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        made = [call(self.memory) for call in calls]
+        return await asyncio.gather(*made, return_exceptions=True)
+
+    def _in_threads(self, calls: Sequence[Callable[[Any], Any]]) -> list[Any]:
+        outcomes: list[Any] = [None] * len(calls)
+        start = threading.Barrier(len(calls))
+
+        def go(place: int) -> None:
+            start.wait()
+            try:
+                outcomes[place] = calls[place](self.memory)
+            except BaseException as error:  # noqa: BLE001 - handed to the test
+                outcomes[place] = error
+
+        threads = [threading.Thread(target=go, args=(place,)) for place in range(len(calls))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return outcomes
+
+
+@define
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+    def move(self, **by: float) -> None:
+        self.time += timedelta(**by)
+
+
+@define
+class Place:
+    """Where memories are opened in a test, and of which kind."""
+
+    face: str
+    settings: Any
+    runner: asyncio.Runner
+    opened: list[Driver] = field(factory=list)
+
+    def open(self, **overrides: Any) -> Driver:
+        kind = Memory if self.face == "Memory" else AsyncMemory
+        memory = kind(settings=self.settings, overrides=overrides)
+        self.opened.append(Driver(memory, self.runner))
+        return self.opened[-1]
+
+
+FACES = ("Memory", "AsyncMemory")
+STORES = ("file", ":memory:", "lists")
+
+
+def place_of(face: str, store: str, folder: Path) -> Iterator[Place]:
+    log: dict[str, Any] = {"provider": "memory"}
+    if store != "lists":
+        path = str(folder / "memory.db") if store == "file" else store
+        log = {"provider": "sqlite", "path": path, "durability": "normal"}
+    with asyncio.Runner() as runner:
+        place = Place(face, load_settings({"audit_log": log}, environment={}), runner)
+        yield place
+        for driver in place.opened:
+            driver.close()
+
+
+@pytest.fixture(params=[(face, store) for face in FACES for store in STORES], ids="-".join)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Every face on every store."""
+    face, store = request.param
+    yield from place_of(face, store, tmp_path)
+
+
+@pytest.fixture(params=FACES)
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Every face on a file that can be opened again."""
+    yield from place_of(request.param, "file", tmp_path)
+
+
+@pytest.fixture
+def held(place: Place) -> Driver:
+    return place.open()
+
+
+def texts(held: Driver, user: str = "alice", **named: Any) -> list[str]:
+    """What is listed for somebody, oldest first."""
+    page = held.get_all(user_id=user, order="created_at", **named)
+    assert page.cursor is None
+    return [fact.text for fact in page.facts]
+
+
+def found(held: Driver, query: str, user: str = "alice", **named: Any) -> list[str]:
+    return [result.fact.text for result in held.search(query, user_id=user, **named)]
+
+
+def added(held: Driver, text: str, user: str = "alice", **named: Any) -> str:
+    """Remember one statement; returns the id of its fact."""
+    (verdict,) = held.add(text, user_id=user, **named).verdicts
+    return verdict.fact_id
+
+
+def decisions(receipt: Any) -> list[str]:
+    return [verdict.decision.value for verdict in receipt.verdicts]
+
+
+# Adding and finding
+
+
+def test_what_was_said_is_found_listed_and_told_in_the_receipt(held: Driver) -> None:
+    receipt = held.add("I live in Paris. I like tea!", user_id="alice", metadata={"source": "chat"})
+    assert decisions(receipt) == ["add", "add"]
+    assert [verdict.text for verdict in receipt.verdicts] == ["I live in Paris.", "I like tea!"]
+    assert (receipt.ledger, receipt.positions[0], len(receipt.messages)) == ("user:alice", 1, 1)
+    assert (receipt.replayed, receipt.lagging) == (False, ())
+    assert texts(held) == ["I live in Paris.", "I like tea!"]
+    assert found(held, "Where do I live?")[0] == "I live in Paris."
+    fact = held.get(receipt.verdicts[0].fact_id)
+    assert (fact.text, fact.version, fact.metadata) == (
+        "I live in Paris.",
+        1,
+        {"source": "chat"},
+    )
+    assert [evidence.message_id for evidence in fact.evidence] == list(receipt.messages)
+
+
+def test_small_talk_leaves_no_fact_but_is_kept_and_told(held: Driver) -> None:
+    receipt = held.add("Hello! How are you?", user_id="alice")
+    assert receipt.verdicts == ()
+    assert {skipped.text for skipped in receipt.skipped} == {"Hello!", "How are you?"}
+    assert held.stats().messages == 1
+    assert texts(held) == []
+
+
+def test_without_inference_every_message_is_a_fact_word_for_word(held: Driver) -> None:
+    receipt = held.add(
+        [
+            {"role": "user", "content": "Hello! How are you?", "name": "Alice"},
+            {"role": "assistant", "content": "Fine. I moved."},
+        ],
+        user_id="alice",
+        infer=False,
+    )
+    assert receipt.extractor == "verbatim"
+    assert decisions(receipt) == ["add", "add"]
+    assert texts(held) == ["Hello! How are you?", "Fine. I moved."]
+    facts = held.get_all(user_id="alice", order="created_at").facts
+    assert [fact.speaker for fact in facts] == ["Alice", "assistant"]
+
+
+def test_the_metadata_of_a_message_is_stronger_than_that_of_the_request(held: Driver) -> None:
+    held.add(
+        [{"content": "I like tea", "metadata": {"a": 1, "b": 1}}],
+        user_id="alice",
+        metadata={"b": 2, "c": 2},
+    )
+    (fact,) = held.get_all(user_id="alice").facts
+    assert fact.metadata == {"a": 1, "b": 1, "c": 2}
+
+
+def test_a_message_is_as_old_as_it_says(held: Driver) -> None:
+    held.add("I like tea", user_id="alice", occurred_at="2020-01-02T03:04:05+01:00")
+    held.add(
+        [{"content": "I like coffee", "timestamp": "2021-01-01T00:00:00Z"}],
+        user_id="alice",
+        occurred_at="2020-01-01T00:00:00Z",
+    )
+    facts = held.get_all(user_id="alice", order="occurred_at").facts
+    assert [fact.occurred_at for fact in facts] == [
+        datetime(2020, 1, 2, 2, 4, 5, tzinfo=UTC),
+        datetime(2021, 1, 1, tzinfo=UTC),
+    ]
+
+
+@pytest.mark.parametrize("offset", ["+02:00", "Z", "-07:00"])
+def test_yesterday_is_the_day_before_in_the_time_zone_of_who_says_it(
+    held: Driver, offset: str
+) -> None:
+    fact_id = added(held, "I saw a dentist yesterday", occurred_at=f"2024-05-03T00:30:00{offset}")
+    assert held.get(fact_id).valid.start == datetime.fromisoformat(f"2024-05-02T00:00:00{offset}")
+
+
+def test_saying_it_again_reaffirms_it(held: Driver) -> None:
+    fact_id = added(held, "I like tea")
+    receipt = held.add("I like tea.", user_id="alice")
+    assert decisions(receipt) == ["reaffirm"]
+    assert texts(held) == ["I like tea"]
+    fact = held.get(fact_id)
+    assert (fact.reaffirmed, fact.version, len(fact.evidence)) == (1, 2, 2)
+
+
+def test_a_new_answer_supersedes_the_old_one_and_both_are_kept(held: Driver) -> None:
+    old = added(held, "I live in Paris", occurred_at="2024-01-01T00:00:00Z")
+    receipt = held.add("I live in Berlin now", user_id="alice", occurred_at="2024-06-01T00:00:00Z")
+    assert decisions(receipt) == ["supersede"]
+    assert receipt.verdicts[0].target == old
+    assert texts(held) == ["I live in Berlin now"]
+    assert held.get(old).status.value == "superseded"
+    assert held.get(old).superseded_by == receipt.verdicts[0].fact_id
+
+
+@pytest.mark.parametrize(
+    "other", [{"metadata": {"n": 2}}, {"expires_at": "2999-01-01T00:00:00Z"}, {"metadata": {}}]
+)
+def test_word_for_word_the_same_is_kept_apart_if_it_is_kept_otherwise(
+    held: Driver, other: dict[str, Any]
+) -> None:
+    # Given a message that was stored with metadata
+    held.add("Thanks!", user_id="alice", infer=False, metadata={"n": 1})
+    # When it is stored again with other metadata, or for another time
+    receipt = held.add("Thanks!", user_id="alice", infer=False, **other)
+    # Then neither is lost in the other
+    assert decisions(receipt) == ["add"]
+    assert decisions(held.add("Thanks!", user_id="alice", infer=False, **other)) == ["reaffirm"]
+    assert texts(held, filters={"n": 1}) == ["Thanks!"]
+
+
+class Insisting:
+    """A reconciler that wants whatever it is shown to say the same."""
+
+    async def reconcile(
+        self,
+        candidates: Sequence[Candidate],
+        neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
+    ) -> Reconciliation:
+        add = Proposal(decision=Decision.ADD)
+        return Reconciliation(
+            proposals=tuple(
+                Proposal(decision=Decision.REVISE, target=next(iter(near)), text="I like green tea")
+                if near
+                else add
+                for near in neighbours
+            )
+        )
+
+
+def test_a_revision_that_the_one_before_it_has_made_already_is_none(place: Place) -> None:
+    # Given a known fact, and a reconciler that revises it twice in one go to the same words
+    held = place.open(reconciler=Insisting())
+    fact_id = added(held, "I like tea")
+    # When two statements come in one message
+    receipt = held.add("I like tea a lot. I like tea very much.", user_id="alice")
+    # Then the second is judged on what the first has made true
+    assert decisions(receipt) == ["revise", "reaffirm"]
+    assert [fact.text for fact in held.history(fact_id)] == [
+        "I like tea",
+        "I like green tea",
+        "I like green tea",
+    ]
+
+
+# Both times
+
+
+def test_an_answer_of_the_past_is_given_for_the_past(held: Driver) -> None:
+    added(held, "I live in Paris", occurred_at="2024-01-01T00:00:00Z")
+    added(held, "I live in Berlin now", occurred_at="2024-06-01T00:00:00Z")
+    for moment, expected in (
+        ("2023-12-31T00:00:00Z", []),
+        ("2024-03-01T00:00:00Z", ["I live in Paris"]),
+        ("2024-06-01T00:00:00Z", ["I live in Berlin now"]),
+        (None, ["I live in Berlin now"]),
+    ):
+        assert texts(held, valid_at=moment) == expected
+        assert found(held, "Where do I live?", valid_at=moment) == expected
+
+
+def test_what_was_believed_then_is_told_as_of_then(held: Driver) -> None:
+    # Given a fact that was corrected and withdrawn
+    fact_id = added(held, "I like tea")
+    held.update(fact_id, "I like green tea")
+    held.delete(fact_id)
+    first, second, third = (fact.updated_at for fact in held.history(fact_id))
+    # When it is asked for as of each of these moments
+    # Then every read answers as it would have then
+    for moment, expected in (
+        (first - timedelta(microseconds=1), []),
+        (first, ["I like tea"]),
+        (second, ["I like green tea"]),
+        (third, []),
+        (None, []),
+    ):
+        assert texts(held, as_of=moment) == expected
+        assert found(held, "tea", as_of=moment) == expected
+    assert held.get(fact_id, as_of=first).text == "I like tea"
+    assert held.get(fact_id, as_of=second).text == "I like green tea"
+    with pytest.raises(NotFound, match=f"fact {fact_id} was not known at"):
+        held.get(fact_id, as_of=first - timedelta(microseconds=1))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda held, moment: held.search("tea", user_id="alice", as_of=moment),
+        lambda held, moment: held.get(NOBODY, as_of=moment),
+        lambda held, moment: held.get_all(user_id="alice", as_of=moment),
+    ],
+    ids=["search", "get", "get_all"],
+)
+def test_nobody_knows_what_will_be_believed(
+    place: Place, read: Callable[[Driver, datetime], object]
+) -> None:
+    held = place.open(clock=Clock())
+    with pytest.raises(InvalidRequest) as refused:
+        read(held, NOON + timedelta(seconds=1))
+    assert str(refused.value) == (
+        "as_of: 2024-05-03T12:00:01+00:00 is in the future; leave it out to read the latest, or "
+        "use valid_at for what will be true then"
+    )
+
+
+def test_a_fact_is_forgotten_when_it_expires(place: Place) -> None:
+    # Given a fact that is to be forgotten in an hour, and one that is not
+    clock = Clock()
+    held = place.open(clock=clock)
+    fact_id = added(held, "My parking code is 1234", expires_at=NOON + timedelta(hours=1))
+    clock.move(minutes=1)
+    added(held, "I like tea")
+    assert sorted(texts(held)) == ["I like tea", "My parking code is 1234"]
+    assert "My parking code is 1234" in found(held, "parking code")
+    # When the hour is over
+    clock.move(hours=1)
+    # Then nothing finds it any more
+    assert texts(held) == ["I like tea"]
+    assert found(held, "parking code") == ["I like tea"]
+    # but its time can be looked back to
+    assert "My parking code is 1234" in texts(held, as_of=NOON + timedelta(minutes=30))
+    # and with the next write the ledger says that it is over
+    added(held, "I like coffee")
+    assert held.get(fact_id).status.value == "expired"
+    assert held.verify().ok
+
+
+def test_what_has_expired_is_new_when_it_is_said_again(place: Place) -> None:
+    clock = Clock()
+    held = place.open(clock=clock)
+    first = added(held, "I like tea", expires_at=NOON + timedelta(hours=1))
+    clock.move(hours=2)
+    second = added(held, "I like tea")
+    assert first != second
+    assert texts(held) == ["I like tea"]
+
+
+@pytest.mark.parametrize("hours", [0, -5])
+def test_what_was_changed_is_not_found_as_it_was_though_the_clock_stands_still_or_goes_back(
+    place: Place, hours: float
+) -> None:
+    # Given a clock that gives an update and a deletion no later time than what they change
+    clock = Clock()
+    held = place.open(clock=clock)
+    first, second = added(held, "I like tea"), added(held, "I like coffee")
+    clock.move(hours=hours)
+    held.update(first, "I like green tea")
+    held.delete(second)
+    # Then reads see the ledger as it is
+    assert texts(held) == ["I like green tea"]
+    assert found(held, "What do I like? tea or coffee") == ["I like green tea"]
+    # and what is said next is compared with that
+    assert decisions(held.add("I like green tea", user_id="alice")) == ["reaffirm"]
+    assert decisions(held.add("I like coffee", user_id="alice")) == ["add"]
+
+
+# Correcting and withdrawing
+
+
+def test_a_correction_keeps_the_version_before(held: Driver) -> None:
+    fact_id = added(held, "I like tea", metadata={"a": 1})
+    receipt = held.update(fact_id, "I like green tea", reason="typo", actor="alice")
+    assert decisions(receipt) == ["revise"]
+    assert (receipt.extractor, receipt.verdicts[0].reason) == ("caller", "typo")
+    history = held.history(fact_id)
+    assert [(fact.version, fact.text) for fact in history] == [
+        (1, "I like tea"),
+        (2, "I like green tea"),
+    ]
+    assert held.get(fact_id) == history[-1]
+    assert history[-1].metadata == {"a": 1}
+    assert texts(held) == found(held, "tea") == ["I like green tea"]
+
+
+def test_metadata_is_replaced_as_a_whole(held: Driver) -> None:
+    fact_id = added(held, "I like tea", metadata={"a": 1, "b": 2})
+    held.update(fact_id, metadata={"b": True})
+    assert held.get(fact_id).metadata == {"b": True}
+    assert held.get(fact_id).text == "I like tea"
+    assert found(held, "tea", filters={"b": True}) == ["I like tea"]
+    assert found(held, "tea", filters={"a": 1}) == []
+
+
+def test_a_correction_that_changes_nothing_writes_nothing(held: Driver) -> None:
+    fact_id = added(held, "I like tea", metadata={"a": 1})
+    before = held.stats()
+    assert held.update(fact_id, "I like tea") is None
+    assert held.update(fact_id, "I like tea", metadata={"a": 1}) is None
+    with pytest.raises(InvalidRequest, match="nothing to change; pass a text or metadata"):
+        held.update(fact_id)
+    assert held.stats() == before
+    # One and true are two values, whatever Python says
+    assert decisions(held.update(fact_id, metadata={"a": True})) == ["revise"]
+
+
+def test_a_withdrawn_fact_is_found_no_more_and_its_history_stays(held: Driver) -> None:
+    fact_id = added(held, "I like tea")
+    added(held, "I like coffee")
+    receipt = held.delete(fact_id, reason="wrong")
+    assert decisions(receipt) == ["retract"]
+    assert (receipt.verdicts[0].fact_id, receipt.verdicts[0].target) == (None, fact_id)
+    assert texts(held) == found(held, "tea") == ["I like coffee"]
+    assert [fact.status.value for fact in held.history(fact_id)] == ["active", "retracted"]
+    assert held.get(fact_id).status.value == "retracted"
+
+
+def test_what_is_over_can_be_neither_corrected_nor_withdrawn(held: Driver) -> None:
+    fact_id = added(held, "I like tea")
+    held.delete(fact_id)
+    before = held.stats()
+    for change in (lambda: held.delete(fact_id), lambda: held.update(fact_id, "I like coffee")):
+        with pytest.raises(NotFound) as refused:
+            change()
+        assert str(refused.value) == (f"fact {fact_id} is retracted, only its history can be read")
+    assert held.stats() == before
+
+
+def test_all_of_a_scope_is_withdrawn_at_once(held: Driver) -> None:
+    added(held, "I like tea")
+    added(held, "I like coffee", run_id="r")
+    added(held, "I like milk", user="bob")
+    receipt = held.delete_all(user_id="alice", run_id="r")
+    assert decisions(receipt) == ["retract"]
+    assert texts(held) == ["I like tea"]
+    assert decisions(held.delete_all(user_id="alice")) == ["retract"]
+    assert held.delete_all(user_id="alice") is None
+    assert (texts(held), texts(held, "bob")) == ([], ["I like milk"])
+    assert held.verify().ok
+
+
+def test_nothing_that_was_withdrawn_is_found_in_another_time(held: Driver) -> None:
+    # Given facts whose time is over, is now, and is yet to come
+    added(held, "I live in Berlin", occurred_at="2024-06-01T00:00:00Z")
+    added(held, "I live in Paris", occurred_at="2024-01-01T00:00:00Z")
+    added(held, "I like tea")
+    # When all are withdrawn
+    held.delete_all(user_id="alice")
+    # Then no moment shows them
+    for moment in ("2024-02-01T00:00:00Z", "2024-07-01T00:00:00Z", "2999-01-01T00:00:00Z"):
+        assert texts(held, valid_at=moment) == []
+        assert found(held, "Where do I live?", valid_at=moment) == []
+
+
+@pytest.mark.parametrize("named", [{}, {"app_id": "app"}])
+def test_withdrawing_all_of_nobody_is_refused(held: Driver, named: dict[str, str]) -> None:
+    added(held, "I like tea")
+    with pytest.raises(InvalidRequest, match="scope: names nobody"):
+        held.delete_all(**named)
+    assert texts(held) == ["I like tea"]
+
+
+def test_an_unknown_fact_is_not_found(held: Driver) -> None:
+    for use in (
+        lambda: held.get(NOBODY),
+        lambda: held.history(NOBODY),
+        lambda: held.update(NOBODY, "x"),
+        lambda: held.delete(NOBODY),
+    ):
+        with pytest.raises(NotFound, match=f"no fact {NOBODY} that this scope may see"):
+            use()
+
+
+# Doing things once
+
+
+@pytest.mark.parametrize("infer", [True, False])
+def test_a_key_gives_the_first_receipt_again_and_writes_nothing(held: Driver, infer: bool) -> None:
+    request: dict[str, Any] = {"user_id": "alice", "infer": infer, "idempotency_key": "k"}
+    first = held.add("I live in Paris. Hello!", **request)
+    added(held, "I like tea")
+    before = held.stats()
+    again = held.add("I live in Paris. Hello!", **request)
+    assert again == evolve(first, replayed=True)
+    assert held.stats() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        ("I like coffee", {}),
+        (["I like tea", "I like tea"], {}),
+        ([{"role": "assistant", "content": "I like tea"}], {}),
+        ([{"name": "Alice", "content": "I like tea"}], {}),
+        ("I like tea", {"run_id": "r"}),
+        ("I like tea", {"agent_id": "a"}),
+    ],
+)
+def test_a_key_that_was_used_for_something_else_is_refused(
+    held: Driver, words: Any, other: dict[str, str]
+) -> None:
+    held.add("I like tea", user_id="alice", idempotency_key="k")
+    before = held.stats()
+    with pytest.raises(InvalidRequest) as refused:
+        held.add(words, user_id="alice", idempotency_key="k", **other)
+    assert str(refused.value) == (
+        "idempotency_key: was used before for other messages; make a new key"
+    )
+    assert held.stats() == before
+
+
+def test_a_key_belongs_to_its_owner(held: Driver) -> None:
+    for user in ("alice", "bob"):
+        assert not held.add("I like tea", user_id=user, idempotency_key="k").replayed
+
+
+@pytest.mark.parametrize("infer", [True, False])
+def test_of_many_requests_under_one_key_one_is_carried_out(held: Driver, infer: bool) -> None:
+    receipts = held.at_once(
+        *(
+            lambda memory: memory.add(
+                "I like tea", user_id="alice", infer=infer, idempotency_key="k"
+            )
+            for _ in range(8)
+        )
+    )
+    assert {receipt.correlation_id for receipt in receipts} == {receipts[0].correlation_id}
+    assert texts(held) == ["I like tea"]
+    assert held.stats().messages == 1
+    assert held.verify().ok
+
+
+class Dying(RulesExtractor):
+    """An extractor whose process is killed the first time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def extract(self, messages: Any, ids: Any) -> Any:
+        self.calls += 1
+        if self.calls == 1:
+            raise SystemExit("killed")
+        return await super().extract(messages, ids)
+
+
+def test_what_was_cut_off_before_extraction_is_finished_under_its_key(place: Place) -> None:
+    # Given a process that died between taking in a message and drawing facts from it
+    held = place.open(extractor=Dying())
+    with pytest.raises(SystemExit):
+        held.add("I live in Paris", user_id="alice", idempotency_key="k")
+    assert (held.stats().messages, held.stats().pending, texts(held)) == (1, 1, [])
+    # When the request is sent again
+    receipt = held.add("I live in Paris", user_id="alice", idempotency_key="k")
+    # Then it is finished, and nothing is there twice
+    assert (decisions(receipt), len(receipt.messages)) == (["add"], 1)
+    assert (held.stats().messages, held.stats().pending) == (1, 0)
+    assert texts(held) == ["I live in Paris"]
+    # and from now on that is what the key returns
+    again = held.add("I live in Paris", user_id="alice", idempotency_key="k")
+    assert again == evolve(receipt, replayed=True)
+    assert held.verify().ok
+
+
+def test_what_was_cut_off_is_finished_by_another_process(file: Place) -> None:
+    dying = file.open(extractor=Dying())
+    with pytest.raises(SystemExit):
+        dying.add("I live in Paris", user_id="alice", idempotency_key="k")
+    dying.close()
+    receipt = file.open().add("I live in Paris", user_id="alice", idempotency_key="k")
+    assert decisions(receipt) == ["add"]
+    assert texts(file.opened[-1]) == ["I live in Paris"]
+
+
+def test_an_extraction_that_fails_leaves_what_was_said_in_the_ledger(place: Place) -> None:
+    class Failing(RulesExtractor):
+        async def extract(self, messages: Any, ids: Any) -> Any:
+            raise AdapterUnavailable("model", "is down")
+
+    held = place.open(extractor=Failing())
+    with pytest.raises(AdapterUnavailable, match="model: is down"):
+        held.add("I live in Paris", user_id="alice")
+    assert (held.stats().messages, held.stats().pending) == (1, 1)
+    assert held.verify().ok
+
+
+# Whose it is
+
+HOSTILE = [
+    "alice",
+    "ALICE",
+    "alice ",
+    "Alice' OR '1'='1",
+    'alice"; DROP TABLE fact; --',
+    "%",
+    "_____",
+    "*",
+    "user:alice",
+    "alice\u200b",
+    "аlice",
+    "日本",
+    "💥",
+    "../alice",
+    "null",
+    "None",
+    "0",
+]
+
+
+def test_nobody_sees_anything_of_anybody_else(held: Driver) -> None:
+    # Given many owners with names that are chosen to be mistaken for each other
+    for number, user in enumerate(HOSTILE):
+        held.add(f"My secret is {number}", user_id=user, infer=False)
+    # Then each sees their own and nothing else, in every read
+    for number, user in enumerate(HOSTILE):
+        mine = [f"My secret is {number}"]
+        assert texts(held, user) == mine
+        assert found(held, "secret", user, limit=1000) == mine
+        assert held.stats(user_id=user).facts == {"active": 1}
+    assert held.verify().ok
+
+
+def test_an_agent_and_a_run_of_the_same_name_are_other_owners(held: Driver) -> None:
+    for kind in ("user_id", "agent_id", "run_id"):
+        held.add(f"I am a {kind}", **{kind: "x"}, infer=False)
+    for kind in ("user_id", "agent_id", "run_id"):
+        page = held.get_all(**{kind: "x"})
+        assert [fact.text for fact in page.facts] == [f"I am a {kind}"]
+
+
+def test_a_narrower_scope_sees_less(held: Driver) -> None:
+    held.add("alone", user_id="alice", infer=False)
+    held.add("in a run", user_id="alice", run_id="r", infer=False)
+    held.add("in an app", user_id="alice", run_id="r", app_id="a", infer=False)
+    assert set(texts(held)) == {"alone", "in a run", "in an app"}
+    assert set(texts(held, run_id="r")) == {"in a run", "in an app"}
+    assert texts(held, run_id="r", app_id="a") == ["in an app"]
+    assert texts(held, app_id="b") == []
+    assert set(found(held, "in a run", run_id="r")) == {"in a run", "in an app"}
+
+
+SCOPE_FILTERS: list[dict[str, Any]] = [
+    {"user_id": "bob"},
+    {"user_id": {"in": ["alice", "bob"]}},
+    {"OR": [{"user_id": "bob"}, {"kind": "semantic"}]},
+    {"NOT": {"user_id": "alice"}},
+    {"AND": [{"OR": [{"run_id": "*"}]}]},
+    {"agent_id": None},
+    {"app_id": {"exists": True}},
+]
+
+
+@pytest.mark.parametrize("filters", SCOPE_FILTERS, ids=json.dumps)
+def test_a_filter_can_not_name_whose_memory_it_is(held: Driver, filters: dict[str, Any]) -> None:
+    added(held, "I like tea")
+    for read in (held.get_all, lambda **named: held.search("tea", **named)):
+        with pytest.raises(InvalidRequest, match="scope can't be widened by a filter"):
+            read(user_id="alice", filters=filters)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"metadata.user_id": "bob"},
+        {"OR": [{"text": "*"}, {"kind": "semantic"}]},
+        {"NOT": {"text": "nothing"}},
+        {"fact_id": "*"},
+    ],
+    ids=json.dumps,
+)
+def test_no_filter_shows_what_belongs_to_others(held: Driver, filters: dict[str, Any]) -> None:
+    added(held, "I like tea", "bob", metadata={"user_id": "bob"})
+    added(held, "I like coffee", "alice", metadata={"user_id": "bob"})
+    assert texts(held, filters=filters) == ["I like coffee"]
+    assert found(held, "tea", filters=filters) == ["I like coffee"]
+
+
+def test_a_fact_of_somebody_else_can_not_be_touched(held: Driver) -> None:
+    fact_id = added(held, "I like tea", "bob")
+    before = held.stats()
+    for use in (
+        lambda: held.get(fact_id, user_id="alice"),
+        lambda: held.get(fact_id, user_id="bob", run_id="r"),
+        lambda: held.history(fact_id, user_id="alice"),
+        lambda: held.update(fact_id, "I like gin", user_id="alice"),
+        lambda: held.delete(fact_id, user_id="alice"),
+        lambda: held.delete(fact_id, agent_id="bob"),
+    ):
+        with pytest.raises(NotFound, match="that this scope may see"):
+            use()
+    assert held.delete_all(user_id="alice") is None
+    assert held.stats() == before
+    assert held.get(fact_id, user_id="bob").text == "I like tea"
+
+
+# Pages
+
+
+def paged(held: Driver, size: int, between: Callable[[], object] = int, **named: Any) -> list[Fact]:
+    """A whole listing, page by page, with something happening after each page."""
+    facts: list[Fact] = []
+    cursor = None
+    while True:
+        page = held.get_all(user_id="alice", limit=size, cursor=cursor, **named)
+        assert len(page.facts) <= size
+        facts.extend(page.facts)
+        if page.cursor is None:
+            return facts
+        cursor = page.cursor
+        between()
+
+
+@pytest.mark.parametrize("order", ["created_at", "-created_at", "occurred_at", "-occurred_at"])
+@pytest.mark.parametrize("size", [1, 3, 7, 8])
+def test_pages_hold_every_fact_once_in_order(held: Driver, order: str, size: int) -> None:
+    for number in range(7):
+        held.add(
+            f"number {number}",
+            user_id="alice",
+            infer=False,
+            occurred_at=NOON + timedelta(hours=number * 3 % 7 // 2),
+        )
+    facts = paged(held, size, order=order)
+    assert sorted(fact.text for fact in facts) == [f"number {number}" for number in range(7)]
+    keys = [(getattr(fact, order.lstrip("-")), fact.fact_id) for fact in facts]
+    assert keys == sorted(keys, reverse=order.startswith("-"))
+
+
+@pytest.mark.parametrize("order", ["created_at", "-created_at", "occurred_at"])
+def test_pages_show_the_moment_of_the_first_whatever_is_written_meanwhile(
+    held: Driver, order: str
+) -> None:
+    # Given a listing, of which somebody has the first page
+    ids = [
+        added(held, f"I like drink number {number}", occurred_at=NOON + timedelta(hours=number))
+        for number in range(6)
+    ]
+    ids.append(added(held, "I live in Paris", occurred_at=NOON))
+    whole = held.get_all(user_id="alice", order=order).facts
+    writes = iter(
+        [
+            lambda: added(held, "I like gin", occurred_at=NOON - timedelta(days=1)),
+            lambda: held.delete(ids[5]),
+            lambda: held.delete(ids[0]),
+            lambda: held.update(ids[4], "I like nothing"),
+            lambda: held.update(ids[1], "I like nothing any more"),
+            lambda: held.add("I live in Berlin now", user_id="alice"),
+        ]
+    )
+    # When facts are added, corrected, superseded and withdrawn between the pages
+    facts = paged(held, 1, lambda: next(writes)(), order=order)
+    # Then the pages are those of the first moment, without repetition or hole
+    assert [fact.key for fact in facts] == [fact.key for fact in whole]
+    assert [fact.text for fact in facts] == [fact.text for fact in whole]
+    # and a new listing shows what is there now
+    assert "I like gin" in texts(held)
+    assert len(texts(held)) == 6
+
+
+def test_a_fact_that_expires_between_two_pages_is_still_shown(place: Place) -> None:
+    clock = Clock()
+    held = place.open(clock=clock)
+    for number in range(3):
+        added(held, f"I like {number}", expires_at=NOON + timedelta(hours=1))
+    assert len(paged(held, 1, lambda: clock.move(hours=1), order="created_at")) == 3
+    assert texts(held) == []
+
+
+def test_a_cursor_shows_nothing_of_another_owner(held: Driver) -> None:
+    for number in range(3):
+        added(held, f"I like {number}")
+    added(held, "I like tea", "bob")
+    cursor = held.get_all(user_id="alice", limit=1).cursor
+    assert {fact.text for fact in held.get_all(user_id="bob", cursor=cursor).facts} <= {
+        "I like tea"
+    }
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "äöü", "W10=", "e30=", "AAAA", "Wzld", "[" * 9000, "W1tbW1tb" * 20_000, 7],
+    ids=lambda cursor: str(cursor)[:8],
+)
+def test_a_damaged_cursor_is_refused(held: Driver, cursor: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        held.get_all(user_id="alice", cursor=cursor)
+    assert str(refused.value) == (
+        "cursor: is damaged; start again without one, or pass it as it was given"
+    )
+
+
+def test_a_cursor_of_a_listing_in_another_order_is_refused(held: Driver) -> None:
+    for number in range(3):
+        added(held, f"I like {number}")
+    cursor = held.get_all(user_id="alice", limit=1, order="created_at").cursor
+    with pytest.raises(InvalidRequest, match="cursor: belongs to a listing ordered by created_at"):
+        held.get_all(user_id="alice", limit=1, cursor=cursor)
+
+
+# Many at once
+
+
+@pytest.mark.parametrize("infer", [True, False])
+def test_many_identical_additions_at_once_leave_one_active_fact(held: Driver, infer: bool) -> None:
+    receipts = held.at_once(
+        *(lambda memory: memory.add("I like tea", user_id="alice", infer=infer) for _ in range(12))
+    )
+    assert sorted(decision for receipt in receipts for decision in decisions(receipt)) == [
+        "add",
+        *["reaffirm"] * 11,
+    ]
+    assert texts(held) == ["I like tea"]
+    assert held.get(receipts[0].verdicts[0].fact_id).reaffirmed == 11
+    assert held.stats().messages == 12
+    assert held.verify().ok
+
+
+def test_different_additions_at_once_are_all_kept(held: Driver) -> None:
+    held.at_once(
+        *(
+            lambda memory, number=number: memory.add(
+                f"I like drink number {number}", user_id=f"user {number % 3}"
+            )
+            for number in range(12)
+        )
+    )
+    kept = [text for user in range(3) for text in texts(held, f"user {user}")]
+    assert sorted(kept) == sorted(f"I like drink number {number}" for number in range(12))
+    assert held.verify().ok
+
+
+def test_conflicting_answers_at_once_leave_one_that_holds(held: Driver) -> None:
+    added(held, "I live in Oslo", occurred_at=NOON)
+    towns = ["Paris", "Berlin", "Rome", "Lima", "Cairo", "Delhi"]
+    held.at_once(
+        *(
+            lambda memory, town=town: memory.add(
+                f"I live in {town} now", user_id="alice", occurred_at=NOON + timedelta(days=1)
+            )
+            for town in towns
+        )
+    )
+    assert len(texts(held)) == 1
+    assert held.stats().facts["superseded"] == 6
+    assert held.verify().ok
+
+
+def test_conflicting_corrections_at_once_leave_a_history_that_folds_to_the_facts(
+    held: Driver,
+) -> None:
+    fact_id = added(held, "I like tea")
+    receipts = held.at_once(
+        *(
+            lambda memory, number=number: memory.update(fact_id, f"I like tea number {number}")
+            for number in range(10)
+        )
+    )
+    assert all(decisions(receipt) == ["revise"] for receipt in receipts)
+    history = held.history(fact_id)
+    assert [fact.version for fact in history] == list(range(1, 12))
+    assert len({fact.text for fact in history}) == 11
+    assert texts(held) == found(held, "tea") == [history[-1].text]
+    assert held.verify().ok
+
+
+def test_of_a_correction_and_many_withdrawals_at_once_one_withdrawal_succeeds(
+    held: Driver,
+) -> None:
+    fact_id = added(held, "I like tea")
+    outcomes = held.at_once(
+        lambda memory: memory.update(fact_id, "I like coffee"),
+        *(lambda memory: memory.delete(fact_id) for _ in range(5)),
+    )
+    withdrawn = [each for each in outcomes[1:] if not isinstance(each, Exception)]
+    assert len(withdrawn) == 1
+    assert all(isinstance(each, NotFound) for each in outcomes[1:] if each not in withdrawn)
+    assert texts(held) == []
+    assert held.verify().ok
+
+
+def test_reads_and_writes_at_once_do_not_disturb_each_other(held: Driver) -> None:
+    outcomes = held.at_once(
+        *(
+            call
+            for number in range(6)
+            for call in (
+                lambda memory, number=number: memory.add(
+                    f"I like {number}", user_id="alice", infer=False
+                ),
+                lambda memory: memory.search("like", user_id="alice"),
+                lambda memory: memory.get_all(user_id="alice"),
+                lambda memory: memory.verify(),
+            )
+        )
+    )
+    assert [each for each in outcomes if isinstance(each, BaseException)] == []
+    assert all(each.ok for each in outcomes[3::4])
+    assert len(texts(held)) == 6
+
+
+ADD_IN_A_PROCESS = """
+import sys
+from memledger import Memory
+with Memory(sys.argv[1]) as held:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for infer in (True, False):
+        held.add("I like tea", user_id="alice", infer=infer)
+    held.add(f"I like number {sys.argv[2]}", user_id="alice")
+"""
+
+
+def test_identical_additions_by_several_processes_leave_one_active_fact(file: Place) -> None:
+    # Given processes that have one file open
+    held = file.open()
+    path = file.settings.audit_log.settings.path
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADD_IN_A_PROCESS, path, str(number)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    # When all of them say the same at once
+    ended = [process.communicate("go\n") for process in processes]
+    assert [errors for _, errors in ended] == [""] * 4
+    # Then it is believed once, and nothing that only one of them said is lost
+    assert sorted(texts(held)) == sorted(
+        ["I like tea", *(f"I like number {number}" for number in range(4))]
+    )
+    assert held.verify().ok
+
+
+def test_two_memories_on_one_file_see_what_the_other_writes(file: Place) -> None:
+    one, other = file.open(), file.open()
+    fact_id = added(one, "I like tea")
+    assert texts(other) == found(other, "tea") == ["I like tea"]
+    other.update(fact_id, "I like green tea")
+    assert texts(one) == found(one, "tea") == ["I like green tea"]
+    assert one.verify().ok
+
+
+# When the embedder fails
+
+
+@define
+class Remote:
+    """An embedder that has to be asked over a wire, and may not answer."""
+
+    failure: MemledgerError | None = None
+    spoil: Callable[[Vector], Vector] | None = None
+    calls: int = 0
+    local: bool = False
+
+    @property
+    def model(self) -> str:
+        return "remote-1"
+
+    @property
+    def dimension(self) -> int:
+        return 64
+
+    async def embed(self, some: Sequence[str], purpose: Purpose) -> list[Vector]:
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        vectors = HashingEmbedder(64).embed(some, purpose)
+        return [self.spoil(vector) for vector in vectors] if self.spoil else vectors
+
+
+FAILURES = [AdapterUnavailable("remote", "is down"), ModelError("answered with nonsense")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize("infer", [True, False])
+def test_nothing_is_lost_when_the_embedder_fails(
+    place: Place, failure: MemledgerError, infer: bool
+) -> None:
+    # Given an embedder that does not answer
+    remote = Remote(failure=failure)
+    held = place.open(embedder=remote)
+    # When something is added
+    receipt = held.add("I live in Paris", user_id="alice", infer=infer)
+    # Then it is stored, the receipt says what lags, and it is found by its words
+    assert receipt.lagging == ("vectors",)
+    assert decisions(receipt) == ["add"]
+    assert texts(held) == ["I live in Paris"]
+    result = held.search("Paris", user_id="alice", explain=True)
+    assert result.degraded == ("similarity",)
+    assert result[0].fact.text == "I live in Paris"
+    assert "similarity" not in result[0].signals
+    # and once the embedder answers, the vectors are caught up on
+    remote.failure = None
+    assert held.refill() == 1
+    result = held.search("Paris", user_id="alice", explain=True)
+    assert (result.degraded, result[0].signals["similarity"] > 0.3) == ((), True)
+    assert held.verify().ok
+
+
+def test_a_correction_is_not_lost_when_the_embedder_fails(place: Place) -> None:
+    remote = Remote()
+    held = place.open(embedder=remote)
+    fact_id = added(held, "I like tea")
+    remote.failure = AdapterUnavailable("remote", "is down")
+    assert held.update(fact_id, "I like green tea").lagging == ("vectors",)
+    assert held.update(fact_id, metadata={"a": 1}).lagging == ()
+    assert texts(held) == found(held, "green") == ["I like green tea"]
+
+
+def test_a_vector_that_was_computed_once_is_not_lost_when_its_neighbourhood_grows(
+    place: Place,
+) -> None:
+    # Given a fact that was embedded
+    remote = Remote()
+    held = place.open(embedder=remote)
+    added(held, "I live in Paris", occurred_at=NOON)
+    # When the embedder fails, and what is said next joins the fact's context
+    remote.failure = AdapterUnavailable("remote", "is down")
+    added(held, "I like tea", occurred_at=NOON + timedelta(minutes=1))
+    remote.failure = None
+    # Then the fact still has its vector
+    result = held.search("Paris", user_id="alice", explain=True)
+    assert result[0].fact.text == "I live in Paris"
+    assert result[0].signals["similarity"] > 0.3
+
+
+def test_after_reopening_no_text_is_embedded_again(file: Place) -> None:
+    first = file.open(embedder=Remote())
+    added(first, "I live in Paris", occurred_at=NOON)
+    first.close()
+    remote = Remote()
+    held = file.open(embedder=remote)
+    held.add("I live in Paris", user_id="alice", occurred_at=NOON + timedelta(minutes=1))
+    assert remote.calls == 0
+
+
+BAD_VECTORS: dict[str, Callable[[Vector], Vector]] = {
+    "nan": lambda vector: array("f", [float("nan"), *vector[1:]]),
+    "infinity": lambda vector: array("f", [*vector[:-1], float("inf")]),
+    "another dimension": lambda vector: vector[:10],
+    "nothing": lambda vector: vector[:0],
+}
+
+
+@pytest.mark.parametrize("spoil", BAD_VECTORS.values(), ids=BAD_VECTORS.keys())
+@pytest.mark.parametrize("infer", [True, False])
+def test_a_vector_that_is_none_never_costs_what_was_said(
+    place: Place, spoil: Callable[[Vector], Vector], infer: bool
+) -> None:
+    # Given a memory with a fact, and an embedder that then returns nonsense
+    remote = Remote()
+    held = place.open(embedder=remote)
+    added(held, "I like tea")
+    remote.spoil = spoil
+    # When something is added
+    receipt = held.add("I live in Paris", user_id="alice", infer=infer)
+    # Then it is stored without a vector, as if there had been no answer
+    assert receipt.lagging == ("vectors",)
+    assert texts(held) == ["I like tea", "I live in Paris"]
+    assert found(held, "Paris")[0] == "I live in Paris"
+    assert held.search("Paris", user_id="alice").degraded == ("similarity",)
+    assert held.verify().ok
+    # and the vector comes when the embedder is well again
+    remote.spoil = None
+    assert held.refill() == 1
+    assert held.search("Paris", user_id="alice").degraded == ()
+
+
+# Bad input
+
+ADDING: list[tuple[Any, dict[str, Any], str]] = [
+    ("", {}, "messages: is empty"),
+    (" \n", {}, "messages: is empty"),
+    ([], {}, "messages: is empty"),
+    ("x" * 10_000_000, {}, "messages: has 10,000,000 characters"),
+    ("a\ud800", {}, "messages: lone surrogate"),
+    ("a\0", {}, "messages: NUL byte"),
+    ([{"content": "x"}, {"content": ""}], {}, r"messages\[1\]\.content: is empty"),
+    ("x", {"user_id": "a\n"}, "user_id: control character"),
+    ("x", {"user_id": "\ud800"}, "user_id: control character"),
+    ("x", {"user_id": None}, "scope: names nobody"),
+    ("x", {"user_id": 7}, "user_id: expected a string"),
+    ("x", {"occurred_at": datetime(2024, 1, 1)}, "occurred_at: is naive"),  # noqa: DTZ001
+    ("x", {"expires_at": "tomorrow"}, "expires_at: 'tomorrow' is not"),
+    ("x", {"occurred_at": float("nan")}, "occurred_at: nan is not"),
+    ("x", {"metadata": {"a": float("nan")}}, r"metadata\.a: nan is not"),
+    ("x", {"metadata": {"a": 10**5000}}, r"metadata\.a: is beyond 64 bits"),
+    ("x", {"metadata": {1: 1}}, "metadata: keys are strings"),
+    ("x", {"idempotency_key": ""}, "idempotency_key: is empty"),
+    ("x", {"idempotency_key": "a\tb"}, "idempotency_key: has a control character"),
+    ("x", {"actor": "a\nb"}, "actor: has a control character"),
+    ("x", {"infer": 1}, "infer: expected true or false"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "problem"),
+    ADDING,
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_can_not_be_added_is_refused_with_the_ledger_unchanged(
+    held: Driver, words: Any, named: dict[str, Any], problem: str
+) -> None:
+    added(held, "I like tea")
+    before = held.stats()
+    with pytest.raises(InvalidRequest, match=problem):
+        held.add(words, **{"user_id": "alice", **named})
+    assert held.stats() == before
+    assert held.verify().ok
+
+
+READING: list[tuple[str, dict[str, Any], str]] = [
+    ("search", {"query": ""}, "query: is empty"),
+    ("search", {"query": "x" * 100_001}, "query: has 100,001 characters"),
+    ("search", {"query": "x", "limit": 0}, "limit: expected a whole number"),
+    ("search", {"query": "x", "limit": True}, "limit: expected a whole number"),
+    ("search", {"query": "x", "threshold": 2}, "threshold: expected a number from 0 to 1"),
+    ("search", {"query": "x", "valid_at": "now"}, "valid_at: 'now' is not"),
+    (
+        "search",
+        {"query": "x", "filters": {"a": {"near": 1}}},
+        r"filters\.a\.near: unknown operator",
+    ),
+    ("get_all", {"order": "text"}, "order: 'text' is not one of"),
+    ("get_all", {"limit": 10**6}, "limit: expected a whole number"),
+    ("get_all", {"filters": []}, "filters: "),
+    ("get", {"fact_id": "x"}, "fact_id: expected 32 hex digits"),
+    ("get", {"fact_id": 10**5000}, "fact_id: expected 32 hex digits, got int"),
+    ("history", {"fact_id": "' OR 1=1"}, "fact_id: expected 32 hex digits"),
+    ("delete", {"fact_id": None}, "fact_id: expected 32 hex digits"),
+    ("update", {"fact_id": NOBODY, "text": "\0"}, "text: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "named", "problem"),
+    READING,
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_what_can_not_be_asked_is_refused_by_name(
+    held: Driver, method: str, named: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=problem):
+        getattr(held, method)(user_id="alice", **named)
+
+
+def test_texts_of_any_script_and_shape_are_kept_and_found(held: Driver) -> None:
+    said = [
+        "她住在苏黎世",
+        "カロリンは東京に住んでいます",
+        "Zoë a déménagé à Genève",
+        "Ελένη ζει στην Αθήνα",
+    ]
+    for text in said:
+        held.add(text, user_id="alice", infer=False)
+    assert texts(held) == said
+    for query, text in (
+        ("苏黎世", said[0]),
+        ("東京", said[1]),
+        ("geneve", said[2]),
+        ("Αθήνα", said[3]),
+    ):
+        assert found(held, query)[0] == text
+    long = "word " * 190_000
+    held.add(long, user_id="alice", infer=False)
+    assert texts(held)[-1] == long
+
+
+# Results
+
+
+def test_every_result_is_plain_json(held: Driver) -> None:
+    receipt = held.add("I live in Paris. Hello!", user_id="alice", metadata={"a": [1, None]})
+    fact_id = receipt.verdicts[0].fact_id
+    for result in (
+        receipt,
+        held.update(fact_id, "I live in Paris, France"),
+        held.search("Paris", user_id="alice", explain=True),
+        held.search("Paris", user_id="alice")[0],
+        held.get(fact_id),
+        held.history(fact_id)[0],
+        held.get_all(user_id="alice"),
+        held.verify(),
+        held.stats(),
+        held.stats(user_id="alice"),
+        held.delete(fact_id),
+    ):
+        shown = result.to_dict()
+        assert json.loads(json.dumps(shown)) == shown
+
+
+def test_results_can_not_be_changed(held: Driver) -> None:
+    fact = held.get(added(held, "I like tea"))
+    with pytest.raises(AttributeError):
+        fact.text = "I like gin"
+
+
+def test_signals_are_told_to_those_who_ask(held: Driver) -> None:
+    added(held, "I live in Paris")
+    plain, explained = (held.search("Paris", user_id="alice", explain=e) for e in (False, True))
+    assert plain[0].signals is None
+    assert explained[0].signals["keyword"] > 0
+    assert 0 <= explained[0].score <= 1
+    assert plain[0].score == explained[0].score
+
+
+def test_a_threshold_and_a_limit_cut_the_results(held: Driver) -> None:
+    for number in range(5):
+        added(held, f"I like drink number {number}")
+    whole = held.search("drink number 3", user_id="alice")
+    assert [result.score for result in whole] == sorted((r.score for r in whole), reverse=True)
+    assert found(held, "drink number 3", limit=2) == [r.fact.text for r in whole][:2]
+    best = whole[0].score
+    above = held.search("drink number 3", user_id="alice", threshold=best)
+    assert [result.score for result in above] == [r.score for r in whole if r.score >= best]
+
+
+def test_statistics_count_one_ledger_or_all(held: Driver) -> None:
+    fact_id = added(held, "I like tea")
+    held.delete(fact_id)
+    added(held, "I like coffee")
+    added(held, "I like milk", "bob")
+    mine, all_of_them = held.stats(user_id="alice"), held.stats()
+    assert mine.facts == {"active": 1, "retracted": 1}
+    assert all_of_them.facts == {"active": 2, "retracted": 1}
+    assert (mine.messages, all_of_them.messages) == (2, 3)
+    assert all_of_them.events == all_of_them.last_position > mine.events
+    assert set(all_of_them.positions.values()) == {all_of_them.last_position}
+
+
+def test_verifying_tells_how_far_it_is(held: Driver) -> None:
+    for user in ("a", "b"):
+        added(held, "I like tea", user)
+    steps: list[tuple[int, int]] = []
+    result = held.verify(lambda done, total: steps.append((done, total)))
+    assert (result.ok, result.ledgers, result.facts, result.problems) == (True, 2, 2, ())
+    assert steps[-1] == (result.events, result.events)
+
+
+# Opening and closing
+
+
+def test_a_memory_of_a_file_is_there_when_it_is_opened_again(file: Place) -> None:
+    first = file.open()
+    fact_id = added(first, "I like tea")
+    first.update(fact_id, "I like green tea")
+    history = first.history(fact_id)
+    first.close()
+    again = file.open()
+    assert again.history(fact_id) == history
+    assert texts(again) == found(again, "tea") == ["I like green tea"]
+    assert again.verify().ok
+
+
+def test_closing_twice_does_nothing(held: Driver) -> None:
+    added(held, "I like tea")
+    held.close()
+    held.close()
+
+
+def test_a_closed_memory_of_a_file_says_so(file: Place) -> None:
+    held = file.open()
+    added(held, "I like tea")
+    held.close()
+    for use in (
+        lambda: held.add("x", user_id="alice"),
+        lambda: held.search("x", user_id="alice"),
+        lambda: held.get_all(user_id="alice"),
+        lambda: held.stats(),
+    ):
+        with pytest.raises(AdapterUnavailable, match="has been closed; open it again"):
+            use()
+
+
+def test_a_part_that_is_none_can_not_be_swapped(place: Place) -> None:
+    with pytest.raises(InvalidRequest, match=r"overrides\.embeder: is not a part"):
+        place.open(embeder=Remote())
+
+
+def test_a_memory_is_a_context_manager(tmp_path: Path) -> None:
+    with Memory(tmp_path / "a.db") as memory:
+        memory.add("I like tea", user_id="alice")
+
+    async def main() -> list[str]:
+        async with await AsyncMemory.open(tmp_path / "a.db") as opened:
+            page = await opened.get_all(user_id="alice")
+        return [fact.text for fact in page.facts]
+
+    assert asyncio.run(main()) == ["I like tea"]
+
+
+def test_a_memory_may_be_opened_from_a_configuration(tmp_path: Path) -> None:
+    config = {"audit_log": {"path": str(tmp_path / "a.db")}}
+    with Memory.from_config(config) as memory:
+        memory.add("I like tea", user_id="alice")
+    assert (tmp_path / "a.db").exists()
+
+    async def main() -> int:
+        async with AsyncMemory.from_config(config) as opened:
+            return (await opened.stats()).messages
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_cancelled_addition_leaves_a_ledger_that_holds_together(tmp_path: Path) -> None:
+    # Given an addition whose extraction waits for a model
+    asked = asyncio.Event()
+
+    class Waiting(RulesExtractor):
+        async def extract(self, messages: Any, ids: Any) -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with AsyncMemory(tmp_path / "a.db", overrides={"extractor": Waiting()}) as memory:
+            task = asyncio.create_task(
+                memory.add("I live in Paris", user_id="alice", idempotency_key="k")
+            )
+            await asked.wait()
+            # When the caller gives up
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            # Then what was said is in the ledger
+            assert (await memory.stats()).pending == 1
+            assert (await memory.verify()).ok
+
+    asyncio.run(main())
+    # and can be finished under its key
+    with Memory(tmp_path / "a.db") as memory:
+        receipt = memory.add("I live in Paris", user_id="alice", idempotency_key="k")
+    assert decisions(receipt) == ["add"]

@@ -1,0 +1,343 @@
+"""Whatever happened, and in whatever pieces it is read: every store of facts is its fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from attrs import evolve, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memledger.adapters.audit_log.codec import EventCodec
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.fact_store.memory import InMemoryFactStore
+from memledger.adapters.fact_store.sqlite import SqliteFactStore
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.domain.conversation import Message, Role
+from memledger.domain.events import (
+    Event,
+    FactAdded,
+    FactErased,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    FeedbackGiven,
+    InferenceRecorded,
+    MessageObserved,
+)
+from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from memledger.domain.ledger import LedgerState, fold
+from memledger.domain.ports.fact_store import FactQuery, Order
+from memledger.domain.recorded import Append
+from memledger.domain.scope import LedgerId, Scope
+from memledger.testing.audit_log import NOON, append_of, new_id
+
+OWNERS = ("alice", "bob")
+LEDGERS = [LedgerId(f"user:{owner}") for owner in OWNERS]
+FACTS = {owner: [FactId(f"{owner[0]}{n}".rjust(32, "0")) for n in range(3)] for owner in OWNERS}
+ANY_FACT = [fact_id for ids in FACTS.values() for fact_id in ids]
+
+
+@frozen
+class Step:
+    """One append: whose, what, and when by the clock of the writer."""
+
+    owner: str
+    events: Sequence[Event]
+    at: datetime
+
+
+moments = st.integers(-3, 12).map(lambda hours: NOON + timedelta(hours=hours))
+intervals = st.builds(Interval, start=st.none() | moments, end=st.none() | moments)
+evidence = st.lists(
+    st.sampled_from(["1", "2", "3"]).map(lambda n: Evidence(message_id=MessageId(n * 32))),
+    max_size=2,
+    unique=True,
+).map(tuple)
+texts = st.sampled_from(["tea", "Tea!", "coffee"])
+metadata: st.SearchStrategy[dict[str, Any]] = st.sampled_from([{}, {"a": 1}, {"a": [True, None]}])
+
+
+def scopes(owner: str) -> st.SearchStrategy[Scope]:
+    return st.builds(
+        Scope,
+        user_id=st.just(owner),
+        run_id=st.sampled_from([None, "r"]),
+        agent_id=st.sampled_from([None, "g"]),
+    )
+
+
+def events(owner: str) -> st.SearchStrategy[Event]:
+    """Anything that can be in an owner's ledger; about the facts of others too, by mistake."""
+    about = st.sampled_from(ANY_FACT)
+    return st.one_of(
+        st.builds(
+            FactAdded,
+            fact_id=st.sampled_from(FACTS[owner]),
+            scope=scopes(owner),
+            text=texts,
+            metadata=metadata,
+            evidence=evidence,
+            slot=st.none() | st.just("s"),
+            occurred_at=moments,
+            valid=intervals,
+            expires_at=st.none() | moments,
+        ),
+        st.builds(
+            FactRevised,
+            fact_id=about,
+            text=st.none() | texts,
+            metadata=st.none() | metadata,
+            evidence=evidence,
+            expires_at=st.none() | moments,
+        ),
+        st.builds(FactReaffirmed, fact_id=about, evidence=evidence),
+        st.builds(FeedbackGiven, fact_id=about, score=st.sampled_from([1, -1])),
+        st.builds(FactSuperseded, fact_id=about, by=st.none() | about, ended_at=moments),
+        st.builds(FactRetracted, fact_id=about),
+        st.builds(FactExpired, fact_id=about),
+        st.builds(FactErased, fact_id=about, versions=st.just((1,))),
+        scopes(owner).map(
+            lambda scope: MessageObserved(
+                message=Message(
+                    message_id=MessageId(new_id()),
+                    scope=scope,
+                    role=Role.USER,
+                    text="hello",
+                    occurred_at=NOON,
+                )
+            )
+        ),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Step]:
+    """Appends to two ledgers, by writers whose clocks may stand still or go back."""
+    steps: list[Step] = []
+    seen: list[MessageId] = []
+    for owner in draw(st.lists(st.sampled_from(OWNERS), min_size=1, max_size=10)):
+        some = draw(st.lists(events(owner), min_size=1, max_size=4))
+        seen += [each.message.message_id for each in some if isinstance(each, MessageObserved)]
+        if seen and draw(st.booleans()):
+            looked_at = tuple(draw(st.lists(st.sampled_from(seen), max_size=2)))
+            some.append(
+                InferenceRecorded(
+                    purpose="extraction",
+                    model="m",
+                    prompt_digest="",
+                    output="",
+                    messages=looked_at,
+                )
+            )
+        steps.append(Step(owner, some, draw(moments)))
+    return steps
+
+
+class InMemory:
+    """A log in memory, and the facts that follow it."""
+
+    def __init__(self) -> None:
+        self.log = InMemoryAuditLog()
+        self.facts = InMemoryFactStore()
+
+    def write(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self.facts.apply(self.log.append(append_at(step)).recorded)
+
+
+class OnSqlite:
+    """A log on SQLite, and the facts that follow it."""
+
+    def __init__(self) -> None:
+        self._database = Database(SqliteSettings(), [create_log])
+        self.log = SqliteAuditLog(self._database)
+        self.facts = SqliteFactStore(self._database, EventCodec())
+        with self._database.transaction() as connection:
+            self.facts.create(connection)
+
+    def write(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            recorded = self.log.append(append_at(step)).recorded
+            with self._database.transaction() as connection:
+                self.facts.apply(connection, recorded)
+
+
+def append_at(step: Step) -> Append:
+    return append_of(step.events, ledger=LedgerId(f"user:{step.owner}"), at=step.at)
+
+
+def stores(steps: Sequence[Step]) -> Iterator[InMemoryFactStore | SqliteFactStore]:
+    """Every store, after the steps."""
+    for store in (InMemory(), OnSqlite()):
+        store.write(steps)
+        yield store.facts
+
+
+def folded(steps: Sequence[Step]) -> dict[LedgerId, LedgerState]:
+    """The truth: the fold of what a log holds after the steps."""
+    store = InMemory()
+    store.write(steps)
+    return {ledger: fold(store.log.read_ledger(ledger)) for ledger in LEDGERS}
+
+
+# The fold itself
+
+
+@given(histories(), st.lists(st.integers(0, 40), max_size=5))
+def test_a_fold_in_pieces_is_the_fold_in_one_go(steps: list[Step], cuts: list[int]) -> None:
+    store = InMemory()
+    store.write(steps)
+    for ledger in LEDGERS:
+        history = store.log.read_ledger(ledger)
+        bounds = sorted({0, len(history), *(min(cut, len(history)) for cut in cuts)})
+        state = LedgerState()
+        for start, end in pairwise(bounds):
+            state = fold(history[start:end], state)
+        assert state == fold(history)
+
+
+@given(histories())
+def test_the_versions_of_a_fact_follow_each_other_without_overlap_or_hole(
+    steps: list[Step],
+) -> None:
+    for state in folded(steps).values():
+        for fact_id, versions in state.facts.items():
+            assert [fact.version for fact in versions] == list(range(1, len(versions) + 1))
+            assert {fact.fact_id for fact in versions} == {fact_id}
+            for before, after in pairwise(versions):
+                assert before.recorded.end == after.recorded.start
+                assert before.recorded.start is not None
+                assert after.recorded.start is not None
+                assert before.recorded.start <= after.recorded.start
+            assert versions[-1].recorded.end is None
+            assert versions[0].created_at == versions[0].recorded.start
+
+
+@given(histories(), moments, moments, st.none() | moments)
+def test_at_most_one_version_of_a_fact_is_seen_at_any_moment(
+    steps: list[Step], as_of: datetime, now: datetime, valid_at: datetime | None
+) -> None:
+    for state in folded(steps).values():
+        for versions in state.facts.values():
+            for known in (as_of, None):
+                seen = [v for v in versions if v.visible(now=now, as_of=known, valid_at=valid_at)]
+                assert len(seen) <= 1
+
+
+@given(histories())
+def test_only_the_last_version_of_a_fact_may_be_over(steps: list[Step]) -> None:
+    for state in folded(steps).values():
+        for versions in state.facts.values():
+            assert {fact.status for fact in versions[:-1]} <= {FactStatus.ACTIVE}
+
+
+@given(histories())
+def test_what_never_changes_never_does(steps: list[Step]) -> None:
+    for state in folded(steps).values():
+        for first, *later in state.facts.values():
+            for fact in later:
+                assert (fact.scope, fact.created_at, fact.occurred_at, fact.slot) == (
+                    first.scope,
+                    first.created_at,
+                    first.occurred_at,
+                    first.slot,
+                )
+
+
+# The stores
+
+
+@given(histories())
+def test_both_fact_stores_hold_the_fold(steps: list[Step]) -> None:
+    states = folded(steps)
+    for facts in stores(steps):
+        # each holds every version of every fact
+        for state in states.values():
+            for fact_id, versions in state.facts.items():
+                assert tuple(facts.versions(fact_id)) == versions
+        known = {fact_id for state in states.values() for fact_id in state.facts}
+        assert all(not facts.versions(fact_id) for fact_id in ANY_FACT if fact_id not in known)
+        # and every message that waits
+        for ledger, state in states.items():
+            assert {m.message_id for m in facts.pending(ledger)} == state.pending
+            tally = facts.tally(ledger)
+            assert tally.pending == len(state.pending)
+            assert tally.versions == sum(map(len, state.facts.values()))
+            assert sum(tally.facts.values()) == len(state.facts)
+
+
+@given(
+    histories(),
+    st.sampled_from(OWNERS).flatmap(scopes),
+    moments,
+    st.none() | moments,
+    st.none() | moments,
+    st.sampled_from(list(Order)),
+)
+def test_both_fact_stores_list_what_the_fold_shows_at_any_times(
+    steps: list[Step],
+    scope: Scope,
+    now: datetime,
+    as_of: datetime | None,
+    valid_at: datetime | None,
+    order: Order,
+) -> None:
+    query = FactQuery(scope=scope, now=now, as_of=as_of, valid_at=valid_at, order=order)
+    expected = listed(folded(steps)[scope.ledger], query)
+    for facts in stores(steps):
+        assert list(facts.find(query)) == expected
+
+
+def listed(state: LedgerState, query: FactQuery) -> list[Fact]:
+    descending = query.order.value.startswith("-")
+    name = query.order.value.lstrip("-")
+    return sorted(
+        (
+            fact
+            for versions in state.facts.values()
+            for fact in versions
+            if query.scope.covers(fact.scope)
+            and fact.visible(now=query.now, as_of=query.as_of, valid_at=query.valid_at)
+        ),
+        key=lambda fact: (getattr(fact, name), fact.fact_id),
+        reverse=descending,
+    )
+
+
+@given(histories(), moments)
+def test_both_fact_stores_name_the_same_active_and_due_facts(
+    steps: list[Step], now: datetime
+) -> None:
+    states = folded(steps)
+    for facts in stores(steps):
+        for ledger, state in states.items():
+            active = [f for f in state.current() if f.status is FactStatus.ACTIVE]
+            found = facts.active(ledger, ["TEA"], [])
+            assert {f.key for f in found} == {f.key for f in active if f.text in ("tea", "Tea!")}
+            found = facts.active(ledger, [], ["s"])
+            assert {f.key for f in found} == {f.key for f in active if f.slot == "s"}
+            due = {f.key for f in active if f.expires_at is not None and f.expires_at <= now}
+            assert {f.key for f in facts.due(ledger, now)} == due
+
+
+@given(histories(), st.integers(1, 4))
+def test_a_listing_in_pages_is_the_listing(steps: list[Step], size: int) -> None:
+    store = OnSqlite()
+    store.write(steps)
+    facts = store.facts
+    for owner in OWNERS:
+        for order in Order:
+            query = FactQuery(scope=Scope(user_id=owner), now=NOON, order=order, limit=size)
+            paged: list[Fact] = []
+            while page := facts.find(query):
+                paged.extend(page)
+                place: datetime = getattr(page[-1], order.value.lstrip("-"))
+                query = evolve(query, after=(place, page[-1].fact_id))
+            assert paged == list(facts.find(evolve(query, after=None, limit=1000)))

@@ -1,0 +1,120 @@
+"""Exploring begins with the entity that is meant, and brings the facts along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.embedder.hashing import HashingEmbedder, HashingSettings
+from memledger.adapters.fact_store.memory import InMemoryFactStore
+from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from memledger.application.embedding import Embedding
+from memledger.application.explore import Exploration, Explore, ExploreRequest
+from memledger.application.resolution import Resolve
+from memledger.domain.errors import AdapterUnavailable, NotFound
+from memledger.domain.events import Event
+from memledger.domain.fact import Interval
+from memledger.domain.graph import SAME_AS, Entity, View
+from memledger.domain.recorded import Recorded
+from memledger.domain.scope import Scope
+from memledger.lifting import BackgroundLoop, lift_inline, run_inline
+from memledger.testing.audit_log import NOON, append_of
+from memledger.testing.knowledge_graph import fact_about, relation
+
+LATER = NOON + timedelta(days=1)
+
+
+class _Unreachable:
+    """An embedder that does not answer."""
+
+    model, dimension, local = "none", 3, True
+
+    async def embed(self, texts: Sequence[str], purpose: str) -> Any:
+        raise AdapterUnavailable("embedder", "is down")
+
+
+class _World:
+    def __init__(self, embedder: Any = None) -> None:
+        lift = lift_inline(BackgroundLoop())
+        facts, graph = InMemoryFactStore(), InMemoryKnowledgeGraph()
+        self._followers = (facts, graph)
+        self._log = InMemoryAuditLog(listener=self)
+        embedder = embedder or lift(HashingEmbedder.from_settings(HashingSettings()))
+        resolve = Resolve(graph=lift(graph), embedding=Embedding(embedder, _NothingKept()))
+        self._explore = Explore(graph=lift(graph), facts=lift(facts), resolve=resolve)
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        for follower in self._followers:
+            follower.apply(chain)
+
+    def given(self, *events: Event) -> None:
+        self._log.append(append_of(events))
+
+    def explored(self, entity: str | None, user: str = "alice") -> Exploration | None:
+        view = View(scope=Scope(user_id=user), now=LATER, ended=True)
+        return run_inline(self._explore(ExploreRequest(view=view, entity=entity)))
+
+
+class _NothingKept:
+    async def vectors_for(self, texts: Sequence[str]) -> dict[str, Any]:
+        return {}
+
+
+def test_an_entity_is_found_by_its_name_an_alias_or_a_name_very_like_it() -> None:
+    world = _World()
+    world.given(relation("New York", "in", "America"), relation("Big Apple", SAME_AS, "New York"))
+    for asked, exact in (("new  york", True), ("big apple", True), ("New York City", False)):
+        explored = world.explored(asked)
+        assert explored is not None
+        assert explored.start.name == "New York"
+        assert (explored.likeness == 1.0) == exact
+
+
+def test_a_name_that_is_only_a_little_alike_is_not_taken_for_it_but_suggested() -> None:
+    world = _World()
+    world.given(relation("Caroline Smith", "knows", "Max"))
+    with pytest.raises(NotFound, match="known are Caroline Smith, Max"):
+        world.explored("Caroline Jones")
+    with pytest.raises(NotFound, match=r"'Caroline Smith' that this scope may see$"):
+        world.explored("Caroline Smith", user="bob")
+
+
+def test_without_an_embedder_entities_are_found_by_their_names_alone() -> None:
+    world = _World(_Unreachable())
+    world.given(relation("New York", "in", "America"))
+    assert world.explored("new york") is not None
+    with pytest.raises(NotFound, match="known are America, New York"):
+        world.explored("New York City")
+
+
+def test_without_a_name_it_begins_with_the_entity_that_has_most_links() -> None:
+    world = _World()
+    assert world.explored(None) is None
+    world.given(relation("Ann", "knows", "Max"), relation("Max", "likes", "tea"))
+    explored = world.explored(None)
+    assert explored is not None
+    assert explored.start == Entity(name="Max", relations=2)
+
+
+def test_links_come_with_their_facts_and_say_what_is_over() -> None:
+    world = _World()
+    fact = fact_about("Ann", "Rome", valid=Interval(end=NOON))
+    told = fact_about("Ann", "tea")
+    lived = relation("Ann", "lived_in", "Rome", fact_id=fact.fact_id)
+    world.given(fact, told, lived)
+    explored = world.explored("Ann")
+    assert explored is not None
+    assert [link.predicate for link, _ in explored.relations] == ["lived_in"]
+    assert [explored.over(link) for link, _ in explored.mentions] == [False, True]
+    assert {fact.text for fact in explored.facts.values()} == {"Ann and Rome", "Ann and tea"}
+    document = explored.to_dict()
+    assert document["entity"]["name"] == "Ann"
+    assert [link["text"] for link in document["links"]] == [
+        "Ann and Rome",
+        "Ann and tea",
+        "Ann and Rome",
+    ]

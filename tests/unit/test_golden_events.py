@@ -1,0 +1,182 @@
+"""Every version of every event that was ever written is still read, and means the same.
+
+The files in ``golden_events`` hold payloads as they stand in databases. They are never edited: a
+new shape of an event gets a new file, and its older ones stay.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from memledger.adapters.audit_log.codec import EventCodec
+from memledger.domain.conversation import Message, Role
+from memledger.domain.events import (
+    EVENT_TYPES,
+    CheckpointSealed,
+    Event,
+    FactAdded,
+    FactErased,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    FeedbackGiven,
+    InferenceRecorded,
+    LedgerErased,
+    MessageObserved,
+    RelationAsserted,
+    RelationEnded,
+)
+from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
+from memledger.domain.scope import Scope
+
+GOLDEN = Path(__file__).parent / "golden_events"
+
+NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
+LATER = datetime(2024, 5, 3, 12, 0, 0, 1, tzinfo=UTC)
+FACT, OTHER = FactId("01a208d1afd574d08807555a16eba0ed"), FactId("01a208d1afd67456852a68455f7516f2")
+MESSAGE = MessageId("01a208d1afc472e99ab6e7250a3c65a3")
+SCOPE = Scope(user_id="alice", agent_id="coach", run_id="r-1", app_id="app")
+
+EXPECTED: dict[tuple[str, int], Event] = {
+    ("message.observed", 1): MessageObserved(
+        message=Message(
+            message_id=MESSAGE,
+            scope=SCOPE,
+            role=Role.ASSISTANT,
+            text='Line one\nsays "ünïcode" 😀 \\ \u2028 \x07',
+            name="Zoë",
+            occurred_at=LATER,
+            metadata={"nested": {"list": [1, 2.5, None, True, "ü"]}, "big": 2**63 - 1},
+        ),
+        extract=False,
+        metadata={"topic": "tea"},
+        expires_at=LATER,
+    ),
+    ("inference.recorded", 1): InferenceRecorded(
+        purpose="extraction",
+        model="rules-1",
+        prompt_digest="sha256:0",
+        parameters={"temperature": 0.1, "stop": ["\n"]},
+        output='[{"message_id": "x"}]',
+        input_tokens=100,
+        output_tokens=20,
+        latency=0.25,
+        messages=(MESSAGE,),
+    ),
+    ("fact.added", 1): FactAdded(
+        fact_id=FACT,
+        scope=SCOPE,
+        text="Zoë lives in Zürich 🏔",
+        kind=FactKind.EPISODIC,
+        metadata={"topic": "home", "score": -0.5},
+        evidence=(Evidence(message_id=MESSAGE, quote="Zürich"), Evidence(message_id=MESSAGE)),
+        speaker="Zoë",
+        entities=("Zoë", "Zürich"),
+        slot="zoë/residence",
+        occurred_at=LATER,
+        valid=Interval(start=NOON, end=LATER),
+        expires_at=datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        reason="says something new",
+    ),
+    ("fact.revised", 1): FactRevised(
+        fact_id=FACT,
+        text="Zoë lives in Zürich, Switzerland",
+        metadata={"topic": "home"},
+        evidence=(Evidence(message_id=MESSAGE, quote="Switzerland"),),
+        expires_at=LATER,
+        entities=("Switzerland",),
+        reason="tells more",
+    ),
+    ("fact.superseded", 1): FactSuperseded(
+        fact_id=FACT, by=OTHER, ended_at=LATER, reason="residence changed"
+    ),
+    ("fact.reaffirmed", 1): FactReaffirmed(
+        fact_id=FACT, evidence=(Evidence(message_id=MESSAGE),), reason="said again"
+    ),
+    ("fact.retracted", 1): FactRetracted(fact_id=FACT, reason="wrong"),
+    ("fact.expired", 1): FactExpired(fact_id=FACT),
+    ("relation.asserted", 1): RelationAsserted(
+        relation_id="01a208d1afd67456852a68455f7516f3",
+        scope=SCOPE,
+        subject="Zoë",
+        predicate="lives in",
+        object="Zürich",
+        fact_id=FACT,
+        valid=Interval(start=NOON),
+    ),
+    ("relation.ended", 1): RelationEnded(
+        relation_id="01a208d1afd67456852a68455f7516f3", ended_at=LATER, reason="moved"
+    ),
+    ("feedback.given", 1): FeedbackGiven(fact_id=FACT, score=-1, comment="not true"),
+    ("fact.erased", 1): FactErased(fact_id=FACT, versions=(1, 3), reason="asked for"),
+    ("ledger.erased", 1): LedgerErased(reason="asked for"),
+    ("checkpoint.sealed", 1): CheckpointSealed(
+        origin="example.org/log", size=42, root="cm9vdA==", signature="c2ln"
+    ),
+}
+"""What each file must be read as; no field holds its default, so that none can be forgotten."""
+
+CURRENT = [(each.type_name, each.schema_version) for each in EVENT_TYPES]
+
+
+def file_of(type_name: str, schema_version: int) -> Path:
+    return GOLDEN / f"{type_name}.{schema_version}.json"
+
+
+def golden(type_name: str, schema_version: int) -> bytes:
+    """The stored bytes."""
+    held: dict[str, Any] = json.loads(file_of(type_name, schema_version).read_text("utf-8"))
+    assert (held["type"], held["schema_version"]) == (type_name, schema_version)
+    payload: str = held["payload"]
+    return payload.encode()
+
+
+@pytest.mark.parametrize(("type_name", "schema_version"), CURRENT)
+def test_every_version_of_an_event_type_has_a_golden_file(
+    type_name: str, schema_version: int
+) -> None:
+    missing = [
+        version
+        for version in range(1, schema_version + 1)
+        if not file_of(type_name, version).exists() or (type_name, version) not in EXPECTED
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(("type_name", "schema_version"), sorted(EXPECTED))
+def test_what_was_written_then_is_read_as_it_was_meant(type_name: str, schema_version: int) -> None:
+    payload = golden(type_name, schema_version)
+    event = EventCodec().decode(payload, type_name, schema_version, position=1)
+    assert event == EXPECTED[type_name, schema_version]
+
+
+@pytest.mark.parametrize(("type_name", "schema_version"), CURRENT)
+def test_what_is_written_today_is_what_was_always_written(
+    type_name: str, schema_version: int
+) -> None:
+    # A field that is renamed or left out needs a new schema version, not a new golden file
+    event = EXPECTED[type_name, schema_version]
+    assert json.loads(EventCodec().encode(event)) == json.loads(golden(type_name, schema_version))
+
+
+@pytest.mark.parametrize(("type_name", "schema_version"), CURRENT)
+def test_a_golden_event_holds_no_default(type_name: str, schema_version: int) -> None:
+    event = EXPECTED[type_name, schema_version]
+    for field in attrs.fields(type(event)):
+        default = field.default
+        value = default.factory() if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
+        assert getattr(event, field.name) != value, field.name
+
+
+def test_every_golden_file_is_replayed() -> None:
+    files = {path.name for path in GOLDEN.iterdir()}
+    assert files == {file_of(*key).name for key in EXPECTED}
+    assert {type(event) for event in EXPECTED.values()} == set(EVENT_TYPES)

@@ -1,0 +1,370 @@
+"""What the indexes hold for a fact, in whatever portions its history comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Protocol
+
+import pytest
+from attrs import evolve, frozen
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memledger.adapters.audit_log.codec import EventCodec
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.fact_store.memory import InMemoryFactStore
+from memledger.adapters.fact_store.memory_read_models import InMemoryReadModels
+from memledger.adapters.fact_store.sqlite import SqliteFactStore
+from memledger.adapters.sqlite.conversations import SqliteConversations
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.domain.conversation import Message, Role
+from memledger.domain.events import (
+    Event,
+    FactAdded,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    MessageObserved,
+)
+from memledger.domain.fact import Evidence, Fact, FactId, FactKey, FactStatus, Interval, MessageId
+from memledger.domain.filters import BUILT_IN_FIELDS
+from memledger.domain.indexing import attributes_of, document_of, to_index
+from memledger.domain.ports.embedder import Vector
+from memledger.domain.ports.vector_index import Document
+from memledger.domain.recorded import Position, Recorded
+from memledger.domain.scope import Scope
+from memledger.testing.audit_log import NOON, append_of
+
+
+def message(number: int, minutes: float, run: str = "r") -> Message:
+    """What Alice said, told apart by its number."""
+    return Message(
+        message_id=MessageId(f"{number:032x}"),
+        scope=Scope(user_id="alice", run_id=run),
+        role=Role.USER,
+        text=f"message {number}",
+        occurred_at=NOON + timedelta(minutes=minutes),
+    )
+
+
+def fact_of(source: Message) -> FactAdded:
+    """The fact that was drawn from a message, under the same number."""
+    return FactAdded(
+        fact_id=FactId(source.message_id),
+        scope=source.scope,
+        text=f"fact from {source.text}",
+        evidence=(Evidence(message_id=source.message_id),),
+        occurred_at=source.occurred_at,
+    )
+
+
+def said(number: int, minutes: float, run: str = "r") -> list[Event]:
+    """A message and the fact that it tells."""
+    source = message(number, minutes, run)
+    return [MessageObserved(message=source), fact_of(source)]
+
+
+# Two stores to look things up in, each with the documents that its appends wrote
+
+
+class Indexed(Protocol):
+    """A log whose facts are indexed; ``documents`` holds what was written last, by key.
+    ``forget`` drops all but the log.
+    """
+
+    documents: dict[FactKey, Document]
+
+    def append(self, events: Sequence[Event]) -> None: ...
+
+    def read(self) -> Sequence[Recorded]: ...
+
+    def take_in(self, chain: Sequence[Recorded]) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self._log = InMemoryAuditLog()
+        self.forget()
+
+    def forget(self) -> None:
+        self.documents: dict[FactKey, Document] = {}
+        self._read_models = InMemoryReadModels(InMemoryFactStore(), self, lambda _texts: {})
+
+    def put(self, documents: Sequence[Document]) -> None:
+        self.documents.update((document.key, document) for document in documents)
+
+    def vectors_for(self, texts: Sequence[str]) -> dict[str, Vector]:
+        return {}
+
+    def append(self, events: Sequence[Event]) -> None:
+        self.take_in(self._log.append(append_of(events)).recorded)
+
+    def read(self) -> Sequence[Recorded]:
+        return self._log.read(Position(0), 10_000)
+
+    def take_in(self, chain: Sequence[Recorded]) -> None:
+        self._read_models.apply(chain)
+
+
+class OnSqlite:
+    def __init__(self) -> None:
+        self.documents: dict[FactKey, Document] = {}
+        self._database = Database(SqliteSettings(), [create_log])
+        self._facts = SqliteFactStore(self._database, EventCodec())
+        self._log = SqliteAuditLog(self._database)
+        with self._database.transaction() as connection:
+            self._facts.create(connection)
+
+    def append(self, events: Sequence[Event]) -> None:
+        self.take_in(self._log.append(append_of(events)).recorded)
+
+    def read(self) -> Sequence[Recorded]:
+        return self._log.read(Position(0), 10_000)
+
+    def take_in(self, chain: Sequence[Recorded]) -> None:
+        with self._database.transaction() as connection:
+            changes = self._facts.apply(connection, chain)
+            found = to_index(chain, changes, SqliteConversations(connection, self._facts))
+            for fact, context in found:
+                self.documents[fact.key] = document_of(fact, context=context, vector=None)
+
+    def forget(self) -> None:
+        self.documents = {}
+        with self._database.transaction() as connection:
+            self._facts.clear(connection)
+
+
+STORES = [InMemory, OnSqlite]
+
+
+def contexts(portions: Iterable[Sequence[Event]], store: type[Indexed]) -> dict[FactKey, list[str]]:
+    """The messages in the context of every version, after appends of the portions."""
+    indexed = store()
+    for events in portions:
+        indexed.append(events)
+    return {key: around(document) for key, document in indexed.documents.items()}
+
+
+def around(document: Document) -> list[str]:
+    return [line for line in document.context.splitlines() if line.startswith("message ")]
+
+
+def of_first(portions: Iterable[Sequence[Event]], store: type[Indexed]) -> list[str]:
+    """The context of the fact from message 0."""
+    return contexts(portions, store)[FactId(f"{0:032x}"), 1]
+
+
+# Context windows
+
+
+@pytest.mark.parametrize("store", STORES)
+class TestContext:
+    def test_two_messages_on_either_side_belong_to_the_context(self, store: type[Indexed]) -> None:
+        events = [event for number in range(1, 8) for event in said(number, number)]
+        found = contexts([events], store)
+        assert found[FactId(f"{4:032x}"), 1] == [f"message {number}" for number in range(2, 7)]
+        assert found[FactId(f"{1:032x}"), 1] == ["message 1", "message 2", "message 3"]
+
+    @pytest.mark.parametrize(("minutes", "near"), [(59, True), (60, True), (60.1, False)])
+    def test_a_neighbour_was_said_within_the_hour(
+        self, store: type[Indexed], minutes: float, near: bool
+    ) -> None:
+        later = [*said(0, 0), *said(1, minutes)]
+        assert ("message 1" in of_first([later], store)) == near
+        earlier = [*said(1, -minutes), *said(0, 0)]
+        assert ("message 1" in of_first([earlier], store)) == near
+
+    @pytest.mark.parametrize(
+        "scope",
+        [
+            Scope(user_id="alice", run_id="other"),
+            Scope(user_id="alice"),
+            Scope(user_id="alice", run_id="r", agent_id="coach"),
+            Scope(user_id="alice", run_id="r", app_id="app"),
+        ],
+    )
+    def test_a_message_of_another_conversation_is_no_neighbour(
+        self, store: type[Indexed], scope: Scope
+    ) -> None:
+        stranger = MessageObserved(message=evolve(message(1, 1), scope=scope))
+        assert of_first([[*said(0, 0), stranger]], store) == ["message 0"]
+        assert of_first([said(0, 0), [stranger]], store) == ["message 0"]
+
+    def test_what_is_said_next_joins_the_context_of_what_was_said_before(
+        self, store: type[Indexed]
+    ) -> None:
+        indexed = store()
+        key = (FactId(f"{0:032x}"), 1)
+        grown: list[list[str]] = []
+        for number in range(4):
+            indexed.append(said(number, number))
+            grown.append(around(indexed.documents[key]))
+        assert grown == [
+            ["message 0"],
+            ["message 0", "message 1"],
+            ["message 0", "message 1", "message 2"],
+            ["message 0", "message 1", "message 2"],
+        ]
+
+    def test_a_fact_without_evidence_has_no_neighbours(self, store: type[Indexed]) -> None:
+        source = message(0, 0)
+        bare = evolve(fact_of(source), evidence=())
+        assert of_first([[MessageObserved(message=source), bare], said(1, 1)], store) == []
+
+    def test_a_fact_from_a_message_of_another_ledger_has_no_neighbours(
+        self, store: type[Indexed]
+    ) -> None:
+        assert of_first([[fact_of(message(0, 0))]], store) == []
+
+    def test_a_version_that_is_over_gets_the_neighbours_that_came_late(
+        self, store: type[Indexed]
+    ) -> None:
+        revised = FactRevised(fact_id=FactId(f"{0:032x}"), text="better")
+        found = contexts([[*said(0, 0), revised], said(1, 1)], store)
+        assert found[FactId(f"{0:032x}"), 1] == found[FactId(f"{0:032x}"), 2]
+        assert "message 1" in found[FactId(f"{0:032x}"), 1]
+
+    def test_a_retracted_version_is_not_indexed_and_the_one_before_it_is(
+        self, store: type[Indexed]
+    ) -> None:
+        retracted = FactRetracted(fact_id=FactId(f"{0:032x}"))
+        found = contexts([said(0, 0), [retracted], said(1, 1)], store)
+        assert sorted(version for fact_id, version in found if fact_id == f"{0:032x}") == [1]
+
+
+# In whatever portions
+
+
+@frozen
+class History:
+    """Events, and where they are cut into portions."""
+
+    events: Sequence[Event]
+    cuts: Sequence[int]
+
+    def portions(self) -> Iterator[Sequence[Event]]:
+        bounds = sorted({0, len(self.events), *(cut % (len(self.events) + 1) for cut in self.cuts)})
+        for start, end in pairwise(bounds):
+            yield self.events[start:end]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """Talk in two conversations, in the order in which it was said; facts drawn from it at once or
+    later, and changed.
+    """
+    events: list[Event] = []
+    messages: list[Message] = []
+    minutes = 0
+    for number in range(draw(st.integers(1, 12))):
+        minutes += draw(st.sampled_from([0, 1, 20, 40, 59, 60, 61, 200]))
+        messages.append(message(number, minutes, draw(st.sampled_from(["r", "r", "s"]))))
+        events.append(MessageObserved(message=messages[-1]))
+        for step in draw(st.lists(st.sampled_from(["tell", "revise", "end"]), max_size=3)):
+            about = draw(st.sampled_from(messages))
+            events.append(change(step, about, draw(st.integers(0, 4))))
+    return History(events, draw(st.lists(st.integers(0, 60), max_size=8)))
+
+
+def change(step: str, about: Message, kind: int) -> Event:
+    fact_id = FactId(about.message_id)
+    if step == "tell":
+        return fact_of(about)
+    if step == "revise":
+        return FactRevised(fact_id=fact_id, text=f"said better: {kind}")
+    return (
+        FactRetracted(fact_id=fact_id),
+        FactExpired(fact_id=fact_id),
+        FactSuperseded(fact_id=fact_id, ended_at=NOON),
+        FactReaffirmed(fact_id=fact_id),
+        FactReaffirmed(fact_id=fact_id, evidence=(Evidence(message_id=MessageId("f" * 32)),)),
+    )[kind]
+
+
+@pytest.mark.parametrize("store", STORES)
+@given(history=histories())
+def test_portions_of_any_size_give_the_same_contexts(
+    store: type[Indexed], history: History
+) -> None:
+    whole = contexts([history.events], store)
+    assert contexts(history.portions(), store) == whole
+    assert contexts(([event] for event in history.events), store) == whole
+
+
+@pytest.mark.parametrize("store", STORES)
+@given(history=histories(), size=st.integers(1, 12))
+def test_a_rebuild_in_pages_of_any_size_gives_the_same_documents(
+    store: type[Indexed], history: History, size: int
+) -> None:
+    # Given documents that were written as the events came in
+    indexed = store()
+    for events in history.portions():
+        indexed.append(events)
+    written = dict(indexed.documents)
+    # When all are made again from the log
+    indexed.forget()
+    recorded = indexed.read()
+    for start in range(0, len(recorded), size):
+        indexed.take_in(recorded[start : start + size])
+    # Then they are the same
+    assert indexed.documents == written
+
+
+@given(history=histories())
+def test_both_stores_give_the_same_contexts(history: History) -> None:
+    portions = list(history.portions())
+    assert contexts(portions, InMemory) == contexts(portions, OnSqlite)
+
+
+# Documents
+
+
+FACT = Fact(
+    fact_id=FactId("1" * 32),
+    version=2,
+    scope=Scope(user_id="alice"),
+    text="I like tea",
+    speaker="Alice",
+    metadata={"a": 1},
+    entities=("tea",),
+    occurred_at=NOON,
+    created_at=NOON,
+    valid=Interval(start=NOON, end=NOON + timedelta(days=3)),
+    recorded=Interval(start=NOON + timedelta(hours=1)),
+)
+
+
+@pytest.mark.parametrize(
+    ("ended", "expires", "end"),
+    [(None, None, None), (5, None, 5), (None, 7, 7), (5, 7, 5), (7, 5, 5)],
+)
+def test_a_document_is_visible_until_the_next_version_or_until_it_expires(
+    ended: int | None, expires: int | None, end: int | None
+) -> None:
+    def hour(number: int | None) -> datetime | None:
+        return None if number is None else NOON + timedelta(hours=number)
+
+    fact = evolve(
+        FACT,
+        recorded=Interval(start=FACT.recorded.start, end=hour(ended)),
+        expires_at=hour(expires),
+    )
+    document = document_of(fact, context="c", vector=None)
+    assert document.visible == Interval(start=FACT.recorded.start, end=hour(end))
+    assert document.valid == FACT.valid
+
+
+def test_filters_see_every_field_that_they_may_name() -> None:
+    attributes = attributes_of(evolve(FACT, status=FactStatus.SUPERSEDED))
+    assert attributes.keys() == {*BUILT_IN_FIELDS, "metadata"}
+    assert attributes["status"] == "superseded"
+    assert attributes["updated_at"] == NOON + timedelta(hours=1)
+    assert (attributes["valid_from"], attributes["valid_to"]) == (FACT.valid.start, FACT.valid.end)
+    assert attributes["entities"] == ["tea"]

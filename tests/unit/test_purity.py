@@ -1,0 +1,274 @@
+"""The rules of the domain use no clock, no randomness and no I/O, whatever they are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import inspect
+import os
+import random
+import secrets
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+import uuid
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.application.receipt import receipt_of
+from memledger.domain import moments, plain
+from memledger.domain.context import context_of
+from memledger.domain.conversation import Message, Role
+from memledger.domain.events import (
+    EVENT_TYPES,
+    Event,
+    FactAdded,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    FeedbackGiven,
+    InferenceRecorded,
+    MessageObserved,
+)
+from memledger.domain.fact import Evidence, FactId, Interval, MessageId
+from memledger.domain.filters import matches, parse_filter
+from memledger.domain.indexing import attributes_of, document_of, to_index
+from memledger.domain.ledger import change_of, fold, retract, revise
+from memledger.domain.ports.vector_index import Hit
+from memledger.domain.query import understand
+from memledger.domain.ranking import rank
+from memledger.domain.recorded import Recorded, chain_hash, header_of, payload_digest
+from memledger.domain.scope import Scope
+from memledger.domain.text import normalised
+from memledger.domain.upcasting import EventRegistry
+from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
+from memledger.testing.audit_log import ALICE, NOON, append_of
+
+IMPURE: list[tuple[Any, str]] = [
+    *((time, name) for name in ("time", "time_ns", "monotonic", "perf_counter", "sleep")),
+    *((random, name) for name in ("random", "randint", "choice", "shuffle", "seed", "getrandbits")),
+    *((uuid, name) for name in ("uuid1", "uuid4")),
+    *((secrets, name) for name in ("token_bytes", "token_hex")),
+    *((os, name) for name in ("urandom", "getenv", "system", "listdir", "stat")),
+    *((socket, name) for name in ("socket", "create_connection", "getaddrinfo")),
+    (subprocess, "Popen"),
+    (sqlite3, "connect"),
+    (threading, "Thread"),
+    (asyncio, "run"),
+    (Path, "open"),
+    (builtins, "open"),
+    (builtins, "print"),
+    (builtins, "input"),
+]
+
+
+@contextmanager
+def no_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let everything that reaches out of a pure function raise."""
+
+    def forbidden(name: str) -> Callable[..., Any]:
+        def reach_out(*_arguments: object, **_named: object) -> Any:
+            raise AssertionError(f"a pure function called {name}")
+
+        return reach_out
+
+    with monkeypatch.context() as patch:
+        for owner, name in IMPURE:
+            patch.setattr(owner, name, forbidden(f"{owner.__name__}.{name}"))
+        yield
+
+
+SCOPE = Scope(user_id="alice")
+MESSAGE = Message(
+    message_id=MessageId("a" * 32),
+    scope=SCOPE,
+    role=Role.USER,
+    text="I moved to Berlin in May 2024.",
+    name="Alice",
+    occurred_at=NOON,
+)
+FACT, NEW = FactId("1" * 32), FactId("2" * 32)
+ADDED = FactAdded(
+    fact_id=FACT,
+    scope=SCOPE,
+    text="I live in Paris",
+    evidence=(Evidence(message_id=MESSAGE.message_id),),
+    speaker="Alice",
+    metadata={"place": {"city": "Paris"}},
+    occurred_at=NOON,
+    valid=Interval(start=NOON),
+)
+CHANGES: list[Event] = [
+    FactRevised(fact_id=FACT, text="I live in Paris, France"),
+    FactReaffirmed(fact_id=FACT),
+    FeedbackGiven(fact_id=FACT, score=1),
+    FactSuperseded(fact_id=FACT, by=NEW, ended_at=NOON),
+    FactRetracted(fact_id=FACT),
+    FactExpired(fact_id=FACT),
+]
+INFERENCE = InferenceRecorded(
+    purpose="extraction",
+    model="m",
+    prompt_digest="",
+    output="[]",
+    messages=(MESSAGE.message_id,),
+)
+CANDIDATE = Candidate(
+    fact_id=NEW,
+    scope=SCOPE,
+    text="I moved to Berlin",
+    occurred_at=NOON,
+    evidence=(Evidence(message_id=MESSAGE.message_id, quote="I moved to Berlin"),),
+)
+
+
+@pytest.fixture
+def history() -> list[Recorded]:
+    """Every kind of event that changes facts, as a log recorded it."""
+    log = InMemoryAuditLog()
+    for change in CHANGES:
+        mine = FactId(f"{CHANGES.index(change):032x}")
+        log.append(append_of([evolve(ADDED, fact_id=mine), evolve(change, fact_id=mine)]))
+    log.append(append_of([MessageObserved(message=MESSAGE), INFERENCE, ADDED]))
+    return list(log.read_ledger(ALICE))
+
+
+def test_evolving_needs_nothing_of_the_world(
+    history: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with no_world(monkeypatch):
+        state = fold(history)
+        facts = state.current()
+        changes = [change_of(item, None) for item in history]
+        documents = [document_of(fact, context="", vector=None) for fact in facts]
+        indexed = to_index(history, [c for c in changes if c], Alone())
+    assert len(facts) == len(CHANGES) + 1
+    assert len(documents) == len(facts)
+    assert indexed
+
+
+class Alone:
+    """Conversations in which nobody answers."""
+
+    def around(self, message_id: MessageId) -> None:
+        return None
+
+    def citing(self, message_id: MessageId) -> list[Any]:
+        return []
+
+
+def test_deciding_needs_nothing_of_the_world(
+    history: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fact = fold(history).facts[FACT][-1]
+    with no_world(monkeypatch):
+        decided = [
+            *revise(fact, text="x", metadata={"a": 1}),
+            *retract(fact),
+        ]
+        for decision in Decision:
+            proposal = Proposal(decision=decision, target=FACT, text="I live in Lyon")
+            verdict = judge(
+                CANDIDATE, proposal, known={FACT: fact}, messages={MESSAGE.message_id: MESSAGE}
+            )
+            decided += events_of(verdict, CANDIDATE, {FACT: fact})
+        receipt = receipt_of(history, "m")
+    assert len(decided) == 8
+    assert receipt.verdicts
+
+
+def test_reading_needs_nothing_of_the_world(
+    history: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fact = fold(history).facts[FACT][-1]
+    hits = [
+        Hit(key=(FACT, 1), similarity=0.5, keyword=0.4, context=0.1, occurred_at=NOON),
+        Hit(key=(NEW, 1), speaker="Alice", keyword=0.9, occurred_at=NOON - timedelta(days=9)),
+    ]
+    with no_world(monkeypatch):
+        query = understand("Where did Alice live in May 2024?", speakers=["Alice", "Bob"])
+        ranked = rank(hits, query)
+        where = parse_filter({"place.city": "Paris", "OR": [{"speaker": "Alice"}]})
+        held = where is not None and matches(where, attributes_of(fact))
+        seen = fact.visible(now=NOON, as_of=None, valid_at=NOON)
+        shown = plain.plain(fact)
+        text = normalised(" Tea! ")
+        context = context_of([MESSAGE], None, [], speaker="Alice", occurred_at=NOON)
+    assert len(ranked) == 2
+    assert (held, seen, text) == (True, True, "tea")
+    assert shown["text"] in ("I live in Paris", "I live in Paris, France")
+    assert "3 May 2024 Friday" in context
+
+
+def test_hashing_and_upcasting_need_nothing_of_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    def older(raw: dict[str, Any]) -> dict[str, Any]:
+        return {**raw, "reason": ""}
+
+    with no_world(monkeypatch):
+        registry = EventRegistry.of(EVENT_TYPES, {("fact.reaffirmed", 0): older})
+        raw = registry.upcast({"fact_id": FACT}, FactReaffirmed, 0)
+        moment = moments.from_microseconds(moments.to_microseconds(NOON))
+        header = header_of(
+            ledger=ALICE,
+            version=1,
+            event_id="0" * 32,  # type: ignore[arg-type]
+            recorded_at=0,
+            correlation_id="1" * 32,  # type: ignore[arg-type]
+            causation_id=None,
+            actor="a",
+            type_name="t",
+            schema_version=1,
+        )
+        chained = chain_hash(bytes(32), header, payload_digest(bytes(16), b"{}"))
+    assert raw == {"fact_id": FACT, "reason": ""}
+    assert (moment, len(chained)) == (NOON, 32)
+
+
+def domain_modules() -> list[Any]:
+    import importlib
+    import pkgutil
+
+    import memledger.domain
+
+    found = pkgutil.walk_packages(memledger.domain.__path__, "memledger.domain.")
+    return [importlib.import_module(module.name) for module in found]
+
+
+@pytest.mark.parametrize("module", domain_modules(), ids=lambda module: module.__name__)
+def test_no_module_of_the_domain_asks_for_the_time_or_waits(module: Any) -> None:
+    # datetime.now can't be patched, so its absence is read from the source
+    source = inspect.getsource(module)
+    for call in (".now(", ".utcnow(", ".today(", "await ", "asyncio"):
+        assert call not in source.replace("``", ""), call
+
+
+@pytest.mark.parametrize("module", domain_modules(), ids=lambda module: module.__name__)
+def test_no_module_of_the_domain_holds_state_that_calls_could_change(module: Any) -> None:
+    held = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("__")
+        and isinstance(value, list | set | bytearray | array)
+        and getattr(value, "__module__", module.__name__) == module.__name__
+    }
+    assert held == {}
+
+
+def test_the_world_is_really_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    with no_world(monkeypatch):
+        for owner, name in IMPURE:
+            with pytest.raises(AssertionError, match=name):
+                getattr(owner, name)()
+    assert datetime.now(UTC) > NOON

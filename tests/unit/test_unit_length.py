@@ -1,0 +1,40 @@
+"""What an embedding model returns is checked and brought to length 1."""
+
+from __future__ import annotations
+
+from math import fsum, isclose, sqrt
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memledger.adapters.embedder.unit_length import unit_vectors
+from memledger.domain.errors import ModelError
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(st.lists(numbers, min_size=3, max_size=3), max_size=4))
+def test_every_vector_has_length_one_or_is_zero(rows: list[list[float]]) -> None:
+    for row, vector in zip(rows, unit_vectors(rows, len(rows), 3, "m"), strict=True):
+        length = sqrt(fsum(x * x for x in vector))
+        assert isclose(length, 1.0, abs_tol=1e-6) if any(row) else length == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([[1.0, 2.0]], "1 vectors for 2 texts"),
+        ([[1.0], [2.0]], "vectors of 1 components where 2"),
+        ([[1.0, 2.0], [3.0]], "no rows of numbers"),
+        ([[1.0, "x"], [1.0, 2.0]], "no rows of numbers"),
+        ([[1.0, None], [1.0, 2.0]], "not finite"),
+        ([[1.0, float("inf")], [1.0, 2.0]], "not finite"),
+        ([1.0, 2.0], "components"),
+        (["AAAA", "AAAA"], "no rows of numbers"),
+    ],
+)
+def test_anything_else_is_refused(rows: Any, problem: str) -> None:
+    with pytest.raises(ModelError, match=problem):
+        unit_vectors(rows, 2, 2, "m")

@@ -1,0 +1,161 @@
+"""Old shapes of events: chains without gaps, brought up to date one version at a time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import pytest
+from attrs import frozen
+
+from memledger.adapters.audit_log.codec import EventCodec
+from memledger.domain.errors import IntegrityError
+from memledger.domain.events import EVENT_TYPES, Event, FactReaffirmed
+from memledger.domain.upcasting import UPCASTERS, EventRegistry, Raw, Upcaster
+
+
+@frozen(kw_only=True)
+class CupFilled:
+    """An event in its third shape: ``what`` was once called ``drink``, ``amount`` is younger."""
+
+    type_name: ClassVar[str] = "cup.filled"
+    schema_version: ClassVar[int] = 3
+
+    what: str
+    millilitres: int
+
+
+def renamed(raw: Raw) -> Raw:
+    return {"what": raw["drink"], "decilitres": raw.get("decilitres", 2)}
+
+
+def in_millilitres(raw: Raw) -> Raw:
+    return {"what": raw["what"], "millilitres": raw["decilitres"] * 100}
+
+
+CUP_FILLED = cast("type[Event]", CupFilled)
+CHAIN: dict[tuple[str, int], Upcaster] = {
+    ("cup.filled", 1): renamed,
+    ("cup.filled", 2): in_millilitres,
+}
+
+
+def codec() -> EventCodec:
+    return EventCodec(EventRegistry.of([CUP_FILLED], CHAIN))
+
+
+@pytest.mark.parametrize(
+    ("payload", "version"),
+    [
+        (b'{"drink":"tea","decilitres":3}', 1),
+        (b'{"what":"tea","decilitres":3}', 2),
+        (b'{"what":"tea","millilitres":300}', 3),
+    ],
+)
+def test_every_version_ever_written_is_read_in_the_shape_of_today(
+    payload: bytes, version: int
+) -> None:
+    event: Any = CupFilled(what="tea", millilitres=300)
+    assert codec().decode(payload, "cup.filled", version, position=7) == event
+
+
+def test_old_and_new_versions_are_read_together_in_order() -> None:
+    # Given a page of the log that holds all three versions
+    payloads = [
+        b'{"what":"tea","millilitres":300}',
+        b'{"drink":"coffee"}',
+        b'{"what":"milk","decilitres":1}',
+    ]
+    # When it is read in one go
+    events = codec().decode_all(payloads, ["cup.filled"] * 3, [3, 1, 2], [1, 2, 3])
+    # Then each event has the shape of today
+    assert events == [
+        CupFilled(what="tea", millilitres=300),
+        CupFilled(what="coffee", millilitres=200),
+        CupFilled(what="milk", millilitres=100),
+    ]
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_gap_in_a_chain_is_found_before_anything_is_read(missing: int) -> None:
+    chain = {key: upcaster for key, upcaster in CHAIN.items() if key[1] != missing}
+    with pytest.raises(IntegrityError) as refused:
+        EventRegistry.of([CUP_FILLED], chain)
+    assert str(refused.value) == (
+        f"cup.filled: no upcaster from schema version {missing} to {missing + 1}; "
+        "write one before releasing version 3"
+    )
+
+
+def test_two_classes_of_one_name_are_refused() -> None:
+    with pytest.raises(IntegrityError, match=r"two event classes are named 'fact\.reaffirmed'"):
+        EventRegistry.of([FactReaffirmed, FactReaffirmed])
+
+
+def test_the_chains_of_this_release_have_no_gaps() -> None:
+    registry = EventRegistry.of()
+    assert set(registry.types.values()) == set(EVENT_TYPES)
+
+
+def test_no_upcaster_is_left_that_nothing_leads_to() -> None:
+    # A typing error in a key, or a schema version that was not raised along with its upcaster
+    versions = {event_type.type_name: event_type.schema_version for event_type in EVENT_TYPES}
+    assert [
+        (name, version) for name, version in UPCASTERS if version >= versions.get(name, 0)
+    ] == []
+
+
+def test_an_unknown_type_is_named_with_its_position() -> None:
+    with pytest.raises(IntegrityError) as refused:
+        codec().decode(b"{}", "cup.emptied", 1, position=42)
+    assert str(refused.value) == (
+        "position 42: unknown event type 'cup.emptied'; upgrade memledger to a release that "
+        "knows it"
+    )
+
+
+def test_a_version_from_the_future_is_refused() -> None:
+    with pytest.raises(IntegrityError) as refused:
+        codec().decode(b"{}", "cup.filled", 4, position=42)
+    assert str(refused.value) == (
+        "position 42: cup.filled has schema version 4, this release reads up to 3; "
+        "upgrade memledger"
+    )
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_version_that_never_was_is_refused(version: int) -> None:
+    with pytest.raises(IntegrityError, match="position 42"):
+        codec().decode(b"{}", "cup.filled", version, position=42)
+
+
+@pytest.mark.parametrize(
+    ("payload", "version"),
+    [
+        (b"", 3),
+        (b"{", 3),
+        (b"null", 3),
+        (b"[]", 3),
+        (b"{}", 3),
+        (b'{"what":7,"millilitres":300}', 3),
+        (b'{"what":"tea","millilitres":true}', 3),
+        (b'{"milk":"tea"}', 1),
+        (b'{"drink":"tea","decilitres":"x"}', 1),
+    ],
+)
+def test_a_payload_that_does_not_fit_is_named_with_its_position(
+    payload: bytes, version: int
+) -> None:
+    with pytest.raises(IntegrityError, match=r"position 42: the stored cup\.filled can't be read"):
+        codec().decode(payload, "cup.filled", version, position=42)
+
+
+def test_among_many_the_one_that_does_not_fit_is_named() -> None:
+    good = b'{"what":"tea","millilitres":300}'
+    with pytest.raises(IntegrityError, match="position 12"):
+        codec().decode_all([good, b"{}", good], ["cup.filled"] * 3, [3, 3, 3], [11, 12, 13])
+
+
+def test_a_field_that_this_release_does_not_know_does_no_harm() -> None:
+    event: Any = CupFilled(what="tea", millilitres=1)
+    payload = b'{"what":"tea","millilitres":1,"sugar":{"lumps":2}}'
+    assert codec().decode(payload, "cup.filled", 3, position=1) == event
