@@ -1,0 +1,1 @@
+"""Asking language models: one technology a module, and what they share."""

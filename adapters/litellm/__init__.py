@@ -1,0 +1,1 @@
+"""What the adapters over litellm share: the library itself, how it is called, how it fails."""

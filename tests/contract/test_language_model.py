@@ -1,0 +1,70 @@
+"""Every language model keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from memledger.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from memledger.testing.driving import Driven
+from memledger.testing.language_model import LanguageModelContract, Trouble, asking
+from memledger.testing.model_server import Finish, ModelServer, Reply, Status
+from memledger.testing.scripted_model import Said, ScriptedModel
+
+SAID: dict[Trouble, Said] = {
+    Trouble.DOWN: AdapterUnavailable("scripted", "down"),
+    Trouble.EMPTY: ModelError("nothing"),
+    Trouble.REFUSED: ModelError("refused"),
+    Trouble.WRONG_KEY: InvalidRequest("language_model.api_key", "wrong"),
+}
+REPLIES: dict[Trouble, Reply] = {
+    Trouble.DOWN: Status(code=503),
+    Trouble.EMPTY: Finish(text=""),
+    Trouble.REFUSED: Finish(text=None, refusal="I can't help with that."),
+    Trouble.WRONG_KEY: Status(code=401),
+}
+
+
+async def at_once(_seconds: float) -> None:
+    """Instead of waiting."""
+
+
+class TestScriptedModel(LanguageModelContract):
+    def make_model(self, *script: str | Trouble) -> ScriptedModel:
+        said = [SAID[each] if isinstance(each, Trouble) else each for each in script]
+        return ScriptedModel(*said, otherwise=said[-1])
+
+    def test_a_prompt_too_many_is_no_outage(self) -> None:
+        with pytest.raises(AssertionError, match="no answer to prompt 1"):
+            Driven(ScriptedModel()).complete(asking())
+
+
+class TestModelThatFollowsSchemas(LanguageModelContract):
+    name = "openai/gpt-4o-mini"
+    unknown: tuple[str, ...] = ()
+
+    @pytest.fixture(autouse=True)
+    def servers(self) -> Iterator[None]:
+        self.running: list[ModelServer] = []
+        yield
+        for server in self.running:
+            server.__exit__(None, None, None)
+
+    def make_model(self, *script: str | Trouble) -> LitellmLanguageModel:
+        replies = [REPLIES[each] if isinstance(each, Trouble) else each for each in script]
+        server = ModelServer(answer=replies[-1], unknown=self.unknown)
+        server.script(*replies)
+        self.running.append(server.__enter__())
+        settings = LitellmSettings(model=self.name, base_url=server.url)
+        return LitellmLanguageModel(settings, sleep=at_once)
+
+
+class TestModelOfAnUnknownServer(TestModelThatFollowsSchemas):
+    name = "openai/local"
+
+
+class TestModelOfAServerWithoutSchemas(TestModelThatFollowsSchemas):
+    name = "openai/local"
+    unknown = ("response_format",)

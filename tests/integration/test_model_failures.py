@@ -1,0 +1,167 @@
+"""A provider that lies, stalls or breaks costs nothing but a retry: nothing said is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from memledger import Memory
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
+from memledger.application.model_reconciliation import ModelReconciler
+from memledger.domain.errors import AdapterUnavailable, MemledgerError, ModelError
+from memledger.domain.events import InferenceRecorded
+from memledger.domain.recorded import Position
+from memledger.settings import load_settings
+from memledger.testing.scripted_model import ScriptedModel
+
+
+def fact(text: str, quote: str, message: int = 1, attribute: str | None = None) -> dict[str, Any]:
+    return {
+        "text": text,
+        "kind": "semantic",
+        "about": "user",
+        "attribute": attribute,
+        "evidence": [{"message": message, "quote": quote}],
+        "valid_from": None,
+        "valid_to": None,
+        "entities": [],
+        "relations": [],
+    }
+
+
+OSLO = {"facts": [fact("The user lives in Oslo.", "I live in Oslo", attribute="residence")]}
+ROME = {"facts": [fact("The user moved to Rome.", "I moved to Rome", attribute="residence")]}
+MOVED = {
+    "decisions": [
+        {"new": 2, "decision": "supersede", "known": [1], "text": None, "reason": "moved"}
+    ]
+}
+DOWN = AdapterUnavailable("litellm", "503")
+
+Opened = tuple[Memory, Callable[[], list[InferenceRecorded]]]
+
+
+@contextmanager
+def opened(model: ScriptedModel, **settings: Any) -> Iterator[Opened]:
+    parts = {
+        "extractor": ModelExtractor(model, ExtractionSettings(**settings)),
+        "reconciler": ModelReconciler(model),
+    }
+    configured = load_settings({"audit_log": "memory"}, environment={})
+    with Memory(settings=configured, overrides=parts) as memory:
+        log: InMemoryAuditLog = memory._inner._container.audit_log()
+
+        def inferences() -> list[InferenceRecorded]:
+            return [
+                i.event for i in log.read(Position(0)) if isinstance(i.event, InferenceRecorded)
+            ]
+
+        yield memory, inferences
+
+
+def pending(memory: Memory) -> int:
+    return memory.stats().pending
+
+
+def texts(memory: Memory) -> list[str]:
+    return [item.text for item in memory.get_all(user_id="ann").facts]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "recorded"),
+    [
+        (DOWN, []),
+        (ModelError("chat-1: refused by policy"), [("extraction-failed", "")]),
+        ("I'd rather not.", [("extraction-failed", "I'd rather not.")]),
+        ('{"facts": "none"}', [("extraction-failed", '{"facts": "none"}')]),
+    ],
+    ids=["down", "refused", "chatter", "another shape"],
+)
+def test_a_failing_extraction_is_finished_by_the_same_request_later(
+    trouble: MemledgerError | str, recorded: list[tuple[str, str]]
+) -> None:
+    with opened(ScriptedModel(trouble, OSLO)) as (memory, inferences):
+        # Given a model that fails
+        with pytest.raises((ModelError, AdapterUnavailable)):
+            memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
+        # Then the message waits, and what the model answered is kept
+        assert pending(memory) == 1
+        assert [(item.purpose, item.output) for item in inferences()] == recorded
+        assert all(item.messages == () for item in inferences())
+        # When the request comes again, it is carried out, once
+        receipt = memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
+        again = memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
+        assert [verdict.text for verdict in receipt.verdicts] == ["The user lives in Oslo."]
+        assert again.replayed
+        assert again.verdicts == receipt.verdicts
+        assert texts(memory) == ["The user lives in Oslo."]
+        assert pending(memory) == 0
+        assert receipt.usage.calls == 1 + sum(1 for item in recorded if item[1])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "recorded"),
+    [
+        (DOWN, ["extraction-discarded"]),
+        (ModelError("refused"), ["extraction-discarded", "reconciliation-failed"]),
+        ("What?", ["extraction-discarded", "reconciliation-failed"]),
+    ],
+    ids=["down", "refused", "chatter"],
+)
+def test_a_failing_reconciliation_decides_nothing_and_keeps_the_answers(
+    trouble: MemledgerError | str, recorded: list[str]
+) -> None:
+    with opened(ScriptedModel(OSLO, ROME, trouble, ROME, MOVED)) as (memory, inferences):
+        memory.add("I live in Oslo.", user_id="ann")
+        with pytest.raises((ModelError, AdapterUnavailable)):
+            memory.add("I moved to Rome.", user_id="ann", idempotency_key="k")
+        assert [item.purpose for item in inferences()[1:]] == recorded
+        assert texts(memory) == ["The user lives in Oslo."]
+        assert pending(memory) == 1
+
+        receipt = memory.add("I moved to Rome.", user_id="ann", idempotency_key="k")
+        assert [verdict.decision.value for verdict in receipt.verdicts] == ["supersede"]
+        assert [item.purpose for item in inferences()[-2:]] == ["extraction", "reconciliation"]
+        assert texts(memory) == ["The user moved to Rome."]
+        assert pending(memory) == 0
+        assert memory.verify().ok
+
+
+def test_the_parts_of_a_long_conversation_that_were_done_are_not_done_again() -> None:
+    long = [f"I own guitar{n} and a lot of strings for it. " * 8 for n in range(4)]
+
+    def answer(prompt: Any) -> dict[str, Any]:
+        if "decisions" in prompt.schema["properties"]:
+            return {"decisions": []}
+        shown = prompt.messages[0].content.split("<message-")[1:]
+        names = [block.split("I own ")[1].split(" ")[0] for block in shown]
+        return {
+            "facts": [
+                fact(f"The user owns {name}.", f"I own {name}", number)
+                for number, name in enumerate(names, 1)
+            ]
+        }
+
+    model = ScriptedModel(answer, DOWN, otherwise=answer)
+    messages = [{"role": "user", "content": text} for text in long]
+    with opened(model, chunk_tokens=500) as (memory, inferences):
+        with pytest.raises(AdapterUnavailable):
+            memory.add(messages, user_id="ann", idempotency_key="k")
+        assert 0 < pending(memory) < 4
+        done = len(texts(memory))
+        assert done == 4 - pending(memory)
+        memory.add(messages, user_id="ann", idempotency_key="k")
+        assert sorted(texts(memory)) == [f"The user owns guitar{n}." for n in range(4)]
+        extracted = [m for item in inferences() for m in item.messages]
+        assert len(extracted) == len(set(extracted)) == 4
+
+
+def test_nothing_near_costs_one_call_and_a_conflict_two() -> None:
+    with opened(model := ScriptedModel(OSLO, ROME, MOVED)) as (memory, _):
+        assert memory.add("I live in Oslo.", user_id="ann").usage.calls == 1
+        assert memory.add("I moved to Rome.", user_id="ann").usage.calls == 2
+        assert model.unsaid == 0
