@@ -1,0 +1,213 @@
+"""Both graphs answer alike, and see exactly the facts that the ledger believes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from memledger.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.domain.events import (
+    Event,
+    FactAdded,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    FeedbackGiven,
+    RelationAsserted,
+    RelationEnded,
+)
+from memledger.domain.fact import FactId, Interval
+from memledger.domain.graph import SAME_AS, Mention, View
+from memledger.domain.ledger import fold
+from memledger.domain.recorded import Position, Recorded
+from memledger.domain.scope import Scope
+from memledger.domain.text import normalised
+from memledger.testing.audit_log import append_of
+
+NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
+NAMES = ["Ann", "ann ", "Bob", "Zürich", "東京", "tea"]
+
+names = st.sampled_from(NAMES)
+fact_ids = st.sampled_from("abcd").map(FactId)
+relation_ids = st.sampled_from("rstuv")
+moments = st.integers(0, 8).map(lambda hours: NOON + timedelta(hours=hours))
+intervals = st.just(Interval()) | st.builds(
+    Interval, start=st.none() | moments, end=st.none() | moments
+)
+# All of one user, for an id belongs to one ledger.
+scopes = st.builds(
+    Scope,
+    user_id=st.just("alice"),
+    agent_id=st.sampled_from([None, None, "a"]),
+    run_id=st.sampled_from([None, None, "r", "s"]),
+)
+entities = st.lists(names | st.just(" "), max_size=4).map(tuple)
+events = st.one_of(
+    st.builds(
+        FactAdded,
+        fact_id=fact_ids,
+        scope=scopes,
+        text=st.just("text"),
+        occurred_at=moments,
+        entities=entities,
+        valid=intervals,
+        expires_at=st.none() | moments,
+    ),
+    st.builds(
+        FactRevised,
+        fact_id=fact_ids,
+        entities=st.none() | entities,
+        expires_at=st.none() | moments,
+    ),
+    st.builds(FactSuperseded, fact_id=fact_ids, ended_at=moments),
+    st.builds(FactRetracted, fact_id=fact_ids),
+    st.builds(FactExpired, fact_id=fact_ids),
+    st.builds(FactReaffirmed, fact_id=fact_ids),
+    st.builds(FeedbackGiven, fact_id=fact_ids, score=st.just(1)),
+    *[
+        st.builds(
+            RelationAsserted,
+            relation_id=relation_ids,
+            scope=scopes,
+            subject=names,
+            predicate=st.sampled_from(["knows", "lives_in", SAME_AS]),
+            object=names,
+            fact_id=st.none() | fact_ids,
+            valid=intervals,
+        )
+    ]
+    * 3,
+    st.builds(RelationEnded, relation_id=relation_ids, ended_at=moments),
+)
+views = st.builds(
+    View,
+    scope=scopes,
+    now=moments,
+    as_of=st.none() | moments,
+    valid_at=st.none() | moments,
+    ended=st.booleans(),
+)
+
+
+class _Listener:
+    """Feeds both graphs, and counts what the one in SQLite says that it added."""
+
+    def __init__(self, sqlite: SqliteKnowledgeGraph, memory: InMemoryKnowledgeGraph) -> None:
+        self._sqlite = sqlite
+        self._memory = memory
+        self.rows = 0
+
+    def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+        self.rows += self._sqlite.apply_in(connection, chain)
+        self._memory.apply(chain)
+
+    def committed(self, chain: Sequence[Recorded]) -> None:
+        pass
+
+
+class _Graphs:
+    """The two graphs behind one log."""
+
+    def __init__(self) -> None:
+        self.database = Database(SqliteSettings(), [create_log])
+        self.sqlite = SqliteKnowledgeGraph(self.database)
+        self.memory = InMemoryKnowledgeGraph()
+        self.listener = _Listener(self.sqlite, self.memory)
+        self.log = SqliteAuditLog(self.database, listener=self.listener)
+        with self.database.transaction() as connection:
+            self.sqlite.create(connection)
+
+    def take_in(self, appends: Sequence[Sequence[Event]]) -> None:
+        for hour, happened in enumerate(appends):
+            moment = NOON + timedelta(hours=hour)
+            self.log.append(append_of(happened, at=moment))
+
+    def agree(self, view: View, start: Sequence[str], depth: int, limit: int) -> None:
+        for method, arguments in (
+            ("neighbours", (start, depth, limit)),
+            ("relations", ((*start, "Ann")[0], limit)),
+            ("entities", (None, limit)),
+            ("entities", (start, limit)),
+        ):
+            in_sqlite = getattr(self.sqlite, method)(view, *arguments)
+            assert in_sqlite == getattr(self.memory, method)(view, *arguments)
+
+
+histories = st.lists(st.lists(events, min_size=1, max_size=4), min_size=1, max_size=8)
+
+
+@settings(max_examples=300)
+@given(
+    appends=histories,
+    view=views,
+    start=st.lists(names, max_size=3),
+    depth=st.integers(1, 3),
+    limit=st.sampled_from([1, 3, 100]),
+)
+def test_both_graphs_answer_alike_and_after_a_rebuild_too(
+    appends: list[list[Event]], view: View, start: list[str], depth: int, limit: int
+) -> None:
+    graphs = _Graphs()
+    graphs.take_in(appends)
+    graphs.agree(view, start, depth, limit)
+    with graphs.database.transaction() as connection:
+        assert graphs.sqlite.count_in(connection) == graphs.listener.rows
+        graphs.sqlite.clear(connection)
+        assert graphs.sqlite.count_in(connection) == 0
+        rows, position = 0, Position(0)
+        while page := graphs.log.read_in(connection, position, 3):
+            rows += graphs.sqlite.apply_in(connection, page)
+            position = page[-1].position
+        assert rows == graphs.listener.rows
+    graphs.agree(view, start, depth, limit)
+    graphs.database.close()
+
+
+@settings(max_examples=300)
+@given(appends=histories, view=views)
+def test_the_graph_sees_the_facts_that_the_ledger_believes(
+    appends: list[list[Event]], view: View
+) -> None:
+    graphs = _Graphs()
+    graphs.take_in(appends)
+    view = evolve(view, ended=False)
+    reached = graphs.memory.neighbours(view, NAMES, 1, 1000)
+    named = {
+        link.fact_id: set(map(normalised, link.entities))
+        for link in (item.link for item in reached)
+        if isinstance(link, Mention)
+    }
+    state = fold(graphs.log.read(Position(0)))
+    believed = {
+        fact.fact_id: entities
+        for versions in state.facts.values()
+        for fact in versions
+        if view.scope.covers(fact.scope)
+        and fact.visible(now=view.now, as_of=view.as_of, valid_at=view.valid_at)
+        and (entities := {name for name in map(normalised, fact.entities) if name})
+    }
+    assert named == believed
+    graphs.database.close()
+
+
+@given(appends=histories, view=views, start=st.lists(names, max_size=3))
+def test_no_path_leads_over_what_the_view_does_not_see(
+    appends: list[list[Event]], view: View, start: list[str]
+) -> None:
+    graphs = _Graphs()
+    graphs.take_in(appends)
+    for reached in graphs.memory.neighbours(view, start, 3):
+        assert reached.path.links[-1] == reached.link
+        assert all(view.sees(link) for link in reached.path.links)
+        assert reached.distance <= 3
+    graphs.database.close()
