@@ -1,0 +1,479 @@
+"""A million facts, in both shapes: many owners with a hundred each, and one owner with all.
+
+What is timed is ``VectorIndex.search`` with text and vector together, 100 candidates a signal, on
+the embedded index: the part of a recall that grows with the data. The alternative in the table is
+what one would write oneself with the same means: SQLite's FTS5 (text and context columns, an OR of
+the words, ``bm25``, joined with the owner) and the vectors as BLOBs, compared by numpy. For one
+owner it is favoured: its vectors are held in memory, all of them; for many, they are read for each
+search.
+
+The data is made up and shaped like the real thing. Vectors: topics of Zipfian sizes, a spectrum
+that falls with the inverse of the rank, and a common direction of length 0.54, which gives pairs a
+cosine of 0.3 +- 0.1 like those of all-MiniLM-L6-v2 on LoCoMo (measured: 0.29 +- 0.13). Texts: 12
+words of a Zipfian vocabulary of 50,000, and 40 words of context. A query is five words of a
+document and its vector, moved until the cosine is 0.78. The facts of an owner come in ten visits,
+with those of others in between.
+
+How far from the limit: for a small owner, what must be done is reading some 250 kB of neighbouring
+pages (0.1 ms from the page cache) and multiplying 100 vectors (0.01 ms); the rest is Python making
+objects of rows and hits. For one owner with a million, reading 32 bytes of code for each document
+is 3 ms of one core, and 1,000 vectors for rescoring are 1,000 places in a B-tree, 3 to 5 ms.
+
+    python -m bench.scale
+    python -m bench.scale --facts 100000 --shape one
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from bench.report import Row, quantile, report, timed
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
+from memledger.adapters.vector_index.sqlite.schema import create
+from memledger.domain.fact import FactId, Interval
+from memledger.domain.ports.vector_index import Document, IndexQuery
+from memledger.domain.scope import Scope
+
+PER_OWNER = 100
+VISITS = 10
+BATCH = 1_000
+VOCABULARY = 50_000
+TOPICS = 5_000
+LIMIT = 100
+NEAREST = 10
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+Vectors = npt.NDArray[np.float32]
+
+
+@frozen
+class Corpus:
+    """Made-up facts: the same for the same numbers."""
+
+    facts: int
+    dimension: int
+    seed: int = 1
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The vocabulary, most frequent first."""
+        chance = random.Random(self.seed)
+        letters = "bcdfghjklmnprstvwz", "aeiou"
+        found: dict[str, None] = {}
+        while len(found) < VOCABULARY:
+            syllables = chance.randint(1, 4)
+            found["".join(chance.choice(kind) for _ in range(syllables) for kind in letters)] = None
+        return list(found)
+
+    @cached_property
+    def _cumulated(self) -> npt.NDArray[np.float64]:
+        shares = 1 / (np.arange(VOCABULARY) + 2.7)
+        return np.cumsum(shares / shares.sum())
+
+    @cached_property
+    def _spread(self) -> Vectors:
+        variances = 1 / (np.arange(self.dimension) + 4.0)
+        return np.sqrt(variances / variances.sum()).astype(np.float32)
+
+    def _noise(self, chance: np.random.Generator, count: int) -> Vectors:
+        noise = chance.standard_normal((count, self.dimension), np.float32)
+        noise *= self._spread
+        return noise
+
+    @cached_property
+    def _topics(self) -> tuple[Vectors, npt.NDArray[np.float64], Vectors]:
+        chance = np.random.default_rng(self.seed)
+        common = chance.standard_normal(self.dimension, np.float32)
+        common *= 0.54 / np.linalg.norm(common)
+        sizes = 1 / (np.arange(TOPICS) + 10.0)
+        return self._noise(chance, TOPICS) * 0.65, sizes / sizes.sum(), common
+
+    def vectors(self, start: int, count: int) -> Vectors:
+        """The vectors of ``count`` facts, of length 1."""
+        topics, sizes, common = self._topics
+        chance = np.random.default_rng([self.seed, 1, start])
+        vectors = topics[chance.choice(TOPICS, count, p=sizes)]
+        vectors += self._noise(chance, count) * 0.53
+        vectors += common
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    def texts(self, start: int, count: int, length: int) -> list[list[str]]:
+        """Lists of ``length`` words, for ``count`` facts."""
+        chance = np.random.default_rng([self.seed, length, start])
+        drawn = np.searchsorted(self._cumulated, chance.random((count, length)))
+        words = self.words
+        return [[words[number] for number in row] for row in drawn.clip(max=VOCABULARY - 1)]
+
+    def batches(self) -> Iterator[tuple[int, Vectors, list[str], list[str]]]:
+        """All facts: the first number, the vectors, the texts and the contexts of each batch."""
+        for start in range(0, self.facts, BATCH):
+            count = min(BATCH, self.facts - start)
+            yield (
+                start,
+                self.vectors(start, count),
+                [" ".join(words) for words in self.texts(start, count, 12)],
+                [" ".join(words) for words in self.texts(start, count, 40)],
+            )
+
+    def queries(self, count: int) -> list[tuple[int, str, Vectors]]:
+        """Questions, each with the number of the fact that it is about."""
+        chance = np.random.default_rng([self.seed, 2])
+        found = []
+        for number in chance.integers(0, self.facts, count).tolist():
+            start = number - number % BATCH
+            own = number - start
+            batch = min(BATCH, self.facts - start)
+            words = self.texts(start, batch, 12)[own]
+            vector = self.vectors(start, batch)[own] + self._noise(chance, 1)[0] * 0.8
+            text = " ".join(random.Random(number).sample(words, 5))
+            found.append((number, text, vector / np.linalg.norm(vector)))
+        return found
+
+
+@frozen
+class Shape:
+    """Whose facts they are. ``owners`` of 1 is the one with all."""
+
+    name: str
+    owners: int
+
+    def owner(self, number: int) -> int:
+        """The owner of a fact: batches visit owners in turns, a few facts each time."""
+        if self.owners == 1:
+            return 0
+        return number // (PER_OWNER // VISITS) % self.owners
+
+    def scope(self, number: int) -> Scope:
+        """The scope of a fact."""
+        return Scope(user_id=f"owner {self.owner(number)}")
+
+
+def shape_named(name: str, facts: int) -> Shape:
+    return Shape(name, 1 if name == "one" else max(1, facts // PER_OWNER))
+
+
+def document(shape: Shape, number: int, text: str, context: str, vector: Vectors) -> Document:
+    """A fact as the index gets it."""
+    moment = START + timedelta(seconds=number)
+    fact_id = FactId(f"{number:032x}")
+    return Document(
+        key=(fact_id, 1),
+        scope=shape.scope(number),
+        text=text,
+        context=context,
+        speaker="user",
+        occurred_at=moment,
+        visible=Interval(start=moment),
+        attributes={
+            "fact_id": fact_id,
+            "kind": "semantic",
+            "status": "active",
+            "speaker": "user",
+            "text": text,
+            "created_at": moment,
+            "updated_at": moment,
+            "occurred_at": moment,
+            "metadata": {"topic": text[:8]},
+        },
+        vector=array("f", vector.tobytes()),
+    )
+
+
+def opened(path: Path, dimension: int) -> tuple[Database, SqliteVectorIndex]:
+    database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
+    return database, SqliteVectorIndex(database, model="bench", dimension=dimension)
+
+
+def build_ours(path: Path, corpus: Corpus, shape: Shape) -> float:
+    """Write all facts and make the segments; returns the seconds that the index took."""
+    database, index = opened(path, corpus.dimension)
+    seconds = 0.0
+    for start, vectors, texts, contexts in corpus.batches():
+        documents = [
+            document(shape, start + place, *fields)
+            for place, fields in enumerate(zip(texts, contexts, vectors, strict=True))
+        ]
+        before = time.perf_counter()
+        index.put(documents)
+        seconds += time.perf_counter() - before
+        progress(f"{shape.name}: ours", start + len(documents), corpus.facts)
+    database.close()
+    return seconds
+
+
+def build_theirs(path: Path, corpus: Corpus, shape: Shape) -> float:
+    """The same facts in FTS5 and a table of vectors."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("CREATE VIRTUAL TABLE words USING fts5(text, context, content='')")
+    connection.execute("CREATE TABLE fact (id INTEGER PRIMARY KEY, owner INTEGER, vector BLOB)")
+    connection.execute("CREATE INDEX fact_owner ON fact (owner)")
+    seconds = 0.0
+    for start, vectors, texts, contexts in corpus.batches():
+        numbers = range(start, start + len(texts))
+        before = time.perf_counter()
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO words (rowid, text, context) VALUES (?, ?, ?)",
+            zip(numbers, texts, contexts, strict=True),
+        )
+        connection.executemany(
+            "INSERT INTO fact VALUES (?, ?, ?)",
+            (
+                (number, shape.owner(number), vector.tobytes())
+                for number, vector in zip(numbers, vectors, strict=True)
+            ),
+        )
+        connection.execute("COMMIT")
+        seconds += time.perf_counter() - before
+        progress(f"{shape.name}: theirs", start + len(texts), corpus.facts)
+    connection.close()
+    return seconds
+
+
+def progress(what: str, done: int, of: int) -> None:
+    if sys.stderr.isatty() and done % 50_000 < BATCH:
+        print(f"\r{what} {done:,} of {of:,}", end="" if done < of else "\n", file=sys.stderr)
+
+
+def exact(corpus: Corpus, queries: Sequence[tuple[int, str, Vectors]]) -> list[set[str]]:
+    """The ids of the nearest facts of each query, by comparing with all of them."""
+    asked = np.stack([vector for _, _, vector in queries])
+    best = np.full((len(queries), NEAREST), -2.0, np.float32)
+    numbers = np.zeros((len(queries), NEAREST), np.int64)
+    for start in range(0, corpus.facts, BATCH):
+        vectors = corpus.vectors(start, min(BATCH, corpus.facts - start))
+        scores = np.concatenate([best, asked @ vectors.T], axis=1)
+        places = np.broadcast_to(
+            np.arange(start, start + len(vectors)), (len(queries), len(vectors))
+        )
+        candidates = np.concatenate([numbers, places], axis=1)
+        top = np.argpartition(-scores, NEAREST - 1, axis=1)[:, :NEAREST]
+        best = np.take_along_axis(scores, top, axis=1)
+        numbers = np.take_along_axis(candidates, top, axis=1)
+    return [{f"{number:032x}" for number in row} for row in numbers.tolist()]
+
+
+def resident() -> float:
+    """Memory of this process that is in RAM and its own, in MiB."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def drop_from_page_cache(path: Path) -> None:
+    """Ask the system to forget what it holds of a file, so that it is read from disk again."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def search_ours(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
+    """In a process of its own: searches, cold and warm, with what they found and cost."""
+    queries = corpus.queries(count)
+    before = resident()
+    drop_from_page_cache(path)
+    start = time.perf_counter()
+    database, index = opened(path, corpus.dimension)
+    opening = time.perf_counter() - start
+    now = START + timedelta(days=1000)
+
+    def call(number: int, text: str, vector: Vectors) -> Callable[[], object]:
+        query = IndexQuery(
+            scope=shape.scope(number), text=text, vector=array("f", vector.tobytes()),
+            now=now, limit=LIMIT,
+        )  # fmt: skip
+        return lambda: found.append(index.search(query))
+
+    found: list[Any] = []
+    calls = [call(*query) for query in queries]
+    first = timed(calls[:1])[0]
+    cold = timed(calls)
+    found.clear()
+    warm = timed(calls)
+    ids = [
+        [hit.key[0] for hit in sorted(hits, key=lambda hit: -(hit.similarity or -2))[:NEAREST]]
+        for hits in found
+    ]
+    memory = resident() - before
+    database.close()
+    return {
+        "open": opening + first,
+        "cold": cold,
+        "warm": warm,
+        "memory": memory,
+        "ids": ids,
+    }
+
+
+def search_theirs(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
+    """The same queries, answered with FTS5 and numpy."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA mmap_size = 1073741824")
+    before = resident()
+
+    def vectors_of(owner: int) -> tuple[npt.NDArray[np.int64], Vectors]:
+        rows = connection.execute(
+            "SELECT id, vector FROM fact WHERE owner = ?", (owner,)
+        ).fetchall()
+        matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32)
+        return np.array([row[0] for row in rows]), matrix.reshape(len(rows), -1)
+
+    everything = vectors_of(0) if shape.owners == 1 else None
+
+    def search(number: int, text: str, vector: Vectors) -> object:
+        owner = shape.owner(number)
+        numbers, matrix = everything or vectors_of(owner)
+        similarities = np.vecdot(matrix, vector)
+        best = np.argpartition(-similarities, min(LIMIT, len(numbers)) - 1)[:LIMIT]
+        words = connection.execute(
+            "SELECT fact.id, bm25(words) FROM words JOIN fact ON fact.id = words.rowid "
+            "WHERE words MATCH ? AND owner = ? ORDER BY bm25(words) LIMIT ?",
+            (" OR ".join(f'"{word}"' for word in text.split()), owner, LIMIT),
+        ).fetchall()
+        return numbers[best], words
+
+    queries = corpus.queries(count)
+    search(*queries[0])
+    return {
+        "warm": timed([lambda query=query: search(*query) for query in queries]),
+        "memory": resident() - before,
+    }
+
+
+def in_a_process(what: str, path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
+    """Run one of the searches above by itself, so that its memory is its own."""
+    arguments = [
+        sys.executable, "-m", "bench.scale", "--run", what, str(path),
+        "--facts", str(corpus.facts), "--dimension", str(corpus.dimension),
+        "--shape", shape.name, "--queries", str(count),
+    ]  # fmt: skip
+    output = subprocess.run(arguments, check=True, stdout=subprocess.PIPE).stdout
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+def size_of(path: Path) -> float:
+    """Bytes on disk, in MiB."""
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")) / 2**20
+
+
+def rows_for(shape: Shape, corpus: Corpus, folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Build, search and compare one shape."""
+    ours, theirs = folder / f"ours-{shape.name}.db", folder / f"theirs-{shape.name}.db"
+    building = build_ours(ours, corpus, shape)
+    mine = in_a_process("ours", ours, corpus, shape, options.queries)
+    other: dict[str, Any] | None = None
+    their_building = None
+    if options.alternative:
+        their_building = build_theirs(theirs, corpus, shape)
+        other = in_a_process("theirs", theirs, corpus, shape, min(20, options.queries))
+    many = shape.owners > 1
+    who = f"{shape.owners:,} owners x {PER_OWNER}" if many else f"one owner x {corpus.facts:,}"
+
+    def milliseconds(values: Sequence[float], q: float) -> float:
+        return quantile(values, q) * 1e3
+
+    def compared(case: str, kind: str, q: float, bar: float | None = None) -> Row:
+        return Row(
+            case=f"{who}: {case}",
+            unit="ms",
+            ours=milliseconds(mine[kind], q),
+            more_is_better=False,
+            bar=bar,
+        )
+
+    rows = [
+        compared("search, p50" + (", owner not in memory" if many else ""), "cold", 0.5,
+                 2.0 if many else 50.0),
+        compared("search, p95" + (", owner not in memory" if many else ""), "cold", 0.95),
+        compared("search again, p50", "warm", 0.5),
+        Row(case=f"{who}: open and search once, file not in the page cache", unit="s",
+            ours=mine["open"], more_is_better=False),
+    ]  # fmt: skip
+    if other is not None:
+        rows.append(
+            Row(case=f"{who}: search, p50, against FTS5 and numpy", unit="ms",
+                ours=milliseconds(mine["cold"], 0.5), theirs=milliseconds(other["warm"], 0.5),
+                more_is_better=False)
+        )  # fmt: skip
+    if not many:
+        truth = exact(corpus, corpus.queries(options.queries))
+        recall = sum(
+            len(nearest & set(ids)) for nearest, ids in zip(truth, mine["ids"], strict=True)
+        ) / (NEAREST * len(truth))
+        rows.append(Row(case=f"{who}: vector recall@{NEAREST}", unit="", ours=recall, bar=0.95))
+    rows += [
+        Row(case=f"{who}: memory", unit="MiB", ours=mine["memory"], more_is_better=False,
+            theirs=other and other["memory"]),
+        Row(case=f"{who}: on disk", unit="MiB", ours=size_of(ours), more_is_better=False,
+            theirs=size_of(theirs) if other else None),
+        Row(case=f"{who}: build", unit="facts/s", ours=corpus.facts / building,
+            theirs=corpus.facts / their_building if their_building else None),
+    ]  # fmt: skip
+    if not options.keep:
+        for file in folder.glob("*.db*"):
+            file.unlink()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--facts", type=int, default=1_000_000)
+    parser.add_argument("--dimension", type=int, default=384)
+    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--shape", choices=["many", "one", "both"], default="both")
+    parser.add_argument("--folder", type=Path, help="where the databases go (a temporary folder)")
+    parser.add_argument("--keep", action="store_true", help="leave the databases there")
+    parser.add_argument("--no-alternative", dest="alternative", action="store_false")
+    parser.add_argument("--run", nargs=2, metavar=("WHAT", "PATH"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    corpus = Corpus(options.facts, options.dimension)
+    if options.run:
+        what, path = options.run
+        work = search_ours if what == "ours" else search_theirs
+        shape = shape_named(options.shape, options.facts)
+        print(json.dumps(work(Path(path), corpus, shape, options.queries)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        names = ["many", "one"] if options.shape == "both" else [options.shape]
+        rows = [
+            row
+            for name in names
+            for row in rows_for(shape_named(name, options.facts), corpus, folder, options)
+        ]
+    met = report(
+        "scale",
+        f"Search at {options.facts:,} facts",
+        rows,
+        subjects=("memledger", "FTS5 + numpy"),
+        settings={"facts": options.facts, "dimension": options.dimension, "limit": LIMIT},
+    )
+    sys.exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()
