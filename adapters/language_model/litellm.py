@@ -26,13 +26,18 @@ from memledger.domain.conversation import Role
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from memledger.domain.ports.language_model import Completion, Prompt
 
+PORT = "language_model"
+
 JSON_ONLY = (
     "Answer with a single JSON value and nothing else: no explanation, no Markdown. "
     "It must fit this JSON schema:\n"
 )
 """What is added to the system prompt of a model that cannot be held to a schema."""
 
-OURS = frozenset({"model", "messages", "response_format", "stream", "n", "num_retries", "timeout"})
+OURS = frozenset(
+    "model messages response_format stream n timeout num_retries max_retries drop_params no-log "
+    "api_base base_url api_key".split()
+)
 """What ``parameters`` may not say: the adapter says it."""
 
 TOLD = frozenset(
@@ -101,7 +106,7 @@ class LitellmLanguageModel:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._settings = settings
-        self._calls = LitellmCalls("language_model", settings, sleep)
+        self._calls = LitellmCalls(PORT, settings, sleep)
         self._known: dict[str, bool] = {}
         self._in_words: set[str] = set()
 
@@ -138,7 +143,7 @@ class LitellmLanguageModel:
         try:
             answer = await self._request(model, prompt, "schema")
         except InvalidRequest as error:
-            if error.path != "prompt":
+            if error.path != PORT:
                 raise
         else:
             if answer.parsed is not None or self._known[model]:

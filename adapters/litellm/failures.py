@@ -13,6 +13,9 @@ ADAPTER = "litellm"
 SHOWN = 300
 """Characters of a provider's own words that go into an error."""
 
+INPUTS = {"language_model": "prompt.messages", "embedder": "texts", "reranker": "texts"}
+"""What a request is made of, by port."""
+
 TRANSIENT = frozenset({408, 409, 425, 429})
 """Client errors that time heals; all server errors may be healed by it."""
 
@@ -20,9 +23,8 @@ TRANSIENT = frozenset({408, 409, 425, 429})
 def translated(error: Any, port: str, model: str) -> Exception:
     """What to raise instead of an ``openai.OpenAIError``: ``TryAgain`` for what may pass.
 
-    A request that the provider finds wrong is blamed on the argument that it most likely comes
-    from: ``<port>.api_key``, ``<port>.model``, or ``prompt``; on ``prompt.messages`` if it is
-    too long.
+    A request that the provider finds wrong is blamed on what it most likely comes from:
+    ``<port>.api_key``, ``<port>.model``, the input if it is too long, else on the port.
     """
     kind = type(error).__name__
     status = getattr(error, "status_code", None) or 500
@@ -30,7 +32,7 @@ def translated(error: Any, port: str, model: str) -> Exception:
     if kind == "ContentPolicyViolationError":
         return ModelError(f"{said} (refused by policy)")
     if kind == "ContextWindowExceededError" or status == 413:
-        return InvalidRequest("prompt.messages", f"{said}; shorten it or choose a larger model")
+        return InvalidRequest(INPUTS[port], f"{said}; shorten it or choose a larger model")
     if status in TRANSIENT or status >= 500:
         return TryAgain(AdapterUnavailable(ADAPTER, said), _asked_wait(error))
     if status == 402:
@@ -39,7 +41,7 @@ def translated(error: Any, port: str, model: str) -> Exception:
         return InvalidRequest(f"{port}.api_key", f"{said}; set the key of the provider")
     if status == 404:
         return InvalidRequest(f"{port}.model", f"{said}; check the name, and base_url")
-    return InvalidRequest("prompt", said)
+    return InvalidRequest(port, said)
 
 
 def _words(error: object) -> str:

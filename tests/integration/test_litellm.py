@@ -159,7 +159,7 @@ def test_a_request_that_stays_wrong_is_the_callers(server: ModelServer) -> None:
     server.script(*[Status(code=400)] * 2)
     with pytest.raises(InvalidRequest) as caught:
         Client(server).ask()
-    assert caught.value.path == "prompt"
+    assert caught.value.path == "language_model"
 
 
 def test_a_conversation_too_long_for_the_model_is_told_apart(server: ModelServer) -> None:
