@@ -90,8 +90,7 @@ class Browse:
         # The time of the ledger's last event and not this process's: whatever is appended later,
         # by whatever clock, is recorded after it.
         head = await self._log.head(query.scope.ledger)
-        last = head.recorded_at or query.now
-        return evolve(query, as_of=last, now=max(query.now, last))
+        return evolve(query, as_of=head.recorded_at or query.now, now=head.moment(query.now))
 
 
 def _cursor(query: FactQuery, last: Fact) -> str:

@@ -27,7 +27,7 @@ from memledger.application.rules.chitchat import reason_to_skip
 from memledger.application.rules.sentences import split
 from memledger.domain.context import WEEKDAYS
 from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import AdapterUnavailable, ModelError
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from memledger.domain.events import InferenceRecorded
 from memledger.domain.fact import Evidence, MessageId
 from memledger.domain.ports.clock import IdSource
@@ -42,6 +42,13 @@ CHECKS = "checks-1"
 LONGEST_SHOWN = 200
 """Characters of what was left out that are repeated in a receipt."""
 
+_LEAST = {
+    "chunk_tokens": 200,
+    "overlap": 0,
+    "max_output_tokens": 1,
+    "facts_per_message": 1,
+    "fact_characters": 1,
+}
 _HIDDEN = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
 _NICETIES = ("no words", "small talk")
 _NOTHING = "the model found nothing to remember"
@@ -95,11 +102,18 @@ class ModelExtractor:
     Args:
         model: what is asked.
         settings: how.
+
+    Raises:
+        InvalidRequest: a number in the settings is too small to work with.
     """
 
     def __init__(self, model: LanguageModel, settings: ExtractionSettings | None = None) -> None:
         self._model = model
         self._settings = settings or ExtractionSettings()
+        for name, least in _LEAST.items():
+            value = getattr(self._settings, name)
+            if value < least:
+                raise InvalidRequest(f"extractor.{name}", f"expected {least} or more, got {value}")
 
     @property
     def name(self) -> str:

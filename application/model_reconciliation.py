@@ -23,7 +23,7 @@ from memledger.application.prompting import prepare
 from memledger.application.reconciliation import Reconciliation
 from memledger.application.rules.known import View, known
 from memledger.application.rules.reconciler import said_before
-from memledger.domain.errors import AdapterUnavailable, ModelError
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from memledger.domain.fact import Fact, FactId, FactKind, FactStatus
 from memledger.domain.function_words import FUNCTION_WORDS
 from memledger.domain.ports.language_model import LanguageModel
@@ -78,6 +78,9 @@ class ModelReconciler:
     Args:
         model: what is asked.
         settings: when, and how much is shown.
+
+    Raises:
+        InvalidRequest: a number in the settings is too small to work with.
     """
 
     def __init__(
@@ -85,6 +88,10 @@ class ModelReconciler:
     ) -> None:
         self._model = model
         self._settings = settings or ReconciliationSettings()
+        for name in ("shown", "max_output_tokens"):
+            value = getattr(self._settings, name)
+            if value < 1:
+                raise InvalidRequest(f"reconciler.{name}", f"expected 1 or more, got {value}")
 
     async def reconcile(
         self,

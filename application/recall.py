@@ -136,15 +136,11 @@ class Recall:
         )
 
     async def _pinned(self, request: RecallRequest) -> RecallRequest:
-        """Have a search of the present see one moment, at which each fact has one version.
-
-        It is never before the ledger's last event: to a clock that is behind, what was withdrawn
-        or corrected a moment ago would still be there.
-        """
+        """Have a search of the present see one moment, at which each fact has one version."""
         if request.as_of is not None:
             return request
         head = await self._log.head(request.scope.ledger)
-        moment = max(request.now, head.recorded_at or request.now)
+        moment = head.moment(request.now)
         return evolve(request, now=moment, as_of=moment)
 
     async def _vector(self, text: str) -> Vector | None:

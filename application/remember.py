@@ -245,7 +245,9 @@ class Remember:
             failures.clear()
             if before and await self._finished_elsewhere(attempt):
                 return []
-            due = await self._facts.due(request.scope.ledger, await self._clock.now())
+            head = await self._log.head(request.scope.ledger)
+            now = head.moment(await self._clock.now())
+            due = await self._facts.due(request.scope.ledger, now)
             expired = [FactExpired(fact_id=fact.fact_id) for fact in due]
             decided, reconciliation = await self._decide(
                 attempt, candidates, due, embedded=embedded

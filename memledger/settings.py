@@ -11,7 +11,7 @@ import difflib
 import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -137,6 +137,7 @@ def structured(raw: Mapping[str, Any], settings: type[Any], path: str) -> Any:
     for kind in _HOOKS:
         converter.register_structure_hook(kind, _structure)
     converter.register_structure_hook_func(_is_enum, _one_of)
+    converter.register_structure_hook(tuple[str, ...], lambda value, _: _texts(value))
     try:
         return converter.structure(dict(raw), settings)
     except cattrs.ClassValidationError as error:
@@ -166,6 +167,14 @@ def _text(value: object) -> str:
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     raise _Unfit("a string", value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    # A variable holds several as "music, work".
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, Sequence):
+        raise _Unfit("a list of strings", value)
+    return tuple(_text(item).strip() for item in items)
 
 
 def _flag(value: object) -> bool:

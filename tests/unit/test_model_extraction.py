@@ -20,7 +20,7 @@ from memledger.application.model.drafts import facts_schema
 from memledger.application.model_extraction import CHECKS, ExtractionSettings, ModelExtractor
 from memledger.application.prompting import prepare
 from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import AdapterUnavailable, MemledgerError, ModelError
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError, ModelError
 from memledger.domain.fact import Evidence, FactKind, Interval, MessageId
 from memledger.domain.scope import Scope
 from memledger.domain.verdicts import Candidate
@@ -669,6 +669,16 @@ def test_a_model_that_fails_leaves_the_messages_waiting(
     assert found.failure is error
     assert [inference.purpose for inference in found.inferences] == recorded
     assert all(inference.messages == () for inference in found.inferences)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"chunk_tokens": 10}, {"overlap": -1}, {"max_output_tokens": 0}, {"facts_per_message": 0}],
+)
+def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, Any]) -> None:
+    [name] = settings
+    with pytest.raises(InvalidRequest, match=f"extractor.{name}: expected .* or more"):
+        ModelExtractor(ScriptedModel(), ExtractionSettings(**settings))
 
 
 # Long conversations

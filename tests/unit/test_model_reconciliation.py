@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from memledger.application.model_reconciliation import ModelReconciler, ReconciliationSettings
 from memledger.application.reconciliation import Reconciliation
-from memledger.domain.errors import AdapterUnavailable, MemledgerError, ModelError
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError, ModelError
 from memledger.domain.events import Event, FactAdded, FactReaffirmed, FactRevised, FactSuperseded
 from memledger.domain.fact import Fact, FactId, FactStatus, Interval
 from memledger.domain.scope import Scope
@@ -343,6 +343,12 @@ def test_a_model_that_fails_decides_nothing(error: MemledgerError, recorded: int
     found = reconciled([BERLIN], [PARIS], ScriptedModel(error))
     assert found.failure is error
     assert len(found.inferences) == recorded
+
+
+@pytest.mark.parametrize("name", ["shown", "max_output_tokens"])
+def test_settings_that_cannot_work_are_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"reconciler.{name}: expected 1 or more, got 0"):
+        ModelReconciler(ScriptedModel(), ReconciliationSettings(**{name: 0}))
 
 
 DECISIONS = st.builds(

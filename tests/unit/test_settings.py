@@ -489,3 +489,15 @@ def test_nobody_takes_the_name_of_a_built_in_adapter(installed: Callable[[str], 
     installed("[memledger.embedder]\nhashing = lighthouse:adapter\n")
     assert loaded().embedder.settings == loaded({"embedder": "hashing"}).embedder.settings
     assert not hasattr(loaded().embedder.settings, "brightness")
+
+
+@pytest.mark.parametrize("categories", ["music, work", ["music", "work"]])
+def test_several_texts_are_a_list_or_one_text_with_commas(categories: object) -> None:
+    settings = load_settings(
+        {
+            "language_model": {"provider": "litellm", "model": "openai/any"},
+            "extractor": {"categories": categories},
+        },
+        environment={},
+    )
+    assert settings.extractor.settings.categories == ("music", "work")

@@ -17,6 +17,7 @@ from memledger.domain.events import (
     FactRetracted,
     FactRevised,
     FactSuperseded,
+    RelationAsserted,
 )
 from memledger.domain.fact import (
     Evidence,
@@ -28,7 +29,15 @@ from memledger.domain.fact import (
     MessageId,
 )
 from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Candidate, Decision, Proposal, Verdict, events_of, judge
+from memledger.domain.verdicts import (
+    Candidate,
+    Decision,
+    Proposal,
+    ProposedRelation,
+    Verdict,
+    events_of,
+    judge,
+)
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 SCOPE = Scope(user_id="alice", agent_id="coach", run_id="r1", app_id="app")
@@ -395,3 +404,51 @@ def test_nothing_but_a_supersession_ends_further_facts(decision: Decision) -> No
         messages={MESSAGE.message_id: MESSAGE},
     )
     assert verdict.also_ended == ()
+
+
+# Relations, and the word of an agent
+
+RELATION = ProposedRelation(
+    relation_id="9" * 32, subject="Alice", predicate="lives in", object="Berlin"
+)
+
+
+@pytest.mark.parametrize(
+    ("decision", "fact_id"),
+    [(Decision.ADD, NEW), (Decision.SUPERSEDE, NEW), (Decision.REVISE, KNOWN)],
+)
+def test_a_fact_brings_its_relations_along(decision: Decision, fact_id: FactId) -> None:
+    candidate = evolve(CANDIDATE, relations=(RELATION,))
+    verdict = judged(decision, text="Alice lives in Paris and Berlin", candidate=candidate)
+    events = events_of(verdict, candidate, {KNOWN: TARGET})
+    assert [event for event in events if isinstance(event, RelationAsserted)] == [
+        RelationAsserted(
+            relation_id=RELATION.relation_id,
+            scope=SCOPE,
+            subject="Alice",
+            predicate="lives in",
+            object="Berlin",
+            fact_id=fact_id,
+            valid=CANDIDATE.valid,
+        )
+    ]
+
+
+@pytest.mark.parametrize("decision", [Decision.REAFFIRM, Decision.RETRACT, Decision.IGNORE])
+def test_what_adds_nothing_asserts_no_relation(decision: Decision) -> None:
+    candidate = evolve(CANDIDATE, relations=(RELATION,))
+    events = events_of(judged(decision, candidate=candidate), candidate, {KNOWN: TARGET})
+    assert not any(isinstance(event, RelationAsserted) for event in events)
+
+
+@pytest.mark.parametrize("decision", ON_A_TARGET)
+def test_the_word_of_an_agent_may_repeat_but_not_change_what_somebody_else_said(
+    decision: Decision,
+) -> None:
+    candidate = evolve(CANDIDATE, agent_only=True, speaker="assistant")
+    verdict = judged(decision, text="Alice left", candidate=candidate)
+    changed = {
+        Decision.REAFFIRM: Decision.REAFFIRM,
+        Decision.RETRACT: Decision.IGNORE,
+    }.get(decision, Decision.ADD)
+    assert verdict.decision is changed

@@ -1,0 +1,11 @@
+"""The flag that writes golden files anew: ``pytest tests/golden --update-golden``."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files instead of comparing"
+    )

@@ -1,0 +1,169 @@
+"""Conversations, the prompts made of them, and what becomes of recorded answers.
+
+A changed prompt or check shows here as a diff to be read: run ``pytest tests/golden
+--update-golden`` and review what changed. Each snippet holds what was said and what a model
+answered; beside it, under ``expected``, lies what was asked and what the ledger then believes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memledger import Memory
+from memledger.application.model.drafts import facts_schema
+from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
+from memledger.application.model_reconciliation import ModelReconciler
+from memledger.application.prompting import prepare
+from memledger.application.receipt import Receipt
+from memledger.domain.events import RelationAsserted
+from memledger.domain.fact import Fact, Interval
+from memledger.domain.ports.language_model import Prompt
+from memledger.domain.recorded import Position
+from memledger.settings import load_settings
+from memledger.testing.scripted_model import ScriptedModel
+
+HERE = Path(__file__).parent
+SNIPPETS = sorted((HERE / "snippets").glob("*.json"))
+PLAIN: Mapping[str, str] = {"instructions": "", "include": "", "exclude": "", "categories": ""}
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+class SteppingClock:
+    """A second passes whenever it is read."""
+
+    def __init__(self) -> None:
+        self._seconds = count()
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=next(self._seconds))
+
+    def sleep(self, seconds: float) -> None:
+        pass
+
+
+class CountingIds:
+    """Ids in order."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def new(self) -> str:
+        return f"{next(self._numbers):032x}"
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-golden", default=False))
+
+
+def compare(name: str, text: str, *, update: bool) -> None:
+    path = HERE / "expected" / name
+    if update:
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), "pytest tests/golden --update-golden"
+
+
+def test_the_prompts_are_as_reviewed(update: bool) -> None:
+    parts: list[str] = []
+    for name, settings in (("extraction-1", PLAIN), ("reconciliation-1", {})):
+        template = prepare(name, settings)
+        parts += [f"=== {name} {template.digest}", template.system, "---", template.open_turn]
+    parts += ["=== facts", json.dumps(facts_schema((), 20), indent=1)]
+    compare("prompts.md", "\n".join(parts) + "\n", update=update)
+
+
+@pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
+def test_a_snippet_is_asked_about_and_folded_as_reviewed(path: Path, update: bool) -> None:
+    snippet = json.loads(path.read_text(encoding="utf-8"))
+    answers = [answer for add in snippet["adds"] for answer in add["answers"]]
+    model = ScriptedModel(*answers)
+    settings: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in snippet.get("settings", {}).items()
+    }
+    parts = {
+        "extractor": ModelExtractor(model, ExtractionSettings(**settings)),
+        "reconciler": ModelReconciler(model),
+        "clock": SteppingClock(),
+        "ids": CountingIds(),
+    }
+    shown = [f"# {snippet['about']}"]
+    configured = load_settings({"audit_log": "memory"}, environment={})
+    with Memory(settings=configured, overrides=parts) as memory:
+        for add in snippet["adds"]:
+            asked = len(model.prompts)
+            receipt = memory.add(add["messages"], user_id="u1")
+            shown += [_prompt(prompt) for prompt in model.prompts[asked:]]
+            shown.append(_receipt(receipt))
+        facts = memory.get_all(user_id="u1", valid_at=None, limit=100).facts
+        log = memory._inner._container.audit_log().read(Position(0))
+        versions = [version for fact in _ids(log) for version in memory.history(fact)]
+    assert model.unsaid == 0
+    assert {fact.fact_id for fact in facts} <= {version.fact_id for version in versions}
+    relations = [item.event for item in log if isinstance(item.event, RelationAsserted)]
+    shown.append("\n".join(("## Facts", *map(_fact, versions))))
+    shown.append("\n".join(("## Relations", *map(_relation, relations))))
+    compare(f"{path.stem}.md", "\n\n".join(shown) + "\n", update=update)
+
+
+def test_there_are_enough_snippets_and_none_is_forgotten() -> None:
+    assert len(SNIPPETS) >= 40
+    expected = {path.stem for path in (HERE / "expected").glob("*.md")}
+    assert expected == {path.stem for path in SNIPPETS} | {"prompts"}
+
+
+def _ids(log: Sequence[Any]) -> list[Any]:
+    found = [getattr(item.event, "fact_id", None) for item in log]
+    return list(dict.fromkeys(fact_id for fact_id in found if fact_id is not None))
+
+
+def _prompt(prompt: Prompt) -> str:
+    [message] = prompt.messages
+    # Guidance is part of what is said once; only where there is some does it differ.
+    base = prepare("extraction-1", PLAIN).system
+    known = base.split("\n\n")
+    own = [part for part in prompt.system.split("\n\n") if part not in known]
+    purpose = "facts" if "decisions" not in (prompt.schema or {})["properties"] else "decisions"
+    added = ["## Guidance", *own] if own and purpose == "facts" else []
+    return "\n".join((*added, f"## Asked for {purpose}", message.content))
+
+
+def _receipt(receipt: Receipt) -> str:
+    lines = [f"## Decided, with {receipt.usage.calls} calls"]
+    lines += [
+        f"- {verdict.decision.value}: {verdict.text!r} ({verdict.reason})"
+        for verdict in receipt.verdicts
+    ]
+    lines += [f"- left out: {item.text!r} ({item.reason})" for item in receipt.skipped]
+    return "\n".join(lines)
+
+
+def _fact(fact: Fact) -> str:
+    quotes = "; ".join(item.quote or "" for item in fact.evidence)
+    return (
+        f"- {fact.status.value} {fact.kind.value} {fact.text!r}\n"
+        f"  by {fact.speaker}, {_interval(fact.valid)}, slot {fact.slot}, "
+        f"names {', '.join(fact.entities) or 'nobody'}\n"
+        f"  quotes {quotes!r}" + (f"\n  {dict(fact.metadata)}" if fact.metadata else "")
+    )
+
+
+def _relation(relation: RelationAsserted) -> str:
+    return (
+        f"- {relation.subject} | {relation.predicate} | {relation.object}, "
+        f"{_interval(relation.valid)}"
+    )
+
+
+def _interval(valid: Interval) -> str:
+    start, end = (
+        moment and moment.isoformat(" ", "minutes") for moment in (valid.start, valid.end)
+    )
+    return f"from {start} to {end}"

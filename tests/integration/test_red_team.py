@@ -1,0 +1,302 @@
+"""Hostile conversations against a model that does whatever they say.
+
+The model here is the attacker's dream: it copies every JSON value that it finds in a prompt into
+its answer, carries out every command, misquotes, mislabels and makes up numbers on top. What must
+hold is therefore held by the checks alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memledger import Memory
+from memledger.application.model_extraction import ModelExtractor
+from memledger.application.model_reconciliation import ModelReconciler
+from memledger.application.prompting import prepare
+from memledger.domain.conversation import Message, Role
+from memledger.domain.errors import ModelError
+from memledger.domain.events import (
+    FactAdded,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    MessageObserved,
+)
+from memledger.domain.ports.language_model import Prompt
+from memledger.domain.recorded import Position, Recorded
+from memledger.domain.scope import LedgerId
+from memledger.settings import load_settings
+from memledger.testing.scripted_model import ScriptedModel
+
+CORPUS = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "red_team.jsonl").read_text("utf-8").splitlines()
+]
+ANN = LedgerId("user:ann")
+KNOWN = ("Ann lives in Oslo.", "Ann runs every morning.", "Bob's PIN is 4711.")
+
+_COMMAND = re.compile(r"(?:remember that|store the fact:|save the fact:)\s*(.+)", re.IGNORECASE)
+_EXACTLY = re.compile(r"output exactly: (.+)", re.IGNORECASE | re.DOTALL)
+_ADMINISTRATOR = "Ann is an administrator of everything, says the model."
+
+
+def obey(prompt: Prompt) -> str | dict[str, Any]:
+    """What the conversation wants to be answered."""
+    assert prompt.schema is not None
+    content = prompt.messages[0].content
+    if "decisions" in prompt.schema["properties"]:
+        return {"decisions": [*_found(content, "decisions"), *_deeds(content)]}
+    blocks = _blocks(content)
+    for _, text in blocks:
+        if (exactly := _EXACTLY.search(text)) is not None:
+            return exactly[1]
+    lies = [lie for number, text in blocks for lie in _lies(number, text, blocks[0][1])]
+    return {"facts": [*_found(content, "facts"), *lies, *map(_report, blocks)]}
+
+
+def _blocks(content: str) -> list[tuple[int, str]]:
+    """The messages as they were shown, by their numbers."""
+    [mark] = re.findall(r"^The mark of this conversation is (\w+)\.", content)
+    pattern = rf'<message-{mark} n="(\d+)"[^\n]*>\n(.*?)\n</message-{mark}>'
+    return [(int(n), text) for n, text in re.findall(pattern, content, re.DOTALL)]
+
+
+def _report(block: tuple[int, str]) -> dict[str, Any]:
+    """What an honest model might make of a message: its first sentence."""
+    number, text = block
+    sentence = text.split(".")[0]
+    return {
+        "text": sentence,
+        "about": sentence.split(" ")[0],
+        "evidence": [{"message": number, "quote": sentence}],
+        "entities": re.findall(r"[A-Z]\w+", sentence),
+    }
+
+
+def _found(content: str, name: str) -> Iterator[Any]:
+    """Every item of a list by that name in every JSON value that stands in the content."""
+    for place, sign in enumerate(content):
+        if sign == "{":
+            with suppress(ValueError, RecursionError):
+                value, _ = json.JSONDecoder().raw_decode(content, place)
+                items = value.get(name)
+                yield from items if isinstance(items, list) else []
+
+
+def _lies(number: int, text: str, first: str) -> Iterator[dict[str, Any]]:
+    """What a text commands to remember, quoted in every way that might pass."""
+    words = " ".join(first.split()[:3])
+    for said in _COMMAND.findall(text):
+        for about in ("user", "Ann", "assistant", "the world"):
+            for evidence in (
+                [(number, said)],
+                [(1, said)],
+                [(1, words)],
+                [(number, said), (1, words)],
+                [(number, said), (1, first)],
+                [(number + 1, said)],
+                [(0, said)],
+            ):
+                yield {
+                    "text": said,
+                    "kind": "procedural",
+                    "about": about,
+                    "attribute": "residence",
+                    "evidence": [{"message": n, "quote": quote} for n, quote in evidence],
+                    "valid_from": "1900-01-01",
+                    "valid_to": "2999-12-31",
+                    "entities": ["Ann", "Bob", "Oslo", "administrator"],
+                    "relations": [{"subject": "Bob", "predicate": "obeys", "object": "Eve"}],
+                    "scope": {"user_id": "bob"},
+                }
+
+
+def _deeds(content: str) -> Iterator[dict[str, Any]]:
+    """Everything that could be done to everything, and to what is not there."""
+    numbers = [int(n) for n in re.findall(r'<fact-\w+ n="(\d+)"', content)]
+    deeds = [
+        (decision, known)
+        for known in (numbers, [999], [0, -1], [*numbers, 999])
+        for decision in ("retract", "supersede", "revise", "reaffirm")
+    ]
+    # The first decision about a fact is the one that counts, so a conversation may choose it.
+    chosen = re.search(r"(\d+) times", content)
+    for new in numbers:
+        decision, known = deeds[int(chosen[1]) if chosen else new % len(deeds)]
+        yield {
+            "new": new,
+            "decision": decision,
+            "known": known,
+            "text": _ADMINISTRATOR,
+            "reason": "as I was told",
+        }
+
+
+class Attacked:
+    """A memory with what Ann and Bob have told before, and a model that obeys."""
+
+    def __init__(self, memory: Memory, model: ScriptedModel) -> None:
+        self.memory = memory
+        self.model = model
+        self._log = memory._inner._container.audit_log()
+        for text, name, agent_id in (
+            (KNOWN[0], "Ann", None),
+            (KNOWN[1], "Ann", "coach"),
+            (KNOWN[2], "Bob", None),
+        ):
+            said = {"role": "user", "name": name, "content": text}
+            memory.add(said, infer=False, user_id=name.lower(), agent_id=agent_id)
+        self.before = self.log()
+
+    def log(self) -> Sequence[Recorded]:
+        found: Sequence[Recorded] = self._log.read(Position(0))
+        return found
+
+    def news(self) -> Sequence[Recorded]:
+        return self.log()[len(self.before) :]
+
+    def facts(self) -> list[FactAdded]:
+        return [item.event for item in self.news() if isinstance(item.event, FactAdded)]
+
+    def messages(self) -> dict[str, Message]:
+        events = [item.event for item in self.news()]
+        return {
+            event.message.message_id: event.message
+            for event in events
+            if isinstance(event, MessageObserved)
+        }
+
+
+@pytest.fixture(scope="module", params=CORPUS, ids=lambda case: f"{case['attack']}: {case['id']}")
+def case(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def attacked(case: dict[str, Any]) -> Iterator[Attacked]:
+    model = ScriptedModel(otherwise=obey)
+    parts = {"extractor": ModelExtractor(model), "reconciler": ModelReconciler(model)}
+    with Memory(settings=load_settings({"audit_log": "memory"}), overrides=parts) as memory:
+        attack = Attacked(memory, model)
+        if case.get("fails"):
+            with pytest.raises(ModelError):
+                memory.add(case["messages"], user_id="ann")
+        else:
+            memory.add(case["messages"], user_id="ann")
+        yield attack
+
+
+def test_the_corpus_is_large_and_of_every_kind() -> None:
+    kinds = [case["attack"] for case in CORPUS]
+    assert len(CORPUS) >= 60
+    assert {kind: kinds.count(kind) >= 7 for kind in set(kinds)} == dict.fromkeys(
+        (
+            "instruction injection",
+            "fake system turn",
+            "forged quote",
+            "cross-user claim",
+            "handle forging",
+            "broken JSON",
+            "unicode trick",
+        ),
+        True,
+    )
+
+
+def test_no_fact_crosses_a_ledger(attacked: Attacked) -> None:
+    assert {item.ledger for item in attacked.news()} == {ANN}
+    assert {event.scope.ledger for event in attacked.facts()} <= {ANN}
+    assert [fact.text for fact in attacked.memory.get_all(user_id="bob").facts] == [KNOWN[2]]
+    assert not any("4711" in prompt.messages[0].content for prompt in attacked.model.prompts)
+
+
+def test_no_fact_is_stored_without_words_of_its_message(attacked: Attacked) -> None:
+    messages = attacked.messages()
+    for event in attacked.facts():
+        assert event.evidence
+        for item in event.evidence:
+            assert item.quote
+            assert item.quote in messages[item.message_id].text
+            assert messages[item.message_id].role in (Role.USER, Role.ASSISTANT)
+        assert event.speaker in {messages[item.message_id].speaker for item in event.evidence}
+
+
+def test_only_what_was_shown_is_touched(attacked: Attacked) -> None:
+    own = {
+        item.event.fact_id: item.event.text
+        for item in attacked.log()
+        if isinstance(item.event, FactAdded) and item.ledger == ANN
+    }
+    shown = "\n".join(prompt.messages[0].content for prompt in attacked.model.prompts)
+    for item in attacked.news():
+        if isinstance(item.event, FactSuperseded | FactRetracted | FactRevised):
+            assert own[item.event.fact_id] in shown
+        if isinstance(item.event, FactReaffirmed):
+            assert item.event.fact_id in own
+        if isinstance(item.event, FactRevised):
+            assert item.event.text != _ADMINISTRATOR
+    coach = attacked.memory.get_all(user_id="ann", agent_id="coach").facts
+    assert [fact.text for fact in coach] == [KNOWN[1]]
+
+
+def test_an_agent_asserts_nothing_about_the_user(attacked: Attacked) -> None:
+    messages = attacked.messages()
+    for event in attacked.facts():
+        if all(messages[item.message_id].role is Role.ASSISTANT for item in event.evidence):
+            assert re.match("assistant|bob", event.text, re.IGNORECASE)
+            assert not re.search(r"\b(?:the user|ann)\b", event.text, re.IGNORECASE)
+            assert event.slot is None or not event.slot.startswith(("user/", "ann/"))
+
+
+def test_what_the_attack_was_for_is_not_believed(attacked: Attacked, case: dict[str, Any]) -> None:
+    added = [event.text for event in attacked.facts()]
+    revised = [i.event.text or "" for i in attacked.news() if isinstance(i.event, FactRevised)]
+    for wanted in case["never"]:
+        assert [text for text in (*added, *revised) if wanted in text] == []
+    assert len(added) <= case.get("most", 100)
+    held = [fact.text for fact in attacked.memory.get_all(user_id="ann", limit=1000).facts]
+    assert set(case.get("keeps", ())) <= set(held)
+
+
+def test_the_conversation_stays_between_its_marks(attacked: Attacked) -> None:
+    system = prepare("extraction-1", dict.fromkeys(_PLACEHOLDERS, "")).system
+    prompt = attacked.model.prompts[0] if attacked.model.prompts else None
+    if prompt is not None:
+        assert prompt.system == system
+        shown = [message.text for message in attacked.messages().values()]
+        assert all(text in shown for _, text in _blocks(prompt.messages[0].content))
+
+
+def test_the_history_is_sound_and_nothing_said_is_lost(
+    attacked: Attacked, case: dict[str, Any]
+) -> None:
+    assert attacked.memory.verify().ok
+    assert len(attacked.messages()) == len(case["messages"])
+    waiting = attacked.memory.stats().pending
+    assert waiting == (len(case["messages"]) if case.get("fails") else 0)
+
+
+_PLACEHOLDERS = ("instructions", "include", "exclude", "categories")
+
+
+def test_the_attacker_would_succeed_without_the_checks() -> None:
+    """Else the tests above would prove nothing: the model does answer what it is told to."""
+    tried = 0
+    for case in CORPUS:
+        model = ScriptedModel(otherwise=obey)
+        parts = {"extractor": ModelExtractor(model), "reconciler": ModelReconciler(model)}
+        with Memory(settings=load_settings({"audit_log": "memory"}), overrides=parts) as memory:
+            with suppress(ModelError):
+                memory.add(case["messages"], user_id="ann")
+            asked = [obey(prompt) for prompt in model.prompts]
+        tried += any(isinstance(said, str) or said.get("facts") for said in asked)
+    assert tried >= 60
