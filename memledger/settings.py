@@ -137,7 +137,9 @@ def structured(raw: Mapping[str, Any], settings: type[Any], path: str) -> Any:
     for kind in _HOOKS:
         converter.register_structure_hook(kind, _structure)
     converter.register_structure_hook_func(_is_enum, _one_of)
-    converter.register_structure_hook(tuple[str, ...], lambda value, _: _texts(value))
+    converter.register_structure_hook_func(
+        lambda kind: kind == tuple[str, ...], lambda value, _: _texts(value)
+    )
     try:
         return converter.structure(dict(raw), settings)
     except cattrs.ClassValidationError as error:
