@@ -90,6 +90,12 @@ class Head:
     hash: bytes = GENESIS
     recorded_at: datetime | None = None
 
+    def moment(self, now: datetime) -> datetime:
+        """``now``, or the time of the last event where the clock is behind that of its writer:
+        what was withdrawn or ran out by then must not come back.
+        """
+        return now if self.recorded_at is None else max(now, self.recorded_at)
+
 
 def payload_digest(salt: bytes, payload: bytes) -> bytes:
     """SHA-256 over salt and stored bytes: what the chain covers in place of the payload."""

@@ -162,7 +162,7 @@ class Shelf:
         return numbers[np.argsort(-ranked, kind="stable")[: wanted + EQUALS]]
 
 
-EQUALS = 50
+EQUALS = 20
 """Documents beyond those asked for that are taken where they score the same: among a million,
 thousands may, and settling ties by key would mean reading the keys of all of them.
 """

@@ -44,8 +44,11 @@ from memledger.domain.ports.vector_index import Hit, IndexQuery
 from memledger.domain.scope import Scope
 
 ENOUGH = 4
-"""Times the limit: how many of the nearest documents by code are compared exactly, at least. In
-large ledgers it is half of the square root of their size: 500 of a million.
+"""Times the limit: how many of the nearest documents by code are compared exactly, at least."""
+
+SHARE = 0.4
+"""Of the square root of the size of a ledger: how many are compared exactly at least, however
+small the limit. Of a million it is 400, which hold 0.99 of the ten nearest.
 """
 
 
@@ -257,7 +260,7 @@ class _Search:
     def _near(self, shelf: Shelf, scan: Scan) -> npt.NDArray[np.intp]:
         """The slots of those documents that pass the filter and have the nearest codes."""
         enough = ENOUGH * self._query.limit
-        wanted = rescored = max(enough, isqrt(len(shelf)) // 2)
+        wanted = rescored = max(enough, int(SHARE * isqrt(len(shelf))))
         while True:
             near = scan.nearest(wanted)
             passed = near[self._passing(shelf, near)]
