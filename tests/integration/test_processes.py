@@ -1,0 +1,255 @@
+"""Several processes on one file: none loses or repeats what another one did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from remote import Refused, Remote
+
+from memledger import Memory
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.adapters.sqlite.read_models import create_checkpoints
+from memledger.domain.events import MessageObserved
+from memledger.domain.fact import FactStatus
+from memledger.domain.recorded import Position, Recorded
+from memledger.settings import load_settings
+
+ADA: dict[str, Any] = {"user_id": "ada"}
+PROCESSES = 4
+DIMENSION, OTHER_DIMENSION = 32, 16
+
+
+def at_once(processes: Sequence[Remote], *calls: Sequence[tuple[str, Any]]) -> list[list[Any]]:
+    """Have every process make its calls while the others make theirs; nothing is refused."""
+    for process, its_calls in zip(processes, calls, strict=True):
+        process.begin(*its_calls)
+    answers = [process.answers() for process in processes]
+    refused = [answer for its in answers for answer in its if isinstance(answer, Refused)]
+    assert refused == []
+    return answers
+
+
+def opened(path: Path, dimension: int = DIMENSION) -> Memory:
+    config = {"audit_log": {"path": str(path)}, "embedder": {"dimension": dimension}}
+    return Memory(settings=load_settings(config, environment={}))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shared.db"
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[list[Remote]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Remote()) for _ in range(PROCESSES)]
+
+
+@pytest.fixture
+def processes(path: Path, idle: list[Remote]) -> list[Remote]:
+    """Processes that have opened the file."""
+    at_once(idle, *[[opening(path)]] * PROCESSES)
+    return idle
+
+
+def opening(path: Path) -> tuple[str, Any]:
+    return ("open", {"path": str(path), "dimension": DIMENSION})
+
+
+@pytest.mark.parametrize("infer", [True, False])
+def test_the_same_statement_from_all_processes_at_once_is_one_fact(
+    path: Path, processes: list[Remote], infer: bool
+) -> None:
+    statements = [f"I like the number {number}." for number in range(10)]
+    for statement in statements:
+        call = ("add", {"messages": statement, "infer": infer, **ADA})
+        receipts = at_once(processes, *[[call]] * PROCESSES)
+        decisions = [receipt["verdicts"][0]["decision"] for (receipt,) in receipts]
+        assert sorted(decisions) == ["add", *["reaffirm"] * (PROCESSES - 1)]
+    with opened(path) as memory:
+        facts = memory.get_all(**ADA).facts
+        assert sorted(fact.text for fact in facts) == sorted(statements)
+        assert {(len(fact.evidence), fact.reaffirmed) for fact in facts} == {(PROCESSES, 3)}
+        stats = memory.stats()
+        assert (stats.messages, stats.pending) == (PROCESSES * len(statements), 0)
+        assert memory.verify().problems == ()
+
+
+def test_one_request_sent_by_all_processes_at_once_is_done_once(
+    path: Path, processes: list[Remote]
+) -> None:
+    for number in range(10):
+        arguments = {"messages": f"I like {number} and {number + 1}.", **ADA}
+        call = ("add", {**arguments, "idempotency_key": f"{number}", "infer": number % 2 == 0})
+        receipts = [receipt for (receipt,) in at_once(processes, *[[call]] * PROCESSES)]
+        assert len({str(receipt["messages"]) for receipt in receipts}) == 1
+        assert len({str(receipt["verdicts"]) for receipt in receipts}) == 1
+    with opened(path) as memory:
+        assert memory.stats().messages == 10
+        assert memory.stats().pending == 0
+        assert memory.verify().problems == ()
+
+
+def test_corrections_of_the_same_facts_all_stand_in_their_histories(
+    path: Path, processes: list[Remote]
+) -> None:
+    turns = 15
+    with opened(path) as memory:
+        added = [memory.add(text, **ADA) for text in ("I like tea.", "I like rain.")]
+    fact_ids = [receipt.verdicts[0].fact_id for receipt in added]
+    texts = [[f"Correction {turn} of {me}." for turn in range(turns)] for me in range(4)]
+    at_once(
+        processes,
+        *(
+            [
+                ("update", {"fact_id": fact_ids[turn % 2], "text": text})
+                for turn, text in enumerate(its)
+            ]
+            for its in texts
+        ),
+    )
+    with opened(path) as memory:
+        histories = [memory.history(fact_id) for fact_id in fact_ids if fact_id]
+        for parity, history in enumerate(histories):
+            said = [version.text for version in history[1:]]
+            assert sorted(said) == sorted(text for its in texts for text in its[parity::2])
+            for its in texts:
+                assert [text for text in said if text in its] == its[parity::2]
+            ends = [version.recorded.end for version in history]
+            assert ends == [*(version.recorded.start for version in history[1:]), None]
+        assert memory.verify().problems == ()
+
+
+def test_of_answers_that_exclude_each_other_one_holds_in_the_end(
+    path: Path, processes: list[Remote]
+) -> None:
+    cities = ["Oslo", "Lisbon", "Kyoto", "Quito"]
+    at_once(
+        processes,
+        *(
+            [
+                ("add", {"messages": f"I live in {cities[(me + turn) % 4]}.", **ADA})
+                for turn in range(8)
+            ]
+            for me in range(4)
+        ),
+    )
+    with opened(path) as memory:
+        (home,) = memory.get_all(**ADA).facts
+        assert home.status is FactStatus.ACTIVE
+        found = [item.fact.text for item in memory.search("Where do I live?", **ADA)]
+        assert found == [home.text]
+        assert memory.stats().pending == 0
+        assert memory.verify().problems == ()
+
+
+def test_a_fact_is_withdrawn_by_one_process_alone(path: Path, processes: list[Remote]) -> None:
+    with opened(path) as memory:
+        fact_id = memory.add("I like tea.", **ADA).verdicts[0].fact_id
+    for process in processes:
+        process.begin(("delete", {"fact_id": fact_id}))
+    answers = [process.answers()[0] for process in processes]
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert [refusal.kind for refusal in refused] == ["NotFound"] * (PROCESSES - 1)
+    with opened(path) as memory:
+        assert [version.status.value for version in memory.history(fact_id or "")] == [
+            "active",
+            "retracted",
+        ]
+
+
+def test_a_new_file_may_be_opened_by_all_at_once(tmp_path: Path, idle: list[Remote]) -> None:
+    for turn in range(5):
+        path = tmp_path / f"{turn}.db"
+        at_once(
+            idle,
+            *(
+                [opening(path), ("add", {"messages": f"I like the number {me}.", **ADA})]
+                for me in range(PROCESSES)
+            ),
+        )
+        with opened(path) as memory:
+            assert len(memory.get_all(**ADA).facts) == PROCESSES
+            assert memory.verify().problems == ()
+
+
+def test_what_one_process_was_told_is_done_the_next_one_finds(
+    processes: list[Remote],
+) -> None:
+    one, other, *_ = processes
+    for number in range(10):
+        receipt = one.call("add", messages=f"I like the number {number}.", **ADA)
+        fact_id = receipt["verdicts"][0]["fact_id"]
+        found = other.call("search", query=f"number {number}", limit=100, **ADA)
+        assert fact_id in [item["fact"]["fact_id"] for item in found["results"]]
+        other.call("delete", fact_id=fact_id)
+        found = one.call("search", query=f"number {number}", limit=100, **ADA)
+        assert fact_id not in [item["fact"]["fact_id"] for item in found["results"]]
+        one, other = other, one
+
+
+def test_who_follows_the_log_while_others_write_skips_nothing(
+    path: Path, processes: list[Remote]
+) -> None:
+    turns = 20
+    for me, process in enumerate(processes):
+        process.begin(
+            *(
+                ("add", {"messages": f"I like {turn}.", "user_id": f"{me * (turn % 2)}"})
+                for turn in range(turns)
+            )
+        )
+    database = Database(SqliteSettings(path=str(path)), [create_log, create_checkpoints])
+    log = SqliteAuditLog(database)
+    followed: list[Recorded] = []
+    while messages(followed) < PROCESSES * turns:
+        page = log.read(Position(len(followed)), 7)
+        followed += page
+        assert [item.position for item in page] == list(
+            range(len(followed) - len(page) + 1, len(followed) + 1)
+        )
+    for process in processes:
+        process.answers()
+    followed += log.read(Position(len(followed)), 100)
+    assert followed == list(log.read(Position(0), 10_000))
+    assert log.last_position() == len(followed)
+    database.close()
+
+
+def messages(recorded: Sequence[Recorded]) -> int:
+    return sum(isinstance(item.event, MessageObserved) for item in recorded)
+
+
+def test_a_process_with_the_embedder_of_before_is_told_and_loses_nothing(
+    path: Path, processes: list[Remote]
+) -> None:
+    # Given a process that has the file open
+    old = processes[0]
+    old.call("add", messages="I like tea.", **ADA)
+    # When another one makes the index anew, for its own embedder
+    with opened(path, OTHER_DIMENSION) as memory:
+        events = memory.stats().events
+        # Then the first one may still read, but its writes are refused as a whole
+        found = old.call("search", query="tea", **ADA)
+        assert [item["fact"]["text"] for item in found["results"]] == ["I like tea."]
+        fact_id = found["results"][0]["fact"]["fact_id"]
+        writes: list[tuple[str, dict[str, Any]]] = [
+            ("add", {"messages": "I like rain.", **ADA}),
+            ("add", {"messages": "I like rain.", "infer": False, **ADA}),
+            ("update", {"fact_id": fact_id, "text": "I like mate."}),
+            ("delete", {"fact_id": fact_id}),
+        ]
+        for method, arguments in writes:
+            with pytest.raises(Refused, match=r"embedder: .*open the database again") as refusal:
+                old.call(method, **arguments)
+            assert refusal.value.kind == "InvalidRequest"
+        assert memory.stats().events == events
+        # And the other one goes on
+        memory.add("I like snow.", **ADA)
+        assert memory.search("snow", **ADA)[0].fact.text == "I like snow."
+        assert memory.verify().problems == ()
