@@ -1,0 +1,171 @@
+"""A writer is killed, again and again: what it was promised holds, and the rest can be sent again.
+
+``SIGKILL`` ends a process between any two of its instructions and leaves the files as the kernel
+has them. It proves that no state in between commits is ever visible, and that no receipt is given
+before its commit. It says nothing of a loss of power; see ``test_power_loss``.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import process, was_killed
+from remains import check_agreement, check_promises, finish, remains
+from writer import DIMENSION, do_until, open_until, opened, read_journal, read_lines, write_for_ever
+
+from memledger import Memory
+from memledger.domain.errors import NotFound
+
+KILLS = 25
+"""At random moments of a file that grows, for each seed."""
+
+LONGEST_JOURNAL = 25
+"""Lines that a writer may come to write, two for every write."""
+
+SHORT = 0.01
+"""Seconds, about as long as a write takes."""
+
+OTHER_DIMENSION = 16
+ADA: dict[str, Any] = {"user_id": "ada"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
+    # Given a file to which writers add, one after the other
+    lives = random.Random(seed)
+    path = tmp_path / "memory.db"
+    messages = 0
+    for kill in range(KILLS):
+        journal = tmp_path / f"{kill}.jsonl"
+        # When one is killed
+        with process(write_for_ever, path, journal, kill) as writer:
+            lines = lives.randrange(LONGEST_JOURNAL)
+            while len(read_lines(journal)) < lines:
+                writer.join(timeout=SHORT)
+                assert writer.exitcode is None
+            writer.join(timeout=lives.uniform(0, SHORT))
+        entries = read_journal(journal)
+        with remains(path) as memory:
+            # Then all that it acknowledged is there, and all that it did not can be sent again
+            check_promises(memory, entries)
+            finish(memory, entries)
+            check_agreement(memory)
+            messages += sum(
+                len(entry.arguments["messages"]) for entry in entries if entry.action == "add"
+            )
+            stats = memory.stats()
+            assert (stats.messages, stats.pending) == (messages, 0)
+    assert messages > 0
+
+
+def prepare(path: Path) -> None:
+    """A small memory for deeds to be done on."""
+    with opened(path) as memory:
+        memory.add("I live in Oslo.", **ADA)
+        memory.add("I like chess.", **ADA)
+        memory.add("I like tea.", infer=False, **ADA)
+        memory.add("I like rain.", run_id="monday", infer=False, **ADA)
+
+
+def news(_facts: Mapping[str, str], *, infer: bool) -> dict[str, Any]:
+    texts = ["I moved to Lisbon.", "I like chess."]
+    return {"messages": texts, "infer": infer, "idempotency_key": "news", **ADA}
+
+
+DEEDS: dict[str, tuple[str, Callable[[Mapping[str, str]], dict[str, Any]]]] = {
+    "infer": ("add", lambda facts: news(facts, infer=True)),
+    "store": ("add", lambda facts: news(facts, infer=False)),
+    "update": ("update", lambda facts: {"fact_id": facts["I like tea."], "text": "I like mate."}),
+    "delete": ("delete", lambda facts: {"fact_id": facts["I like tea."]}),
+    "delete all": ("delete_all", lambda _facts: {"run_id": "monday", **ADA}),
+}
+
+
+def contents(memory: Memory) -> tuple[object, ...]:
+    """How often everything was done, and what came of it."""
+    stats = memory.stats()
+    texts = sorted(fact.text for fact in memory.get_all(**ADA).facts)
+    return stats.events, stats.messages, stats.pending, dict(stats.facts), texts
+
+
+def do_again(memory: Memory, action: str, arguments: dict[str, Any]) -> None:
+    """What a caller does who never got a receipt."""
+    try:
+        getattr(memory, action)(**arguments)
+    except NotFound:
+        assert action == "delete"
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_write_that_is_killed_between_any_two_statements_is_done_once(
+    tmp_path: Path, deed: str
+) -> None:
+    # Given what comes of a deed that nobody interrupts
+    base, path, journal = (tmp_path / name for name in ("base.db", "memory.db", "journal"))
+    prepare(base)
+    with opened(base) as memory:
+        before = contents(memory)
+        facts = {fact.text: fact.fact_id for fact in memory.get_all(**ADA).facts}
+    action, arguments = DEEDS[deed][0], DEEDS[deed][1](facts)
+    shutil.copy(base, path)
+    with opened(path) as memory:
+        do_again(memory, action, arguments)
+        expected = contents(memory)
+    # When its process is killed at the first statement, at the second, and so on
+    at, seen = 1, set()
+    while was_killed(do_until, fresh(base, path, journal), journal, action, arguments, at):
+        with remains(path) as memory:
+            # Then nothing or all of an append is there, and doing it again makes it whole
+            seen.add(contents(memory)[0])
+            check_promises(memory, read_journal(journal))
+            do_again(memory, action, arguments)
+            assert contents(memory) == expected
+            check_agreement(memory)
+        at += 1
+    assert {before[0], expected[0]} <= seen
+    assert len(seen) == (3 if deed == "infer" else 2)
+
+
+def fresh(base: Path, path: Path, journal: Path) -> Path:
+    """A copy of ``base`` at ``path``, without what another one left behind."""
+    for leftover in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        leftover.unlink(missing_ok=True)
+    journal.unlink(missing_ok=True)
+    if base.exists():
+        shutil.copy(base, path)
+    return path
+
+
+def test_a_new_file_whose_making_is_killed_at_any_statement_is_made_by_the_next(
+    tmp_path: Path,
+) -> None:
+    path, at = tmp_path / "memory.db", 1
+    nothing = tmp_path / "none.db"
+    while was_killed(open_until, fresh(nothing, path, nothing), DIMENSION, at):
+        with opened(path, durability="normal") as memory:
+            memory.add("I like tea.", **ADA)
+            check_agreement(memory)
+        at += 1
+    assert at > 1
+
+
+def test_a_rebuild_that_is_killed_at_any_statement_is_made_by_the_next(tmp_path: Path) -> None:
+    # Given a file whose index is of another embedder
+    base, path = tmp_path / "base.db", tmp_path / "memory.db"
+    prepare(base)
+    with opened(base) as memory:
+        expected = contents(memory)
+    at = 1
+    # When the rebuild is killed
+    while was_killed(open_until, fresh(base, path, tmp_path / "none"), OTHER_DIMENSION, at):
+        # Then it is as before, or done; whoever comes next makes of it what he needs
+        with opened(path, (DIMENSION, OTHER_DIMENSION)[at % 2], durability="normal") as memory:
+            assert contents(memory) == expected
+            check_agreement(memory)
+        at += 1
+    assert at > 1

@@ -1,0 +1,212 @@
+"""Processes that write to a memory and may be killed at any moment.
+
+They keep a journal beside the database: a line before each write and a line after it, so that
+whoever finds the remains knows what was asked for and what was promised. A line is one ``write``
+to a file, which outlives its process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from memledger import Memory
+from memledger.domain.errors import NotFound
+from memledger.domain.fact import FactStatus
+from memledger.settings import load_settings
+
+CITIES = ("Oslo", "Lisbon", "Kyoto", "Quito")
+DIMENSION = 32
+
+
+def opened(
+    path: Path, dimension: int = DIMENSION, *, durability: str = "full", **options: Any
+) -> Memory:
+    """A memory that keeps its promises even if the power fails."""
+    config = {
+        "audit_log": {"path": str(path), "durability": durability},
+        "embedder": {"dimension": dimension},
+    }
+    return Memory(settings=load_settings(config, environment={}), **options)
+
+
+class Journal:
+    """What was asked for and what was promised, a JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(self, **entry: Any) -> None:
+        """Write a line, whole or not at all."""
+        os.write(self._file, json.dumps(entry).encode() + b"\n")
+
+
+@frozen(kw_only=True)
+class Entry:
+    """A write in a journal. ``receipt`` is ``None`` if nothing was promised."""
+
+    action: str
+    arguments: dict[str, Any]
+    receipt: dict[str, Any] | None
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a journal, none if it was not begun."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def read_journal(path: Path) -> list[Entry]:
+    """The writes that were begun, in that order."""
+    entries = [json.loads(line) for line in read_lines(path)]
+    receipts = {entry["done"]: entry["receipt"] for entry in entries if "done" in entry}
+    return [
+        Entry(
+            action=entry["action"],
+            arguments=entry["arguments"],
+            receipt=receipts.get(entry["begun"]),
+        )
+        for entry in entries
+        if "begun" in entry
+    ]
+
+
+def carry_out(
+    memory: Memory,
+    journal: Journal,
+    number: str,
+    action: str,
+    arguments: dict[str, Any],
+    acknowledging: Callable[[], None] = lambda: None,
+) -> None:
+    """Do one write, and tell the journal before and after."""
+    journal.note(begun=number, action=action, arguments=arguments)
+    receipt = getattr(memory, action)(**arguments)
+    acknowledging()
+    journal.note(done=number, receipt=receipt.to_dict() if receipt else {})
+
+
+# Killed by somebody else
+
+
+def write_for_ever(path: Path, journal: Path, seed: int) -> None:
+    """Write from two threads that share one memory, until the process is killed."""
+    threading.excepthook = _give_up
+    memory, notes = opened(path), Journal(journal)
+    writers = [
+        threading.Thread(target=_write, args=(memory, notes, f"{seed}-{name}")) for name in "ab"
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+
+def _give_up(failure: threading.ExceptHookArgs) -> None:
+    sys.excepthook(failure.exc_type, failure.exc_value or failure.exc_type(), failure.exc_traceback)
+    os._exit(1)
+
+
+def _write(memory: Memory, journal: Journal, name: str) -> None:
+    random_ = random.Random(name)
+    for turn in count():
+        number = f"{name}-{turn}"
+        # One ledger of its own for each thread, and one over which they quarrel.
+        user = random_.choice((name[-1], "both"))
+        facts = [
+            fact
+            for fact in memory.get_all(user_id=user, limit=20).facts
+            if fact.status is FactStatus.ACTIVE and fact.metadata.get("by") == name[-1]
+        ]
+        action = random_.choice(("add", "add", "add", "update", "delete")) if facts else "add"
+        if action == "add":
+            arguments = said(number, user, name[-1], infer=random_.random() < 0.5)
+        else:
+            arguments = {"fact_id": str(random_.choice(facts).fact_id)}
+        if action == "update":
+            arguments["text"] = f"Corrected in {number}."
+        # The other thread may have ended the fact in the meantime.
+        with suppress(NotFound):
+            carry_out(memory, journal, number, action, arguments)
+
+
+def said(number: str, user: str, by: str, *, infer: bool) -> dict[str, Any]:
+    """A request with two statements: one that no other makes, and one that ends others."""
+    city = CITIES[hash_of(number) % len(CITIES)]
+    return {
+        "messages": [f"I wrote down number {number}.", f"I live in {city}."],
+        "user_id": user,
+        "metadata": {"by": by},
+        "infer": infer,
+        "idempotency_key": number,
+    }
+
+
+def hash_of(text: str) -> int:
+    """The same in every process."""
+    return int.from_bytes(text.encode(), "big") % 104_729
+
+
+# Killed by itself
+
+
+class Countdown:
+    """Ends the process, with no farewell, at a step of its work."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+        self.counts = False
+
+    def step(self) -> None:
+        """One more step; the last one, if it is the one."""
+        if self.counts:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_statements(countdown: Countdown) -> None:
+    """Have every statement of this process be a step, which begins before it runs."""
+
+    class Counted(sqlite3.Connection):
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            countdown.step()
+            return super().execute(*arguments)
+
+        def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+            countdown.step()
+            return super().executemany(*arguments)
+
+    sqlite3.connect = partial(sqlite3.connect, factory=Counted)  # type: ignore[assignment]
+
+
+def do_until(path: Path, journal: Path, action: str, arguments: dict[str, Any], at: int) -> None:
+    """Do one write, and die at the step ``at`` of it; if there are fewer, finish."""
+    countdown, notes = Countdown(at), Journal(journal)
+    count_statements(countdown)
+    memory = opened(path)
+    countdown.counts = True
+    carry_out(memory, notes, "it", action, arguments, acknowledging=countdown.step)
+    countdown.step()
+    countdown.counts = False
+    memory.close()
+
+
+def open_until(path: Path, dimension: int, at: int) -> None:
+    """Open a file, and die at the step ``at`` of that; if there are fewer, finish."""
+    countdown = Countdown(at)
+    count_statements(countdown)
+    countdown.counts = True
+    opened(path, dimension).close()
