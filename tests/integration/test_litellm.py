@@ -370,6 +370,11 @@ class TestSettings:
             model="openai/x", timeout=5.0, fallbacks=("openai/y",), temperature=0.0
         )
 
+    def test_fallbacks_from_a_variable_are_one_text_with_commas(self) -> None:
+        raw = {"model": "openai/x", "fallbacks": "openai/y, openai/z"}
+        settings = structured(raw, LitellmSettings, "language_model")
+        assert settings.fallbacks == ("openai/y", "openai/z")
+
     @pytest.mark.parametrize(
         ("raw", "problem"),
         [
@@ -377,7 +382,7 @@ class TestSettings:
             ({"model": "openai/x", "timeout": 0}, "timeout"),
             ({"model": "openai/x", "retries": -1}, "retries"),
             ({"model": "openai/x", "concurrency": 0}, "concurrency"),
-            ({"model": "openai/x", "fallbacks": "openai/y"}, "expected a list of models"),
+            ({"model": "openai/x", "fallbacks": 5}, "expected a list of strings"),
             ({"model": "openai/x", "parameters": {"stream": True}}, "parameters.stream"),
             ({"model": "openai/x", "bse_url": "x"}, "did you mean base_url"),
         ],
