@@ -32,7 +32,7 @@ DEFAULTS = {
     "extractor": "rules",
     "reconciler": "rules",
 }
-ASKING = ("extractor", "reconciler")
+ASKING: tuple[str, ...] = ("extractor", "reconciler")
 """They ask the language model unless told otherwise, once there is one."""
 
 
@@ -88,7 +88,9 @@ def load_settings(
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
     model = _choice("language_model", raw.get("language_model", {}), DEFAULTS["language_model"])
-    asking = {} if model.chosen == "none" else dict.fromkeys(ASKING, "model")
+    asking: dict[str, str] = {}
+    if model.chosen != "none":
+        asking = dict.fromkeys(ASKING, "model")
     others = {
         port: _choice(port, raw.get(port, {}), asking.get(port, default))
         for port, default in DEFAULTS.items()

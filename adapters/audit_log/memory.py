@@ -24,8 +24,8 @@ from memledger.domain.scope import LedgerId
 class Listener(Protocol):
     """Read models that follow every append before it counts as done."""
 
-    def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order."""
+    def apply(self, chain: Sequence[Recorded]) -> object:
+        """Take in events, in order; what it returns is of no matter here."""
         ...
 
 
