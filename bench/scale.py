@@ -426,7 +426,7 @@ def rows_for(shape: Shape, corpus: Corpus, folder: Path, options: argparse.Names
         rows.append(Row(case=f"{who}: vector recall@{NEAREST}", unit="", ours=recall, bar=0.95))
     rows += [
         Row(case=f"{who}: memory", unit="MiB", ours=mine["memory"], more_is_better=False,
-            theirs=other and other["memory"]),
+            theirs=other["memory"] if other else None),
         Row(case=f"{who}: on disk", unit="MiB", ours=size_of(ours), more_is_better=False,
             theirs=size_of(theirs) if other else None),
         Row(case=f"{who}: build", unit="facts/s", ours=corpus.facts / building,
@@ -439,7 +439,7 @@ def rows_for(shape: Shape, corpus: Corpus, folder: Path, options: argparse.Names
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--facts", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--queries", type=int, default=300)

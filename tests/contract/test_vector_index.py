@@ -37,4 +37,4 @@ class TestSqliteVectorIndexInSegments(VectorIndexContract):
     """The way of large ledgers, at a size where its results have to be exact."""
 
     def make_index(self, tmp_path: Path) -> SqliteVectorIndex:
-        return sqlite_index(str(tmp_path / "index.db"), Sizes(tail=2, segment=6, cache=1))
+        return sqlite_index(str(tmp_path / "index.db"), Sizes(first=3, tail=2, segment=6, cache=1))

@@ -27,7 +27,7 @@ from memledger.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 ALICE = Scope(user_id="alice")
-SIZES = Sizes(tail=3, segment=8)
+SIZES = Sizes(first=3, tail=3, segment=8)
 
 
 def opened(path: Path) -> tuple[Database, SqliteVectorIndex]:

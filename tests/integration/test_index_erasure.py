@@ -56,7 +56,7 @@ def traces(path: Path) -> set[str]:
 @pytest.mark.parametrize("in_segment", [True, False])
 def test_no_byte_of_a_removed_document_is_left(tmp_path: Path, in_segment: bool) -> None:
     path = tmp_path / "index.db"
-    sizes = Sizes(tail=8 if in_segment else 1000, segment=64)
+    sizes = Sizes(first=8 if in_segment else 1000, tail=8, segment=64)
     database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
     index = SqliteVectorIndex(database, model="m", dimension=3, sizes=sizes)
     with closing(database):

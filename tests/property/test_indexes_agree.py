@@ -76,6 +76,7 @@ queries = st.builds(
 )
 sizes = st.builds(
     Sizes,
+    first=st.integers(1, 8),
     tail=st.integers(1, 5),
     segment=st.integers(2, 8),
     cache=st.sampled_from([1, 1 << 20]),

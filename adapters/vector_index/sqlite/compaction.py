@@ -48,7 +48,9 @@ def due(connection: sqlite3.Connection, sizes: Sizes, ledger: LedgerId | None) -
     """The ledgers, or the one ledger, whose tail is full."""
     which, parameters = ("", ()) if ledger is None else ("AND name = ?", (ledger,))
     rows = connection.execute(
-        f"SELECT name FROM index_ledger WHERE uncovered >= ? {which}", (sizes.tail, *parameters)
+        "SELECT name FROM index_ledger "
+        f"WHERE uncovered >= CASE segments WHEN 0 THEN ? ELSE ? END {which}",
+        (sizes.first, sizes.tail, *parameters),
     )
     return [LedgerId(name) for (name,) in rows]
 
@@ -88,7 +90,7 @@ def _step(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: 
 def _made(
     connection: sqlite3.Connection, embeddings: Embeddings, sizes: Sizes, ledger: Ledger | None
 ) -> Built | None:
-    if ledger is None or ledger.uncovered < sizes.tail:
+    if ledger is None or ledger.uncovered < (sizes.tail if ledger.segments else sizes.first):
         return None
     existing = segments_of(connection, ledger)
     gap = max(_gaps(connection, sizes, ledger, existing), key=lambda gap: gap.settled)

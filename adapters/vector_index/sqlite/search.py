@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import accumulate
 from math import isqrt
 
@@ -235,38 +237,55 @@ class _Search:
         self, shelf: Shelf, counts: Sequence[Sequence[int]], fields: Sequence[_Terms]
     ) -> Block:
         """The best documents of the segments by any signal."""
-        numbers = [] if self._vector is None else [self._nearest(shelf, self._vector)]
-        for field, held, terms in zip(TextField, counts, fields, strict=True):
-            numbers.append(self._best_by_terms(shelf, field, held, terms))
+        numbers: list[Numbers] = []
+        with self._scanning(shelf) as scan:
+            for field, held, terms in zip(TextField, counts, fields, strict=True):
+                numbers.append(self._best_by_terms(shelf, field, held, terms))
+            if scan is not None:
+                numbers.append(self._nearest(shelf, scan.result()))
         wanted = np.unique(np.concatenate(numbers))
         return load_numbers(self._connection, self._embeddings, wanted)
 
-    def _nearest(self, shelf: Shelf, vector: npt.NDArray[np.float32]) -> Numbers:
-        """The documents most similar to a vector: by their codes first, then exactly."""
+    @contextmanager
+    def _scanning(self, shelf: Shelf) -> Iterator[Future[Scan] | None]:
+        """Compare codes in a thread of its own, where that takes longer than starting one: it
+        leaves the connection alone, and the processor has other cores.
+        """
         centre = centre_of(self._connection, self._ledger)
-        if centre is None or centre.size != vector.size:
-            # No segment has codes, or another process has rebuilt them for another embedder.
-            return np.empty(0, np.int64)
+        vector = self._vector
+        # Another process may have rebuilt the codes for another embedder.
+        if vector is None or centre is None or centre.size != vector.size:
+            yield None
+            return
         rotation = rotation_for(self._embeddings.dimension)
-        slots = np.sort(self._near(shelf, Scan(shelf, rotation, vector, centre)))
+        with ThreadPoolExecutor(1) as aside:
+            yield aside.submit(Scan, shelf, rotation, vector, centre, self._rescored(shelf))
+
+    def _rescored(self, shelf: Shelf) -> int:
+        """How many documents are compared exactly."""
+        return max(ENOUGH * self._query.limit, int(SHARE * isqrt(len(shelf))))
+
+    def _nearest(self, shelf: Shelf, scan: Scan) -> Numbers:
+        """The documents most similar to the vector: by their codes first, then exactly."""
+        assert self._vector is not None
+        slots = np.sort(self._near(shelf, scan))
         embeddings = shelf.embeddings(slots)
         found, vectors = self._embeddings.load(self._connection, embeddings)
         if not found.size:
             return np.empty(0, np.int64)
         places = np.searchsorted(found, embeddings).clip(max=found.size - 1)
-        similarities = cosines(vectors, vector)[places]
+        similarities = cosines(vectors, self._vector)[places]
         return shelf.best(slots, similarities, self._query.limit, None)
 
     def _near(self, shelf: Shelf, scan: Scan) -> npt.NDArray[np.intp]:
         """The slots of those documents that pass the filter and have the nearest codes."""
-        enough = ENOUGH * self._query.limit
-        wanted = rescored = max(enough, int(SHARE * isqrt(len(shelf))))
+        near, wanted = scan.first, scan.wanted
         while True:
-            near = scan.nearest(wanted)
             passed = near[self._passing(shelf, near)]
-            if passed.size >= enough or near.size < wanted:
-                return passed[:rescored]
+            if passed.size >= ENOUGH * self._query.limit or near.size < wanted:
+                return passed[: scan.wanted]
             wanted *= 4
+            near = scan.nearest(wanted)
 
     def _passing(self, shelf: Shelf, slots: npt.NDArray[np.intp]) -> Mask:
         if self._admit is None:

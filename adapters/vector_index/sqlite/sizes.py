@@ -13,17 +13,19 @@ class Sizes:
     """The defaults were measured by ``bench/scale.py``.
 
     Args:
-        tail: documents of a ledger that are searched exactly, from memory, before a segment is
-            made of them.
+        first: documents of a ledger that are searched exactly, from memory, before it gets its
+            first segment.
+        tail: documents beyond its segments before it gets another one.
         segment: documents of a full segment, at most ``MAX_SEGMENT``.
         postings: how many are read of one field, rarest terms first, to find documents; the
             terms that come after only score what was found.
         cache: bytes of all ledgers held in memory.
     """
 
-    tail: int = 8_192
+    first: int = 16_384
+    tail: int = 4_096
     segment: int = MAX_SEGMENT
-    postings: int = 1_000_000
+    postings: int = 500_000
     cache: int = 256 << 20
 
 
