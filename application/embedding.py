@@ -65,7 +65,7 @@ class Embedding:
 
     async def _embed(self, texts: Sequence[str], purpose: Purpose) -> dict[str, Vector]:
         vectors = await self._embedder.embed(texts, purpose)
-        _check(self._embedder, texts, vectors)
+        check_vectors(self._embedder, texts, vectors)
         fresh = dict(zip(texts, vectors, strict=True))
         self._remember(fresh, purpose)
         return fresh
@@ -87,8 +87,12 @@ class Embedding:
                 self._recent.popitem(last=False)
 
 
-def _check(embedder: Embedder, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
-    """Refuse what no index could take, before it is remembered."""
+def check_vectors(embedder: Embedder, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
+    """Refuse what no index could take, before it is remembered.
+
+    Raises:
+        ModelError: too few or too many vectors, of another dimension, or not finite.
+    """
     if len(vectors) != len(texts):
         raise ModelError(f"{embedder.model} returned {len(vectors)} vectors for {len(texts)} texts")
     for vector in vectors:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from memledger.adapters.clock.system import AsyncSystemClock, SystemClock, UuidS
 from memledger.application.browse import Browse
 from memledger.application.curate import Curate
 from memledger.application.deciding import Deciding
-from memledger.application.embedding import Embedding
+from memledger.application.embedding import Embedding, check_vectors
 from memledger.application.recall import Recall
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember
 from memledger.application.retry import Retry
 from memledger.application.statistics import CountUp
 from memledger.application.verify import Verify
+from memledger.domain.errors import AdapterUnavailable, ModelError
 from memledger.domain.ports.embedder import Embedder, Vector
 from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads
 from memledger.settings import Choice, Settings
@@ -90,8 +92,11 @@ def _vectors_at_hand(
         found = embedding.recent(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing and immediate:
-            computed: Any = embedder.embed(missing, "document")
-            found |= dict(zip(missing, computed, strict=True))
+            # A text without a vector is found by its words, and embedded later.
+            with suppress(AdapterUnavailable, ModelError):
+                computed: Any = embedder.embed(missing, "document")
+                check_vectors(embedder, missing, computed)
+                found |= dict(zip(missing, computed, strict=True))
         return found
 
     return vectors

@@ -39,7 +39,7 @@ class EventCodec:
             event_type = self._registry.type_of(type_name, schema_version, position)
             raw = self._registry.upcast(msgspec.json.decode(payload), event_type, schema_version)
             return msgspec.convert(raw, event_type)
-        except (msgspec.MsgspecError, KeyError, ValueError) as error:
+        except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
             raise IntegrityError(
                 f"position {position}: the stored {type_name} can't be read: {error}"
             ) from error
@@ -56,6 +56,6 @@ class EventCodec:
         try:
             kinds = zip(type_names, schema_versions, strict=True)
             return [current[kind](payload) for kind, payload in zip(kinds, payloads, strict=True)]
-        except (msgspec.MsgspecError, KeyError):
+        except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
             # An older version is among them, or something that can't be read and must be named.
             return list(map(self.decode, payloads, type_names, schema_versions, positions))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memledger.adapters.audit_log import chaining
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.adapters.sqlite.database import Database
+from memledger.domain.errors import AdapterUnavailable
 from memledger.domain.moments import from_microseconds, to_microseconds
 from memledger.domain.ports.audit_log import Appended
 from memledger.domain.recorded import (
@@ -116,7 +118,9 @@ class SqliteAuditLog:
         chaining.check(append)
         appended = self._database.write(lambda connection: self._append(connection, append))
         if self._listener is not None and not appended.replayed:
-            self._listener.committed(appended.recorded)
+            # What was written is written; upkeep that fails now is due again the next time.
+            with suppress(AdapterUnavailable):
+                self._listener.committed(appended.recorded)
         return appended
 
     def _append(self, connection: sqlite3.Connection, append: Append) -> Appended:

@@ -30,7 +30,7 @@ from memledger.domain.errors import (
     IntegrityError,
     InvalidRequest,
 )
-from memledger.domain.recorded import Position
+from memledger.domain.recorded import Position, Recorded
 from memledger.settings import load_settings
 from memledger.testing.audit_log import ALICE, append_of, fact_added
 
@@ -704,6 +704,22 @@ def test_a_message_whose_commit_failed_after_it_was_made_is_kept_once_under_its_
         assert held.verify().ok
 
 
+def test_upkeep_that_fails_after_the_commit_does_not_undo_what_was_acknowledged(
+    database: Database,
+) -> None:
+    # Given read models whose upkeep finds the database locked
+    class Busy:
+        def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+            pass
+
+        def committed(self, chain: Sequence[Recorded]) -> None:
+            raise AdapterUnavailable("sqlite", "locked")
+
+    log = SqliteAuditLog(database, listener=Busy())
+    # When something is appended, then it is acknowledged: a caller who is told otherwise repeats it
+    assert adding(log)() == 1
+
+
 # Transactions and readers
 
 
@@ -939,6 +955,9 @@ TAMPERING = {
     "a lost tail": "DELETE FROM event WHERE position = (SELECT max(position) FROM event)",
     "a head that is elsewhere": "UPDATE ledger SET version = version + 1",
     "an event that can't be read": "UPDATE event SET payload = '{' WHERE position = 2",
+    "an event without a payload": "UPDATE event SET payload = NULL WHERE position = 2",
+    "an event that is no UTF-8": "UPDATE event SET payload = CAST(x'7b226661ff227d' AS BLOB) "
+    "WHERE position = 2",
     "an event of no known type": "UPDATE event SET type = 'fact.invented' WHERE position = 2",
 }
 

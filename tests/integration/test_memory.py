@@ -1062,6 +1062,36 @@ def test_nothing_is_lost_when_the_embedder_fails(
     assert held.verify().ok
 
 
+class Local(HashingEmbedder):
+    """An embedder that computes here, until its files are gone or damaged."""
+
+    failure: MemledgerError | None = None
+    spoiled = False
+
+    def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
+        if self.failure is not None:
+            raise self.failure
+        vectors = super().embed(texts, purpose)
+        return [vector[:3] for vector in vectors] if self.spoiled else vectors
+
+
+@pytest.mark.parametrize("failure", [*FAILURES, None], ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize("infer", [True, False])
+def test_nothing_is_lost_when_the_embedder_in_this_process_fails(
+    place: Place, failure: MemledgerError | None, infer: bool
+) -> None:
+    local = Local()
+    held = place.open(embedder=local)
+    added(held, "I like tea")
+    local.failure, local.spoiled = failure, failure is None
+    receipt = held.add("I live in Paris", user_id="alice", infer=infer)
+    assert receipt.lagging == ("vectors",)
+    assert texts(held) == ["I like tea", "I live in Paris"]
+    local.failure, local.spoiled = None, False
+    assert held.refill() == 1
+    assert held.verify().ok
+
+
 def test_a_correction_is_not_lost_when_the_embedder_fails(place: Place) -> None:
     remote = Remote()
     held = place.open(embedder=remote)

@@ -133,6 +133,11 @@ def test_a_version_that_never_was_is_refused(version: int) -> None:
     [
         (b"", 3),
         (b"{", 3),
+        (b'{"what":"\xff","millilitres":1}', 3),
+        (b'{"drink":"\xff"}', 1),
+        (None, 3),
+        (None, 1),
+        (b'[{"drink":"tea"}]', 1),
         (b"null", 3),
         (b"[]", 3),
         (b"{}", 3),
@@ -142,11 +147,12 @@ def test_a_version_that_never_was_is_refused(version: int) -> None:
         (b'{"drink":"tea","decilitres":"x"}', 1),
     ],
 )
-def test_a_payload_that_does_not_fit_is_named_with_its_position(
-    payload: bytes, version: int
-) -> None:
-    with pytest.raises(IntegrityError, match=r"position 42: the stored cup\.filled can't be read"):
+def test_a_payload_that_does_not_fit_is_named_with_its_position(payload: Any, version: int) -> None:
+    problem = r"position 42: the stored cup\.filled can't be read"
+    with pytest.raises(IntegrityError, match=problem):
         codec().decode(payload, "cup.filled", version, position=42)
+    with pytest.raises(IntegrityError, match=problem):
+        codec().decode_all([payload], ["cup.filled"], [version], [42])
 
 
 def test_among_many_the_one_that_does_not_fit_is_named() -> None:

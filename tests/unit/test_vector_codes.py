@@ -87,7 +87,7 @@ def test_the_nearest_by_code_hold_the_nearest_by_cosine() -> None:
     for asked in vectors[:50] + chance.standard_normal((50, 128)).astype(np.float32) * 0.02:
         asked /= np.linalg.norm(asked)
         nearest = np.argsort(-(vectors @ asked))[:10]
-        near = Scan(shelf, rotation_for(128), asked, centre, 200).first
+        near = Scan(shelf, rotation_for(128), asked, centre).nearest(200)
         assert near.size == 200
         found.append(np.isin(nearest, near).mean())
     assert np.mean(found) >= 0.95
@@ -99,7 +99,7 @@ def test_what_the_query_does_not_see_is_never_near() -> None:
     shelf = shelf_of(vectors, np.zeros(16, np.float32))
     visible = chance.random(7_000) < 0.01
     shelf.seen = np.split(visible, shelf.starts[1:-1])
-    scan = Scan(shelf, rotation_for(16), vectors[0], np.zeros(16, np.float32), 1)
+    scan = Scan(shelf, rotation_for(16), vectors[0], np.zeros(16, np.float32))
     for wanted in (5, 10_000):
         near = scan.nearest(wanted)
         assert visible[near].all()

@@ -38,7 +38,6 @@ class Scan:
         rotation: how their codes were made.
         vector: shape (dimension,), of length 1.
         centre: the centre of the ledger, shape (dimension,).
-        wanted: how many documents are wanted at first.
     """
 
     def __init__(
@@ -47,14 +46,11 @@ class Scan:
         rotation: Rotation,
         vector: npt.NDArray[np.float32],
         centre: npt.NDArray[np.float32],
-        wanted: int,
     ) -> None:
-        self.wanted = wanted
         self._shelf = shelf
         (self._code,) = rotation.codes(vector[None, :], centre)
         (self._turned,) = rotation.turned(vector[None, :] - centre)
         self._distances = self._half_distances()
-        self.first = self.nearest(wanted)
 
     def nearest(self, wanted: int) -> Slots:
         """The slots of the nearest documents that the query sees, nearest first."""

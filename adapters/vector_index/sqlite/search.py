@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from math import isqrt
 
@@ -237,55 +235,38 @@ class _Search:
         self, shelf: Shelf, counts: Sequence[Sequence[int]], fields: Sequence[_Terms]
     ) -> Block:
         """The best documents of the segments by any signal."""
-        numbers: list[Numbers] = []
-        with self._scanning(shelf) as scan:
-            for field, held, terms in zip(TextField, counts, fields, strict=True):
-                numbers.append(self._best_by_terms(shelf, field, held, terms))
-            if scan is not None:
-                numbers.append(self._nearest(shelf, scan.result()))
+        numbers = [self._nearest(shelf)]
+        for field, held, terms in zip(TextField, counts, fields, strict=True):
+            numbers.append(self._best_by_terms(shelf, field, held, terms))
         wanted = np.unique(np.concatenate(numbers))
         return load_numbers(self._connection, self._embeddings, wanted)
 
-    @contextmanager
-    def _scanning(self, shelf: Shelf) -> Iterator[Future[Scan] | None]:
-        """Compare codes in a thread of its own, where that takes longer than starting one: it
-        leaves the connection alone, and the processor has other cores.
-        """
-        centre = centre_of(self._connection, self._ledger)
-        vector = self._vector
+    def _nearest(self, shelf: Shelf) -> Numbers:
+        """The documents most similar to the vector: by their codes first, then exactly."""
+        vector, centre = self._vector, centre_of(self._connection, self._ledger)
         # Another process may have rebuilt the codes for another embedder.
         if vector is None or centre is None or centre.size != vector.size:
-            yield None
-            return
-        rotation = rotation_for(self._embeddings.dimension)
-        with ThreadPoolExecutor(1) as aside:
-            yield aside.submit(Scan, shelf, rotation, vector, centre, self._rescored(shelf))
-
-    def _rescored(self, shelf: Shelf) -> int:
-        """How many documents are compared exactly."""
-        return max(ENOUGH * self._query.limit, int(SHARE * isqrt(len(shelf))))
-
-    def _nearest(self, shelf: Shelf, scan: Scan) -> Numbers:
-        """The documents most similar to the vector: by their codes first, then exactly."""
-        assert self._vector is not None
+            return np.empty(0, np.int64)
+        scan = Scan(shelf, rotation_for(self._embeddings.dimension), vector, centre)
         slots = np.sort(self._near(shelf, scan))
         embeddings = shelf.embeddings(slots)
         found, vectors = self._embeddings.load(self._connection, embeddings)
         if not found.size:
             return np.empty(0, np.int64)
         places = np.searchsorted(found, embeddings).clip(max=found.size - 1)
-        similarities = cosines(vectors, self._vector)[places]
+        similarities = cosines(vectors, vector)[places]
         return shelf.best(slots, similarities, self._query.limit, None)
 
     def _near(self, shelf: Shelf, scan: Scan) -> npt.NDArray[np.intp]:
         """The slots of those documents that pass the filter and have the nearest codes."""
-        near, wanted = scan.first, scan.wanted
+        enough = ENOUGH * self._query.limit
+        wanted = rescored = max(enough, int(SHARE * isqrt(len(shelf))))
         while True:
-            passed = near[self._passing(shelf, near)]
-            if passed.size >= ENOUGH * self._query.limit or near.size < wanted:
-                return passed[: scan.wanted]
-            wanted *= 4
             near = scan.nearest(wanted)
+            passed = near[self._passing(shelf, near)]
+            if passed.size >= enough or near.size < wanted:
+                return passed[:rescored]
+            wanted *= 4
 
     def _passing(self, shelf: Shelf, slots: npt.NDArray[np.intp]) -> Mask:
         if self._admit is None:
