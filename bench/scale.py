@@ -14,10 +14,15 @@ words of a Zipfian vocabulary of 50,000, and 40 words of context. A query is fiv
 document and its vector, moved until the cosine is 0.78. The facts of an owner come in ten visits,
 with those of others in between.
 
-How far from the limit: for a small owner, what must be done is reading some 250 kB of neighbouring
-pages (0.1 ms from the page cache) and multiplying 100 vectors (0.01 ms); the rest is Python making
-objects of rows and hits. For one owner with a million, reading 32 bytes of code for each document
-is 3 ms of one core, and 1,000 vectors for rescoring are 1,000 places in a B-tree, 3 to 5 ms.
+"Owner not in memory" is the first search of an owner in a process, with the file in the page cache
+of the system; the row without it asks the system to forget the file first, so that it measures the
+disk: some 80 pages for an owner with a hundred facts.
+
+How far from the limit. A small owner: reading 250 kB of neighbouring pages is 0.1 ms and comparing
+100 vectors 0.01 ms; the rest is Python making objects of rows and hits. One owner with a million:
+comparing 32 bytes of code for each document is 3 ms of one core; 400 vectors to compare exactly and
+300 documents to return are 1,000 places in B-trees, 5 to 8 ms; the postings of five words are some
+800,000, 6 ms. That adds up to 15 ms, and half of it again is numpy and Python in between.
 
     python -m bench.scale
     python -m bench.scale --facts 100000 --shape one
@@ -35,9 +40,9 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +55,7 @@ from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
 from memledger.adapters.vector_index.sqlite.schema import create
 from memledger.domain.fact import FactId, Interval
-from memledger.domain.ports.vector_index import Document, IndexQuery
+from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
 from memledger.domain.scope import Scope
 
 PER_OWNER = 100
@@ -289,41 +294,59 @@ def drop_from_page_cache(path: Path) -> None:
 
 
 def search_ours(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
-    """In a process of its own: searches, cold and warm, with what they found and cost."""
+    """In a process of its own: searches with the file on disk, in the page cache, and with the
+    owners in memory; what they found and cost.
+    """
     queries = corpus.queries(count)
+    now = START + timedelta(days=1000)
+    found: list[list[Hit]] = []
+
+    def call(index: SqliteVectorIndex, number: int, text: str, vector: Vectors) -> None:
+        query = IndexQuery(
+            scope=shape.scope(number),
+            text=text,
+            vector=array("f", vector.tobytes()),
+            now=now,
+            limit=LIMIT,
+        )
+        found.append(index.search(query))
+
+    def times(index: SqliteVectorIndex) -> list[float]:
+        found.clear()
+        return timed([partial(call, index, *query) for query in queries])
+
     before = resident()
     drop_from_page_cache(path)
     start = time.perf_counter()
     database, index = opened(path, corpus.dimension)
+    call(index, *queries[0])
+    from_disk = time.perf_counter() - start
+    disk = times(index)
+    database.close()
+
+    start = time.perf_counter()
+    database, index = opened(path, corpus.dimension)
+    call(index, *queries[0])
     opening = time.perf_counter() - start
-    now = START + timedelta(days=1000)
-
-    def call(number: int, text: str, vector: Vectors) -> Callable[[], object]:
-        query = IndexQuery(
-            scope=shape.scope(number), text=text, vector=array("f", vector.tobytes()),
-            now=now, limit=LIMIT,
-        )  # fmt: skip
-        return lambda: found.append(index.search(query))
-
-    found: list[Any] = []
-    calls = [call(*query) for query in queries]
-    first = timed(calls[:1])[0]
-    cold = timed(calls)
-    found.clear()
-    warm = timed(calls)
-    ids = [
-        [hit.key[0] for hit in sorted(hits, key=lambda hit: -(hit.similarity or -2))[:NEAREST]]
-        for hits in found
-    ]
+    cached = times(index)
     memory = resident() - before
+    again = times(index)
     database.close()
     return {
-        "open": opening + first,
-        "cold": cold,
-        "warm": warm,
+        "open from disk": from_disk,
+        "open": opening,
+        "disk": disk,
+        "cached": cached,
+        "again": again,
         "memory": memory,
-        "ids": ids,
+        "ids": [nearest(hits) for hits in found],
     }
+
+
+def nearest(hits: Sequence[Hit]) -> list[str]:
+    """The ids of the hits that are most similar."""
+    ranked = sorted(hits, key=lambda hit: -2.0 if hit.similarity is None else -hit.similarity)
+    return [hit.key[0] for hit in ranked[:NEAREST]]
 
 
 def search_theirs(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
@@ -357,7 +380,7 @@ def search_theirs(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[
     queries = corpus.queries(count)
     search(*queries[0])
     return {
-        "warm": timed([lambda query=query: search(*query) for query in queries]),
+        "cached": timed([partial(search, *query) for query in queries]),
         "memory": resident() - before,
     }
 
@@ -384,56 +407,57 @@ def rows_for(shape: Shape, corpus: Corpus, folder: Path, options: argparse.Names
     ours, theirs = folder / f"ours-{shape.name}.db", folder / f"theirs-{shape.name}.db"
     building = build_ours(ours, corpus, shape)
     mine = in_a_process("ours", ours, corpus, shape, options.queries)
-    other: dict[str, Any] | None = None
-    their_building = None
+    other: dict[str, Any] = {}
     if options.alternative:
-        their_building = build_theirs(theirs, corpus, shape)
-        other = in_a_process("theirs", theirs, corpus, shape, min(20, options.queries))
+        other["building"] = build_theirs(theirs, corpus, shape)
+        other |= in_a_process("theirs", theirs, corpus, shape, min(20, options.queries))
+        other["size"] = size_of(theirs)
     many = shape.owners > 1
     who = f"{shape.owners:,} owners x {PER_OWNER}" if many else f"one owner x {corpus.facts:,}"
 
-    def milliseconds(values: Sequence[float], q: float) -> float:
-        return quantile(values, q) * 1e3
-
-    def compared(case: str, kind: str, q: float, bar: float | None = None) -> Row:
+    def latency(case: str, kind: str, q: float, **fields: Any) -> Row:
+        milliseconds = quantile(mine[kind], q) * 1e3
         return Row(
-            case=f"{who}: {case}",
-            unit="ms",
-            ours=milliseconds(mine[kind], q),
-            more_is_better=False,
-            bar=bar,
+            case=f"{who}: {case}", unit="ms", ours=milliseconds, more_is_better=False, **fields
         )
 
+    def cost(case: str, unit: str, value: float, theirs: float | None = None) -> Row:
+        return Row(
+            case=f"{who}: {case}", unit=unit, ours=value, theirs=theirs, more_is_better=False
+        )
+
+    fresh = ", owner not in memory" if many else ""
     rows = [
-        compared("search, p50" + (", owner not in memory" if many else ""), "cold", 0.5,
-                 2.0 if many else 50.0),
-        compared("search, p95" + (", owner not in memory" if many else ""), "cold", 0.95),
-        compared("search again, p50", "warm", 0.5),
-        Row(case=f"{who}: open and search once, file not in the page cache", unit="s",
-            ours=mine["open"], more_is_better=False),
-    ]  # fmt: skip
-    if other is not None:
-        rows.append(
-            Row(case=f"{who}: search, p50, against FTS5 and numpy", unit="ms",
-                ours=milliseconds(mine["cold"], 0.5), theirs=milliseconds(other["warm"], 0.5),
-                more_is_better=False)
-        )  # fmt: skip
-    if not many:
+        latency(f"search, p50{fresh}", "cached", 0.5, bar=2.0 if many else 50.0),
+        latency(f"search, p95{fresh}", "cached", 0.95),
+        latency("search, p50, file not in the page cache", "disk", 0.5),
+        cost("open and search once", "s", mine["open"]),
+        cost("the same, file not in the page cache", "s", mine["open from disk"]),
+        cost("memory", "MiB", mine["memory"], other.get("memory")),
+        cost("on disk", "MiB", size_of(ours), other.get("size")),
+        Row(
+            case=f"{who}: build",
+            unit="facts/s",
+            ours=corpus.facts / building,
+            theirs=corpus.facts / other["building"] if other else None,
+        ),
+    ]
+    if many:
+        rows.insert(2, latency("search, p50, owner in memory", "again", 0.5))
+    else:
         truth = exact(corpus, corpus.queries(options.queries))
-        recall = sum(
-            len(nearest & set(ids)) for nearest, ids in zip(truth, mine["ids"], strict=True)
-        ) / (NEAREST * len(truth))
-        rows.append(Row(case=f"{who}: vector recall@{NEAREST}", unit="", ours=recall, bar=0.95))
-    rows += [
-        Row(case=f"{who}: memory", unit="MiB", ours=mine["memory"], more_is_better=False,
-            theirs=other["memory"] if other else None),
-        Row(case=f"{who}: on disk", unit="MiB", ours=size_of(ours), more_is_better=False,
-            theirs=size_of(theirs) if other else None),
-        Row(case=f"{who}: build", unit="facts/s", ours=corpus.facts / building,
-            theirs=corpus.facts / their_building if their_building else None),
-    ]  # fmt: skip
+        found = [len(own & set(ids)) for own, ids in zip(truth, mine["ids"], strict=True)]
+        recall = sum(found) / (NEAREST * len(found))
+        rows.insert(2, Row(case=f"{who}: vector recall@10", unit="", ours=recall, bar=0.95))
+    if other:
+        rows.insert(
+            1,
+            latency(
+                "the same, compared", "cached", 0.5, theirs=quantile(other["cached"], 0.5) * 1e3
+            ),
+        )
     if not options.keep:
-        for file in folder.glob("*.db*"):
+        for file in (*folder.glob(f"{ours.name}*"), *folder.glob(f"{theirs.name}*")):
             file.unlink()
     return rows
 

@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ from memledger.adapters.fact_store.memory_read_models import InMemoryReadModels
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
 from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
 from memledger.adapters.sqlite.read_models import create_checkpoints
+from memledger.adapters.vector_index import sqlite as sqlite_index
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
+from memledger.adapters.vector_index.sqlite.sizes import Sizes
 from memledger.application.extraction import Extraction
 from memledger.application.receipt import Receipt
 from memledger.application.rules.extractor import RulesExtractor
@@ -68,6 +71,7 @@ from memledger.settings import Settings, load_settings
 
 START = datetime(2026, 5, 8, 9, 0, tzinfo=UTC)
 DIMENSIONS = (16, 32)
+SMALL = Sizes(first=6, tail=4, segment=12)
 EVERYTHING = 1_000
 """More facts than any run makes, and as many as a listing or a search may return."""
 
@@ -276,10 +280,15 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     def opened(self, path: Path | None = None) -> Memory:
-        return Memory(
-            settings=self.settings_for(path or self.path),
-            overrides={"clock": self.clock, "extractor": self.extractor},
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            # A size that matters to nobody is no setting; these have a few facts fill a segment.
+            patch.setattr(
+                sqlite_index, "SqliteVectorIndex", partial(SqliteVectorIndex, sizes=SMALL)
+            )
+            return Memory(
+                settings=self.settings_for(path or self.path),
+                overrides={"clock": self.clock, "extractor": self.extractor},
+            )
 
     def reopen(self, which: int) -> None:
         self.memories[which].close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from memledger.adapters.sqlite.connections import Connections, one_view
 from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION
@@ -17,6 +18,7 @@ from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, forget
 from memledger.adapters.vector_index.sqlite.search import search
 from memledger.adapters.vector_index.sqlite.sizes import DEFAULT_SIZES, Sizes
 from memledger.adapters.vector_index.sqlite.snapshots import Snapshots
+from memledger.domain.errors import AdapterUnavailable
 from memledger.domain.fact import FactId, FactKey
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
@@ -116,7 +118,9 @@ class SqliteVectorIndex:
         with self._connections.transaction() as connection:
             self.put_in(connection, documents)
         for ledger in dict.fromkeys(document.scope.ledger for document in documents):
-            self.compact(ledger)
+            # The documents are written, and whoever writes next tries again.
+            with suppress(AdapterUnavailable):
+                self.compact(ledger)
 
     def remove(self, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
