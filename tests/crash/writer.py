@@ -14,8 +14,8 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -24,12 +24,15 @@ from typing import Any
 from attrs import frozen
 
 from memledger import Memory
+from memledger.adapters.vector_index import sqlite as sqlite_index
+from memledger.adapters.vector_index.sqlite.sizes import Sizes
 from memledger.domain.errors import NotFound
 from memledger.domain.fact import FactStatus
 from memledger.settings import load_settings
 
 CITIES = ("Oslo", "Lisbon", "Kyoto", "Quito")
 DIMENSION = 32
+SMALL = Sizes(first=3, tail=2, segment=8)
 
 
 def opened(
@@ -40,7 +43,22 @@ def opened(
         "audit_log": {"path": str(path), "durability": durability},
         "embedder": {"dimension": dimension},
     }
-    return Memory(settings=load_settings(config, environment={}), **options)
+    with small_segments():
+        return Memory(settings=load_settings(config, environment={}), **options)
+
+
+@contextmanager
+def small_segments() -> Iterator[None]:
+    """Have a few facts fill a segment of the index, so that some are made while others write.
+
+    The sizes are no setting, for nobody else has a use for them.
+    """
+    of_any_size = sqlite_index.SqliteVectorIndex
+    sqlite_index.SqliteVectorIndex = partial(of_any_size, sizes=SMALL)  # type: ignore
+    try:
+        yield
+    finally:
+        sqlite_index.SqliteVectorIndex = of_any_size  # type: ignore
 
 
 class Journal:
