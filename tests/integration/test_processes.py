@@ -225,6 +225,32 @@ def messages(recorded: Sequence[Recorded]) -> int:
     return sum(isinstance(item.event, MessageObserved) for item in recorded)
 
 
+def test_who_reads_while_others_correct_sees_one_version_of_every_fact(
+    path: Path, processes: list[Remote]
+) -> None:
+    turns = 20
+    with opened(path) as memory:
+        added = [memory.add(text, **ADA) for text in ("I like tea.", "I like rain.")]
+        fact_ids = {receipt.verdicts[0].fact_id for receipt in added}
+        for me, process in enumerate(processes):
+            process.begin(
+                *(
+                    ("update", {"fact_id": fact_id, "text": f"Correction {turn} of {me}."})
+                    for turn in range(turns)
+                    for fact_id in fact_ids
+                )
+            )
+        corrected = len(added)
+        while corrected < len(added) * (PROCESSES * turns + 1):
+            found = [item.fact.fact_id for item in memory.search("correction", **ADA)]
+            listed = [fact.fact_id for fact in memory.get_all(**ADA).facts]
+            assert sorted(found) == sorted(listed) == sorted(filter(None, fact_ids))
+            assert memory.verify().problems == ()
+            corrected = memory.stats().versions
+        for process in processes:
+            assert not [answer for answer in process.answers() if isinstance(answer, Refused)]
+
+
 def test_a_process_with_the_embedder_of_before_is_told_and_loses_nothing(
     path: Path, processes: list[Remote]
 ) -> None:
