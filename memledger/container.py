@@ -72,6 +72,13 @@ def _build(choice: Choice) -> Any:
     return choice.adapter.build(choice.settings)
 
 
+def _embedded_or_built(choice: Choice, embedded: Callable[[], Any], *arguments: Any) -> Any:
+    """The one in the log's own database, or an engine of its own."""
+    if choice.chosen == "embedded":
+        return embedded()
+    return choice.adapter.build(choice.settings, *arguments)
+
+
 def _build_asking(choice: Choice, lift: Lift, model: Callable[[], Any]) -> Any:
     if choice.adapter.asks_model:
         return choice.adapter.build(choice.settings, lift(model()))
@@ -105,8 +112,9 @@ def _vectors_at_hand(
 class Container(containers.DeclarativeContainer):
     """All parts by name.
 
-    ``audit_log``, ``fact_store``, ``vector_index``, ``embedder``, ``language_model``, ``clock``,
-    ``ids``, ``extractor`` and ``reconciler`` are the parts that a test would swap.
+    ``audit_log``, ``fact_store``, ``vector_index``, ``knowledge_graph``, ``embedder``,
+    ``language_model``, ``clock``, ``ids``, ``extractor`` and ``reconciler`` are the parts that a
+    test would swap.
     """
 
     settings = providers.Dependency(instance_of=Settings)
@@ -145,7 +153,7 @@ class Container(containers.DeclarativeContainer):
         ),
         memory=providers.Singleton(_lazily("adapters.fact_store.memory:InMemoryFactStore")),
     )
-    vector_index = providers.Selector(
+    embedded_index = providers.Selector(
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.vector_index.sqlite:SqliteVectorIndex"),
@@ -155,9 +163,30 @@ class Container(containers.DeclarativeContainer):
         ),
         memory=providers.Singleton(_lazily("adapters.vector_index.memory:InMemoryVectorIndex")),
     )
+    vector_index = providers.Singleton(
+        _embedded_or_built,
+        settings.provided.vector_index,
+        embedded_index.provider,
+        embedder.provided.model,
+        embedder.provided.dimension,
+    )
+    embedded_graph = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.knowledge_graph.sqlite:SqliteKnowledgeGraph"), database
+        ),
+        memory=providers.Singleton(
+            _lazily("adapters.knowledge_graph.memory:InMemoryKnowledgeGraph")
+        ),
+    )
+    knowledge_graph = providers.Singleton(
+        _embedded_or_built, settings.provided.knowledge_graph, embedded_graph.provider
+    )
     lifted_embedder = providers.Singleton(_lifted, lift, embedder)
+    lifted_embedded_index = providers.Singleton(_lifted, lift, embedded_index)
     lifted_index = providers.Singleton(_lifted, lift, vector_index)
-    embedding = providers.Singleton(Embedding, lifted_embedder, lifted_index)
+    lifted_graph = providers.Singleton(_lifted, lift, knowledge_graph)
+    embedding = providers.Singleton(Embedding, lifted_embedder, lifted_embedded_index)
     vectors_at_hand = providers.Singleton(_vectors_at_hand, embedder, embedding)
     read_models = providers.Selector(
         store,
@@ -165,14 +194,16 @@ class Container(containers.DeclarativeContainer):
             _lazily("adapters.sqlite.read_models:SqliteReadModels"),
             database,
             fact_store,
-            vector_index,
+            embedded_index,
             vectors_at_hand,
+            providers.List(embedded_graph),
         ),
         memory=providers.Singleton(
             _lazily("adapters.fact_store.memory_read_models:InMemoryReadModels"),
             fact_store,
-            vector_index,
+            embedded_index,
             vectors_at_hand,
+            providers.List(embedded_graph),
         ),
     )
     audit_log = providers.Selector(
@@ -202,7 +233,8 @@ class Container(containers.DeclarativeContainer):
         log=lifted_log,
         deciding=deciding,
         facts=lifted_facts,
-        index=lifted_index,
+        # Decisions are made on what the log's own database holds: it never lags.
+        index=lifted_embedded_index,
         embedding=embedding,
         refill=refill,
         extractor=extractor,

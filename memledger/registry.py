@@ -31,7 +31,8 @@ class Adapter:
     Args:
         settings: an attrs class; the section of the configuration, without ``provider``, is
             structured into it.
-        build: called with an instance of it; returns the adapter.
+        build: called with an instance of it; returns the adapter. For a ``vector_index`` it gets
+            the embedder's ``model`` (str) and ``dimension`` (int) besides.
         asks_model: for extractors and reconcilers: ``build`` gets the language model, lifted, as
             its second argument.
     """
@@ -75,6 +76,8 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
         "memory": _BuiltIn(build=_BY_CONTAINER),
     },
+    "vector_index": {"embedded": _BuiltIn(build=_BY_CONTAINER)},
+    "knowledge_graph": {"embedded": _BuiltIn(build=_BY_CONTAINER)},
     "embedder": {
         "hashing": _BuiltIn(
             settings="memledger.adapters.embedder.hashing:HashingSettings",

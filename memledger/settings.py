@@ -27,6 +27,8 @@ from memledger.registry import PORTS, Adapter, adapter_named
 VARIABLE = "MEMLEDGER_"
 DEFAULTS = {
     "audit_log": "sqlite",
+    "vector_index": "embedded",
+    "knowledge_graph": "embedded",
     "embedder": "hashing",
     "language_model": "none",
     "extractor": "rules",
@@ -52,6 +54,8 @@ class Settings:
     """
 
     audit_log: Choice
+    vector_index: Choice
+    knowledge_graph: Choice
     embedder: Choice
     language_model: Choice
     extractor: Choice

@@ -35,13 +35,24 @@ class Index(Protocol):
         ...
 
 
+class Projection(Protocol):
+    """A read model that follows from the log alone."""
+
+    name: str
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        """Take in events, in order."""
+        ...
+
+
 class InMemoryReadModels:
-    """Facts, conversations and index, in step with the log.
+    """Facts, conversations and index, and whatever else follows the log, in step with it.
 
     Args:
         facts: the facts read model.
         index: the index.
         embed: vectors for texts, quickly and without waiting for anybody.
+        others: further read models, such as the knowledge graph.
     """
 
     def __init__(
@@ -49,10 +60,12 @@ class InMemoryReadModels:
         facts: InMemoryFactStore,
         index: Index,
         embed: Callable[[Sequence[str]], Mapping[str, Vector]],
+        others: Sequence[Projection] = (),
     ) -> None:
         self._facts = facts
         self._index = index
         self._embed = embed
+        self._others = others
         self._conversations = _Conversations(facts)
         self._unembedded: dict[FactKey, Fact] = {}
         self._position = 0
@@ -69,6 +82,8 @@ class InMemoryReadModels:
             self._index.put([document_of(fact, context=context, vector=vector)])
             if vector is None:
                 self._unembedded[fact.key] = fact
+        for other in self._others:
+            other.apply(chain)
         self._position = chain[-1].position
 
     def unembedded(self, limit: int) -> Sequence[str]:
@@ -86,7 +101,8 @@ class InMemoryReadModels:
 
     def positions(self) -> Mapping[str, int]:
         """The last position that each read model has taken in."""
-        return {"facts": self._position, "index": self._position}
+        names = ("facts", "index", *(other.name for other in self._others))
+        return dict.fromkeys(names, self._position)
 
 
 class _Conversations:

@@ -13,7 +13,9 @@ from attrs import field, frozen
 
 from memledger.adapters.sqlite.database import Durability, SqliteSettings
 from memledger.domain.errors import InvalidRequest
-from memledger.settings import Settings, load_settings, structured
+from memledger.settings import DEFAULTS, Settings, load_settings, structured
+
+SECTIONS = ", ".join((*DEFAULTS, "patience"))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:
@@ -194,14 +196,11 @@ def test_a_path_may_be_a_path_object(tmp_path: Path) -> None:
     [
         (
             {"audit_lgo": {}},
-            "audit_lgo: unknown setting; allowed are audit_log, embedder, "
-            "language_model, extractor, reconciler, "
-            "patience; did you mean audit_log?",
+            f"audit_lgo: unknown setting; allowed are {SECTIONS}; did you mean audit_log?",
         ),
         (
             {5: {}},
-            "5: unknown setting; allowed are audit_log, embedder, "
-            "language_model, extractor, reconciler, patience",
+            f"5: unknown setting; allowed are {SECTIONS}",
         ),
         (
             {"audit_log": {"pth": "x"}},
@@ -286,9 +285,7 @@ def test_a_wrong_setting_is_named_with_its_path_and_what_is_allowed(
         ),
         (
             {"MEMLEDGER_EMBEDER__DIMENSION": "8"},
-            "embeder: unknown setting; allowed are audit_log, embedder, "
-            "language_model, extractor, reconciler, "
-            "patience; did you mean embedder?",
+            f"embeder: unknown setting; allowed are {SECTIONS}; did you mean embedder?",
         ),
         (
             {"MEMLEDGER_PATIENCE": "5", "MEMLEDGER_PATIENCE__SECONDS": "1"},
