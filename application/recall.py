@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
 
 from memledger.application.embedding import Embedding
-from memledger.domain.errors import AdapterUnavailable, ModelError
-from memledger.domain.fact import Fact
+from memledger.application.reranking import Reranking
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from memledger.domain.fact import Fact, FactKey
 from memledger.domain.filters import Filter
 from memledger.domain.plain import plain
 from memledger.domain.ports.audit_log import AuditLog
@@ -18,7 +19,7 @@ from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
 from memledger.domain.query import understand
-from memledger.domain.ranking import Ranked, Weights, rank
+from memledger.domain.ranking import Ranked, Weights, rank, reordered
 from memledger.domain.scope import Scope
 
 CANDIDATES = 50
@@ -28,7 +29,9 @@ a point; 100 and more gain nothing."""
 
 @frozen(kw_only=True)
 class RecallRequest:
-    """A search, already checked. ``now`` is ``as_of`` where a reader travels back."""
+    """A search, already checked. ``now`` is ``as_of`` where a reader travels back. ``rerank``
+    of ``None`` reranks if there is a reranker.
+    """
 
     scope: Scope
     query: str
@@ -39,6 +42,7 @@ class RecallRequest:
     as_of: datetime | None = None
     valid_at: datetime | None = None
     explain: bool = False
+    rerank: bool | None = None
 
 
 @frozen(kw_only=True)
@@ -57,10 +61,13 @@ class ScoredFact:
 
 @frozen(kw_only=True)
 class SearchResult:
-    """Facts, best first. ``degraded`` names the signals that could not be had this time."""
+    """Facts, best first. ``degraded`` names the signals that could not be had this time,
+    ``reranked_by`` the model whose relevance the scores are.
+    """
 
     results: tuple[ScoredFact, ...]
     degraded: tuple[str, ...] = ()
+    reranked_by: str | None = None
 
     def __iter__(self) -> Iterator[ScoredFact]:
         return iter(self.results)
@@ -76,6 +83,7 @@ class SearchResult:
         return {
             "results": [result.to_dict() for result in self.results],
             "degraded": list(self.degraded),
+            "reranked_by": self.reranked_by,
         }
 
 
@@ -88,6 +96,7 @@ class Recall:
         index: where candidates come from.
         embedding: vectors for questions.
         weights: how much each signal counts.
+        reranking: a second opinion on the best candidates, if there is one to be had.
     """
 
     def __init__(
@@ -98,19 +107,23 @@ class Recall:
         index: VectorIndex,
         embedding: Embedding,
         weights: Weights = Weights(),
+        reranking: Reranking | None = None,
     ) -> None:
         self._log = log
         self._facts = facts
         self._index = index
         self._embedding = embedding
         self._weights = weights
+        self._reranking = reranking
 
     async def __call__(self, request: RecallRequest) -> SearchResult:
         """Search.
 
         Raises:
             AdapterUnavailable: the index or the facts did not answer.
+            InvalidRequest: reranking is asked for, and there is no reranker.
         """
+        reranking = self._wanted(request)
         request = await self._pinned(request)
         speakers = await self._index.speakers(request.scope.ledger)
         query = understand(request.query, speakers=speakers)
@@ -128,12 +141,28 @@ class Recall:
             )
         )
         ranked = rank(hits, query, weights=self._weights)
-        if request.threshold is not None:
-            ranked = [item for item in ranked if item.score >= request.threshold]
+        depth = request.limit if reranking is None else reranking.depth(request.limit)
+        facts = await self._load(ranked[:depth])
+        found = [item for item in ranked[:depth] if item.hit.key in facts]
+        degraded: tuple[str, ...] = () if vector is not None else ("similarity",)
+        reranked_by = None
+        if reranking is not None and found:
+            relevances = await reranking(request.query, [facts[item.hit.key] for item in found])
+            if relevances is None:
+                degraded += ("reranker",)
+            else:
+                found = reordered(found, relevances)
+                reranked_by = reranking.model
         return SearchResult(
-            results=await self._loaded(ranked[: request.limit], explain=request.explain),
-            degraded=() if vector is not None else ("similarity",),
+            results=_results(found, facts, request),
+            degraded=degraded,
+            reranked_by=reranked_by,
         )
+
+    def _wanted(self, request: RecallRequest) -> Reranking | None:
+        if request.rerank and self._reranking is None:
+            raise InvalidRequest("rerank", "there is no reranker; choose one in reranker.provider")
+        return None if request.rerank is False else self._reranking
 
     async def _pinned(self, request: RecallRequest) -> RecallRequest:
         """Have a search of the present see one moment, at which each fact has one version."""
@@ -150,16 +179,22 @@ class Recall:
         except (AdapterUnavailable, ModelError):
             return None
 
-    async def _loaded(self, ranked: list[Ranked], *, explain: bool) -> tuple[ScoredFact, ...]:
-        facts = {
+    async def _load(self, ranked: Sequence[Ranked]) -> dict[FactKey, Fact]:
+        return {
             fact.key: fact for fact in await self._facts.load([item.hit.key for item in ranked])
         }
-        return tuple(
-            ScoredFact(
-                fact=facts[item.hit.key],
-                score=item.score,
-                signals=item.signals if explain else None,
-            )
-            for item in ranked
-            if item.hit.key in facts
+
+
+def _results(
+    found: Sequence[Ranked], facts: Mapping[FactKey, Fact], request: RecallRequest
+) -> tuple[ScoredFact, ...]:
+    least = request.threshold
+    above = [item for item in found if least is None or item.score >= least]
+    return tuple(
+        ScoredFact(
+            fact=facts[item.hit.key],
+            score=item.score,
+            signals=item.signals if request.explain else None,
         )
+        for item in above[: request.limit]
+    )

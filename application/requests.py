@@ -16,7 +16,7 @@ from memledger.domain.fact import Metadata
 from memledger.domain.moments import from_microseconds, to_microseconds
 
 MessageInput: TypeAlias = Mapping[str, Any]
-Messages: TypeAlias = str | MessageInput | Sequence[MessageInput]
+Messages: TypeAlias = str | MessageInput | Sequence[str | MessageInput]
 
 MAX_TEXT_CHARACTERS = 1_000_000
 MAX_QUERY_CHARACTERS = 100_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from memledger.domain.errors import InvalidRequest
 from memledger.domain.fact import Interval
@@ -116,6 +116,27 @@ def rank(
     ranked.sort(key=lambda one: one.hit.key)
     ranked.sort(key=lambda one: (one.score, one.hit.occurred_at), reverse=True)
     return ranked
+
+
+def reordered(ranked: Sequence[Ranked], relevances: Sequence[float]) -> list[Ranked]:
+    """Order what was ranked by what a reranker thinks of it, ties as they were.
+
+    The relevance takes the score's place; the score that it had goes on as the signal ``fused``
+    beside the signal ``rerank``.
+
+    Args:
+        ranked: best first.
+        relevances: of each, in [0, 1].
+    """
+    again = [
+        evolve(
+            item,
+            score=relevance,
+            signals={**item.signals, "fused": item.score, "rerank": relevance},
+        )
+        for item, relevance in zip(ranked, relevances, strict=True)
+    ]
+    return sorted(again, key=lambda item: -item.score)
 
 
 def _signals(

@@ -23,15 +23,17 @@ from memledger.application.embedding import Embedding, check_vectors
 from memledger.application.recall import Recall
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember
+from memledger.application.reranking import Reranking
 from memledger.application.retry import Retry
 from memledger.application.statistics import CountUp
 from memledger.application.verify import Verify
 from memledger.domain.errors import AdapterUnavailable, ModelError
 from memledger.domain.ports.embedder import Embedder, Vector
 from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads
-from memledger.settings import Choice, Settings
+from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
+    from memledger.adapters.reranker.bounded import BoundedReranker
     from memledger.adapters.sqlite.database import Database
 
 WORKERS = 16
@@ -85,6 +87,28 @@ def _build_asking(choice: Choice, lift: Lift, model: Callable[[], Any]) -> Any:
     return choice.adapter.build(choice.settings)
 
 
+def _reranker(choice: Choice, lift: Lift, model: Callable[[], Any]) -> Any:
+    """The one that is chosen, ``None`` if there is none."""
+    return None if choice.chosen == "none" else _build_asking(choice, lift, model)
+
+
+def _open_bounded(reranker: Any, settings: RerankingSettings) -> Iterator[BoundedReranker | None]:
+    if reranker is None:
+        yield None
+        return
+    from memledger.adapters.reranker.bounded import BoundedReranker
+
+    bounded = BoundedReranker(reranker, deadline=settings.deadline)
+    yield bounded
+    bounded.close()
+
+
+def _reranking(lift: Lift, reranker: Any, settings: RerankingSettings) -> Reranking | None:
+    if reranker is None:
+        return None
+    return Reranking(lift(reranker), candidates=settings.candidates)
+
+
 def _lifted(lift: Lift, adapter: Any) -> Any:
     return lift(adapter)
 
@@ -113,8 +137,8 @@ class Container(containers.DeclarativeContainer):
     """All parts by name.
 
     ``audit_log``, ``fact_store``, ``vector_index``, ``knowledge_graph``, ``embedder``,
-    ``language_model``, ``clock``, ``ids``, ``extractor`` and ``reconciler`` are the parts that a
-    test would swap.
+    ``language_model``, ``clock``, ``ids``, ``extractor``, ``reconciler`` and ``reranker`` are the
+    parts that a test would swap.
     """
 
     settings = providers.Dependency(instance_of=Settings)
@@ -243,8 +267,22 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
     )
     retry = providers.Singleton(Retry, facts=lifted_facts, remember=remember)
+    # A time limit needs a loop, so that a reranker always waits for its model as on a loop.
+    reranker = providers.Singleton(
+        _reranker,
+        settings.provided.reranker,
+        providers.Singleton(lift_to_threads, workers),
+        language_model.provider,
+    )
+    bounded_reranker = providers.Resource(_open_bounded, reranker, settings.provided.reranking)
+    reranking = providers.Singleton(_reranking, lift, bounded_reranker, settings.provided.reranking)
     recall = providers.Singleton(
-        Recall, log=lifted_log, facts=lifted_facts, index=lifted_index, embedding=embedding
+        Recall,
+        log=lifted_log,
+        facts=lifted_facts,
+        index=lifted_index,
+        embedding=embedding,
+        reranking=reranking,
     )
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
     curate = providers.Singleton(Curate, deciding=deciding, facts=lifted_facts, embedding=embedding)

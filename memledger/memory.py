@@ -197,6 +197,7 @@ class AsyncMemory:
         as_of: datetime | str | None = None,
         valid_at: datetime | str | None = None,
         explain: bool = False,
+        rerank: bool | None = None,
     ) -> SearchResult:
         """Find what matters for a question.
 
@@ -212,6 +213,9 @@ class AsyncMemory:
             as_of: answer from what the ledger believed then (transaction time).
             valid_at: only what held then in the world (valid time).
             explain: also return every signal that made up the scores.
+            rerank: whether a reranker has the last word, whose relevance is then the score; left
+                out, it has if one is configured. If it fails, the order stays as it was, and
+                ``degraded`` says ``reranker``.
 
         Raises:
             InvalidRequest: an argument is wrong.
@@ -230,6 +234,7 @@ class AsyncMemory:
                 as_of=moment,
                 valid_at=parse_moment(valid_at, "valid_at"),
                 explain=explain,
+                rerank=_optional_flag(rerank, "rerank"),
             )
         )
 
@@ -609,6 +614,12 @@ def _guard(
     if (user_id, agent_id, run_id, app_id) == (None, None, None, None):
         return None
     return Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)
+
+
+def _optional_flag(value: object, path: str) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise InvalidRequest(path, f"expected true or false, got {type(value).__name__}")
 
 
 def _reason(reason: str) -> str:

@@ -33,8 +33,8 @@ class Adapter:
             structured into it.
         build: called with an instance of it; returns the adapter. For a ``vector_index`` it gets
             the embedder's ``model`` (str) and ``dimension`` (int) besides.
-        asks_model: for extractors and reconcilers: ``build`` gets the language model, lifted, as
-            its second argument.
+        asks_model: for extractors, reconcilers and rerankers: ``build`` gets the language model,
+            lifted, as its second argument.
     """
 
     settings: type[Any]
@@ -115,6 +115,18 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
             asks_model=True,
         ),
     },
+    "reranker": {
+        "none": _BuiltIn(build=_BY_CONTAINER),
+        "litellm": _BuiltIn(
+            settings="memledger.adapters.reranker.litellm:LitellmRerankerSettings",
+            build="memledger.adapters.reranker.litellm:LitellmReranker",
+        ),
+        "fastembed": _BuiltIn(
+            settings="memledger.adapters.reranker.fastembed:FastembedRerankerSettings",
+            build="memledger.adapters.reranker.fastembed:FastembedReranker",
+        ),
+        "model": _BuiltIn(build="memledger.registry:build_model_reranker", asks_model=True),
+    },
 }
 
 PORTS = tuple(BUILT_IN)
@@ -132,6 +144,13 @@ def build_model_reconciler(settings: Any, model: Any) -> Any:
     from memledger.application.model_reconciliation import ModelReconciler
 
     return ModelReconciler(model, settings)
+
+
+def build_model_reranker(_settings: Any, model: Any) -> Any:
+    """The reranker that asks ``model``."""
+    from memledger.application.model_reranking import ModelReranker
+
+    return ModelReranker(model)
 
 
 def _attribute(path: str) -> Any:

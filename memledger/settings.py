@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
-from attrs import fields, frozen
+from attrs import field, fields, frozen
+from attrs.validators import ge, gt
 from cattrs.gen import make_dict_structure_fn
 
 from memledger.domain.errors import InvalidRequest
@@ -33,9 +34,12 @@ DEFAULTS = {
     "language_model": "none",
     "extractor": "rules",
     "reconciler": "rules",
+    "reranker": "none",
 }
 ASKING: tuple[str, ...] = ("extractor", "reconciler")
-"""They ask the language model unless told otherwise, once there is one."""
+"""They ask the language model unless told otherwise, once there is one. A reranker asks it only if
+it is told to.
+"""
 
 
 @frozen(kw_only=True)
@@ -45,6 +49,22 @@ class Choice:
     chosen: str
     settings: Any
     adapter: Adapter
+
+
+@frozen(kw_only=True)
+class RerankingSettings:
+    """What is settled in the section of a reranker, whichever it is.
+
+    Args:
+        candidates: facts that it reads for one question, at least as many as are returned.
+        deadline: seconds that one question may take it; after that the order stays as it was.
+
+    Raises:
+        ValueError: a number out of range.
+    """
+
+    candidates: int = field(default=30, validator=ge(1))
+    deadline: float = field(default=5.0, validator=gt(0))
 
 
 @frozen(kw_only=True)
@@ -60,6 +80,8 @@ class Settings:
     language_model: Choice
     extractor: Choice
     reconciler: Choice
+    reranker: Choice
+    reranking: RerankingSettings = RerankingSettings()
     patience: float = 10.0
 
 
@@ -95,12 +117,14 @@ def load_settings(
     asking: dict[str, str] = {}
     if model.chosen != "none":
         asking = dict.fromkeys(ASKING, "model")
+    reranking, section = _reranking(raw.get("reranker", {}))
+    raw = {**raw, "reranker": section}
     others = {
         port: _choice(port, raw.get(port, {}), asking.get(port, default))
         for port, default in DEFAULTS.items()
         if port != "language_model"
     }
-    for port in ASKING:
+    for port in (*ASKING, "reranker"):
         if others[port].adapter.asks_model and model.chosen == "none":
             raise InvalidRequest(
                 f"{port}.provider",
@@ -109,11 +133,13 @@ def load_settings(
     return Settings(
         **others,
         language_model=model,
+        reranking=reranking,
         patience=_seconds(raw.get("patience", 10.0), "patience"),
     )
 
 
 def _choice(port: str, section: Any, default: str) -> Choice:
+    shared = [each.name for each in fields(RerankingSettings)] if port == "reranker" else []
     if isinstance(section, str):
         section = {"provider": section}
     if not isinstance(section, Mapping):
@@ -122,20 +148,34 @@ def _choice(port: str, section: Any, default: str) -> Choice:
     provider = section.get("provider", default)
     adapter = adapter_named(port, provider)
     return Choice(
-        chosen=provider, settings=structured(options, adapter.settings, port), adapter=adapter
+        chosen=provider,
+        settings=structured(options, adapter.settings, port, shared),
+        adapter=adapter,
     )
 
 
-def structured(raw: Mapping[str, Any], settings: type[Any], path: str) -> Any:
-    """An adapter's settings from a mapping.
+def _reranking(section: Any) -> tuple[RerankingSettings, Any]:
+    """What holds for all rerankers, and what is left for the one that is chosen."""
+    if not isinstance(section, Mapping):
+        return RerankingSettings(), section
+    ours = {each.name for each in fields(RerankingSettings)}
+    shared = {key: value for key, value in section.items() if key in ours}
+    rest = {key: value for key, value in section.items() if key not in ours}
+    return structured(shared, RerankingSettings, "reranker"), rest
+
+
+def structured(
+    raw: Mapping[str, Any], settings: type[Any], path: str, others: Sequence[str] = ()
+) -> Any:
+    """An adapter's settings from a mapping; ``others`` are the keys of its section besides.
 
     Raises:
         InvalidRequest: an unknown key or a value of the wrong type, with its path.
     """
-    allowed = [field.name for field in fields(settings)]
+    known = [each.name for each in fields(settings)]
     for key in raw:
-        if key not in allowed:
-            raise InvalidRequest(f"{path}.{key}", _unknown(str(key), allowed))
+        if key not in known:
+            raise InvalidRequest(f"{path}.{key}", _unknown(str(key), [*known, *others]))
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_structure_hook_factory(
         lambda kind: kind is settings, lambda kind: make_dict_structure_fn(kind, converter)

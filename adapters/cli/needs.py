@@ -67,6 +67,7 @@ class LedgerMemory(Protocol):
         as_of: datetime | str | None = None,
         valid_at: datetime | str | None = None,
         explain: bool = False,
+        rerank: bool | None = None,
     ) -> SearchResult:
         """Find what matters for a question."""
         ...

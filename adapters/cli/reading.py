@@ -35,6 +35,11 @@ _filters = click.option(
 @_valid_at
 @_filters
 @click.option("--explain", is_flag=True, help="Show the signals behind every score.")
+@click.option(
+    "--rerank/--no-rerank",
+    default=None,
+    help="Give a reranker the last word; if left out, whenever one is configured.",
+)
 @command_options()
 def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
     """Find the facts that matter for a question, best first.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memledger.testing.embedder import EmbedderContract
     from memledger.testing.fact_store import FactStoreContract
     from memledger.testing.language_model import LanguageModelContract
+    from memledger.testing.reranker import RerankerContract
     from memledger.testing.vector_index import VectorIndexContract
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "EmbedderContract",
     "FactStoreContract",
     "LanguageModelContract",
+    "RerankerContract",
     "VectorIndexContract",
 ]
 
@@ -35,6 +37,7 @@ _MODULES = {
     "EmbedderContract": "memledger.testing.embedder",
     "FactStoreContract": "memledger.testing.fact_store",
     "LanguageModelContract": "memledger.testing.language_model",
+    "RerankerContract": "memledger.testing.reranker",
     "VectorIndexContract": "memledger.testing.vector_index",
 }
 

@@ -44,9 +44,13 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """The content of all messages, or all inputs of an embedding request, line by line."""
+        """The content of all messages, all inputs of an embedding request, or the question and
+        the documents of a reranking request, line by line.
+        """
         if "messages" in self.body:
             return "\n".join(str(message["content"]) for message in self.body["messages"])
+        if "documents" in self.body:
+            return "\n".join((self.body["query"], *self.body["documents"]))
         return "\n".join(_inputs(self.body))
 
 
@@ -220,7 +224,7 @@ class ModelServer:
             return Status(code=400, body=_error(f"unknown parameter: {refused[0]}"))
         if self._script:
             return self._script.popleft()
-        if asked.path.endswith("/embeddings") or not callable(self._answer):
+        if asked.path.endswith(("/embeddings", "/rerank")) or not callable(self._answer):
             return self._answer if not callable(self._answer) else ""
         return self._answer(asked)
 
@@ -232,6 +236,9 @@ class ModelServer:
             return _http(200, json.dumps(self._completion(asked, reply)))
         if asked.path.endswith("/embeddings"):
             return _http(200, json.dumps(self._vectors(asked)))
+        if asked.path.endswith("/rerank"):
+            said = self._relevances(asked) if reply == self._answer else reply
+            return _http(200, json.dumps(said))
         return _http(404, _error(f"no such path: {asked.path}"))
 
     def _completion(self, asked: Asked, reply: Reply) -> dict[str, Any]:
@@ -266,6 +273,24 @@ class ModelServer:
                 for index, vector in enumerate(vectors)
             ],
             "usage": self._usage(asked.text, ""),
+        }
+
+    def _relevances(self, asked: Asked) -> dict[str, Any]:
+        question, *vectors = self._embedder.embed(
+            [asked.body["query"], *asked.body["documents"]], "document"
+        )
+        results = [
+            {
+                "index": index,
+                "relevance_score": sum(a * b for a, b in zip(question, vector, strict=True)),
+            }
+            for index, vector in enumerate(vectors)
+        ]
+        self._usage(asked.text, "")
+        return {
+            "id": f"rerank-{len(self.asked)}",
+            "results": sorted(results, key=lambda result: -result["relevance_score"]),
+            "meta": {"billed_units": {"search_units": 1}},
         }
 
     def _usage(self, asked: str, answered: str) -> dict[str, int]:

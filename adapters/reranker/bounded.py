@@ -1,0 +1,69 @@
+"""A time limit around any reranker, however it is written.
+
+It is ``async`` alone. A plain reranker runs in a thread of its own, one question at a time: what
+comes too late there is finished in vain, and who comes meanwhile waits for it, no longer than
+the limit either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from memledger.domain.errors import AdapterUnavailable
+
+
+class BoundedReranker:
+    """A ``Reranker`` that answers in time or not at all.
+
+    Args:
+        reranker: what is asked; its ``rerank`` may be a plain method or ``async def``.
+        deadline: seconds that one question may take, retries included.
+
+    Raises:
+        AdapterUnavailable: from ``rerank``, once the time is over.
+    """
+
+    def __init__(self, reranker: Any, *, deadline: float) -> None:
+        self._reranker = reranker
+        self._deadline = deadline
+        self._thread: ThreadPoolExecutor | None = None
+        if not inspect.iscoroutinefunction(reranker.rerank):
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="memledger-reranker")
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        name: str = self._reranker.model
+        return name
+
+    async def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        """See ``Reranker.rerank``."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                found: Sequence[float] = await self._asked(question, texts)
+                return found
+        except TimeoutError as error:
+            raise AdapterUnavailable(
+                "reranker", f"{self.model}: no answer within {self._deadline:g} s"
+            ) from error
+
+    def _asked(self, question: str, texts: Sequence[str]) -> Awaitable[Any]:
+        if self._thread is None:
+            asked: Awaitable[Any] = self._reranker.rerank(question, texts)
+            return asked
+        loop = asyncio.get_running_loop()
+        try:
+            return loop.run_in_executor(self._thread, self._reranker.rerank, question, texts)
+        except RuntimeError as error:
+            raise AdapterUnavailable(
+                "reranker", "the memory has been closed; open it again"
+            ) from error
+
+    def close(self) -> None:
+        """Take no more questions. What is being computed is not waited for."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
