@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from memledger.domain.errors import InvalidRequest, ModelError
 from memledger.testing.reranker import ANSWER, BESIDES, QUESTION, RerankerContract
 
 LONGEST = 128
-WORDS: list[str] = (
+WORDS: Sequence[str] = (
     "where does caroline live lives in zürich the stock market fell sharply word a".split()
 )
 SAME = {"lives": "live"}
