@@ -1,4 +1,4 @@
-"""Exploring: what the graph knows around an entity, with the facts behind it."""
+"""Exploring: what the graph knows: entities, their relations, and the facts behind them."""
 
 from __future__ import annotations
 
@@ -129,6 +129,24 @@ class Explore:
             reached=tuple(reached),
             facts=await self._behind(links, view),
         )
+
+    async def entities(self, view: View, limit: int) -> Sequence[Entity]:
+        """The entities that a view sees, those with most links first.
+
+        Raises:
+            AdapterUnavailable: the graph did not answer.
+        """
+        return await self._graph.entities(view, None, limit)
+
+    async def relations(self, view: View, entity: str, limit: int) -> Sequence[Relation]:
+        """The relations of an entity, newest first.
+
+        Raises:
+            NotFound: there is no such entity, nor one that is like it.
+            AdapterUnavailable: the graph did not answer.
+        """
+        resolved = await self._resolve(view, entity)
+        return await self._graph.relations(view, resolved.entity.name, limit)
 
     async def _behind(self, links: Sequence[Link], view: View) -> dict[FactId, Fact]:
         ids = dict.fromkeys(link.fact_id for link in links if link.fact_id is not None)

@@ -22,6 +22,7 @@ MAX_TEXT_CHARACTERS = 1_000_000
 MAX_QUERY_CHARACTERS = 100_000
 MAX_MESSAGES = 10_000
 MAX_LIMIT = 1_000
+MAX_DEPTH = 5
 MAX_METADATA_DEPTH = 16
 MAX_METADATA_VALUES = 1_000
 MAX_KEY_CHARACTERS = 256
@@ -236,6 +237,15 @@ def parse_limit(value: object, path: str = "limit") -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
         raise InvalidRequest(
             path, f"expected a whole number from 1 to {MAX_LIMIT}, got {_shown(value)}"
+        )
+    return value
+
+
+def parse_depth(value: object, path: str = "depth") -> int:
+    """A whole number from 1 to ``MAX_DEPTH``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_DEPTH:
+        raise InvalidRequest(
+            path, f"expected a whole number from 1 to {MAX_DEPTH}, got {_shown(value)}"
         )
     return value
 

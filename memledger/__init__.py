@@ -21,11 +21,13 @@ from memledger.domain.errors import (
 
 if TYPE_CHECKING:
     from memledger.application.browse import Page
+    from memledger.application.explore import Exploration
     from memledger.application.recall import ScoredFact, SearchResult
     from memledger.application.receipt import Receipt
     from memledger.application.statistics import Statistics
     from memledger.application.verify import Verification
     from memledger.domain.fact import Fact
+    from memledger.domain.graph import Entity, Relation
     from memledger.memory import AsyncMemory, Memory
     from memledger.settings import Settings, load_settings
 
@@ -35,7 +37,9 @@ __all__ = [
     "AdapterUnavailable",
     "AsyncMemory",
     "Conflict",
+    "Entity",
     "Erased",
+    "Exploration",
     "Fact",
     "IntegrityError",
     "InvalidRequest",
@@ -45,6 +49,7 @@ __all__ = [
     "NotFound",
     "Page",
     "Receipt",
+    "Relation",
     "ScoredFact",
     "SearchResult",
     "Settings",
@@ -55,10 +60,13 @@ __all__ = [
 
 _LAZY = {
     "AsyncMemory": "memledger.memory",
+    "Entity": "memledger.domain.graph",
+    "Exploration": "memledger.application.explore",
     "Fact": "memledger.domain.fact",
     "Memory": "memledger.memory",
     "Page": "memledger.application.browse",
     "Receipt": "memledger.application.receipt",
+    "Relation": "memledger.domain.graph",
     "ScoredFact": "memledger.application.recall",
     "SearchResult": "memledger.application.recall",
     "Settings": "memledger.settings",

@@ -20,10 +20,12 @@ from memledger.application.browse import Browse
 from memledger.application.curate import Curate
 from memledger.application.deciding import Deciding
 from memledger.application.embedding import Embedding, check_vectors
+from memledger.application.explore import Explore
 from memledger.application.recall import Recall
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember
 from memledger.application.reranking import Reranking
+from memledger.application.resolution import Resolve
 from memledger.application.retry import Retry
 from memledger.application.statistics import CountUp
 from memledger.application.verify import Verify
@@ -284,6 +286,8 @@ class Container(containers.DeclarativeContainer):
         embedding=embedding,
         reranking=reranking,
     )
+    resolve = providers.Singleton(Resolve, graph=lifted_graph, embedding=embedding)
+    explore = providers.Singleton(Explore, graph=lifted_graph, facts=lifted_facts, resolve=resolve)
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
     curate = providers.Singleton(Curate, deciding=deciding, facts=lifted_facts, embedding=embedding)
     verify = providers.Singleton(Verify, log=lifted_log, facts=lifted_facts)

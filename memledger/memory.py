@@ -14,14 +14,17 @@ from dependency_injector import providers
 
 from memledger.application.browse import Browse, Page
 from memledger.application.curate import Curate
+from memledger.application.explore import Exploration, Explore, ExploreRequest
 from memledger.application.recall import Recall, RecallRequest, SearchResult
 from memledger.application.receipt import Receipt
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember, RememberRequest
 from memledger.application.requests import (
+    MAX_KEY_CHARACTERS,
     MAX_QUERY_CHARACTERS,
     Messages,
     parse_as_of,
+    parse_depth,
     parse_id,
     parse_limit,
     parse_metadata,
@@ -38,6 +41,7 @@ from memledger.container import Container
 from memledger.domain.errors import InvalidRequest
 from memledger.domain.fact import Fact, FactId
 from memledger.domain.filters import parse_filter
+from memledger.domain.graph import Entity, Relation, View
 from memledger.domain.ports.clock import Clock
 from memledger.domain.ports.fact_store import FactQuery, Order
 from memledger.domain.scope import Scope
@@ -101,6 +105,7 @@ class AsyncMemory:
             self._recall: Recall = container.recall()
             self._browse: Browse = container.browse()
             self._curate: Curate = container.curate()
+            self._explore: Explore = container.explore()
             self._verify: Verify = container.verify()
             self._count_up: CountUp = container.count_up()
             self._refill: Refill = container.refill()
@@ -312,6 +317,137 @@ class AsyncMemory:
             limit=parse_limit(limit),
         )
         return await self._browse.get_all(query, cursor)
+
+    async def graph(
+        self,
+        entity: str | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        depth: int = 2,
+        limit: int = 60,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+    ) -> Exploration | None:
+        """What is known around an entity: its relations, the facts that name it, and so on.
+
+        Args:
+            entity: its name, an alias, or a name very like it; the entity with most links if left
+                out.
+            user_id: whose memory; see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            depth: how many links away to look, 1 to 5.
+            limit: links to return, nearest first, 1 to 1000.
+            as_of: what the ledger believed then (transaction time).
+            valid_at: only what held then in the world (valid time); left out, what has ended is
+                among the links.
+
+        Returns:
+            The neighbourhood, ``None`` if no entity was named and none is known.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+            NotFound: there is no such entity; the message names the nearest ones.
+            AdapterUnavailable: an engine did not answer.
+        """
+        request = ExploreRequest(
+            view=await self._view(
+                Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
+                as_of,
+                valid_at,
+                ended=True,
+            ),
+            entity=None if entity is None else parse_text(entity, "entity", MAX_KEY_CHARACTERS),
+            depth=parse_depth(depth),
+            limit=parse_limit(limit),
+        )
+        return await self._explore(request)
+
+    async def entities(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        limit: int = 100,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+    ) -> list[Entity]:
+        """The entities that facts and relations name, those with most links first.
+
+        Args:
+            user_id: whose memory; see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            limit: entities to return, 1 to 1000.
+            as_of: what the ledger believed then (transaction time).
+            valid_at: what held then in the world (valid time).
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+            AdapterUnavailable: an engine did not answer.
+        """
+        scope = Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)
+        view = await self._view(scope, as_of, valid_at)
+        return list(await self._explore.entities(view, parse_limit(limit)))
+
+    async def relations(
+        self,
+        entity: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        limit: int = 100,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+    ) -> list[Relation]:
+        """How an entity stands to others, under any of its names, newest first.
+
+        Args:
+            entity: its name, an alias, or a name very like it.
+            user_id: whose memory; see ``Scope``.
+            agent_id: likewise.
+            run_id: likewise.
+            app_id: likewise.
+            limit: relations to return, 1 to 1000.
+            as_of: what the ledger believed then (transaction time).
+            valid_at: what held then in the world (valid time).
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+            NotFound: there is no such entity; the message names the nearest ones.
+            AdapterUnavailable: an engine did not answer.
+        """
+        scope = Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)
+        name = parse_text(entity, "entity", MAX_KEY_CHARACTERS)
+        view = await self._view(scope, as_of, valid_at)
+        return list(await self._explore.relations(view, name, parse_limit(limit)))
+
+    async def _view(
+        self,
+        scope: Scope,
+        as_of: datetime | str | None,
+        valid_at: datetime | str | None,
+        *,
+        ended: bool = False,
+    ) -> View:
+        now = await self._clock.now()
+        moment = parse_as_of(as_of, now)
+        return View(
+            scope=scope,
+            now=moment or now,
+            as_of=moment,
+            valid_at=parse_moment(valid_at, "valid_at"),
+            ended=ended,
+        )
 
     async def update(
         self,
@@ -583,6 +719,9 @@ class Memory:
     search = _driven(AsyncMemory.search)
     get = _driven(AsyncMemory.get)
     get_all = _driven(AsyncMemory.get_all)
+    graph = _driven(AsyncMemory.graph)
+    entities = _driven(AsyncMemory.entities)
+    relations = _driven(AsyncMemory.relations)
     update = _driven(AsyncMemory.update)
     delete = _driven(AsyncMemory.delete)
     delete_all = _driven(AsyncMemory.delete_all)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,26 +16,6 @@ from memledger.domain.graph import LinkKey, Mention
 if TYPE_CHECKING:
     from memledger.application.explore import Exploration
     from memledger.domain.walk import Reached
-
-
-class _GraphMemory(Protocol):
-    """What the command needs of a memory."""
-
-    def graph(
-        self,
-        entity: str | None = None,
-        *,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        run_id: str | None = None,
-        app_id: str | None = None,
-        depth: int = ...,
-        limit: int = ...,
-        as_of: datetime | str | None = None,
-        valid_at: datetime | str | None = None,
-    ) -> Exploration | None:
-        """What is near an entity."""
-        ...
 
 
 @click.command()
@@ -58,7 +37,7 @@ def graph(call: Invocation, entity: str | None, svg: str | None, **options: Any)
     """
     scope = call.owned()
     with call.existing() as memory:
-        exploration = cast(_GraphMemory, memory).graph(entity, **scope, **options)
+        exploration = memory.graph(entity, **scope, **options)
     if exploration is not None and svg is not None:
         _write(svg, exploration)
     document = {"graph": None if exploration is None else exploration.to_dict()}

@@ -14,6 +14,7 @@ import click
 from memledger.adapters.cli.changing import add, delete, update
 from memledger.adapters.cli.checking import retry, stats, verify
 from memledger.adapters.cli.demo import demo
+from memledger.adapters.cli.graph import graph
 from memledger.adapters.cli.ingest import ingest
 from memledger.adapters.cli.invocation import print_json
 from memledger.adapters.cli.needs import OpenMemory
@@ -47,7 +48,7 @@ def command_line() -> None:
 
 
 for _command in (
-    demo, add, ingest, search, list_facts, get, history, update, delete, retry, stats, verify
+    demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats, verify
 ):  # fmt: skip
     command_line.add_command(_command)
 

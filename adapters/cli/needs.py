@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from memledger.application.browse import Page
+    from memledger.application.explore import Exploration
     from memledger.application.recall import SearchResult
     from memledger.application.receipt import Receipt
     from memledger.application.retry import Retried
@@ -100,6 +101,22 @@ class LedgerMemory(Protocol):
         valid_at: datetime | str | None = None,
     ) -> Page:
         """A page of facts."""
+        ...
+
+    def graph(
+        self,
+        entity: str | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        app_id: str | None = None,
+        depth: int = ...,
+        limit: int = ...,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+    ) -> Exploration | None:
+        """What is near an entity."""
         ...
 
     def update(

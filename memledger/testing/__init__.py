@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memledger.testing.audit_log import AuditLogContract
     from memledger.testing.embedder import EmbedderContract
     from memledger.testing.fact_store import FactStoreContract
+    from memledger.testing.knowledge_graph import KnowledgeGraphContract
     from memledger.testing.language_model import LanguageModelContract
     from memledger.testing.reranker import RerankerContract
     from memledger.testing.vector_index import VectorIndexContract
@@ -27,6 +28,7 @@ __all__ = [
     "AuditLogContract",
     "EmbedderContract",
     "FactStoreContract",
+    "KnowledgeGraphContract",
     "LanguageModelContract",
     "RerankerContract",
     "VectorIndexContract",
@@ -36,6 +38,7 @@ _MODULES = {
     "AuditLogContract": "memledger.testing.audit_log",
     "EmbedderContract": "memledger.testing.embedder",
     "FactStoreContract": "memledger.testing.fact_store",
+    "KnowledgeGraphContract": "memledger.testing.knowledge_graph",
     "LanguageModelContract": "memledger.testing.language_model",
     "RerankerContract": "memledger.testing.reranker",
     "VectorIndexContract": "memledger.testing.vector_index",

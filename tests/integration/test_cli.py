@@ -17,8 +17,8 @@ from command_line import CommandLine, on_terminal, start
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
-    "demo", "add", "ingest", "search", "list", "get", "history", "update", "delete", "retry",
-    "stats", "verify",
+    "demo", "add", "ingest", "search", "list", "get", "history", "graph", "update", "delete",
+    "retry", "stats", "verify",
 )  # fmt: skip
 
 
