@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import evolve
 
 from memledger.application.deciding import Deciding
 from memledger.application.embedding import Embedding
 from memledger.application.receipt import Receipt, receipt_of
+from memledger.application.standing import standing_relations
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
 from memledger.domain.events import Event
 from memledger.domain.fact import Fact, FactId, Metadata
 from memledger.domain.ledger import retract, revise
 from memledger.domain.ports.fact_store import FactStore
+from memledger.domain.ports.link_history import LinkHistory
 from memledger.domain.scope import Scope
 
 CALLER = "caller"
@@ -25,12 +27,16 @@ class Curate:
     Args:
         deciding: the loop that appends.
         facts: the facts as of the last append.
+        links: the relations that came from facts.
         embedding: vectors for corrected texts.
     """
 
-    def __init__(self, *, deciding: Deciding, facts: FactStore, embedding: Embedding) -> None:
+    def __init__(
+        self, *, deciding: Deciding, facts: FactStore, links: LinkHistory, embedding: Embedding
+    ) -> None:
         self._deciding = deciding
         self._facts = facts
+        self._links = links
         self._embedding = embedding
 
     async def update(
@@ -43,7 +49,8 @@ class Curate:
         reason: str,
         actor: str,
     ) -> Receipt | None:
-        """Correct the text or replace the metadata of an active fact; the old version stays.
+        """Correct the text or replace the metadata of an active fact; the old version stays. Of its
+        relations those end that the new text does not tell any more.
 
         Args:
             fact_id: which fact.
@@ -63,12 +70,13 @@ class Curate:
         if text is None and metadata is None:
             raise InvalidRequest("text", "nothing to change; pass a text or metadata")
         lagging = () if text is None else await self._embed(text)
-        receipt = await self._change(
-            fact_id,
-            scope,
-            lambda fact: revise(fact, text=text, metadata=metadata, reason=reason),
-            actor,
-        )
+
+        async def correct(fact: Fact) -> list[Event]:
+            ledger, ids = fact.scope.ledger, [fact.fact_id]
+            standing = await standing_relations(self._links, ledger, ids) if text else []
+            return revise(fact, text=text, metadata=metadata, reason=reason, standing=standing)
+
+        receipt = await self._change(fact_id, scope, correct, actor)
         return evolve(receipt, lagging=lagging) if receipt else None
 
     async def delete(
@@ -79,9 +87,11 @@ class Curate:
         Raises:
             NotFound: no such fact in that scope, or it is not active any more.
         """
-        receipt = await self._change(
-            fact_id, scope, lambda fact: retract(fact, reason=reason), actor
-        )
+
+        async def withdraw(fact: Fact) -> list[Event]:
+            return retract(fact, reason=reason)
+
+        receipt = await self._change(fact_id, scope, withdraw, actor)
         assert receipt is not None, "a retraction always makes an event"
         return receipt
 
@@ -106,11 +116,11 @@ class Curate:
         self,
         fact_id: FactId,
         scope: Scope | None,
-        decide: Callable[[Fact], list[Event]],
+        decide: Callable[[Fact], Awaitable[list[Event]]],
         actor: str,
     ) -> Receipt | None:
         async def on_latest() -> Sequence[Event]:
-            return decide(await self._latest(fact_id, scope))
+            return await decide(await self._latest(fact_id, scope))
 
         ledger = (await self._latest(fact_id, scope)).scope.ledger
         appended = await self._deciding.decide_and_append(

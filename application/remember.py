@@ -18,6 +18,7 @@ from memledger.application.receipt import Receipt, receipt_of
 from memledger.application.reconciliation import Reconciler, Reconciliation
 from memledger.application.refill import Refill
 from memledger.application.requests import Turn
+from memledger.application.standing import standing_relations
 from memledger.application.verbatim import VERBATIM, VerbatimReconciler, verbatim_candidates
 from memledger.domain.conversation import Message
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
@@ -30,15 +31,18 @@ from memledger.domain.events import (
     FactSuperseded,
     InferenceRecorded,
     MessageObserved,
+    RelationAsserted,
+    RelationEnded,
 )
 from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
 from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.clock import Clock, IdSource
 from memledger.domain.ports.fact_store import FactStore
+from memledger.domain.ports.link_history import LinkHistory
 from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
 from memledger.domain.recorded import CorrelationId, Recorded
-from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Candidate, Proposal, events_of, judge
+from memledger.domain.scope import LedgerId, Scope
+from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
 
 NEIGHBOURS = 8
 """Nearest facts that a candidate is compared with. A duplicate or a conflict is nearer than that;
@@ -83,6 +87,7 @@ class Remember:
         deciding: the loop that appends.
         facts: the facts as of the last append.
         index: where the neighbours of a candidate are found.
+        links: the relations that came from facts.
         embedding: vectors for candidates.
         refill: catches up on vectors once the embedder answers again.
         extractor: messages to candidates.
@@ -98,6 +103,7 @@ class Remember:
         deciding: Deciding,
         facts: FactStore,
         index: VectorIndex,
+        links: LinkHistory,
         embedding: Embedding,
         refill: Refill,
         extractor: Extractor,
@@ -109,6 +115,7 @@ class Remember:
         self._deciding = deciding
         self._facts = facts
         self._index = index
+        self._links = links
         self._embedding = embedding
         self._refill = refill
         self._extractor = extractor
@@ -320,8 +327,23 @@ class Remember:
         if reconciliation.failure is not None:
             return [], reconciliation
         known = {key: fact for near in neighbours for key, (fact, _) in near.items()}
-        events = _carry_out(candidates, reconciliation.proposals, known, attempt.messages)
+        proposals = reconciliation.proposals
+        standing = await self._standing(attempt.request.scope.ledger, candidates, proposals)
+        events = _carry_out(candidates, proposals, known, attempt.messages, standing)
         return events, reconciliation
+
+    async def _standing(
+        self, ledger: LedgerId, candidates: Sequence[Candidate], proposals: Sequence[Proposal]
+    ) -> list[RelationAsserted]:
+        """The relations that stand and came from the facts that may be revised, where that may
+        contradict any.
+        """
+        revised = [
+            proposal.target
+            for candidate, proposal in zip(candidates, proposals, strict=True)
+            if proposal.decision is Decision.REVISE and candidate.relations and proposal.target
+        ]
+        return await standing_relations(self._links, ledger, revised) if revised else []
 
     async def _same(
         self, attempt: _Attempt, candidates: Sequence[Candidate]
@@ -395,15 +417,20 @@ def _carry_out(
     proposals: Sequence[Proposal],
     known: Mapping[FactId, Fact],
     messages: Sequence[Message],
+    standing: Sequence[RelationAsserted],
 ) -> list[Event]:
     """Judge the proposals one after the other, each on what the ones before it have made true."""
-    facts = dict(known)
+    facts, told = dict(known), {relation.relation_id: relation for relation in standing}
     by_id = {message.message_id: message for message in messages}
     events: list[Event] = []
     for candidate, proposal in zip(candidates, proposals, strict=True):
         verdict = judge(candidate, proposal, known=facts, messages=by_id)
-        for event in events_of(verdict, candidate, facts):
+        for event in events_of(verdict, candidate, facts, list(told.values())):
             events.append(event)
+            if isinstance(event, RelationAsserted):
+                told[event.relation_id] = event
+            elif isinstance(event, RelationEnded):
+                del told[event.relation_id]
             if isinstance(event, FactAdded):
                 facts[event.fact_id] = _as_fact(event)
             elif isinstance(event, FactSuperseded | FactRetracted | FactRevised):

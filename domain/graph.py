@@ -125,7 +125,8 @@ class Entity:
 class View:
     """What a reader sees of the graph. Times as in ``Fact.visible``.
 
-    ``ended`` lets in what was true and has ended by ``now``, where no ``valid_at`` is given.
+    ``ended`` lets in what was true and has ended by ``now``, where no ``valid_at`` is given;
+    ``mentions`` of false leaves out the facts that do no more than name entities together.
     """
 
     scope: Scope
@@ -133,12 +134,14 @@ class View:
     as_of: datetime | None = None
     valid_at: datetime | None = None
     ended: bool = False
+    mentions: bool = True
 
     def sees(self, link: Link) -> bool:
         """Whether a version is in the scope and visible at these times."""
         recorded, valid = link.recorded, link.valid
         return (
-            self.scope.covers(link.scope)
+            (self.mentions or isinstance(link, Relation))
+            and self.scope.covers(link.scope)
             and (recorded.end is None if self.as_of is None else recorded.contains(self.as_of))
             and (link.expires_at is None or self.now < link.expires_at)
             and (

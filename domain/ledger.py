@@ -6,7 +6,7 @@ apply it too. It is total: an event that it does not know, or that comes too lat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 
 from attrs import evolve, field, frozen
@@ -23,9 +23,12 @@ from memledger.domain.events import (
     FeedbackGiven,
     InferenceRecorded,
     MessageObserved,
+    RelationAsserted,
+    RelationEnded,
 )
 from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
 from memledger.domain.recorded import Recorded
+from memledger.domain.text import names
 
 
 @frozen(kw_only=True)
@@ -179,9 +182,24 @@ def fold(history: Iterable[Recorded], state: LedgerState | None = None) -> Ledge
 
 
 def revise(
-    fact: Fact, *, text: str | None, metadata: Metadata | None, reason: str = ""
+    fact: Fact,
+    *,
+    text: str | None,
+    metadata: Metadata | None,
+    reason: str = "",
+    standing: Sequence[RelationAsserted] = (),
 ) -> list[Event]:
     """Decide on a caller's correction of a fact; one that would change nothing makes no event.
+
+    A relation of which the old text named an end that the new one does not name was an error too:
+    it ends where it began.
+
+    Args:
+        fact: its latest version.
+        text: the new text, ``None`` to leave it.
+        metadata: the new metadata as a whole, ``None`` to leave it.
+        reason: kept in the events.
+        standing: the relations that stand and came from the fact, as they were asserted.
 
     Raises:
         NotFound: the fact is not active any more.
@@ -191,7 +209,22 @@ def revise(
     new_metadata = None if metadata is None or _same(metadata, fact.metadata) else metadata
     if new_text is None and new_metadata is None:
         return []
-    return [FactRevised(fact_id=fact.fact_id, text=new_text, metadata=new_metadata, reason=reason)]
+    return [
+        FactRevised(fact_id=fact.fact_id, text=new_text, metadata=new_metadata, reason=reason),
+        *(
+            RelationEnded(
+                relation_id=relation.relation_id,
+                ended_at=relation.valid.start or fact.occurred_at,
+                reason=reason,
+            )
+            for relation in standing
+            if new_text is not None
+            and any(
+                names(fact.text, end) and not names(new_text, end)
+                for end in (relation.subject, relation.object)
+            )
+        ),
+    ]
 
 
 def _same(one: object, other: object) -> bool:

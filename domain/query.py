@@ -18,9 +18,7 @@ from memledger.domain.context import MONTHS
 from memledger.domain.conversation import Role
 from memledger.domain.fact import Interval
 from memledger.domain.function_words import FUNCTION_WORDS
-
-FIRST_UNSPACED_SCRIPT = "\u0e00"
-"""Thai; from there upwards most scripts put no spaces between words: a name is found inside one."""
+from memledger.domain.text import FIRST_UNSPACED_SCRIPT
 
 _WORD = re.compile(r"([^\W_]+)(?:['\u2019](?:s|d|m|ll|re|ve)\b)?", re.IGNORECASE)
 _MARKS = re.compile("[\u0300-\u036f]+")

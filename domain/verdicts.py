@@ -21,6 +21,7 @@ from memledger.domain.events import (
     FactRevised,
     FactSuperseded,
     RelationAsserted,
+    RelationEnded,
 )
 from memledger.domain.fact import (
     Evidence,
@@ -33,6 +34,7 @@ from memledger.domain.fact import (
     Metadata,
 )
 from memledger.domain.scope import Scope
+from memledger.domain.text import names, normalised
 
 
 class Decision(StrEnum):
@@ -179,13 +181,24 @@ def judge(
     )
 
 
-def events_of(verdict: Verdict, candidate: Candidate, known: Mapping[FactId, Fact]) -> list[Event]:
+def events_of(
+    verdict: Verdict,
+    candidate: Candidate,
+    known: Mapping[FactId, Fact],
+    standing: Sequence[RelationAsserted] = (),
+) -> list[Event]:
     """The events that carry out a verdict.
+
+    A relation belongs to the fact that told it. So none is ended because another fact tells one of
+    the same subject and predicate: people like, know and own many things, and what can hold only
+    once ends with the fact that is superseded. But a fact that is revised tells its relations anew:
+    what it repeats is not asserted twice, and what it contradicts ends (see ``_contradicted``).
 
     Args:
         verdict: what ``judge`` decided.
         candidate: what it was decided about.
         known: the facts that the verdict may name, by id.
+        standing: the relations that stand and came from any of them, as they were asserted.
     """
     if verdict.decision is Decision.IGNORE:
         return []
@@ -202,6 +215,9 @@ def events_of(verdict: Verdict, candidate: Candidate, known: Mapping[FactId, Fac
         ]
     if verdict.decision is Decision.REVISE:
         named = dict.fromkeys((*target.entities, *candidate.entities))
+        told = [relation for relation in standing if relation.fact_id == target.fact_id]
+        repeated = {_triple(relation) for relation in told}
+        fresh = [one for one in candidate.relations if _triple(one) not in repeated]
         return [
             FactRevised(
                 fact_id=target.fact_id,
@@ -210,7 +226,16 @@ def events_of(verdict: Verdict, candidate: Candidate, known: Mapping[FactId, Fac
                 entities=tuple(named),
                 reason=verdict.reason,
             ),
-            *_asserted(candidate, verdict),
+            *(
+                RelationEnded(
+                    relation_id=relation.relation_id,
+                    ended_at=_end_within(relation.valid, candidate),
+                    reason=verdict.reason,
+                )
+                for relation in told
+                if _contradicted(relation, candidate.relations, verdict.text)
+            ),
+            *_asserted(evolve(candidate, relations=tuple(fresh)), verdict),
         ]
     if verdict.decision is Decision.REAFFIRM:
         return [
@@ -255,6 +280,26 @@ def _asserted(candidate: Candidate, verdict: Verdict) -> list[Event]:
     ]
 
 
+def _triple(relation: ProposedRelation | RelationAsserted) -> tuple[str, str, str]:
+    return (*_question(relation), normalised(relation.object))
+
+
+def _question(relation: ProposedRelation | RelationAsserted) -> tuple[str, str]:
+    """What a relation answers: who, and in which relation."""
+    return (normalised(relation.subject), normalised(relation.predicate))
+
+
+def _contradicted(relation: RelationAsserted, anew: Sequence[ProposedRelation], text: str) -> bool:
+    """Whether what a fact told is answered otherwise now, and its new text does not say it besides:
+    "Ann likes tea and coffee" takes nothing back of "Ann likes tea".
+    """
+    return (
+        _question(relation) in {_question(one) for one in anew}
+        and _triple(relation) not in {_triple(one) for one in anew}
+        and not names(text, relation.object)
+    )
+
+
 def _valid(candidate: Candidate, verdict: Verdict) -> Interval:
     return Interval(start=candidate.valid.start, end=verdict.until or candidate.valid.end)
 
@@ -263,7 +308,7 @@ def _superseded(fact: Fact, candidate: Candidate, verdict: Verdict) -> FactSuper
     return FactSuperseded(
         fact_id=fact.fact_id,
         by=candidate.fact_id,
-        ended_at=_end_of(fact, candidate),
+        ended_at=_end_within(fact.valid, candidate),
         reason=verdict.reason,
     )
 
@@ -290,12 +335,13 @@ def _also_ended(
     )
 
 
-def _end_of(target: Fact, candidate: Candidate) -> datetime:
+def _end_within(valid: Interval, candidate: Candidate) -> datetime:
+    """When a candidate ends what was valid so far."""
     end = candidate.valid.start or candidate.occurred_at
     # A correction of the beginning cannot end a fact before it began, and what is over stays over.
-    if target.valid.end is not None:
-        end = min(end, target.valid.end)
-    return end if target.valid.start is None else max(end, target.valid.start)
+    if valid.end is not None:
+        end = min(end, valid.end)
+    return end if valid.start is None else max(end, valid.start)
 
 
 def _add(candidate: Candidate, reason: str) -> Verdict:

@@ -211,6 +211,7 @@ class Container(containers.DeclarativeContainer):
     lifted_embedder = providers.Singleton(_lifted, lift, embedder)
     lifted_embedded_index = providers.Singleton(_lifted, lift, embedded_index)
     lifted_index = providers.Singleton(_lifted, lift, vector_index)
+    lifted_embedded_graph = providers.Singleton(_lifted, lift, embedded_graph)
     lifted_graph = providers.Singleton(_lifted, lift, knowledge_graph)
     embedding = providers.Singleton(Embedding, lifted_embedder, lifted_embedded_index)
     vectors_at_hand = providers.Singleton(_vectors_at_hand, embedder, embedding)
@@ -261,6 +262,7 @@ class Container(containers.DeclarativeContainer):
         facts=lifted_facts,
         # Decisions are made on what the log's own database holds: it never lags.
         index=lifted_embedded_index,
+        links=lifted_embedded_graph,
         embedding=embedding,
         refill=refill,
         extractor=extractor,
@@ -289,7 +291,13 @@ class Container(containers.DeclarativeContainer):
     resolve = providers.Singleton(Resolve, graph=lifted_graph, embedding=embedding)
     explore = providers.Singleton(Explore, graph=lifted_graph, facts=lifted_facts, resolve=resolve)
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
-    curate = providers.Singleton(Curate, deciding=deciding, facts=lifted_facts, embedding=embedding)
+    curate = providers.Singleton(
+        Curate,
+        deciding=deciding,
+        facts=lifted_facts,
+        links=lifted_embedded_graph,
+        embedding=embedding,
+    )
     verify = providers.Singleton(Verify, log=lifted_log, facts=lifted_facts)
     count_up = providers.Singleton(
         CountUp,

@@ -7,24 +7,20 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from memledger.domain.events import RelationAsserted, RelationEnded
 from memledger.domain.fact import FactId
 from memledger.domain.graph import (
     Entity,
-    GraphChange,
     Link,
-    LinkKey,
     Mention,
     Relation,
     View,
-    changes_of,
     count_links,
     entities_of,
     touches,
 )
-from memledger.domain.ledger import fact_id_of
+from memledger.domain.links import Links
 from memledger.domain.recorded import Recorded
 from memledger.domain.scope import LedgerId
 from memledger.domain.text import normalised
@@ -38,7 +34,7 @@ class InMemoryKnowledgeGraph:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._ledgers: dict[LedgerId, _Links] = defaultdict(_Links)
+        self._ledgers: dict[LedgerId, Links] = defaultdict(Links)
 
     def apply(self, chain: Sequence[Recorded]) -> None:
         """Take in events, in order."""
@@ -70,7 +66,7 @@ class InMemoryKnowledgeGraph:
     ) -> Sequence[Entity]:
         """See ``KnowledgeGraph.entities``."""
         with self._lock:
-            held = self._ledgers.get(view.scope.ledger) or _Links()
+            held = self._ledgers.get(view.scope.ledger) or Links()
             seen = [link for history in held.history.values() for link in history]
             seen = [link for link in seen if view.sees(link)]
             synonyms = [link for link in seen if isinstance(link, Relation) and link.synonym]
@@ -84,53 +80,27 @@ class InMemoryKnowledgeGraph:
             if not wanted.isdisjoint(map(normalised, (entity.name, *entity.aliases)))
         ][:limit]
 
+    def versions(self, ledger: LedgerId, facts: Sequence[FactId] | None = None) -> Sequence[Link]:
+        """See ``LinkHistory.versions``."""
+        with self._lock:
+            held = self._ledgers.get(ledger) or Links()
+            wanted = None if facts is None else set(facts)
+            return [
+                link
+                for versions in held.history.values()
+                for link in versions
+                if wanted is None or link.fact_id in wanted
+            ]
+
     def _seen(self, view: View) -> _Seen:
-        return _Seen(self._ledgers.get(view.scope.ledger) or _Links(), view)
-
-
-@define
-class _Links:
-    """Every version of every link of one ledger, oldest first."""
-
-    history: dict[LinkKey, list[Link]] = field(factory=dict)
-    of_fact: dict[FactId, list[LinkKey]] = field(factory=lambda: defaultdict(list))
-    by_name: dict[Hashable, set[LinkKey]] = field(factory=lambda: defaultdict(set))
-    spelled: dict[str, str] = field(factory=dict)
-
-    def apply(self, item: Recorded) -> None:
-        """Take in one event."""
-        event, fact_id = item.event, fact_id_of(item.event)
-        mention = self._latest(("fact", fact_id)) if fact_id is not None else None
-        keys = self.of_fact.get(fact_id, []) if fact_id is not None else []
-        if isinstance(event, RelationAsserted | RelationEnded):
-            keys = [("relation", event.relation_id)]
-        relations = [link for key in keys if isinstance(link := self._latest(key), Relation)]
-        changes = changes_of(item, mention if isinstance(mention, Mention) else None, relations)
-        for change in changes:
-            self._keep(change)
-
-    def _latest(self, key: LinkKey) -> Link | None:
-        return self.history[key][-1] if key in self.history else None
-
-    def _keep(self, change: GraphChange) -> None:
-        if change.before is not None:
-            self.history[change.before.key][-1] = change.before
-        after = change.after
-        if after is None:
-            return
-        self.history.setdefault(after.key, []).append(after)
-        if change.before is None and isinstance(after, Relation) and after.fact_id is not None:
-            self.of_fact[after.fact_id].append(after.key)
-        for name in after.ends:
-            self.spelled.setdefault(normalised(name), name)
-            self.by_name[normalised(name)].add(after.key)
+        return _Seen(self._ledgers.get(view.scope.ledger) or Links(), view)
 
 
 @frozen
 class _Seen:
     """``Ties`` over what a view sees."""
 
-    held: _Links
+    held: Links
     view: View
 
     def nodes(self, names: Sequence[str]) -> Sequence[tuple[Hashable, str]]:

@@ -78,7 +78,7 @@ _TABLES: dict[str, tuple[dict[str, Any], str | tuple[str, ...]]] = {
 _INDEXES = (
     "UNIQUE INDEX IF NOT EXISTS graph_name_folded ON graph_name (ledger, folded)",
     "INDEX IF NOT EXISTS graph_relation_id ON graph_relation (relation_id)",
-    "INDEX IF NOT EXISTS graph_relation_fact ON graph_relation (fact_id) WHERE fact_id IS NOT NULL",
+    "INDEX IF NOT EXISTS graph_relation_of ON graph_relation (ledger, fact_id)",
     *(
         f"INDEX IF NOT EXISTS graph_{end}_{kind} ON graph_relation ({end}_name, position) "
         f"WHERE predicate {sign} 'same_as'"
@@ -86,7 +86,7 @@ _INDEXES = (
         for kind, sign in (("relation", "<>"), ("synonym", "="))
     ),
     "INDEX IF NOT EXISTS graph_synonym ON graph_relation (ledger) WHERE predicate = 'same_as'",
-    "INDEX IF NOT EXISTS graph_fact_id ON graph_fact (fact_id)",
+    "INDEX IF NOT EXISTS graph_fact_of ON graph_fact (ledger, fact_id)",
 )
 
 _SHARED = (
@@ -109,7 +109,7 @@ class SqliteKnowledgeGraph:
     """``KnowledgeGraph`` on the tables of the log's database."""
 
     name = "graph"
-    fingerprint = "1"
+    fingerprint = "2"
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -189,6 +189,28 @@ class SqliteKnowledgeGraph:
         }
         spelled = {folded: name for folded, name, _, _ in counted}
         return entities_of(counts, relations, spelled)[:limit]
+
+    def versions(self, ledger: LedgerId, facts: Sequence[FactId] | None = None) -> Sequence[Link]:
+        """See ``LinkHistory.versions``."""
+        condition = ""
+        parameters: list[str] = [ledger]
+        if facts is not None:
+            condition = "AND fact_id IN (SELECT value FROM json_each(?))"
+            parameters.append(_encode(facts))
+        where = f"WHERE ledger = (SELECT id FROM ledger WHERE name = ?) {condition} ORDER BY id"
+        with self._connections.reader() as connection, one_view(connection):
+            return [
+                *map(
+                    _relation,
+                    connection.execute(
+                        f"SELECT {_RELATION} FROM graph_relation {where}", parameters
+                    ),
+                ),
+                *map(
+                    _mention,
+                    connection.execute(f"SELECT {_MENTION} FROM graph_fact {where}", parameters),
+                ),
+            ]
 
     @contextmanager
     def _seen(self, view: View) -> Iterator[_Seen]:
@@ -286,6 +308,8 @@ class _Seen:
         ledger: the id of the view's ledger, ``None`` if it has none yet.
         visible: the view as a condition, with its ``parameters``.
         aliases: whether the ledger has any.
+        related: whether it has any relation, aliases among them.
+        mentions: whether facts that name entities are seen.
     """
 
     connection: sqlite3.Connection
@@ -293,20 +317,27 @@ class _Seen:
     visible: str
     parameters: tuple[object, ...] = field(repr=False)
     aliases: bool
+    related: bool
+    mentions: bool
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, view: View) -> _Seen:
         """What ``view`` sees on a connection."""
         row = connection.execute(
             "SELECT id, EXISTS (SELECT 1 FROM graph_relation "
-            "WHERE ledger = ledger.id AND predicate = 'same_as') FROM ledger WHERE name = ?",
+            "WHERE ledger = ledger.id AND predicate = 'same_as'), "
+            "EXISTS (SELECT 1 FROM graph_relation WHERE ledger = ledger.id) "
+            "FROM ledger WHERE name = ?",
             (view.scope.ledger,),
         ).fetchone()
-        ledger, aliases = row or (None, False)
-        return cls(connection, ledger, *_visible(view), bool(aliases))
+        ledger, aliases, related = row or (None, False, False)
+        return cls(connection, ledger, *_visible(view), bool(aliases), bool(related), view.mentions)
 
     def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
         """See ``Ties.nodes``."""
+        if not (self.related or self.mentions):
+            # Nothing is joined to anything: there is nowhere to go from any name.
+            return []
         found = ((_node(self.connection, self.ledger, normalised(name)), name) for name in names)
         return [(node, name) for node, name in found if node is not None]
 
@@ -347,6 +378,8 @@ class _Seen:
         return [_relation_tie(row) for row in rows]
 
     def _mentions(self, node: Hashable, most: int) -> list[Tie]:
+        if not self.mentions:
+            return []
         rows = self.connection.execute(
             f"SELECT {_FACT_COLUMNS} FROM graph_mention AS mention "
             "CROSS JOIN graph_fact AS fact ON fact.id = mention.fact "
@@ -372,6 +405,7 @@ class _Seen:
         """
         wanted = "" if among is None else "AND name.id IN (SELECT value FROM json_each(?))"
         relation = f"{self.visible} AND predicate <> 'same_as'"
+        mentioned = f"{self.visible} AND {self.mentions:d}"
         sql = f"""
             SELECT folded, name, relations, facts FROM (
                 SELECT name.folded, name.name,
@@ -382,7 +416,7 @@ class _Seen:
                     AS relations,
                     (SELECT count(*) FROM graph_mention AS mention
                      CROSS JOIN graph_fact AS fact ON fact.id = mention.fact
-                     WHERE mention.name = name.id AND {self.visible}) AS facts
+                     WHERE mention.name = name.id AND {mentioned}) AS facts
                 FROM graph_name AS name
                 WHERE name.ledger = ? {wanted}
                 AND name.id NOT IN (SELECT value FROM json_each(?))

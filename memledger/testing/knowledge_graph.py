@@ -114,6 +114,19 @@ class KnowledgeGraphContract:
         self.given(fact_about("Ann", "Lisbon", "fado"), fact_about("Lisbon", "trams"))
         assert self.paths("Ann") == ["Ann -[fact]", "Ann -[fact]- Lisbon -[fact]"]
 
+    def test_a_view_without_mentions_sees_relations_alone(self) -> None:
+        self.given(fact_about("Ann", "tea"), fact_about("Eve", "milk"))
+        assert self.paths("Ann", mentions=False) == []
+        assert self.known(mentions=False) == []
+        self.given(relation("Ann", "sister", "Eve"), relation("Annie", SAME_AS, "Ann"))
+        assert self.paths("Annie", mentions=False) == [
+            "Annie -[same_as]-> Ann",
+            "Annie -[same_as]-> Ann -[sister]-> Eve",
+        ]
+        ann, eve = self.known(mentions=False)
+        assert (ann.name, ann.relations, ann.facts) == ("Ann", 1, 0)
+        assert (eve.name, eve.relations, eve.facts) == ("Eve", 1, 0)
+
     def test_a_walk_in_a_circle_ends(self) -> None:
         self.given(relation("a", "r", "b"), relation("b", "r", "a"), relation("a", "r", "a"))
         assert self.paths("a", depth=9) == ["a -[r]-> a", "a <-[r]- b", "a -[r]-> b"]

@@ -27,7 +27,7 @@ from memledger.domain.events import (
     RelationEnded,
 )
 from memledger.domain.fact import FactId, Interval
-from memledger.domain.graph import SAME_AS, Mention, View
+from memledger.domain.graph import SAME_AS, Link, LinkKey, Mention, View
 from memledger.domain.ledger import fold
 from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import Scope
@@ -96,7 +96,16 @@ views = st.builds(
     as_of=st.none() | moments,
     valid_at=st.none() | moments,
     ended=st.booleans(),
+    mentions=st.booleans(),
 )
+
+
+def by_link(versions: Sequence[Link]) -> dict[LinkKey, list[Link]]:
+    """Versions by the link that they are of, each in the order given."""
+    found: dict[LinkKey, list[Link]] = {}
+    for version in versions:
+        found.setdefault(version.key, []).append(version)
+    return found
 
 
 class _Listener:
@@ -141,6 +150,9 @@ class _Graphs:
         ):
             in_sqlite = getattr(self.sqlite, method)(view, *arguments)
             assert in_sqlite == getattr(self.memory, method)(view, *arguments)
+        for facts in (None, [FactId("a"), FactId("b")], []):
+            in_sqlite = self.sqlite.versions(view.scope.ledger, facts)
+            assert by_link(in_sqlite) == by_link(self.memory.versions(view.scope.ledger, facts))
 
 
 histories = st.lists(st.lists(events, min_size=1, max_size=4), min_size=1, max_size=8)
@@ -180,7 +192,7 @@ def test_the_graph_sees_the_facts_that_the_ledger_believes(
 ) -> None:
     graphs = _Graphs()
     graphs.take_in(appends)
-    view = evolve(view, ended=False)
+    view = evolve(view, ended=False, mentions=True)
     reached = graphs.memory.neighbours(view, NAMES, 1, 1000)
     named = {
         link.fact_id: set(map(normalised, link.entities))

@@ -18,6 +18,7 @@ from memledger.domain.events import (
     FactRevised,
     FactSuperseded,
     RelationAsserted,
+    RelationEnded,
 )
 from memledger.domain.fact import (
     Evidence,
@@ -29,6 +30,7 @@ from memledger.domain.fact import (
     MessageId,
 )
 from memledger.domain.scope import Scope
+from memledger.domain.text import normalised
 from memledger.domain.verdicts import (
     Candidate,
     Decision,
@@ -452,3 +454,132 @@ def test_the_word_of_an_agent_may_repeat_but_not_change_what_somebody_else_said(
         Decision.RETRACT: Decision.IGNORE,
     }.get(decision, Decision.ADD)
     assert verdict.decision is changed
+
+
+# What a revision makes of the relations that the fact had told
+
+MARCH = TARGET.valid
+
+
+def told(
+    object_: str,
+    predicate: str = "lives in",
+    *,
+    fact_id: FactId = KNOWN,
+    valid: Interval = MARCH,
+    number: int = 1,
+) -> RelationAsserted:
+    """A relation of Alice that stands."""
+    return RelationAsserted(
+        relation_id=f"{number:032x}",
+        scope=SCOPE,
+        subject="Alice",
+        predicate=predicate,
+        object=object_,
+        fact_id=fact_id,
+        valid=valid,
+    )
+
+
+def anew(object_: str, predicate: str = "lives in") -> ProposedRelation:
+    """A relation that a candidate tells."""
+    return ProposedRelation(
+        relation_id="9" * 32, subject="Alice", predicate=predicate, object=object_
+    )
+
+
+def revised(text: str, *relations: ProposedRelation, standing: list[RelationAsserted]) -> list[Any]:
+    """The events about relations when the target is revised."""
+    candidate = evolve(CANDIDATE, relations=relations)
+    verdict = judged(Decision.REVISE, text=text, candidate=candidate)
+    assert verdict.decision is Decision.REVISE
+    events = events_of(verdict, candidate, {KNOWN: TARGET}, standing)
+    return [one for one in events if isinstance(one, RelationAsserted | RelationEnded)]
+
+
+def test_a_relation_that_a_revision_contradicts_ends_where_the_new_one_begins() -> None:
+    old = told("Paris")
+    ended, asserted = revised("Alice lives in Berlin", anew("Berlin"), standing=[old])
+    assert (ended.relation_id, ended.ended_at) == (old.relation_id, NOON)
+    assert (asserted.object, asserted.fact_id, asserted.valid.start) == ("Berlin", KNOWN, NOON)
+
+
+def test_a_relation_that_a_revision_repeats_is_not_asserted_twice() -> None:
+    standing = [told("BERLIN.")]
+    assert revised("Alice lives in Berlin now", anew("berlin"), standing=standing) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "old"),
+    [
+        ("Alice likes tea and coffee", told("tea", "likes")),
+        ("爱丽丝喜欢茶和咖啡", told("茶", "likes")),
+        ("Alice likes coffee", told("tea", "drinks")),
+        ("Alice likes coffee", told("tea", "likes", fact_id=STRANGER)),
+    ],
+    ids=["the text still says it", "in any script", "another predicate", "another fact"],
+)
+def test_a_relation_that_is_not_contradicted_stands(text: str, old: RelationAsserted) -> None:
+    (asserted,) = revised(text, anew("coffee", "likes"), standing=[old])
+    assert isinstance(asserted, RelationAsserted)
+
+
+def test_a_name_inside_another_word_is_not_named() -> None:
+    ended, _ = revised(
+        "Alice eats steaks", anew("steaks", "eats"), standing=[told("steak", "eats")]
+    )
+    assert isinstance(ended, RelationEnded)
+
+
+@pytest.mark.parametrize("decision", [Decision.ADD, Decision.SUPERSEDE, Decision.REAFFIRM])
+def test_no_other_decision_ends_a_relation_by_itself(decision: Decision) -> None:
+    candidate = evolve(CANDIDATE, relations=(anew("Berlin"),))
+    standing = [told("Paris"), told("Rome", fact_id=STRANGER, number=2)]
+    verdict = judged(decision, candidate=candidate)
+    events = events_of(verdict, candidate, {KNOWN: TARGET}, standing)
+    assert not any(isinstance(event, RelationEnded) for event in events)
+
+
+moments = st.integers(-60, 60).map(lambda days: NOON + timedelta(days=days))
+places = st.sampled_from(["Paris", "paris", "Rome", "Berlin", "東京"])
+predicates = st.sampled_from(["lives in", "Lives  in", "likes"])
+
+
+@given(
+    text=st.lists(places, min_size=1, max_size=3).map(lambda named: " and ".join(named)),
+    anew_=st.lists(st.builds(anew, places, predicates), max_size=3),
+    standing=st.lists(
+        st.builds(
+            told,
+            places,
+            predicates,
+            fact_id=st.sampled_from([KNOWN, STRANGER]),
+            valid=st.builds(Interval, start=st.none() | moments, end=st.none() | moments),
+            number=st.integers(1, 5),
+        ),
+        max_size=5,
+        unique_by=lambda one: one.relation_id,
+    ),
+)
+def test_a_revision_ends_only_what_it_answers_otherwise_and_never_before_it_began(
+    text: str, anew_: list[ProposedRelation], standing: list[RelationAsserted]
+) -> None:
+    events = revised(f"{text}.", *anew_, standing=standing)
+    by_id = {one.relation_id: one for one in standing}
+    questions = {(one.subject, normalised(one.predicate)) for one in anew_}
+    objects = {normalised(one.object) for one in anew_}
+    for event in events:
+        if isinstance(event, RelationEnded):
+            old = by_id[event.relation_id]
+            assert old.fact_id == KNOWN
+            assert (old.subject, normalised(old.predicate)) in questions
+            assert normalised(old.object) not in normalised(text)
+            assert old.valid.start is None or event.ended_at >= old.valid.start
+        else:
+            assert normalised(event.object) in objects
+            assert not any(
+                one.fact_id == KNOWN
+                and normalised(one.predicate) == normalised(event.predicate)
+                and normalised(one.object) == normalised(event.object)
+                for one in standing
+            )

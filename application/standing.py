@@ -1,0 +1,30 @@
+"""The relations that stand and came from facts, for decisions that may end some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memledger.domain.events import RelationAsserted
+from memledger.domain.fact import FactId
+from memledger.domain.graph import Relation
+from memledger.domain.ports.link_history import LinkHistory
+from memledger.domain.scope import LedgerId
+
+
+async def standing_relations(
+    links: LinkHistory, ledger: LedgerId, facts: Sequence[FactId]
+) -> list[RelationAsserted]:
+    """The relations of ``facts`` that can still end, as they were asserted."""
+    return [
+        RelationAsserted(
+            relation_id=link.relation_id,
+            scope=link.scope,
+            subject=link.subject,
+            predicate=link.predicate,
+            object=link.object,
+            fact_id=link.fact_id,
+            valid=link.valid,
+        )
+        for link in await links.versions(ledger, facts)
+        if isinstance(link, Relation) and link.open
+    ]
