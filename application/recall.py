@@ -1,4 +1,8 @@
-"""Recalling: understand the question, collect candidates, rank them, cut."""
+"""Recalling: understand the question, collect candidates, rank them, cut.
+
+Candidates come from the index, by words and vectors, and from the graph, by the relations of what
+the question names.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,31 @@ from attrs import evolve, frozen
 
 from memledger.application.embedding import Embedding
 from memledger.application.reranking import Reranking
+from memledger.domain.bearing import Lead, leads
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.fact import Fact, FactKey
-from memledger.domain.filters import Filter
+from memledger.domain.fact import Fact, FactId, FactKey
+from memledger.domain.filters import Filter, matches
+from memledger.domain.graph import View
+from memledger.domain.indexing import attributes_of
 from memledger.domain.plain import plain
 from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
-from memledger.domain.query import understand
+from memledger.domain.ports.knowledge_graph import KnowledgeGraph
+from memledger.domain.ports.vector_index import Hit, IndexQuery, VectorIndex
+from memledger.domain.query import Query, understand
 from memledger.domain.ranking import Ranked, Weights, rank, reordered
 from memledger.domain.scope import Scope
 
 CANDIDATES = 50
 """Taken per signal before fusion. On LoCoMo 20 lose a tenth of a point of recall@10, 10 more than
 a point; 100 and more gain nothing."""
+
+STEPS = 2
+"""Relations that are followed from what the question names: "Ann's sister" and where she works."""
+
+WALKED = 250
+"""Relations that are looked at, nearest first."""
 
 
 @frozen(kw_only=True)
@@ -47,15 +61,21 @@ class RecallRequest:
 
 @frozen(kw_only=True)
 class ScoredFact:
-    """A fact with its score in [0, 1] and, where asked for, the signals that made it."""
+    """A fact with its score in [0, 1] and, where asked for, the signals that made it and the way on
+    which the graph led to it (``None``: it did not), written ``Ann -[sister]-> Eve -[works at]->
+    Acme``.
+    """
 
     fact: Fact
     score: float
     signals: Mapping[str, float] | None = None
+    path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        explained = {} if self.signals is None else {"signals": plain(self.signals)}
+        explained: dict[str, Any] = {}
+        if self.signals is not None:
+            explained = {"signals": plain(self.signals), "path": self.path}
         return {"score": self.score, **explained, "fact": self.fact.to_dict()}
 
 
@@ -93,7 +113,8 @@ class Recall:
     Args:
         log: tells how far a ledger has come.
         facts: the facts read model.
-        index: where candidates come from.
+        index: where candidates come from by words and vectors.
+        graph: where they come from by relations.
         embedding: vectors for questions.
         weights: how much each signal counts.
         reranking: a second opinion on the best candidates, if there is one to be had.
@@ -105,6 +126,7 @@ class Recall:
         log: AuditLog,
         facts: FactStore,
         index: VectorIndex,
+        graph: KnowledgeGraph,
         embedding: Embedding,
         weights: Weights = Weights(),
         reranking: Reranking | None = None,
@@ -112,6 +134,7 @@ class Recall:
         self._log = log
         self._facts = facts
         self._index = index
+        self._graph = graph
         self._embedding = embedding
         self._weights = weights
         self._reranking = reranking
@@ -140,11 +163,18 @@ class Recall:
                 limit=max(CANDIDATES, request.limit),
             )
         )
-        ranked = rank(hits, query, weights=self._weights)
+        led = await self._led(request, query)
+        ranked = rank(
+            [*hits, *await self._reached(request, led or {}, hits)],
+            query,
+            weights=self._weights,
+            graph={fact_id: lead.bearing for fact_id, lead in (led or {}).items()},
+        )
         depth = request.limit if reranking is None else reranking.depth(request.limit)
         facts = await self._load(ranked[:depth])
         found = [item for item in ranked[:depth] if item.hit.key in facts]
-        degraded: tuple[str, ...] = () if vector is not None else ("similarity",)
+        lost = {"similarity": vector is None, "graph": led is None}
+        degraded = tuple(name for name, gone in lost.items() if gone)
         reranked_by = None
         if reranking is not None and found:
             relevances = await reranking(request.query, [facts[item.hit.key] for item in found])
@@ -154,7 +184,7 @@ class Recall:
                 found = reordered(found, relevances)
                 reranked_by = reranking.model
         return SearchResult(
-            results=_results(found, facts, request),
+            results=_results(found, facts, led or {}, request),
             degraded=degraded,
             reranked_by=reranked_by,
         )
@@ -163,6 +193,44 @@ class Recall:
         if request.rerank and self._reranking is None:
             raise InvalidRequest("rerank", "there is no reranker; choose one in reranker.provider")
         return None if request.rerank is False else self._reranking
+
+    async def _led(self, request: RecallRequest, query: Query) -> dict[FactId, Lead] | None:
+        """The facts that the graph leads to from what the question names; ``None`` where it does
+        not answer: a search without it still has the index.
+        """
+        view = View(
+            scope=request.scope,
+            now=request.now,
+            as_of=request.as_of,
+            valid_at=request.valid_at,
+            # Facts that name the same are for the index to find.
+            mentions=False,
+        )
+        try:
+            reached = await self._graph.neighbours(view, query.entities, STEPS, WALKED)
+        except AdapterUnavailable:
+            return None
+        return {lead.fact_id: lead for lead in leads(reached, query.text)}
+
+    async def _reached(
+        self, request: RecallRequest, led: Mapping[FactId, Lead], hits: Sequence[Hit]
+    ) -> list[Hit]:
+        """What the graph leads to and the index has not brought up, if the request may see it. Its
+        words and its vector were not among the best: they count nothing.
+        """
+        brought_up = {hit.key[0] for hit in hits}
+        missing = [fact_id for fact_id in led if fact_id not in brought_up][:CANDIDATES]
+        return [
+            Hit(
+                key=fact.key,
+                speaker=fact.speaker,
+                occurred_at=fact.occurred_at,
+                valid=fact.valid,
+            )
+            for fact_id in missing
+            for fact in await self._facts.versions(fact_id)
+            if _seen(fact, request)
+        ]
 
     async def _pinned(self, request: RecallRequest) -> RecallRequest:
         """Have a search of the present see one moment, at which each fact has one version."""
@@ -186,7 +254,10 @@ class Recall:
 
 
 def _results(
-    found: Sequence[Ranked], facts: Mapping[FactKey, Fact], request: RecallRequest
+    found: Sequence[Ranked],
+    facts: Mapping[FactKey, Fact],
+    led: Mapping[FactId, Lead],
+    request: RecallRequest,
 ) -> tuple[ScoredFact, ...]:
     least = request.threshold
     above = [item for item in found if least is None or item.score >= least]
@@ -195,6 +266,20 @@ def _results(
             fact=facts[item.hit.key],
             score=item.score,
             signals=item.signals if request.explain else None,
+            path=_path(led.get(item.hit.key[0])) if request.explain else None,
         )
         for item in above[: request.limit]
+    )
+
+
+def _path(lead: Lead | None) -> str | None:
+    return None if lead is None else str(lead.path)
+
+
+def _seen(fact: Fact, request: RecallRequest) -> bool:
+    """Whether a version is in the scope, the times and the filter of a request."""
+    return (
+        request.scope.covers(fact.scope)
+        and fact.visible(now=request.now, as_of=request.as_of, valid_at=request.valid_at)
+        and (request.where is None or matches(request.where, attributes_of(fact)))
     )

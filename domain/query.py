@@ -20,9 +20,19 @@ from memledger.domain.fact import Interval
 from memledger.domain.function_words import FUNCTION_WORDS
 from memledger.domain.text import FIRST_UNSPACED_SCRIPT
 
+PHRASE_WORDS = 4
+"""The longest names that are looked for, in words; in characters where there are no spaces."""
+
+LOOKED_AT = 300
+"""Characters of a question in which names are looked for; a text that goes on is no question."""
+
+ASKING = "The user"
+"""How facts and relations call a user whose name nobody told."""
+
 _WORD = re.compile(r"([^\W_]+)(?:['\u2019](?:s|d|m|ll|re|ve)\b)?", re.IGNORECASE)
 _MARKS = re.compile("[\u0300-\u036f]+")
 _NAMELESS = frozenset(role.value for role in Role)
+_FIRST_PERSON = frozenset("i me my mine myself we us our ours".split())
 
 _MONTH_NUMBERS = {
     spelling: number
@@ -56,7 +66,8 @@ class Query:
     ``text_for_keywords`` lacks names and function words; ``text_for_embedding`` lacks names (they
     pull towards whatever greets that person); either is the whole text where nothing would be
     left. ``names`` are the known speakers that the question names, spelled as given. ``spans``
-    are the days, months and years that it mentions, in UTC.
+    are the days, months and years that it mentions, in UTC. ``entities`` is whatever may be a name
+    in it, most of which is none: the speakers named, whoever says "I", every short run of words.
     """
 
     text: str
@@ -64,6 +75,7 @@ class Query:
     text_for_embedding: str
     names: tuple[str, ...] = ()
     spans: tuple[Interval, ...] = ()
+    entities: tuple[str, ...] = ()
 
 
 def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
@@ -96,7 +108,45 @@ def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
         text_for_embedding=_without(text, named) if content else text,
         names=names,
         spans=spans,
+        entities=tuple(
+            dict.fromkeys((*names, *_asking(text, speakers), *_phrases(text[:LOOKED_AT])))
+        ),
     )
+
+
+def _asking(text: str, speakers: Collection[str]) -> tuple[str, ...]:
+    """Whoever says "I", under the names that they may go by."""
+    if not any(match[1].lower() in _FIRST_PERSON for match in _WORD.finditer(text)):
+        return ()
+    named = [speaker for speaker in speakers if speaker not in _NAMELESS]
+    # Among several there is no telling who asks.
+    return (ASKING, *(named if len(named) == 1 else ()))
+
+
+def _phrases(text: str) -> list[str]:
+    """Runs of words that neither begin nor end with a function word, the longest first."""
+    words = list(_WORD.finditer(text))
+    carries = [not _is_function_word(text, match) for match in words]
+    found: dict[str, None] = {}
+    for length in range(PHRASE_WORDS, 0, -1):
+        for first in range(len(words) - length + 1):
+            last = first + length - 1
+            if carries[first] and carries[last]:
+                start = words[first].start()
+                # Both ways: "Ann's sister" names Ann, "work at St. Mary's" names St. Mary's.
+                found[text[start : words[last].end()]] = None
+                found[text[start : words[last].end(1)]] = None
+    for match in words:
+        if match[1][-1] >= FIRST_UNSPACED_SCRIPT:
+            found.update(dict.fromkeys(_parts(match[1])))
+    return list(found)
+
+
+def _parts(word: str) -> Iterator[str]:
+    """What may be a name inside a run of characters without spaces, the longest first."""
+    for length in range(PHRASE_WORDS, 0, -1):
+        for first in range(len(word) - length + 1):
+            yield word[first : first + length]
 
 
 def _take_dates(text: str) -> tuple[tuple[Interval, ...], str]:

@@ -1,6 +1,7 @@
 """Many signals about a candidate, one score: how the hits of an index become an answer.
 
-Pure. It sees the hits and the query alone, never a text or a store, and adds no candidates.
+Pure. It sees the hits, the query and where the graph leads, never a text or a store, and adds no
+candidates.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from attrs import Attribute, evolve, field, frozen
 
 from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import Interval
+from memledger.domain.fact import FactId, Interval
 from memledger.domain.ports.vector_index import Hit
 from memledger.domain.query import Query
 
@@ -19,6 +20,13 @@ TEMPORAL_HALF_LIFE = timedelta(days=14)
 """How fast a date in the query stops mattering to what was said before or after it.
 
 People tell on Thursday what happened on Sunday. On LoCoMo anything up to 60 days does equally well.
+"""
+
+LED = 0.8
+"""How far a way through the graph that the question spells out raises a score towards 1.
+
+With 0.8 a fact that shares no word with the question comes out just above those that share half of
+its words with it, and below those that share all.
 """
 
 
@@ -69,6 +77,7 @@ def rank(
     weights: Weights = Weights(),
     now: datetime | None = None,
     recency_half_life: timedelta | None = None,
+    graph: Mapping[FactId, float] | None = None,
 ) -> list[Ranked]:
     """Order ``hits``, best first; ties by the later ``occurred_at``, then by key.
 
@@ -78,10 +87,15 @@ def rank(
     No signal is scaled by the best hit of the same query, so scores compare between queries and
     a threshold means the same for all of them.
 
+    The graph only raises: where it leads to a fact, it takes ``LED`` of what the score lacks, times
+    how much of the way the question speaks of. That it leads elsewhere tells nothing against one.
+
     Args:
         now: the moment that ages are counted from; needed with ``recency_half_life`` only.
         recency_half_life: the age at which the recency signal has fallen to a half; ``None``
             leaves it out.
+        graph: of the facts that the graph leads to, how much of the way the question speaks of, in
+            [0, 1].
 
     Raises:
         InvalidRequest: ``recency_half_life`` is not positive, or comes without ``now``.
@@ -105,11 +119,15 @@ def rank(
         total += share
         sums = [sum_ + share * value for sum_, value in zip(sums, column, strict=True)]
     known = dict(zip(signals, columns, strict=True))
+    led = [_cut((graph or {}).get(hit.key[0])) for hit in hits]
     ranked = [
         Ranked(
             hit=hit,
-            score=sums[row] / total if total else 0.0,
-            signals={name: column[row] for name, column in known.items()},
+            score=_raised(sums[row] / total if total else 0.0, led[row]),
+            signals={
+                **{name: column[row] for name, column in known.items()},
+                **({} if (way := led[row]) is None else {"graph": way}),
+            },
         )
         for row, hit in enumerate(hits)
     ]
@@ -158,6 +176,11 @@ def _signals(
     if now is not None and recency_half_life is not None:
         signals["recency"] = [_halved(now - hit.occurred_at, recency_half_life) for hit in hits]
     return signals
+
+
+def _raised(score: float, led: float | None) -> float:
+    # Never below what it was, nor above 1, whatever the rounding.
+    return score if led is None else min(1.0, max(score, score + (1.0 - score) * LED * led))
 
 
 def _cut(value: float | None) -> float | None:

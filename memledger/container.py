@@ -285,6 +285,7 @@ class Container(containers.DeclarativeContainer):
         log=lifted_log,
         facts=lifted_facts,
         index=lifted_index,
+        graph=lifted_graph,
         embedding=embedding,
         reranking=reranking,
     )

@@ -296,4 +296,5 @@ def _ids(fact: Fact) -> str:
 
 
 def _signals(item: ScoredFact) -> str:
-    return ", ".join(f"{name} {value:.2f}" for name, value in (item.signals or {}).items())
+    signals = [f"{name} {value:.2f}" for name, value in (item.signals or {}).items()]
+    return ", ".join([*signals, *([f"by way of {item.path}"] if item.path else [])])

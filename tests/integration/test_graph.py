@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,17 @@ from telling import extractor, fact
 
 from memledger import Memory
 from memledger.application.reconciliation import Reconciliation
+from memledger.domain.errors import AdapterUnavailable
+from memledger.domain.graph import SAME_AS
+from memledger.domain.scope import Scope
 from memledger.domain.verdicts import Decision, Proposal
 from memledger.settings import load_settings
+from memledger.testing.audit_log import append_of
+from memledger.testing.knowledge_graph import relation
 
 MAY = datetime(2024, 5, 3, 12, tzinfo=UTC)
 JUNE = datetime(2024, 6, 3, 12, tzinfo=UTC)
+ANN = Scope(user_id="ann")
 
 
 class Revising:
@@ -106,3 +112,129 @@ class TestRevising:
 
             assert related(memory, "Ann") == ["Ann lives in Rome"]
             assert related(memory, "Ann", valid_at=MAY) == ["Ann lives in Oslo"]
+
+
+SISTER = fact("Eve is Ann's sister.", ("Eve", "is sister of", "Ann"))
+WORKS = fact("Eve works at Acme.", ("Eve", "works at", "Acme"))
+QUESTION = "What is the job of Ann's sister?"
+NOISE = tuple(
+    f"The {who} said that {what}."
+    for who in ("baker", "driver", "pilot", "nurse", "singer", "judge", "clerk", "king")
+    for what in ("a job is no joke", "a sister called", "this job can wait", "some sister sang")
+)
+
+
+def noisy(path: Path | None, *facts: dict[str, Any], **overrides: Any) -> Memory:
+    """A memory of ``facts``, said long ago, and of much that the question sounds like."""
+    memory = opened(path, *facts, **overrides)
+    # All apart, for what is said next belongs to the context of what is said.
+    for day, one in enumerate(facts):
+        say(memory, one, occurred_at=MAY + timedelta(days=day))
+    memory.add(
+        [
+            {"content": text, "timestamp": JUNE + timedelta(days=day)}
+            for day, text in enumerate(NOISE)
+        ],
+        user_id="ann",
+        infer=False,
+    )
+    return memory
+
+
+def searched(memory: Memory, question: str = QUESTION, **options: Any) -> dict[str, str | None]:
+    """What a search finds, with the way that the graph led to it."""
+    found = memory.search(question, **{"user_id": "ann", "explain": True, **options})
+    return {one.fact.text: one.path for one in found}
+
+
+class _Silent:
+    """A graph that does not answer."""
+
+    async def neighbours(self, *_arguments: Any) -> Any:
+        raise AdapterUnavailable("graph", "is down")
+
+
+class TestRecall:
+    def test_a_fact_two_steps_away_is_found_that_neither_words_nor_vectors_would_find(
+        self, where: Path | None
+    ) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            found = searched(memory)
+
+        assert found["Eve works at Acme."] == "Ann <-[is sister of]- Eve -[works at]-> Acme"
+        assert found["Eve is Ann's sister."] == "Ann <-[is sister of]- Eve"
+        with noisy(where and where.with_name("b.db"), SISTER, fact("Eve works at Acme.")) as memory:
+            assert "Eve works at Acme." not in searched(memory)
+
+    def test_how_far_the_question_speaks_of_the_way_is_a_signal(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            result = memory.search(QUESTION, user_id="ann", explain=True)
+        signals = {one.fact.text: (one.signals or {}).get("graph") for one in result}
+
+        assert signals["Eve is Ann's sister."] == 1.0
+        assert signals["Eve works at Acme."] == 0.625
+        assert {signals[text] for text in NOISE if text in signals} == {None}
+
+    def test_an_entity_is_found_under_an_alias(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            log = memory._inner._container.audit_log()
+            alias = relation("Annie", SAME_AS, "Ann", scope=ANN)
+            log.append(append_of([alias], ledger=ANN.ledger))
+            found = searched(memory, "What is the job of Annie's sister?")
+
+        assert found["Eve works at Acme."] == (
+            "Annie -[same_as]-> Ann <-[is sister of]- Eve -[works at]-> Acme"
+        )
+
+    def test_whoever_asks_is_the_one_who_spoke(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            found = searched(memory, "What is the job of my sister?")
+
+        assert found["Eve works at Acme."] == "Ann <-[is sister of]- Eve -[works at]-> Acme"
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"user_id": "bob"},
+            {"run_id": "other"},
+            {"filters": {"speaker": "Bob"}},
+            {"filters": {"metadata.topic": "work"}},
+            {"valid_at": datetime(2024, 1, 1, tzinfo=UTC)},
+            {"as_of": datetime(2024, 1, 1, tzinfo=UTC)},
+        ],
+        ids=["ledger", "scope", "filter", "metadata", "valid time", "transaction time"],
+    )
+    def test_nothing_is_found_outside_what_was_asked_for(
+        self, where: Path | None, options: dict[str, Any]
+    ) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            assert "Eve works at Acme." not in searched(memory, **options)
+
+    def test_a_filter_that_lets_it_in_lets_it_in(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            found = searched(memory, filters={"speaker": "Ann"})
+
+        assert set(found) == {"Eve works at Acme.", "Eve is Ann's sister."}
+
+    def test_what_has_ended_leads_nowhere_now_and_did_then(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            before = datetime.now(UTC)
+            (sister,) = [one.fact for one in memory.search("Eve sister", user_id="ann", limit=1)]
+            memory.delete(sister.fact_id)
+
+            assert "Eve works at Acme." not in searched(memory)
+            assert "Eve works at Acme." in searched(memory, as_of=before)
+
+    def test_without_the_graph_the_search_goes_on_and_says_so(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS, knowledge_graph=_Silent()) as memory:
+            result = memory.search(QUESTION, user_id="ann")
+
+        assert result.degraded == ("graph",)
+        assert len(result) == 10
+
+    def test_a_plain_search_tells_no_way(self, where: Path | None) -> None:
+        with noisy(where, SISTER, WORKS) as memory:
+            result = memory.search(QUESTION, user_id="ann")
+
+        assert {one.path for one in result} == {None}
+        assert "path" not in result.to_dict()["results"][0]

@@ -27,6 +27,7 @@ from attrs import evolve
 from memledger.adapters.audit_log.memory import InMemoryAuditLog
 from memledger.application.receipt import receipt_of
 from memledger.domain import moments, plain
+from memledger.domain.bearing import leads
 from memledger.domain.context import context_of
 from memledger.domain.conversation import Message, Role
 from memledger.domain.events import (
@@ -44,16 +45,19 @@ from memledger.domain.events import (
 )
 from memledger.domain.fact import Evidence, FactId, Interval, MessageId
 from memledger.domain.filters import matches, parse_filter
+from memledger.domain.graph import Relation
 from memledger.domain.indexing import attributes_of, document_of, to_index
 from memledger.domain.ledger import change_of, fold, retract, revise
 from memledger.domain.ports.vector_index import Hit
 from memledger.domain.query import understand
 from memledger.domain.ranking import rank
-from memledger.domain.recorded import Recorded, chain_hash, header_of, payload_digest
+from memledger.domain.recorded import Position, Recorded, chain_hash, header_of, payload_digest
 from memledger.domain.scope import Scope
 from memledger.domain.text import normalised
 from memledger.domain.upcasting import EventRegistry
 from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
+from memledger.domain.walk import Path as Way
+from memledger.domain.walk import Reached, Step
 from memledger.testing.audit_log import ALICE, NOON, append_of
 
 IMPURE: list[tuple[Any, str]] = [
@@ -72,6 +76,17 @@ IMPURE: list[tuple[Any, str]] = [
     (builtins, "print"),
     (builtins, "input"),
 ]
+
+LIVES = Relation(
+    relation_id="9" * 32,
+    scope=Scope(user_id="alice"),
+    subject="Alice",
+    predicate="lives in",
+    object="Paris",
+    fact_id=FactId("1" * 32),
+    position=Position(1),
+    recorded=Interval(start=NOON),
+)
 
 
 @contextmanager
@@ -197,16 +212,18 @@ def test_reading_needs_nothing_of_the_world(
         Hit(key=(FACT, 1), similarity=0.5, keyword=0.4, context=0.1, occurred_at=NOON),
         Hit(key=(NEW, 1), speaker="Alice", keyword=0.9, occurred_at=NOON - timedelta(days=9)),
     ]
+    way = Step(link=LIVES, to="Paris")
     with no_world(monkeypatch):
         query = understand("Where did Alice live in May 2024?", speakers=["Alice", "Bob"])
-        ranked = rank(hits, query)
+        led = leads([Reached(link=LIVES, path=Way(start="Alice", steps=(way,)))], query.text)
+        ranked = rank(hits, query, graph={lead.fact_id: lead.bearing for lead in led})
         where = parse_filter({"place.city": "Paris", "OR": [{"speaker": "Alice"}]})
         held = where is not None and matches(where, attributes_of(fact))
         seen = fact.visible(now=NOON, as_of=None, valid_at=NOON)
         shown = plain.plain(fact)
         text = normalised(" Tea! ")
         context = context_of([MESSAGE], None, [], speaker="Alice", occurred_at=NOON)
-    assert len(ranked) == 2
+    assert [one.signals.get("graph") for one in ranked] == [1.0, None]
     assert (held, seen, text) == (True, True, "tea")
     assert shown["text"] in ("I live in Paris", "I live in Paris, France")
     assert "3 May 2024 Friday" in context

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memledger.domain.context import day_in_words
 from memledger.domain.fact import Interval
-from memledger.domain.query import understand
+from memledger.domain.query import ASKING, LOOKED_AT, understand
 
 SPEAKERS = ("Caroline", "Will", "June", "José", "Mary Ann Smith", "田中", "user")
 
@@ -153,3 +153,38 @@ def test_a_day_written_in_words_is_read_back(days_later: int) -> None:
     (span,) = understand(f"on {day_in_words(moment)}").spans
 
     assert span.contains(moment)
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "not_named"),
+    [
+        ("Where does Ann's sister live?", {"Ann", "Ann's", "sister", "Ann's sister"}, {"does"}),
+        ("the Bank of America", {"Bank of America", "America"}, {"Bank of", "of America"}),
+        ("work at St. Mary's", {"St. Mary's", "St. Mary"}, set()),
+        ("住在東京", {"東京", "住在"}, set()),
+        ("What did Mel paint?", {"Melanie"}, {"Caroline"}),
+    ],
+)
+def test_whatever_may_be_a_name_is_told(text: str, named: set[str], not_named: set[str]) -> None:
+    speakers = ["Caroline", "Melanie"] if "Mel" in text else []
+    found = set(understand(text.replace("Mel ", "Melanie "), speakers=speakers).entities)
+    assert named <= found
+    assert not found & not_named
+
+
+@pytest.mark.parametrize(
+    ("speakers", "asking"),
+    [(["Ann", "user"], ["The user", "Ann"]), (["Ann", "Bob"], ["The user"]), ([], ["The user"])],
+)
+def test_whoever_says_i_goes_by_the_only_name_there_is(
+    speakers: list[str], asking: list[str]
+) -> None:
+    found = understand("Where does my sister live?", speakers=speakers).entities
+    assert list(found[: len(asking)]) == asking
+    assert "Bob" not in found
+    assert ASKING not in understand("Where does Ann live?", speakers=speakers).entities
+
+
+@given(st.text(max_size=2_000))
+def test_a_long_text_has_no_more_names_than_a_question(text: str) -> None:
+    assert len(understand(text).entities) <= 8 * LOOKED_AT + 1

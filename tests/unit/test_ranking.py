@@ -216,3 +216,24 @@ def test_the_order_of_the_hits_does_not_matter(
     shuffled = data.draw(st.permutations(found))
 
     assert rank(shuffled, query) == rank(found, query)
+
+
+@given(hits(), queries, st.dictionaries(st.sampled_from("012345").map(FactId), unit))
+def test_the_graph_raises_what_it_leads_to_and_leaves_the_rest_as_it_is(
+    found: list[Hit], query: Query, graph: dict[FactId, float]
+) -> None:
+    before = {one.hit.key: one.score for one in rank(found, query)}
+    for one in rank(found, query, graph=graph):
+        led = graph.get(one.hit.key[0])
+        assert one.signals.get("graph") == led
+        if not led:
+            assert one.score == before[one.hit.key]
+        else:
+            assert before[one.hit.key] <= one.score <= 1.0
+
+
+def test_what_shares_no_word_but_is_spelled_out_by_the_graph_comes_before_half_of_the_words() -> (
+    None
+):
+    led, half, all_ = hit("a", keyword=0.0), hit("b", keyword=0.5), hit("c", keyword=1.0)
+    assert order(rank([led, half, all_], PLAIN, graph={FactId("a"): 1.0})) == ["c", "a", "b"]
