@@ -1,18 +1,27 @@
-"""Verifying: every hash and version of the log, and that the facts are the fold of it."""
+"""Verifying: every hash and version of the log, and that the read models are the fold of it.
+
+Facts and graph are compared version by version; of the index its documents are counted, for what
+it holds of them depends on the embedder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from memledger.domain.errors import IntegrityError
+from memledger.domain.graph import Link, LinkKey, touches
+from memledger.domain.indexing import INDEXED
 from memledger.domain.ledger import LedgerState, fold
+from memledger.domain.links import Links
 from memledger.domain.moments import to_microseconds
 from memledger.domain.plain import plain
 from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.fact_store import FactStore
+from memledger.domain.ports.link_history import LinkHistory
+from memledger.domain.ports.vector_index import VectorIndex
 from memledger.domain.recorded import Head, Recorded, chain_hash, header_of, payload_digest
 from memledger.domain.scope import LedgerId
 
@@ -43,17 +52,32 @@ class Verification:
         return {"ok": self.ok, **plain(self)}
 
 
+@frozen(kw_only=True)
+class _Folded:
+    """What the log says of one ledger."""
+
+    state: LedgerState = field(factory=LedgerState)
+    links: Links = field(factory=Links)
+    events: int = 0
+
+
 class Verify:
     """Reads everything once.
 
     Args:
         log: what is verified.
         facts: what must equal its fold.
+        links: likewise.
+        index: what must hold a document for each version that can be found.
     """
 
-    def __init__(self, *, log: AuditLog, facts: FactStore) -> None:
+    def __init__(
+        self, *, log: AuditLog, facts: FactStore, links: LinkHistory, index: VectorIndex
+    ) -> None:
         self._log = log
         self._facts = facts
+        self._links = links
+        self._index = index
 
     async def __call__(self, progress: Progress | None = None) -> Verification:
         """Verify the whole log, ledger by ledger."""
@@ -63,11 +87,11 @@ class Verify:
         after: LedgerId | None = None
         while names := await self._log.ledgers(after, PAGE):
             for name in names:
-                state, found = await self._ledger(name, problems)
-                events += found
+                folded = await self._ledger(name, problems)
+                events += folded.events
                 ledgers += 1
-                facts += len(state.facts)
-                await self._compare(name, state, problems)
+                facts += len(folded.state.facts)
+                await self._compare(name, folded, problems)
                 if progress is not None:
                     progress(events, total)
             after = names[-1]
@@ -81,17 +105,19 @@ class Verify:
             events=events, ledgers=ledgers, facts=facts, problems=tuple(problems[:MAX_PROBLEMS])
         )
 
-    async def _ledger(self, name: LedgerId, problems: list[str]) -> tuple[LedgerState, int]:
+    async def _ledger(self, name: LedgerId, problems: list[str]) -> _Folded:
         """Check the chain of one ledger and fold it."""
         expected = await self._log.head(name)
-        head, state, count = Head(), LedgerState(), 0
+        head, state, links, count = Head(), LedgerState(), Links(), 0
         while True:
             try:
                 page = await self._log.read_ledger(name, head.version, PAGE)
             except IntegrityError as error:
                 problems.append(f"{name}: {error}")
-                return state, count
+                return _Folded(state=state, links=links, events=count)
             for item in page:
+                if touches(item.event):
+                    links.apply(item)
                 problem = broken_link(item, head)
                 if problem is not None:
                     problems.append(f"{name}: position {item.position}: {problem}")
@@ -107,9 +133,10 @@ class Verify:
                 f"{name}: the head says version {expected.version}, the last event is "
                 f"{head.version} or another one"
             )
-        return state, count
+        return _Folded(state=state, links=links, events=count)
 
-    async def _compare(self, name: LedgerId, state: LedgerState, problems: list[str]) -> None:
+    async def _compare(self, name: LedgerId, folded: _Folded, problems: list[str]) -> None:
+        state = folded.state
         for fact_id, versions in state.facts.items():
             if tuple(await self._facts.versions(fact_id)) != versions:
                 # A write may have come between the two reads; only what stays is a problem.
@@ -120,6 +147,26 @@ class Verify:
         held = sum(tally.facts.values())
         if held != len(state.facts) and (await self._log.head(name)).version == state.version:
             problems.append(f"{name}: the facts table has {held} facts, the log {len(state.facts)}")
+        found = await self._derived(name, folded)
+        if found and (await self._log.head(name)).version == state.version:
+            problems += found
+
+    async def _derived(self, name: LedgerId, folded: _Folded) -> list[str]:
+        """Where the graph and the index differ from what the log says."""
+        held: dict[LinkKey, list[Link]] = {}
+        for link in await self._links.versions(name):
+            held.setdefault(link.key, []).append(link)
+        told = folded.links.history
+        differing = [key for key in {**told, **held} if held.get(key) != told.get(key)]
+        problems = [
+            f"{name}: the graph disagrees with the log on {' '.join(key)}" for key in differing
+        ]
+        versions = [version for all_ in folded.state.facts.values() for version in all_]
+        expected = sum(version.status in INDEXED for version in versions)
+        documents = await self._index.count(name)
+        if documents != expected:
+            problems.append(f"{name}: the index has {documents} documents, the log {expected}")
+        return problems
 
 
 def broken_link(item: Recorded, previous: Head) -> str | None:

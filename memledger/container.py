@@ -299,7 +299,13 @@ class Container(containers.DeclarativeContainer):
         links=lifted_embedded_graph,
         embedding=embedding,
     )
-    verify = providers.Singleton(Verify, log=lifted_log, facts=lifted_facts)
+    verify = providers.Singleton(
+        Verify,
+        log=lifted_log,
+        facts=lifted_facts,
+        links=lifted_embedded_graph,
+        index=lifted_embedded_index,
+    )
     count_up = providers.Singleton(
         CountUp,
         log=lifted_log,

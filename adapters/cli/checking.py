@@ -23,8 +23,8 @@ def stats(call: Invocation) -> None:
 def verify(call: Invocation) -> int:
     """Check the whole ledger.
 
-    Every hash, every version, and that the facts are what the log says. Exits with 1
-    if anything is wrong.
+    Every hash, every version, and that the facts, the graph and the index are what the
+    log says. Exits with 1 if anything is wrong.
     """
     with call.existing() as memory, call.screen().progress("verifying") as advance:
         verification = memory.verify(progress=advance)

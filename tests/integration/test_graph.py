@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 from telling import extractor, fact
 
-from memledger import Memory
+from memledger import AsyncMemory, Memory
 from memledger.application.reconciliation import Reconciliation
 from memledger.domain.errors import AdapterUnavailable
 from memledger.domain.graph import SAME_AS
@@ -238,3 +241,50 @@ class TestRecall:
 
         assert {one.path for one in result} == {None}
         assert "path" not in result.to_dict()["results"][0]
+
+
+TAMPERING = {
+    "another object": ("UPDATE graph_relation SET object = 'Gin'", "the graph disagrees"),
+    "a lost relation": ("DELETE FROM graph_relation", "the graph disagrees"),
+    "other names": ('UPDATE graph_fact SET entities = \'["Ann","Gin"]\'', "the graph disagrees"),
+    "a relation too many": (
+        "UPDATE graph_relation SET ledger = ledger + 1 WHERE id = 1",
+        "the graph disagrees",
+    ),
+    "a lost document": ("UPDATE index_ledger SET documents = 1", "the index has 1 documents"),
+}
+
+
+@pytest.mark.parametrize(("tampering", "problem"), TAMPERING.values(), ids=TAMPERING.keys())
+def test_read_models_that_were_altered_from_outside_are_found_by_verifying(
+    tmp_path: Path, tampering: str, problem: str
+) -> None:
+    path = tmp_path / "graph.db"
+    with opened(path, SISTER, WORKS) as memory:
+        say(memory, SISTER, WORKS)
+        assert memory.verify().problems == ()
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute(tampering)
+        assert any(problem in one for one in memory.verify().problems)
+
+
+def test_either_face_reads_the_graph() -> None:
+    async def read() -> list[str]:
+        settings = load_settings({"audit_log": "memory"}, environment={})
+        overrides = {"extractor": extractor(SISTER, WORKS)}
+        async with AsyncMemory(settings=settings, overrides=overrides) as memory:
+            for one in (SISTER, WORKS):
+                await memory.add(one["text"], user_id="ann")
+            explored = await memory.graph("Eve", user_id="ann", depth=1)
+            entities = await memory.entities(user_id="ann")
+            relations = await memory.relations("Ann", user_id="ann")
+            assert explored is not None
+            assert {entity.name for entity in entities} == {"Ann", "Eve", "Acme"}
+            assert [one.predicate for one in relations] == ["is sister of"]
+            found = await memory.search("Ann's sister?", user_id="ann", explain=True)
+            return [one.path for one in found if one.path is not None]
+
+    assert asyncio.run(read()) == [
+        "Ann <-[is sister of]- Eve",
+        "Ann <-[is sister of]- Eve -[works at]-> Acme",
+    ]
