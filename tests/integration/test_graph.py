@@ -34,7 +34,7 @@ class Revising:
         self._target: Any = None
 
     async def reconcile(self, candidates: Any, neighbours: Any) -> Reconciliation:
-        proposals = []
+        proposals: list[Proposal] = []
         for candidate, near in zip(candidates, neighbours, strict=True):
             if not near:
                 proposals.append(Proposal(decision=Decision.ADD))
@@ -42,7 +42,7 @@ class Revising:
             proposals.append(
                 Proposal(decision=Decision.REVISE, target=next(iter(near)), text=candidate.text)
             )
-        return Reconciliation(proposals=proposals)
+        return Reconciliation(proposals=tuple(proposals))
 
 
 def opened(path: Path | None, *facts: dict[str, Any], **overrides: Any) -> Memory:
