@@ -76,7 +76,13 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
         "memory": _BuiltIn(build=_BY_CONTAINER),
     },
-    "vector_index": {"embedded": _BuiltIn(build=_BY_CONTAINER)},
+    "vector_index": {
+        "embedded": _BuiltIn(build=_BY_CONTAINER),
+        "qdrant": _BuiltIn(
+            settings="memledger.adapters.vector_index.qdrant:QdrantSettings",
+            build="memledger.adapters.vector_index.qdrant:QdrantVectorIndex",
+        ),
+    },
     "knowledge_graph": {"embedded": _BuiltIn(build=_BY_CONTAINER)},
     "embedder": {
         "hashing": _BuiltIn(

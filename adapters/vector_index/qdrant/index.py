@@ -1,0 +1,333 @@
+"""The vector index on Qdrant: see ``VectorIndex`` for what it promises.
+
+It keeps a copy that is fed from the log and can be rebuilt from it. Nothing of Qdrant is needed
+until the first call. Candidates come from Qdrant, scores are computed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from attrs import evolve, frozen
+
+from memledger.adapters.vector_index import bm25
+from memledger.adapters.vector_index.names import names_in
+from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
+from memledger.adapters.vector_index.qdrant.connection import NAME, Connection, QdrantSettings
+from memledger.adapters.vector_index.qdrant.rendering import (
+    filter_of,
+    point_of,
+    sparse_query,
+    unit_of,
+)
+from memledger.adapters.vector_index.refusals import check_query, checked_vectors, components
+from memledger.adapters.vector_index.served.conditions import all_of, marked
+from memledger.adapters.vector_index.served.eligibility import (
+    Eligibility,
+    eligibility,
+    in_ledger,
+)
+from memledger.adapters.vector_index.served.own_loop import OwnLoop
+from memledger.adapters.vector_index.served.rows import FIELDS, Row, digest, row_of
+from memledger.adapters.vector_index.served.scoring import Scoring, best
+from memledger.adapters.vector_index.served.tokens import object_id
+from memledger.domain.fact import FactKey
+from memledger.domain.ports.embedder import Vector
+from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
+from memledger.domain.scope import LedgerId
+
+EXACT = 20_000
+"""Documents of a ledger up to which all of them are compared; above, Qdrant's graph is walked."""
+
+FEWEST_WORDED = 64
+"""Candidates by keyword that are scored at least; twice the limit for limits above the half."""
+
+TIES = 8
+"""Candidates beyond the limit, so that equals at the cut are settled by key."""
+
+_GROWTH = 4
+_VALUES = 10_000
+_IDS = 500
+
+
+@frozen(kw_only=True)
+class _Candidate:
+    id: str
+    row: Row
+    similarity: float | None = None
+
+
+class QdrantVectorIndex:
+    """See ``VectorIndex``. Safe to share between threads and event loops.
+
+    Args:
+        settings: where Qdrant is.
+        model: the embedder whose vectors it holds; another one's are refused.
+        dimension: components per vector.
+
+    Raises:
+        InvalidRequest: the client is not installed.
+    """
+
+    def __init__(self, settings: QdrantSettings, model: str, dimension: int) -> None:
+        self._settings = settings
+        self._dimension = dimension
+        self._connection = Connection(settings, model, dimension)
+        self._loop = OwnLoop(NAME)
+
+    async def put(self, documents: Sequence[Document]) -> None:
+        """See ``VectorIndex.put``."""
+        vectors = checked_vectors(documents, self._dimension)
+        points = {
+            document.key: point_of(document, vector)
+            for document, vector in zip(documents, vectors, strict=True)
+        }
+        await self._loop.run(self._put(list(points.values())))
+
+    async def remove(self, keys: Sequence[FactKey]) -> None:
+        """See ``VectorIndex.remove``."""
+        await self._loop.run(self._remove([str(object_id(key)) for key in dict.fromkeys(keys)]))
+
+    async def search(self, query: IndexQuery) -> list[Hit]:
+        """See ``VectorIndex.search``."""
+        check_query(query)
+        vector = None
+        if query.vector is not None:
+            vector = unit_of(components(query.vector, self._dimension, "vector"))
+        return await self._loop.run(self._search(query, vector))
+
+    async def speakers(self, ledger: LedgerId) -> Sequence[str]:
+        """See ``VectorIndex.speakers``."""
+        return sorted(await self._loop.run(self._values("speaker", ledger)))
+
+    async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
+        """See ``VectorIndex.vectors_for``."""
+        return await self._loop.run(self._vectors_for({digest(text): text for text in texts}))
+
+    async def count(self, ledger: LedgerId) -> int:
+        """See ``VectorIndex.count``."""
+        return await self._loop.run(self._count(in_ledger(ledger)))
+
+    async def clear(self) -> None:
+        """Drop everything and begin anew, for the embedder of the settings."""
+        await self._loop.run(self._connection.drop())
+
+    async def ping(self) -> str:
+        """Name and version of what answers.
+
+        Raises:
+            AdapterUnavailable: nothing does.
+        """
+        return await self._loop.run(self._ping())
+
+    async def close(self) -> None:
+        """Let go of the client. Closing twice does nothing."""
+        await self._loop.close(self._connection.close())
+
+    async def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        client = await self._connection.client()
+        call = getattr(client, method)
+        return await self._connection.ask(call(self._settings.collection, *arguments, **named))
+
+    async def _put(self, points: Sequence[Any]) -> None:
+        size = self._settings.batch
+        for start in range(0, len(points), size):
+            await self._call("upsert", points=points[start : start + size], wait=True)
+
+    async def _remove(self, ids: Sequence[str]) -> None:
+        from qdrant_client import models
+
+        for start in range(0, len(ids), _IDS):
+            selected = models.PointIdsList(points=list(ids[start : start + _IDS]))
+            await self._call("delete", points_selector=selected, wait=True)
+
+    async def _ping(self) -> str:
+        if not self._settings.url:
+            return f"{NAME} {version('qdrant-client')} (local)"
+        found = await self._connection.ask(self._connection.opened().info())
+        return f"{NAME} {found.version}"
+
+    async def _count(self, condition: Any) -> int:
+        found = await self._call("count", count_filter=filter_of(condition), exact=True)
+        count: int = found.count
+        return count
+
+    async def _values(
+        self, field: str, ledger: LedgerId, among: Sequence[str] = ()
+    ) -> dict[Any, int]:
+        """The values of a field in a ledger, each with how many documents have it."""
+        condition = all_of([in_ledger(ledger), marked(field, among) if among else True])
+        found = await self._call(
+            "facet", key=field, facet_filter=filter_of(condition), limit=_VALUES, exact=True
+        )
+        return {hit.value: hit.count for hit in found.hits}
+
+    async def _vectors_for(self, texts: Mapping[str, str]) -> dict[str, Vector]:
+        found: dict[str, Vector] = {}
+        digests = list(texts)
+        for start in range(0, len(digests), _IDS):
+            wanted = filter_of(marked("digest", digests[start : start + _IDS]))
+            page: Any = None
+            while True:
+                points, page = await self._call(
+                    "scroll",
+                    scroll_filter=wanted,
+                    limit=_IDS,
+                    offset=page,
+                    with_payload=["digest", "vector"],
+                    with_vectors=["text"],
+                )
+                for point in points:
+                    if "text" in (point.vector or {}):
+                        given = point.payload.get("vector", point.vector["text"])
+                        found[texts[point.payload["digest"]]] = array("f", given)
+                if page is None:
+                    break
+        return found
+
+    async def _search(self, query: IndexQuery, vector: npt.NDArray[np.float32] | None) -> list[Hit]:
+        eligible, ledger = eligibility(query), query.scope.ledger
+        documents = await self._count(in_ledger(ledger))
+        if eligible.condition is False or not documents:
+            return []
+        terms = [] if query.text is None else bm25.query_terms(query.text)
+        names = names_in(query.text or "")
+        score = await self._scoring(ledger, documents, terms, names)
+        nearest, *worded = await asyncio.gather(
+            self._nearest(eligible, vector, exact=documents <= EXACT),
+            *(self._worded(eligible, field, score.rarities.get(field)) for field in FIELDS),
+        )
+        chosen = {one.row.key: one for one in nearest}
+        for field, found in zip(FIELDS, worded, strict=True):
+            by_key = {one.row.key: one for one in found}
+            hits = [score.hit(one.row, None) for one in found]
+            signal = (lambda hit: hit.keyword) if field == FIELDS[0] else (lambda hit: hit.context)
+            for hit in best(hits, signal, query.limit):
+                chosen.setdefault(hit.key, by_key[hit.key])
+        similar = await self._similarities(list(chosen.values()), vector)
+        return strongest_first(score.hit(one.row, similar[one.id]) for one in chosen.values())
+
+    async def _scoring(
+        self, ledger: LedgerId, documents: int, terms: Sequence[str], names: Sequence[str]
+    ) -> Scoring:
+        async def holders(field: str) -> dict[str, int]:
+            counts = await asyncio.gather(
+                *(self._count(all_of([in_ledger(ledger), marked(field, [term])])) for term in terms)
+            )
+            return dict(zip(terms, counts, strict=True))
+
+        async def average(field: str) -> float:
+            lengths = await self._values(f"{field}_length", ledger)
+            return float(sum(length * count for length, count in lengths.items())) / documents
+
+        known = await self._values("names", ledger, names) if names else {}
+        fields = FIELDS if terms else ()
+        return Scoring.of(
+            documents=documents,
+            names=frozenset(name for name in names if name in known),
+            holders={field: await holders(field) for field in fields},
+            averages={field: await average(field) for field in fields},
+        )
+
+    async def _nearest(
+        self, eligible: Eligibility, vector: npt.NDArray[np.float32] | None, *, exact: bool
+    ) -> list[_Candidate]:
+        """The best by similarity, equals at the cut settled by key."""
+        from qdrant_client import models
+
+        if vector is None:
+            return []
+        limit = eligible.query.limit
+
+        def settled(found: Sequence[_Candidate]) -> bool:
+            # The last one is further away than the cut, so that no equal is missing.
+            return len(found) > limit and _distance(found[-1]) > _distance(found[limit - 1])
+
+        found = await self._paged(
+            eligible,
+            limit + TIES,
+            settled,
+            query=vector.tolist(),
+            using="text",
+            # The local mode compares with all in any case, and warns of being told to.
+            search_params=models.SearchParams(exact=exact) if self._settings.url else None,
+        )
+        return heapq.nsmallest(limit, found, key=lambda one: (_distance(one), one.row.key))
+
+    async def _worded(
+        self, eligible: Eligibility, field: str, rarities: Mapping[str, float] | None
+    ) -> list[_Candidate]:
+        """Candidates by keyword: more than are wanted, in Qdrant's order."""
+        if not rarities:
+            return []
+        window = max(FEWEST_WORDED, 2 * eligible.query.limit)
+        found = await self._paged(
+            eligible,
+            window,
+            lambda found: len(found) >= window,
+            query=sparse_query(rarities),
+            using=field,
+        )
+        return [evolve(one, similarity=None) for one in found]
+
+    async def _paged(
+        self,
+        eligible: Eligibility,
+        size: int,
+        enough: Callable[[Sequence[_Candidate]], bool],
+        **asked: Any,
+    ) -> list[_Candidate]:
+        """Eligible candidates, page by page until there are enough of them."""
+        found: list[_Candidate] = []
+        offset = 0
+        while True:
+            answer = await self._call(
+                "query_points",
+                query_filter=filter_of(eligible.condition),
+                limit=size,
+                offset=offset,
+                with_payload=["row", *FIELDS, *(() if eligible.exact else ("attributes",))],
+                **asked,
+            )
+            rows = [
+                _Candidate(
+                    id=str(point.id),
+                    row=row_of(point.payload),
+                    similarity=round(point.score, DIGITS),
+                )
+                for point in answer.points
+            ]
+            found += [one for one in rows if eligible.admits(one.row)]
+            if len(rows) < size or enough(found):
+                return found
+            offset += size
+            size *= _GROWTH
+
+    async def _similarities(
+        self, candidates: Sequence[_Candidate], vector: npt.NDArray[np.float32] | None
+    ) -> dict[str, float | None]:
+        """How similar each one is, computed here for those that came up by keyword alone."""
+        similar = {one.id: one.similarity for one in candidates}
+        missing = [one.id for one in candidates if one.similarity is None]
+        if vector is None or not missing:
+            return similar
+        points = await self._call(
+            "retrieve", ids=missing, with_payload=False, with_vectors=["text"]
+        )
+        for point in points:
+            if "text" in (point.vector or {}):
+                held = np.asarray(point.vector["text"], dtype=np.float64)
+                similar[str(point.id)] = round(float(held @ vector.astype(np.float64)), DIGITS)
+        return similar
+
+
+def _distance(candidate: _Candidate) -> float:
+    assert candidate.similarity is not None
+    return -candidate.similarity

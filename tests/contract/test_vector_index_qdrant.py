@@ -1,0 +1,181 @@
+"""The index on Qdrant keeps the contract: in its local mode, over HTTP, and on a real server."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memledger.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.testing.driving import Driven
+from memledger.testing.vector_index import DIMENSION, VectorIndexContract, document, vector
+from tests import qdrant_server
+from tests.qdrant_server import API_KEY, StandIn
+
+ALICE = "user:alice"
+
+# On the loopback interface there is nobody to listen.
+pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+
+
+class TestLocalMode(VectorIndexContract):
+    def make_index(self, tmp_path: Path) -> QdrantVectorIndex:
+        return QdrantVectorIndex(QdrantSettings(), "m", DIMENSION)
+
+
+class TestOverHttp(VectorIndexContract):
+    @pytest.fixture(autouse=True)
+    def _index(self, server: tuple[str, StandIn]) -> Iterator[None]:
+        self.index = index_at(server[0])
+        yield
+        self.index.close()
+
+
+@pytest.mark.skipif(qdrant_server.real_url() is None, reason="QDRANT_URL names no server")
+class TestRealServer(VectorIndexContract):
+    @pytest.fixture(autouse=True)
+    def _index(self) -> Iterator[None]:
+        url = qdrant_server.real_url() or ""
+        self.index = index_at(url, api_key="", collection=f"test-{uuid.uuid4().hex}")
+        yield
+        self.index.clear()
+        self.index.close()
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, StandIn]]:
+    with qdrant_server.running() as running:
+        yield running
+
+
+def index_at(url: str, **changes: Any) -> Any:
+    settings = QdrantSettings(**{"url": url, "api_key": API_KEY, **changes})
+    return Driven(QdrantVectorIndex(settings, "m", DIMENSION))
+
+
+def test_what_is_kept_in_a_folder_is_there_again(tmp_path: Path) -> None:
+    tea = document("green tea")
+    first = index_at("", path=str(tmp_path), api_key="")
+    first.put([tea])
+    first.close()
+    again = index_at("", path=str(tmp_path), api_key="")
+    assert again.count(ALICE) == 1
+    assert dict(again.vectors_for(["green tea"])) == {"green tea": vector(1)}
+    again.close()
+
+
+# The client that is refused leaves its handle of the lock file to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_folder_that_another_client_has_is_unavailable(tmp_path: Path) -> None:
+    first = index_at("", path=str(tmp_path), api_key="")
+    first.put([document("tea")])
+    with pytest.raises(AdapterUnavailable, match="qdrant"):
+        index_at("", path=str(tmp_path), api_key="").count(ALICE)
+    first.close()
+    gc.collect()
+
+
+def test_two_clients_of_a_server_see_each_other(server: tuple[str, StandIn]) -> None:
+    one, two = index_at(server[0]), index_at(server[0])
+    one.put([document("green tea")])
+    assert two.count(ALICE) == 1
+    one.close()
+    two.close()
+
+
+def test_what_was_cleared_is_empty_and_ready_again(server: tuple[str, StandIn]) -> None:
+    index = index_at(server[0])
+    index.put([document("green tea")])
+    index.clear()
+    assert index.count(ALICE) == 0
+    index.put([document("tea")])
+    assert index.count(ALICE) == 1
+    index.close()
+
+
+def test_a_collection_of_another_embedder_is_refused_until_it_is_cleared(
+    server: tuple[str, StandIn],
+) -> None:
+    index = index_at(server[0])
+    index.put([document("green tea")])
+    index.close()
+    settings = QdrantSettings(url=server[0], api_key=API_KEY)
+    other: Any = Driven(QdrantVectorIndex(settings, "another", DIMENSION))
+    with pytest.raises(InvalidRequest, match=r"vector_index\.collection: .*'m'.*'another'"):
+        other.count(ALICE)
+    other.clear()
+    assert other.count(ALICE) == 0
+    other.close()
+
+
+def test_a_collection_of_someone_else_is_refused(server: tuple[str, StandIn]) -> None:
+    server[1].engine.create_collection("theirs", vectors_config={})
+    index = index_at(server[0], collection="theirs")
+    with pytest.raises(InvalidRequest, match=r"was made for something else"):
+        index.put([document("tea")])
+    index.close()
+
+
+def test_a_wrong_key_is_the_callers_mistake(server: tuple[str, StandIn]) -> None:
+    index = index_at(server[0], api_key="wrong")
+    with pytest.raises(InvalidRequest, match=r"vector_index\.api_key"):
+        index.count(ALICE)
+    index.close()
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_server_in_trouble_is_unavailable_until_it_is_well(
+    server: tuple[str, StandIn], status: int
+) -> None:
+    index = index_at(server[0])
+    index.put([document("green tea")])
+    server[1].fail_with = status
+    with pytest.raises(AdapterUnavailable, match=f"qdrant: status {status}"):
+        index.put([document("black tea")])
+    server[1].fail_with = None
+    assert index.count(ALICE) == 1
+    index.close()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with qdrant_server.running() as (url, _):
+        pass
+    index = index_at(url)
+    with pytest.raises(AdapterUnavailable, match="qdrant: no answer"):
+        index.count(ALICE)
+    index.close()
+
+
+def test_a_collection_that_was_dropped_meanwhile_is_made_again(
+    server: tuple[str, StandIn],
+) -> None:
+    index = index_at(server[0])
+    index.put([document("green tea")])
+    server[1].engine.delete_collection("memledger")
+    with pytest.raises(AdapterUnavailable, match="404"):
+        index.count(ALICE)
+    assert index.count(ALICE) == 0
+    index.close()
+
+
+def test_it_tells_who_answers(server: tuple[str, StandIn]) -> None:
+    index = index_at(server[0])
+    assert index.ping() == f"qdrant {qdrant_server.VERSION}"
+    index.close()
+    local = index_at("", api_key="")
+    assert local.ping().endswith("(local)")
+    local.close()
+
+
+def test_once_closed_it_answers_no_more(server: tuple[str, StandIn]) -> None:
+    index = index_at(server[0])
+    index.put([document("green tea")])
+    index.close()
+    index.close()
+    with pytest.raises(AdapterUnavailable, match="closed"):
+        index.count(ALICE)

@@ -1,0 +1,236 @@
+"""A Qdrant on the loopback interface whose engine is the client's own local mode.
+
+It speaks the REST protocol as far as the index uses it, so that the real client is driven over
+HTTP. What it finds is what the local mode finds. ``QDRANT_URL`` names a real server instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+from qdrant_client import QdrantClient, models
+
+VERSION = "1.17.0"
+API_KEY = "a key"
+
+Handler = Callable[["StandIn", str, Mapping[str, Any]], Any]
+
+
+class Refused(Exception):
+    """An answer with another status than 200."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class StandIn:
+    """What is behind the protocol. ``fail_with`` is the status of all answers to come, if any."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.engine = QdrantClient(":memory:")
+        self.indexed: set[str] = set()
+        self.fail_with: int | None = None
+
+    def answer(self, method: str, path: str, body: Mapping[str, Any], key: str | None) -> Any:
+        """The result of one request."""
+        if self.fail_with is not None:
+            raise Refused(self.fail_with)
+        if key != API_KEY:
+            raise Refused(401)
+        with self.lock:
+            for verb, pattern, handler in _ROUTES:
+                found = re.fullmatch(pattern, path)
+                if verb == method and found is not None:
+                    name = found[1] if found.groups() else ""
+                    if name and handler not in (_create, _exists) and not self.has(name):
+                        raise Refused(404)
+                    return handler(self, name, body)
+        raise Refused(404)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a collection."""
+        return self.engine.collection_exists(name)
+
+
+def _exists(server: StandIn, name: str, _body: Mapping[str, Any]) -> Any:
+    return {"exists": server.has(name)}
+
+
+def _info(server: StandIn, name: str, _body: Mapping[str, Any]) -> Any:
+    return server.engine.get_collection(name)
+
+
+def _create(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    asked = models.CreateCollection.model_validate(body)
+    if server.has(name):
+        raise Refused(409)
+    return server.engine.create_collection(
+        name,
+        vectors_config=cast(Any, asked.vectors),
+        sparse_vectors_config=asked.sparse_vectors,
+        metadata=asked.metadata,
+    )
+
+
+def _drop(server: StandIn, name: str, _body: Mapping[str, Any]) -> Any:
+    return server.engine.delete_collection(name)
+
+
+def _index(server: StandIn, _name: str, body: Mapping[str, Any]) -> Any:
+    server.indexed.add(models.CreateFieldIndex.model_validate(body).field_name)
+    return {"operation_id": 1, "status": "completed"}
+
+
+def _upsert(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    return server.engine.upsert(name, models.PointsList.model_validate(body).points)
+
+
+def _delete(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    return server.engine.delete(name, models.PointIdsList.model_validate(body))
+
+
+def _count(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    asked = models.CountRequest.model_validate(body)
+    return server.engine.count(name, count_filter=asked.filter, exact=True)
+
+
+def _facet(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    asked = models.FacetRequest.model_validate(body)
+    if asked.key not in server.indexed:
+        # A real server has facets of indexed fields alone.
+        raise Refused(400)
+    return server.engine.facet(name, asked.key, facet_filter=asked.filter, limit=asked.limit or 10)
+
+
+def _scroll(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    asked = models.ScrollRequest.model_validate(body)
+    points, page = server.engine.scroll(
+        name,
+        scroll_filter=asked.filter,
+        limit=asked.limit or 10,
+        offset=asked.offset,
+        with_payload=cast(Any, asked.with_payload),
+        with_vectors=cast(Any, asked.with_vector),
+    )
+    return {"points": points, "next_page_offset": page}
+
+
+def _retrieve(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    asked = models.PointRequest.model_validate(body)
+    return server.engine.retrieve(
+        name,
+        asked.ids,
+        with_payload=cast(Any, asked.with_payload),
+        with_vectors=cast(Any, asked.with_vector),
+    )
+
+
+def _query(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
+    asked = models.QueryRequest.model_validate(body)
+    return server.engine.query_points(
+        name,
+        query=cast(
+            Any,
+            asked.query.nearest if isinstance(asked.query, models.NearestQuery) else asked.query,
+        ),
+        using=asked.using,
+        query_filter=asked.filter,
+        limit=asked.limit or 10,
+        offset=asked.offset,
+        with_payload=cast(Any, asked.with_payload),
+    )
+
+
+def _version(_server: StandIn, _name: str, _body: Mapping[str, Any]) -> Any:
+    return None
+
+
+_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/", _version),
+    ("GET", "/collections/([^/]+)/exists", _exists),
+    ("GET", "/collections/([^/]+)", _info),
+    ("PUT", "/collections/([^/]+)", _create),
+    ("DELETE", "/collections/([^/]+)", _drop),
+    ("PUT", "/collections/([^/]+)/index", _index),
+    ("PUT", "/collections/([^/]+)/points", _upsert),
+    ("POST", "/collections/([^/]+)/points/delete", _delete),
+    ("POST", "/collections/([^/]+)/points/count", _count),
+    ("POST", "/collections/([^/]+)/facet", _facet),
+    ("POST", "/collections/([^/]+)/points/scroll", _scroll),
+    ("POST", "/collections/([^/]+)/points", _retrieve),
+    ("POST", "/collections/([^/]+)/points/query", _query),
+)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
+    class Requests(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            body = json.loads(self.rfile.read(length) or b"{}")
+            path = self.path.partition("?")[0]
+            try:
+                result = server.answer(self.command, path, body, self.headers.get("api-key"))
+            except Refused as refused:
+                self._say(refused.status, {"status": {"error": "refused"}, "time": 0.0})
+                return
+            if path == "/":
+                self._say(200, {"title": "stand-in", "version": VERSION})
+                return
+            self._say(200, {"result": _plain(result), "status": "ok", "time": 0.0})
+
+        def _say(self, status: int, answer: Mapping[str, Any]) -> None:
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    return Requests
+
+
+@contextmanager
+def running() -> Iterator[tuple[str, StandIn]]:
+    """A stand-in and its address, until the block ends."""
+    server = StandIn()
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
+    http.daemon_threads = True
+    thread = threading.Thread(target=http.serve_forever, name="qdrant-stand-in", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_address[1]}", server
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
+
+
+def real_url() -> str | None:
+    """The address of a real server, if one is named."""
+    return os.environ.get("QDRANT_URL")
