@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
@@ -25,7 +25,9 @@ from memledger.application.requests import (
     Messages,
     parse_as_of,
     parse_depth,
+    parse_guidance,
     parse_id,
+    parse_kind,
     parse_limit,
     parse_metadata,
     parse_moment,
@@ -149,6 +151,11 @@ class AsyncMemory:
         occurred_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
         infer: bool = True,
+        kind: str | None = None,
+        instructions: str | None = None,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        categories: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         actor: str = DEFAULT_ACTOR,
     ) -> Receipt:
@@ -156,8 +163,9 @@ class AsyncMemory:
 
         Args:
             messages: a string (said by the user), a message or a list of messages; a message is a
-                mapping with ``content`` and, if wanted, ``role``, ``name``, ``timestamp`` and
-                ``metadata``.
+                mapping with ``content`` (a string, or a list of text and image parts as OpenAI's
+                and Anthropic's APIs have them) and, if wanted, ``role``, ``name``, ``timestamp``
+                and ``metadata``.
             user_id: whose memory it is; see ``Scope``.
             agent_id: likewise.
             run_id: likewise.
@@ -167,9 +175,19 @@ class AsyncMemory:
             expires_at: when the facts are to be forgotten.
             infer: draw facts from the messages; ``False`` stores each message as a fact, word for
                 word.
-            idempotency_key: the same key with the same messages is carried out once, and
-                returns the first receipt ever after.
+            kind: ``procedural`` makes of the messages, the run of an agent (``agent_id`` or
+                ``run_id``), one procedural fact: how the task was done, in steps.
+            instructions: what is wanted of the facts of this call, in plain words, in place of
+                what the settings say; likewise the following.
+            include: topics that alone are kept.
+            exclude: topics that are left out.
+            categories: labels; those that fit a fact stand in its metadata as ``categories``.
+            idempotency_key: the same key with the same messages is carried out once, with what
+                was asked for at first, and returns the first receipt ever after.
             actor: who asks, for the audit.
+
+        Rules, which extract where there is no model, follow no guidance: what they ignored stands
+        in the receipt.
 
         Raises:
             InvalidRequest: an argument is wrong; nothing was written.
@@ -183,6 +201,8 @@ class AsyncMemory:
             occurred_at=parse_moment(occurred_at, "occurred_at"),
             expires_at=parse_moment(expires_at, "expires_at"),
             infer=infer,
+            kind=parse_kind(kind),
+            guidance=parse_guidance(instructions, include, exclude, categories),
             idempotency_key=parse_name(idempotency_key, "idempotency_key"),
             actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
         )
