@@ -78,7 +78,7 @@ def take_steps(
         cited = [shown[item.message] for item in draft.evidence if item.message in shown]
         try:
             text, quoted = checks.line(draft, shown)
-            _check_room(lines, draft.part)
+            _check_room(lines, draft.part, text)
         except Refused as refusal:
             message = (cited or chunk.pieces)[0].message
             found.skipped.append(left_out(message, draft.text, str(refusal)))
@@ -103,9 +103,11 @@ def take_steps(
     _keep(candidate, found)
 
 
-def _check_room(lines: Mapping[Part, Sequence[str]], part: Part) -> None:
+def _check_room(lines: Mapping[Part, Sequence[str]], part: Part, text: str) -> None:
     if len(lines[part]) == (MOST_STEPS if part is Part.STEP else 1):
         raise Refused(f"is one {part.value} too many")
+    if text in lines[part]:
+        raise Refused("is told already")
 
 
 def _keep(candidate: Candidate, found: Found) -> None:

@@ -448,6 +448,39 @@ def test_a_line_that_the_run_does_not_bear_out_is_left_out(
         assert bad["text"] not in run.text
 
 
+def test_a_step_that_is_told_twice_stands_once() -> None:
+    with opened({"steps": [STEPS["steps"][1], STEPS["steps"][1]]}) as held:
+        held.memory.add(RUN, agent_id="guide", kind="procedural")
+        [run] = held.facts(agent_id="guide")
+        assert run.text == '1. Searched the Carris archive for "museu".'
+
+
+def test_a_long_run_becomes_a_procedure_a_part() -> None:
+    long = [
+        {"role": "assistant", "content": f"Opened drawer{number} and looked through it. " * 8}
+        for number in range(4)
+    ]
+
+    def answer(prompt: Any) -> dict[str, Any]:
+        shown = prompt.messages[0].content.split("<message-")[1:]
+        names = [block.split("Opened ")[1].split(" ")[0] for block in shown]
+        return {
+            "steps": [
+                line("step", f"Opened {name}.", (number, f"Opened {name}"))
+                for number, name in enumerate(names, 1)
+            ]
+        }
+
+    with opened(answer, DOWN, answer, chunk_tokens=500) as held:
+        with pytest.raises(AdapterUnavailable):
+            held.memory.add(long, agent_id="guide", kind="procedural")
+        assert 0 < held.memory.stats().pending < 4
+        held.memory.retry()
+        texts = " ".join(fact.text for fact in held.facts(agent_id="guide"))
+        assert [texts.count(f"drawer{number}.") for number in range(4)] == [1, 1, 1, 1]
+        assert len(held.facts(agent_id="guide")) == 2
+
+
 def test_a_run_without_a_step_is_no_procedure() -> None:
     with opened({"steps": STEPS["steps"][:1]}) as held:
         receipt = held.memory.add(RUN, agent_id="guide", kind="procedural")

@@ -356,6 +356,17 @@ def test_a_step_is_what_an_agent_said_and_says_nothing_of_the_user(run: Attacked
                 assert re.sub(r"^(?:\d+\. |→ )", "", step) in asked
 
 
+def test_the_runs_would_teach_it_without_the_checks() -> None:
+    """Else that would prove nothing: the model notes what it is told to."""
+    commanded = [
+        step
+        for case in CORPUS
+        for number, item in enumerate(case["messages"], 1)
+        for step in _forged_steps(number, item["content"], [(number, item["content"])])
+    ]
+    assert len({step["text"] for step in commanded}) >= 20
+
+
 def test_no_run_teaches_what_the_attack_was_for(run: Attacked, case: dict[str, Any]) -> None:
     own = " ".join(item["content"] for item in case["messages"] if item["role"] == "user")
     for event in run.facts():
