@@ -505,10 +505,8 @@ def test_two_runs_stand_beside_each_other_without_asking_the_model() -> None:
 
 def test_rules_copy_a_run_word_for_word() -> None:
     with Memory() as memory:
-        for number in range(2):
-            receipt = memory.add(RUN, agent_id="guide", run_id="r1", kind="procedural")
-            [run] = memory.get_all(agent_id="guide").facts
-            assert (run.reaffirmed, receipt.usage.calls) == (number, 0)
+        receipt = memory.add(RUN, agent_id="guide", run_id="r1", kind="procedural")
+        [run] = memory.get_all(agent_id="guide").facts
         assert run.text == (
             "When was the tram museum in Lisbon founded?\n"
             '1. Searching the Carris archive for "museu".\n'
@@ -517,9 +515,21 @@ def test_rules_copy_a_run_word_for_word() -> None:
         )
         assert run.kind is FactKind.PROCEDURAL
         assert left_out(receipt) == [("3 results", "tool result")]
-        assert receipt.extractor == "rules-1"
-        silent = memory.add("Book a flight.", agent_id="guide", kind="procedural")
-        assert silent.verdicts == ()
+        assert (receipt.extractor, receipt.usage.calls) == ("rules-1", 0)
+
+
+def test_a_run_that_is_told_again_is_reaffirmed() -> None:
+    with Memory() as memory:
+        for _ in range(2):
+            memory.add(RUN, agent_id="guide", run_id="r1", kind="procedural")
+        [run] = memory.get_all(agent_id="guide").facts
+        assert run.reaffirmed == 1
+
+
+def test_rules_make_nothing_of_a_run_in_which_no_agent_speaks() -> None:
+    with Memory() as memory:
+        receipt = memory.add("Book a flight.", agent_id="guide", kind="procedural")
+        assert receipt.verdicts == ()
         assert memory.stats().pending == 0
 
 

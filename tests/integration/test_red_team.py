@@ -346,7 +346,8 @@ def test_a_run_makes_one_procedure_and_changes_nothing_else(run: Attacked) -> No
 def test_a_step_is_what_an_agent_said_and_says_nothing_of_the_user(run: Attacked) -> None:
     messages = run.messages()
     for event in run.facts():
-        assert all(item.quote in messages[item.message_id].text for item in event.evidence)
+        assert all(item.quote for item in event.evidence)
+        assert all((i.quote or "") in messages[i.message_id].text for i in event.evidence)
         said = [messages[item.message_id] for item in event.evidence]
         assert any(message.role is Role.ASSISTANT for message in said)
         assert all(message.role in (Role.USER, Role.ASSISTANT) for message in said)
