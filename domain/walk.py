@@ -1,18 +1,21 @@
 """Walking the knowledge graph: what is near an entity, and by which path.
 
-Pure. It looks links up through ``Ties`` and knows no store; every store walks by this, so that
-all reach the same.
+Pure. A walk yields its questions to ``Ties`` and is sent the answers: it knows no store, and not
+whether one has to be waited for. Every store walks by this, so that all reach the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
 
 from memledger.domain.graph import Link, LinkKey, Mention
 from memledger.domain.text import normalised
+
+T = TypeVar("T")
 
 FAN_OUT = 32
 """Relations, and facts, that are followed from one name, newest first. What names more than that
@@ -92,7 +95,8 @@ class Tie:
 class Ties(Protocol):
     """What a walk looks up; all of it as seen in one view of one state of the graph.
 
-    Two names have one node exactly if ``normalised`` makes them one.
+    Two names have one node exactly if ``normalised`` makes them one. A store that has to be waited
+    for has the same methods as coroutines, and a loop of its own in place of ``answered``.
     """
 
     def nodes(self, names: Sequence[str]) -> Sequence[tuple[Hashable, str]]:
@@ -103,57 +107,87 @@ class Ties(Protocol):
         """The ``SAME_AS`` relations of any of ``nodes``, oldest first."""
         ...
 
-    def links(self, node: Hashable, most: int) -> Sequence[Tie]:
-        """The newest ``most`` relations of a name without ``SAME_AS``, then the newest ``most``
-        facts that name it; newest first.
+    def links(self, nodes: Sequence[Hashable], most: int) -> Sequence[Sequence[Tie]]:
+        """Of each node, in the order of ``nodes``: the newest ``most`` relations without
+        ``SAME_AS``, then the newest ``most`` facts that name it; newest first.
         """
         ...
 
 
-def walk(ties: Ties, start: Sequence[str], *, depth: int, limit: int) -> list[Reached]:
+Question: TypeAlias = Callable[[Any], Any]
+"""Called with ``Ties``, it returns the answer."""
+
+Walking: TypeAlias = Generator[Question, Any, T]
+"""Yields questions, is sent their answers, and returns what it came to."""
+
+
+def answered(ties: Ties, walking: Walking[T]) -> T:
+    """What ``walking`` comes to over a store that has all answers at hand."""
+    answer = None
+    while True:
+        try:
+            question = walking.send(answer)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        answer = question(ties)
+
+
+def walk(
+    start: Sequence[str], *, depth: int, limit: int, at_once: int = 1
+) -> Walking[list[Reached]]:
     """The links within ``depth`` of entities, nearest first.
 
     Entities are visited in the order in which they are reached, the links of each in the order of
     ``Ties.links``; aliases are followed without counting as a step, and their ``SAME_AS``
     relations are among the links. The walk stops at ``limit`` links.
+
+    ``at_once`` is of how many nodes it asks for the links in one question: 1 where asking costs
+    nothing, more where each question is a journey over a network. What it reaches is the same.
     """
-    walked = _Walk(ties, start)
+    nodes = yield lambda ties: ties.nodes(start)
+    walked = _Walk(nodes)
     frontier = list(walked.places)
-    for left in range(depth, -1, -1):
-        frontier += walked.widened(frontier)
-        if not left:
+    frontier += yield from walked.widened(frontier)
+    for _ in range(depth):
+        frontier = yield from walked.expanded(frontier, limit, at_once)
+        if len(walked.reached) >= limit:
             break
-        here, frontier = frontier, []
-        for node in here:
-            frontier += walked.expanded(node)
-            if len(walked.reached) >= limit:
-                return list(walked.reached.values())[:limit]
+        frontier += yield from walked.widened(frontier)
     return list(walked.reached.values())[:limit]
 
 
-def known_as(ties: Ties, names: Sequence[str]) -> list[Hashable]:
+def known_as(names: Sequence[str]) -> Walking[list[Hashable]]:
     """The nodes of entities under all of their names."""
-    walked = _Walk(ties, names)
-    walked.widened(list(walked.places))
+    nodes = yield lambda ties: ties.nodes(names)
+    walked = _Walk(nodes)
+    yield from walked.widened(list(walked.places))
     return list(walked.places)
+
+
+def _synonyms(nodes: Sequence[Hashable], ties: Any) -> Any:
+    return ties.synonyms(nodes)
+
+
+def _links(nodes: Sequence[Hashable], ties: Any) -> Any:
+    return ties.links(nodes, FAN_OUT)
 
 
 class _Walk:
     """What was reached so far, and how one came to each node: by which path, along which link."""
 
-    def __init__(self, ties: Ties, start: Sequence[str]) -> None:
-        self._ties = ties
+    def __init__(self, start: Sequence[tuple[Hashable, str]]) -> None:
         self.places: dict[Hashable, tuple[Path, Step | None]] = {}
         self.reached: dict[LinkKey, Reached] = {}
-        for node, name in ties.nodes(start):
+        for node, name in start:
             self.places.setdefault(node, (Path(start=name), None))
 
-    def widened(self, nodes: Sequence[Hashable]) -> list[Hashable]:
+    def widened(self, nodes: Sequence[Hashable]) -> Walking[list[Hashable]]:
         """Follow aliases; returns the nodes that were not known before."""
         added: list[Hashable] = []
         fresh = list(nodes)
         while fresh:
-            found = self._ties.synonyms(fresh)
+            found = yield partial(_synonyms, fresh)
             fresh = []
             for tie in found:
                 here = next(node for node, _ in tie.ends if node in self.places)
@@ -161,11 +195,22 @@ class _Walk:
             added += fresh
         return added
 
-    def expanded(self, node: Hashable) -> list[Hashable]:
-        """Follow the links of a node; returns the nodes that were not known before."""
-        path = self._path(node)
-        ties = self._ties.links(node, FAN_OUT)
-        return [new for tie in ties for new in self._follow(tie, node, path)]
+    def expanded(
+        self, nodes: Sequence[Hashable], limit: int, at_once: int
+    ) -> Walking[list[Hashable]]:
+        """Follow the links of nodes until ``limit`` links are reached; returns the nodes that were
+        not known before.
+        """
+        added: list[Hashable] = []
+        for first in range(0, len(nodes), at_once):
+            some = nodes[first : first + at_once]
+            found = yield partial(_links, some)
+            for node, ties in zip(some, found, strict=True):
+                path = self._path(node)
+                added += [new for tie in ties for new in self._follow(tie, node, path)]
+                if len(self.reached) >= limit:
+                    return added
+        return added
 
     def _path(self, node: Hashable) -> Path:
         path, step = self.places[node]

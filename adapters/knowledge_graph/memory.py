@@ -24,7 +24,7 @@ from memledger.domain.links import Links
 from memledger.domain.recorded import Recorded
 from memledger.domain.scope import LedgerId
 from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, known_as, walk
+from memledger.domain.walk import Reached, Tie, answered, known_as, walk
 
 
 class InMemoryKnowledgeGraph:
@@ -48,7 +48,7 @@ class InMemoryKnowledgeGraph:
     ) -> Sequence[Reached]:
         """See ``KnowledgeGraph.neighbours``."""
         with self._lock:
-            return walk(self._seen(view), entities, depth=depth, limit=limit)
+            return answered(self._seen(view), walk(entities, depth=depth, limit=limit))
 
     def relations(self, view: View, entity: str, limit: int = 100) -> Sequence[Relation]:
         """See ``KnowledgeGraph.relations``."""
@@ -56,7 +56,7 @@ class InMemoryKnowledgeGraph:
             seen = self._seen(view)
             found = {
                 relation.relation_id: relation
-                for name in known_as(seen, [entity])
+                for name in answered(seen, known_as([entity]))
                 for relation in seen.relations(name)
             }
         return _newest_first(found.values())[:limit]
@@ -113,8 +113,11 @@ class _Seen:
         oldest = _newest_first({link.key: link for link in found if link.synonym}.values())[::-1]
         return [_tie(link) for link in oldest]
 
-    def links(self, node: Hashable, most: int) -> Sequence[Tie]:
+    def links(self, nodes: Sequence[Hashable], most: int) -> Sequence[Sequence[Tie]]:
         """See ``Ties.links``."""
+        return [self._links(node, most) for node in nodes]
+
+    def _links(self, node: Hashable, most: int) -> list[Tie]:
         mentions = [link for link in self._of(node) if isinstance(link, Mention)]
         return [
             *map(_tie, self.relations(node)[:most]),

@@ -36,7 +36,7 @@ from memledger.domain.moments import from_microseconds, to_microseconds
 from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, known_as, walk
+from memledger.domain.walk import Reached, Tie, answered, known_as, walk
 
 _LINK = {
     "id": int,
@@ -154,14 +154,14 @@ class SqliteKnowledgeGraph:
     ) -> Sequence[Reached]:
         """See ``KnowledgeGraph.neighbours``."""
         with self._seen(view) as seen:
-            return walk(seen, entities, depth=depth, limit=limit)
+            return answered(seen, walk(entities, depth=depth, limit=limit))
 
     def relations(self, view: View, entity: str, limit: int = 100) -> Sequence[Relation]:
         """See ``KnowledgeGraph.relations``."""
         with self._seen(view) as seen:
             found = {
                 tie.link.key: tie.link
-                for node in known_as(seen, [entity])
+                for node in answered(seen, known_as([entity]))
                 for tie in seen.relations(node, limit)
                 if isinstance(tie.link, Relation)
             }
@@ -177,7 +177,7 @@ class SqliteKnowledgeGraph:
                 aliased = {node for tie in synonyms for node, _ in tie.ends}
                 counted = seen.counted(limit, without=aliased) + seen.counted(among=aliased)
             else:
-                nodes = known_as(seen, names)
+                nodes = answered(seen, known_as(names))
                 synonyms = seen.synonyms(nodes)
                 counted = seen.counted(among=nodes)
         relations = [tie.link for tie in synonyms if isinstance(tie.link, Relation)]
@@ -354,9 +354,9 @@ class _Seen:
         found = {tie.link.key: tie for tie in (*subject, *object_)}
         return sorted(found.values(), key=_position)
 
-    def links(self, node: Hashable, most: int) -> list[Tie]:
+    def links(self, nodes: Sequence[Hashable], most: int) -> list[list[Tie]]:
         """See ``Ties.links``."""
-        return [*self.relations(node, most), *self._mentions(node, most)]
+        return [[*self.relations(node, most), *self._mentions(node, most)] for node in nodes]
 
     def relations(self, node: Hashable, most: int) -> list[Tie]:
         """The newest relations of a name, without those to its aliases, newest first."""
