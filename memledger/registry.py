@@ -83,7 +83,13 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
             build="memledger.adapters.vector_index.qdrant:QdrantVectorIndex",
         ),
     },
-    "knowledge_graph": {"embedded": _BuiltIn(build=_BY_CONTAINER)},
+    "knowledge_graph": {
+        "embedded": _BuiltIn(build=_BY_CONTAINER),
+        "neo4j": _BuiltIn(
+            settings="memledger.adapters.knowledge_graph.neo4j.settings:Neo4jSettings",
+            build="memledger.adapters.knowledge_graph.neo4j.graph:Neo4jKnowledgeGraph",
+        ),
+    },
     "embedder": {
         "hashing": _BuiltIn(
             settings="memledger.adapters.embedder.hashing:HashingSettings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from attrs import evolve
 from hypothesis import given, settings
@@ -14,90 +14,14 @@ from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
 from memledger.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
 from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.events import (
-    Event,
-    FactAdded,
-    FactExpired,
-    FactReaffirmed,
-    FactRetracted,
-    FactRevised,
-    FactSuperseded,
-    FeedbackGiven,
-    RelationAsserted,
-    RelationEnded,
-)
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.graph import SAME_AS, Link, LinkKey, Mention, View
+from memledger.domain.events import Event
+from memledger.domain.fact import FactId
+from memledger.domain.graph import Link, LinkKey, Mention, View
 from memledger.domain.ledger import fold
 from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import Scope
 from memledger.domain.text import normalised
 from memledger.testing.audit_log import append_of
-
-NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
-NAMES = ["Ann", "ann ", "Bob", "Zürich", "東京", "tea"]
-
-names = st.sampled_from(NAMES)
-fact_ids = st.sampled_from("abcd").map(FactId)
-relation_ids = st.sampled_from("rstuv")
-moments = st.integers(0, 8).map(lambda hours: NOON + timedelta(hours=hours))
-intervals = st.just(Interval()) | st.builds(
-    Interval, start=st.none() | moments, end=st.none() | moments
-)
-# All of one user, for an id belongs to one ledger.
-scopes = st.builds(
-    Scope,
-    user_id=st.just("alice"),
-    agent_id=st.sampled_from([None, None, "a"]),
-    run_id=st.sampled_from([None, None, "r", "s"]),
-)
-entities = st.lists(names | st.just(" "), max_size=4).map(tuple)
-events = st.one_of(
-    st.builds(
-        FactAdded,
-        fact_id=fact_ids,
-        scope=scopes,
-        text=st.just("text"),
-        occurred_at=moments,
-        entities=entities,
-        valid=intervals,
-        expires_at=st.none() | moments,
-    ),
-    st.builds(
-        FactRevised,
-        fact_id=fact_ids,
-        entities=st.none() | entities,
-        expires_at=st.none() | moments,
-    ),
-    st.builds(FactSuperseded, fact_id=fact_ids, ended_at=moments),
-    st.builds(FactRetracted, fact_id=fact_ids),
-    st.builds(FactExpired, fact_id=fact_ids),
-    st.builds(FactReaffirmed, fact_id=fact_ids),
-    st.builds(FeedbackGiven, fact_id=fact_ids, score=st.just(1)),
-    *[
-        st.builds(
-            RelationAsserted,
-            relation_id=relation_ids,
-            scope=scopes,
-            subject=names,
-            predicate=st.sampled_from(["knows", "lives_in", SAME_AS]),
-            object=names,
-            fact_id=st.none() | fact_ids,
-            valid=intervals,
-        )
-    ]
-    * 3,
-    st.builds(RelationEnded, relation_id=relation_ids, ended_at=moments),
-)
-views = st.builds(
-    View,
-    scope=scopes,
-    now=moments,
-    as_of=st.none() | moments,
-    valid_at=st.none() | moments,
-    ended=st.booleans(),
-    mentions=st.booleans(),
-)
+from memledger.testing.graph_histories import NAMES, NOON, histories, names, views
 
 
 def by_link(versions: Sequence[Link]) -> dict[LinkKey, list[Link]]:
@@ -153,9 +77,6 @@ class _Graphs:
         for facts in (None, [FactId("a"), FactId("b")], []):
             in_sqlite = self.sqlite.versions(view.scope.ledger, facts)
             assert by_link(in_sqlite) == by_link(self.memory.versions(view.scope.ledger, facts))
-
-
-histories = st.lists(st.lists(events, min_size=1, max_size=4), min_size=1, max_size=8)
 
 
 @settings(max_examples=300)

@@ -1,0 +1,180 @@
+"""The way to the server: drivers, transactions, and what their failures mean.
+
+The driver's connections belong to the event loop that they were made on, so there is a driver for
+each loop that calls: one under ``Memory`` (the background loop) and under ``AsyncMemory`` (the
+host's). It says nothing about its use to anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from urllib.parse import urlsplit
+
+from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+
+if TYPE_CHECKING:
+    from neo4j import AsyncDriver, AsyncManagedTransaction, AsyncSession
+
+ADAPTER = "neo4j"
+
+T = TypeVar("T")
+
+
+class Connection:
+    """Transactions on one database.
+
+    Args:
+        settings: which, and as whom.
+
+    Raises:
+        InvalidRequest: the driver is not installed.
+    """
+
+    def __init__(self, settings: Neo4jSettings) -> None:
+        if find_spec("neo4j") is None:
+            raise InvalidRequest(
+                "knowledge_graph.provider", "needs the driver; pip install 'memledger[neo4j]'"
+            )
+        self._neo4j: Any = import_module("neo4j")
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._drivers: dict[asyncio.AbstractEventLoop, AsyncDriver] = {}
+        # Reads that follow a write see it, whichever member of a cluster they come to.
+        self._bookmarks = self._neo4j.AsyncGraphDatabase.bookmark_manager()
+
+    async def read(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:
+        """Run ``work`` in a reading transaction; it may be run again.
+
+        Raises:
+            AdapterUnavailable: the server did not answer, or not to us.
+        """
+        with self._translated():
+            async with asyncio.timeout(self._settings.timeout), self._session() as session:
+                return await session.execute_read(work)
+
+    async def write(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:
+        """Run ``work`` in a writing transaction; it may be run again, even where the first run was
+        committed and only the answer was lost.
+
+        Raises:
+            AdapterUnavailable: the server did not answer, or not to us.
+        """
+        clock = asyncio.get_running_loop()
+        until = clock.time() + self._settings.retry_for
+        with self._translated():
+            async with asyncio.timeout(self._settings.timeout):
+                while True:
+                    try:
+                        async with self._session() as session:
+                            return await session.execute_write(work)
+                    except self._neo4j.exceptions.IncompleteCommit:
+                        # The driver does not know that our work bears being done twice.
+                        if clock.time() >= until:
+                            raise
+
+    async def define(self, statements: tuple[LiteralString, ...]) -> None:
+        """Make what is missing of a schema.
+
+        Raises:
+            AdapterUnavailable: the server did not answer, or not to us.
+        """
+        for statement in statements:
+            try:
+                await self.write(_running(statement))
+            except AdapterUnavailable as error:
+                # Another process made it between our look and our making.
+                code = getattr(error.__cause__, "code", None) or ""
+                if not code.endswith("AlreadyExists"):
+                    raise
+
+    async def close(self) -> None:
+        """Close all drivers, each on its own loop. Closing twice does nothing."""
+        here = asyncio.get_running_loop()
+        with self._lock:
+            drivers, self._drivers = self._drivers, {}
+        for loop, driver in drivers.items():
+            if loop is here:
+                await driver.close()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(driver.close(), loop))
+
+    def _session(self) -> AsyncSession:
+        return self._driver().session(
+            database=self._settings.database or None, bookmark_manager=self._bookmarks
+        )
+
+    def _driver(self) -> AsyncDriver:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            for other in [other for other in self._drivers if other.is_closed()]:
+                del self._drivers[other]
+            if loop not in self._drivers:
+                self._drivers[loop] = self._new_driver()
+            return self._drivers[loop]
+
+    def _new_driver(self) -> AsyncDriver:
+        settings = self._settings
+        uri, trust = settings.uri, {}
+        if settings.certificates:
+            # The driver takes certificates only where the scheme leaves encryption open.
+            scheme = urlsplit(uri).scheme
+            uri = scheme.removesuffix("+s") + uri.removeprefix(scheme)
+            authorities = self._neo4j.TrustCustomCAs(settings.certificates)
+            trust = {"encrypted": True, "trusted_certificates": authorities}
+        driver: AsyncDriver = self._neo4j.AsyncGraphDatabase.driver(
+            uri,
+            auth=(settings.user, settings.password) if settings.user else None,
+            max_connection_pool_size=settings.connections,
+            connection_timeout=settings.connect_timeout,
+            connection_acquisition_timeout=settings.timeout,
+            max_transaction_retry_time=settings.retry_for,
+            notifications_min_severity="OFF",
+            telemetry_disabled=True,
+            user_agent="memledger",
+            **trust,
+        )
+        return driver
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        errors = self._neo4j.exceptions
+        settings = self._settings
+        try:
+            yield
+        except errors.AuthError as error:
+            raise AdapterUnavailable(
+                ADAPTER,
+                f"{settings.uri} does not let in {settings.user or 'anybody unnamed'}: "
+                f"{_message(error)}; check knowledge_graph.user and knowledge_graph.password",
+            ) from error
+        except errors.Neo4jError as error:
+            hint = "; check knowledge_graph.database" if "Database" in (error.code or "") else ""
+            raise AdapterUnavailable(
+                ADAPTER, f"{settings.uri} refused: {_message(error)} ({error.code}){hint}"
+            ) from error
+        except (errors.DriverError, OSError) as error:
+            # TimeoutError is an OSError.
+            raise AdapterUnavailable(
+                ADAPTER,
+                f"no answer from {settings.uri}: "
+                f"{str(error) or f'nothing within {settings.timeout:g} s'}; "
+                "is it running, and is knowledge_graph.uri right?",
+            ) from error
+
+
+def _message(error: Any) -> str:
+    return str(error.message or error)
+
+
+def _running(statement: LiteralString) -> Callable[[AsyncManagedTransaction], Awaitable[None]]:
+    async def run(tx: AsyncManagedTransaction) -> None:
+        await (await tx.run(statement)).consume()
+
+    return run

@@ -1,0 +1,260 @@
+"""The knowledge graph on Neo4j: driven from the log, read by walks that ask for many names at once.
+
+It decides nothing: what events do to links is ``domain.graph.changes_of``, how one walks is
+``domain.walk``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from memledger.adapters.knowledge_graph.neo4j import statements
+from memledger.adapters.knowledge_graph.neo4j.connection import ADAPTER, Connection
+from memledger.adapters.knowledge_graph.neo4j.seen import AT_ONCE, Seen
+from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from memledger.adapters.knowledge_graph.neo4j.taking_in import Owned, TakingIn, Wanted
+from memledger.adapters.knowledge_graph.neo4j.versions import (
+    Version,
+    key_of,
+    properties_of,
+    version_of,
+)
+from memledger.domain.errors import AdapterUnavailable
+from memledger.domain.graph import Entity, Mention, Relation, View, entities_of, touches
+from memledger.domain.recorded import Position, Recorded
+from memledger.domain.scope import LedgerId
+from memledger.domain.text import normalised
+from memledger.domain.walk import Reached, Tie, known_as, walk
+
+if TYPE_CHECKING:
+    from neo4j import AsyncManagedTransaction
+
+CLEARED_AT_ONCE = 10_000
+"""Nodes that are dropped in one transaction, which the server holds in memory."""
+
+
+class Neo4jKnowledgeGraph:
+    """``ExternalGraph`` on a Neo4j server, 5.26 or newer.
+
+    Args:
+        settings: where it is. Nothing is sent before it is first asked something.
+
+    Raises:
+        InvalidRequest: the driver is not installed.
+        AdapterUnavailable: from any method: the server did not answer, or refused us.
+    """
+
+    name = "graph"
+
+    def __init__(self, settings: Neo4jSettings) -> None:
+        self._connection = Connection(settings)
+        self._defined = False
+
+    async def apply(self, chain: Sequence[Recorded]) -> None:
+        """Take in events, in order and once; see ``ExternalGraph.apply``."""
+        if not chain:
+            return
+        await self._define()
+        last: dict[LedgerId, Position] = {item.ledger: item.position for item in chain}
+
+        async def take(tx: AsyncManagedTransaction) -> None:
+            had = await _locked(tx, sorted(last))
+            page = [item for item in chain if item.position > had[item.ledger]]
+            touching = [item for item in page if touches(item.event)]
+            taking_in = TakingIn(await _stored(tx, Wanted.by(touching)))
+            for item in touching:
+                taking_in.take(item)
+            await _write(tx, taking_in)
+            aliased = {version.ledger for version in taking_in.made if _is_synonym(version)}
+            ahead = [
+                {"name": ledger, "position": position, "aliases": ledger in aliased}
+                for ledger, position in last.items()
+                if position > had[ledger]
+            ]
+            await _each(tx, statements.ADVANCE, ledgers=ahead)
+
+        await self._connection.write(take)
+
+    async def neighbours(
+        self, view: View, entities: Sequence[str], depth: int = 2, limit: int = 100
+    ) -> Sequence[Reached]:
+        """See ``KnowledgeGraph.neighbours``."""
+
+        async def look(tx: AsyncManagedTransaction) -> list[Reached]:
+            seen = await Seen.begin(tx, view, entities)
+            return await seen.answer(walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
+
+        return await self._connection.read(look)
+
+    async def relations(self, view: View, entity: str, limit: int = 100) -> Sequence[Relation]:
+        """See ``KnowledgeGraph.relations``."""
+
+        async def look(tx: AsyncManagedTransaction) -> list[Relation]:
+            seen = await Seen.begin(tx, view, [entity])
+            nodes = await seen.answer(known_as([entity]))
+            ties = [tie for of_one in await seen.relations(nodes, limit) for tie in of_one]
+            found = {link.key: link for link in _relations(ties)}
+            return sorted(found.values(), key=lambda link: link.position, reverse=True)[:limit]
+
+        return await self._connection.read(look)
+
+    async def entities(
+        self, view: View, names: Sequence[str] | None = None, limit: int = 100
+    ) -> Sequence[Entity]:
+        """See ``KnowledgeGraph.entities``."""
+
+        async def look(tx: AsyncManagedTransaction) -> list[Entity]:
+            seen = await Seen.begin(tx, view, names or ())
+            if names is None:
+                synonyms = await seen.all_synonyms()
+                aliased = {node for tie in synonyms for node, _ in tie.ends}
+                counted = await seen.counted(without=aliased, most=limit)
+                counted += await seen.counted(among=aliased)
+            else:
+                nodes = await seen.answer(known_as(names))
+                synonyms = await seen.synonyms(nodes)
+                counted = await seen.counted(among=nodes)
+            return _put_together(counted, _relations(synonyms))[:limit]
+
+        return await self._connection.read(look)
+
+    async def clear(self) -> None:
+        """Drop what the database holds of memledger, in steps; see ``Engine.clear``.
+
+        If it is cut short nothing is taken in until it has been done again.
+        """
+        await self._define()
+        await self._connection.write(lambda tx: _each(tx, statements.BEGIN_CLEARING))
+        for statement in statements.CLEAR:
+            while await self._connection.write(_deleting(statement)):
+                pass
+
+    async def ping(self) -> str:
+        """The name and version that the server gives itself, such as ``neo4j 5.26.30``."""
+
+        async def look(tx: AsyncManagedTransaction) -> str:
+            summary = await (await tx.run(statements.AGENT)).consume()
+            return summary.server.agent
+
+        name, _, version = (await self._connection.read(look)).partition("/")
+        return f"{name.lower()} {version}"
+
+    async def close(self) -> None:
+        """Let go of connections. Closing twice does nothing."""
+        await self._connection.close()
+
+    async def _define(self) -> None:
+        if not self._defined:
+            await self._connection.define(statements.SCHEMA)
+            self._defined = True
+
+
+async def _locked(
+    tx: AsyncManagedTransaction, ledgers: Sequence[LedgerId]
+) -> dict[LedgerId, Position]:
+    """Take ledgers for this transaction; returns the last position taken in of each."""
+    rows = [row async for row in await tx.run(statements.LOCK, ledgers=list(ledgers))]
+    if any(row["clearing"] for row in rows):
+        raise AdapterUnavailable(
+            ADAPTER, "the graph is being cleared, or that was cut short; rebuild it"
+        )
+    return {LedgerId(row["name"]): Position(row["position"]) for row in rows}
+
+
+async def _stored(tx: AsyncManagedTransaction, wanted: Wanted) -> list[Version]:
+    found: list[Version] = []
+    for statement, ids in (
+        (statements.FACTS, wanted.facts),
+        (statements.RELATIONS, wanted.relations),
+        (statements.RELATIONS_OF_FACTS, wanted.facts),
+    ):
+        if ids:
+            answer = await tx.run(statement, wanted=_owned(ids))
+            found += [version_of(row["link"]) async for row in answer]
+    return found
+
+
+async def _write(tx: AsyncManagedTransaction, taken: TakingIn) -> None:
+    names = {(ledger, key_of(name)): name for ledger, name in reversed(taken.names())}
+    await _each(
+        tx,
+        statements.NAMES,
+        names=[
+            {"ledger": ledger, "key": key, "name": name} for (ledger, key), name in names.items()
+        ],
+    )
+    for test, close, create in (
+        (_is_fact, statements.CLOSE_FACTS, statements.CREATE_FACTS),
+        (_is_relation, statements.CLOSE_RELATIONS, statements.CREATE_RELATIONS),
+        (_is_synonym, statements.CLOSE_SYNONYMS, statements.CREATE_SYNONYMS),
+    ):
+        await _each(tx, close, closed=[_closed(one) for one in taken.closed if test(one)])
+        await _each(tx, create, made=[_made(one) for one in taken.made if test(one)])
+
+
+async def _each(
+    tx: AsyncManagedTransaction, statement: LiteralString, **rows: list[dict[str, Any]]
+) -> None:
+    """Run a statement over rows, if there are any."""
+    if all(rows.values()):
+        await (await tx.run(statement, {**rows})).consume()
+
+
+def _deleting(statement: LiteralString) -> Callable[[AsyncManagedTransaction], Any]:
+    async def delete(tx: AsyncManagedTransaction) -> int:
+        row = await (await tx.run(statement, most=CLEARED_AT_ONCE)).single(strict=True)
+        deleted: int = row["deleted"]
+        return deleted
+
+    return delete
+
+
+def _closed(version: Version) -> dict[str, Any]:
+    kept = properties_of(version)
+    _, key = version.link.key
+    return {
+        "id": key,
+        **{name: kept[name] for name in ("ledger", "since", "until", "recorded_to")},
+    }
+
+
+def _made(version: Version) -> dict[str, Any]:
+    return {
+        "link": properties_of(version),
+        "keys": [key_of(name) for name in version.link.ends],
+    }
+
+
+def _owned(ids: Iterable[Owned]) -> list[dict[str, str]]:
+    return [{"ledger": ledger, "id": one} for ledger, one in sorted(ids)]
+
+
+def _is_fact(version: Version) -> bool:
+    return isinstance(version.link, Mention)
+
+
+def _is_relation(version: Version) -> bool:
+    return isinstance(version.link, Relation) and not version.link.synonym
+
+
+def _is_synonym(version: Version) -> bool:
+    return isinstance(version.link, Relation) and version.link.synonym
+
+
+def _relations(ties: Iterable[Tie]) -> list[Relation]:
+    return [tie.link for tie in ties if isinstance(tie.link, Relation)]
+
+
+def _put_together(
+    counted: Sequence[tuple[str, int, int]], synonyms: Sequence[Relation]
+) -> list[Entity]:
+    aliased = {normalised(end) for relation in synonyms for end in relation.ends}
+    spelled: dict[str, str] = {}
+    counts: dict[str, tuple[int, int]] = {}
+    for name, relations, facts in counted:
+        folded = normalised(name)
+        spelled[folded] = name
+        if relations or facts or folded in aliased:
+            counts[folded] = (relations, facts)
+    return entities_of(counts, synonyms, spelled)

@@ -1,0 +1,212 @@
+"""Every statement that is ever sent to the server, and the schema that they rely on.
+
+Names and facts are nodes. A version of a relation is a relationship between the two names that it
+joins, with a type of its own for ``SAME_AS``, so that a name's aliases are found without a look at
+its other relations; a version of a fact is a node that points to what it names. ``since`` and
+``until`` are the positions of the events that made and closed a version: the log's time, beside
+the two times of the world's clock.
+
+Values are parameters throughout; what is put together here are constants.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+SCHEMA: tuple[LiteralString, ...] = (
+    "CREATE CONSTRAINT memledger_ledger IF NOT EXISTS "
+    "FOR (n:MemledgerLedger) REQUIRE n.name IS UNIQUE",
+    "CREATE CONSTRAINT memledger_name IF NOT EXISTS "
+    "FOR (n:MemledgerName) REQUIRE (n.ledger, n.key) IS UNIQUE",
+    "CREATE CONSTRAINT memledger_fact IF NOT EXISTS "
+    "FOR (n:MemledgerFact) REQUIRE (n.ledger, n.fact_id, n.since) IS UNIQUE",
+    "CREATE CONSTRAINT memledger_relation IF NOT EXISTS "
+    "FOR ()-[r:MEMLEDGER_RELATION]-() REQUIRE (r.ledger, r.relation_id, r.since) IS UNIQUE",
+    "CREATE CONSTRAINT memledger_same_as IF NOT EXISTS "
+    "FOR ()-[r:MEMLEDGER_SAME_AS]-() REQUIRE (r.ledger, r.relation_id, r.since) IS UNIQUE",
+    "CREATE INDEX memledger_relation_fact IF NOT EXISTS "
+    "FOR ()-[r:MEMLEDGER_RELATION]-() ON (r.ledger, r.fact_id)",
+    "CREATE INDEX memledger_same_as_fact IF NOT EXISTS "
+    "FOR ()-[r:MEMLEDGER_SAME_AS]-() ON (r.ledger, r.fact_id)",
+)
+"""Made if missing. A unique triple is also the index by its first two."""
+
+_SEEN: LiteralString = """
+    link.since <= $position
+    AND (link.until IS NULL OR link.until > $position OR link.recorded_to > $as_of)
+    AND ($as_of IS NULL OR link.recorded_from <= $as_of)
+    AND (link.expires_at IS NULL OR link.expires_at > $now)
+    AND ($begun_by IS NULL OR link.valid_from IS NULL OR link.valid_from <= $begun_by)
+    AND ($lasting IS NULL OR link.valid_to IS NULL OR link.valid_to > $lasting)
+    AND ($user_id IS NULL OR link.user_id = $user_id)
+    AND ($agent_id IS NULL OR link.agent_id = $agent_id)
+    AND ($run_id IS NULL OR link.run_id = $run_id)
+    AND ($app_id IS NULL OR link.app_id = $app_id)
+"""
+"""``View.sees``, in the state of the graph at a position of the log."""
+
+# Reading
+
+AGENT: LiteralString = "RETURN 1 AS one"
+
+START: LiteralString = """
+    MATCH (ledger:MemledgerLedger {name: $ledger})
+    OPTIONAL MATCH (n:MemledgerName) WHERE n.ledger = $ledger AND n.key IN $keys
+    RETURN ledger.position AS position, ledger.aliases AS aliases, collect(n.key) AS keys
+"""
+
+LINKS: LiteralString = f"""
+    UNWIND $keys AS key
+    MATCH (n:MemledgerName {{ledger: $ledger, key: key}})
+    CALL (n) {{
+        MATCH (n)-[link:MEMLEDGER_RELATION]-()
+        WHERE {_SEEN}
+        WITH DISTINCT link ORDER BY link.position DESC LIMIT $relations
+        RETURN properties(link) AS link
+    UNION ALL
+        MATCH (n)<-[:MEMLEDGER_NAMES]-(link:MemledgerFact)
+        WHERE {_SEEN}
+        WITH link ORDER BY link.position DESC LIMIT $facts
+        RETURN properties(link) AS link
+    }}
+    RETURN key, link
+"""
+
+SYNONYMS: LiteralString = f"""
+    UNWIND $keys AS key
+    MATCH (n:MemledgerName {{ledger: $ledger, key: key}})-[link:MEMLEDGER_SAME_AS]-()
+    WHERE {_SEEN}
+    WITH DISTINCT link
+    RETURN properties(link) AS link
+"""
+
+ALL_SYNONYMS: LiteralString = f"""
+    MATCH ()-[link:MEMLEDGER_SAME_AS]->()
+    WHERE link.ledger = $ledger AND link.relation_id > '' AND link.since > 0 AND {_SEEN}
+    RETURN properties(link) AS link
+"""
+
+_COUNTED: LiteralString = f"""
+    WITH n,
+        COUNT {{
+            MATCH (n)-[link:MEMLEDGER_RELATION]-() WHERE {_SEEN} RETURN DISTINCT link
+        }} AS relations,
+        COUNT {{
+            MATCH (n)<-[:MEMLEDGER_NAMES]-(link:MemledgerFact) WHERE $mentions AND {_SEEN}
+        }} AS facts
+"""
+
+COUNTED_AMONG: LiteralString = f"""
+    UNWIND $keys AS key
+    MATCH (n:MemledgerName {{ledger: $ledger, key: key}})
+    {_COUNTED}
+    RETURN n.name AS name, relations, facts
+"""
+
+COUNTED_MOST: LiteralString = f"""
+    MATCH (n:MemledgerName)
+    WHERE n.ledger = $ledger AND n.key > '' AND NOT n.key IN $keys
+    {_COUNTED}
+    WHERE relations + facts > 0
+    RETURN n.name AS name, relations, facts
+    ORDER BY relations + facts DESC, n.key LIMIT $most
+"""
+
+# Writing
+
+LOCK: LiteralString = """
+    UNWIND $ledgers AS name
+    MERGE (ledger:MemledgerLedger {name: name})
+    SET ledger.locked = true
+    WITH ledger
+    RETURN ledger.name AS name, coalesce(ledger.position, 0) AS position,
+        EXISTS { MATCH (:MemledgerClearing) } AS clearing
+"""
+"""The write comes before the read: who waits for the lock then reads what its holder left."""
+
+FACTS: LiteralString = """
+    UNWIND $wanted AS want
+    MATCH (link:MemledgerFact)
+    WHERE link.ledger = want.ledger AND link.fact_id = want.id AND link.since > 0
+    RETURN properties(link) AS link
+"""
+
+_RELATIONS_BY: LiteralString = """
+    UNWIND $wanted AS want
+    CALL (want) {{
+        MATCH ()-[link:MEMLEDGER_RELATION]->() WHERE {condition}
+        RETURN properties(link) AS link
+    UNION ALL
+        MATCH ()-[link:MEMLEDGER_SAME_AS]->() WHERE {condition}
+        RETURN properties(link) AS link
+    }}
+    RETURN link
+"""
+
+RELATIONS: LiteralString = _RELATIONS_BY.format(
+    condition="link.ledger = want.ledger AND link.relation_id = want.id AND link.since > 0"
+)
+
+RELATIONS_OF_FACTS: LiteralString = _RELATIONS_BY.format(
+    condition="link.ledger = want.ledger AND link.fact_id = want.id"
+)
+
+CLOSE_FACTS: LiteralString = """
+    UNWIND $closed AS one
+    MATCH (link:MemledgerFact)
+    WHERE link.ledger = one.ledger AND link.fact_id = one.id AND link.since = one.since
+    SET link.until = one.until, link.recorded_to = one.recorded_to
+"""
+
+_CLOSE: LiteralString = """
+    UNWIND $closed AS one
+    MATCH ()-[link:{kind}]->()
+    WHERE link.ledger = one.ledger AND link.relation_id = one.id AND link.since = one.since
+    SET link.until = one.until, link.recorded_to = one.recorded_to
+"""
+
+CLOSE_RELATIONS: LiteralString = _CLOSE.format(kind="MEMLEDGER_RELATION")
+CLOSE_SYNONYMS: LiteralString = _CLOSE.format(kind="MEMLEDGER_SAME_AS")
+
+NAMES: LiteralString = """
+    UNWIND $names AS one
+    MERGE (n:MemledgerName {ledger: one.ledger, key: one.key})
+    ON CREATE SET n.name = one.name
+"""
+
+CREATE_FACTS: LiteralString = """
+    UNWIND $made AS one
+    CREATE (link:MemledgerFact)
+    SET link = one.link
+    WITH link, one
+    UNWIND one.keys AS key
+    MATCH (n:MemledgerName {ledger: one.link.ledger, key: key})
+    CREATE (link)-[:MEMLEDGER_NAMES]->(n)
+"""
+
+_CREATE: LiteralString = """
+    UNWIND $made AS one
+    MATCH (a:MemledgerName {{ledger: one.link.ledger, key: one.keys[0]}})
+    MATCH (b:MemledgerName {{ledger: one.link.ledger, key: one.keys[-1]}})
+    CREATE (a)-[link:{kind}]->(b)
+    SET link = one.link
+"""
+
+CREATE_RELATIONS: LiteralString = _CREATE.format(kind="MEMLEDGER_RELATION")
+CREATE_SYNONYMS: LiteralString = _CREATE.format(kind="MEMLEDGER_SAME_AS")
+
+ADVANCE: LiteralString = """
+    UNWIND $ledgers AS one
+    MATCH (ledger:MemledgerLedger {name: one.name})
+    SET ledger.position = one.position,
+        ledger.aliases = coalesce(ledger.aliases, false) OR one.aliases
+"""
+
+BEGIN_CLEARING: LiteralString = "MERGE (clearing:MemledgerClearing)"
+"""Until everything is gone nothing may be taken in: a clear that was cut short is done again."""
+
+CLEAR: tuple[LiteralString, ...] = tuple(
+    f"MATCH (n:{label}) WITH n LIMIT $most DETACH DELETE n RETURN count(*) AS deleted"
+    for label in ("MemledgerLedger", "MemledgerFact", "MemledgerName", "MemledgerClearing")
+)
+"""Each is run until it finds nothing. Ledgers go first: from then on readers see nothing."""

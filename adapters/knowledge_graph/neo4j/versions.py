@@ -1,0 +1,122 @@
+"""Versions of links as the properties that the server keeps, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from attrs import asdict, define
+
+from memledger.domain.fact import Interval
+from memledger.domain.graph import Link, Mention, Relation, View
+from memledger.domain.moments import from_microseconds, to_microseconds
+from memledger.domain.recorded import Position
+from memledger.domain.scope import SCOPE_IDS, LedgerId, Scope
+from memledger.domain.text import normalised
+from memledger.domain.walk import Tie
+
+MAX_KEY_CHARACTERS = 1000
+"""A longer name is known by its beginning and its digest: an index of Neo4j takes 8 kB."""
+
+KEPT_AS_THEY_ARE = ("position", "ended_by", "fact_id")
+SAID = ("relation_id", "subject", "predicate", "object")
+
+
+@define
+class Version:
+    """One version of a link of a ledger: from which position of the log to which it was held, and
+    whether the server has it yet.
+    """
+
+    ledger: LedgerId
+    link: Link
+    since: Position
+    until: Position | None = None
+    stored: bool = False
+
+
+def key_of(name: str) -> str:
+    """What a name is known by on the server."""
+    folded = normalised(name)
+    if len(folded) <= MAX_KEY_CHARACTERS:
+        return folded
+    return f"{folded[:MAX_KEY_CHARACTERS]}\n{sha256(folded.encode()).hexdigest()}"
+
+
+def properties_of(version: Version) -> dict[str, Any]:
+    """What is kept of a version."""
+    link = version.link
+    kept: dict[str, Any] = {
+        "ledger": version.ledger,
+        "since": version.since,
+        "until": version.until,
+        "valid_from": _integer(link.valid.start),
+        "valid_to": _integer(link.valid.end),
+        "recorded_from": _integer(link.recorded.start),
+        "recorded_to": _integer(link.recorded.end),
+        "expires_at": _integer(link.expires_at),
+        **asdict(link.scope),
+    }
+    kept |= {name: getattr(link, name) for name in KEPT_AS_THEY_ARE}
+    if isinstance(link, Relation):
+        return kept | {name: getattr(link, name) for name in SAID}
+    return kept | {"entities": list(link.entities)}
+
+
+def version_of(kept: Mapping[str, Any], *, at: Position | None = None) -> Version:
+    """The version that was kept as these properties.
+
+    Args:
+        kept: the properties; what is ``None`` may be missing.
+        at: the position of the state that it is seen in; ``None`` for the latest.
+    """
+    until = kept.get("until")
+    if until is not None and at is not None and until > at:
+        until = None
+    recorded_to = None if until is None else kept.get("recorded_to")
+    shared: dict[str, Any] = {
+        "scope": Scope(**{name: kept.get(name) for name in SCOPE_IDS}),
+        "valid": _interval(kept.get("valid_from"), kept.get("valid_to")),
+        "recorded": _interval(kept["recorded_from"], recorded_to),
+        "expires_at": _moment(kept.get("expires_at")),
+        **{name: kept.get(name) for name in KEPT_AS_THEY_ARE},
+    }
+    link: Link
+    if "relation_id" in kept:
+        link = Relation(**shared, **{name: kept[name] for name in SAID})
+    else:
+        link = Mention(**shared, entities=tuple(kept["entities"]))
+    return Version(ledger=kept["ledger"], link=link, since=kept["since"], until=until, stored=True)
+
+
+def tie_of(kept: Mapping[str, Any], at: Position) -> Tie:
+    """A link as a walk sees it; its nodes are the keys of the names."""
+    link = version_of(kept, at=at).link
+    return Tie(link, tuple((key_of(name), name) for name in link.ends))
+
+
+def seen_in(view: View) -> dict[str, Any]:
+    """A view as the parameters of what is seen; those that are ``None`` ask for nothing."""
+    lasting = None if view.ended else view.now
+    return {
+        **asdict(view.scope),
+        "mentions": view.mentions,
+        "now": to_microseconds(view.now),
+        "as_of": _integer(view.as_of),
+        "begun_by": _integer(view.valid_at),
+        "lasting": _integer(view.valid_at or lasting),
+    }
+
+
+def _interval(start: int | None, end: int | None) -> Interval:
+    return Interval(start=_moment(start), end=_moment(end))
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_microseconds(value)
+
+
+def _integer(moment: datetime | None) -> int | None:
+    return None if moment is None else to_microseconds(moment)

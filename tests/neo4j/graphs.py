@@ -1,0 +1,117 @@
+"""The graph on Neo4j as tests use it: on a server or its stand-in, fed by a log, in plain calls."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import inspect
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from bolt import PASSWORD, USER, BoltServer
+from tables import Tables
+
+from memledger.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
+from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from memledger.domain.recorded import Recorded
+from memledger.lifting import BackgroundLoop
+
+URI = "NEO4J_URI"
+STAND_IN, SERVER = "stand-in", "server"
+PLACES = [STAND_IN, SERVER]
+
+
+@contextmanager
+def settings_at(place: str) -> Iterator[Neo4jSettings]:
+    """Where to go: to a stand-in of the test's own, or to the server that the variables name."""
+    if place == STAND_IN:
+        server = BoltServer(Tables())
+        yield Neo4jSettings(uri=server.uri, user=USER, password=PASSWORD)
+        server.stop()
+        return
+    if URI not in os.environ:
+        pytest.skip(f"needs a Neo4j server: set {URI}, and NEO4J_USER and NEO4J_PASSWORD")
+    # A server holds one graph: tests that run beside each other take turns.
+    with (Path(tempfile.gettempdir()) / "memledger-neo4j.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield Neo4jSettings(
+            uri=os.environ[URI],
+            user=os.environ.get("NEO4J_USER", "neo4j"),
+            password=os.environ.get("NEO4J_PASSWORD", ""),
+        )
+
+
+@contextmanager
+def graph_at(place: str) -> Iterator[PlainGraph]:
+    """An empty graph."""
+    with settings_at(place) as settings, plain(settings) as graph:
+        graph.clear()
+        yield graph
+
+
+@contextmanager
+def plain(settings: Neo4jSettings) -> Iterator[PlainGraph]:
+    """A graph that is closed in the end."""
+    graph = PlainGraph(settings)
+    try:
+        yield graph
+    finally:
+        graph.shut()
+
+
+def address_of(settings: Neo4jSettings) -> tuple[str, int]:
+    """Host and port."""
+    parts = urlsplit(settings.uri)
+    return str(parts.hostname), parts.port or 7687
+
+
+class PlainGraph:
+    """A graph whose methods are plain calls, all on one loop, as under ``Memory``."""
+
+    name = "graph"
+
+    def __init__(self, settings: Neo4jSettings) -> None:
+        self.graph = Neo4jKnowledgeGraph(settings)
+        self.loop = BackgroundLoop()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.graph, name)
+        assert inspect.iscoroutinefunction(method)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.loop.run(method(*args, **kwargs))
+
+        return call
+
+    def apply_together(self, *pages: Sequence[Recorded]) -> None:
+        """Apply pages beside each other."""
+
+        async def apply_all() -> None:
+            await asyncio.gather(*map(self.graph.apply, pages))
+
+        self.loop.run(apply_all())
+
+    def shut(self) -> None:
+        """Close it, and the loop under it."""
+        self.loop.run(self.graph.close())
+        self.loop.close()
+
+
+class Twice:
+    """A listener of a log that delivers every page twice, the second time with what came before."""
+
+    def __init__(self, graph: PlainGraph) -> None:
+        self._graph = graph
+        self._before: Sequence[Recorded] = ()
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        """Hand a page on."""
+        self._graph.apply(chain)
+        self._graph.apply([*self._before, *chain])
+        self._before = chain

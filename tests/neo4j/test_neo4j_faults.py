@@ -1,0 +1,258 @@
+"""What goes wrong on the way to a Neo4j server is told, and leaves nothing half or twice."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from attrs import evolve
+from graphs import PLACES, STAND_IN, PlainGraph, address_of, plain, settings_at
+from proxy import Proxy
+
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from memledger.adapters.knowledge_graph.neo4j import statements
+from memledger.adapters.knowledge_graph.neo4j.connection import Connection
+from memledger.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
+from memledger.adapters.knowledge_graph.neo4j.seen import Seen
+from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from memledger.domain.errors import AdapterUnavailable
+from memledger.domain.events import Event, FactRetracted, RelationEnded
+from memledger.domain.graph import SAME_AS, View
+from memledger.domain.recorded import Position, Recorded
+from memledger.testing.audit_log import NOON, append_of
+from memledger.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
+
+VIEW = View(scope=SCOPE, now=LATER)
+
+
+@pytest.fixture(params=PLACES)
+def settings(request: pytest.FixtureRequest) -> Iterator[Neo4jSettings]:
+    """An empty graph's."""
+    with settings_at(request.param) as found:
+        found = evolve(found, retry_for=2.0)
+        with plain(found) as graph:
+            graph.clear()
+        yield found
+
+
+@pytest.fixture
+def graph(settings: Neo4jSettings) -> Iterator[PlainGraph]:
+    with plain(settings) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(settings: Neo4jSettings) -> Iterator[Proxy]:
+    made = Proxy(address_of(settings))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def behind_proxy(settings: Neo4jSettings, proxy: Proxy) -> Neo4jSettings:
+    return evolve(settings, uri=f"bolt://{proxy.address}")
+
+
+def history() -> tuple[list[Recorded], InMemoryKnowledgeGraph]:
+    """Events that make, revise and end links, and what they come to."""
+    memory = InMemoryKnowledgeGraph()
+    log = InMemoryAuditLog(listener=memory)
+    fact = fact_about("Ann", "tea")
+    likes = relation("Ann", "likes", "tea", fact_id=fact.fact_id)
+    ended = relation("Ann", "lives_in", "Paris")
+    happened: list[list[Event]] = [
+        [fact, likes, ended, relation("Annie", SAME_AS, "Ann")],
+        [RelationEnded(relation_id=ended.relation_id, ended_at=NOON)],
+        [FactRetracted(fact_id=fact.fact_id), fact_about("Ann", "milk")],
+    ]
+    for events in happened:
+        log.append(append_of(events))
+    return list(log.read(Position(0))), memory
+
+
+def assert_same(graph: PlainGraph, memory: InMemoryKnowledgeGraph) -> None:
+    for view in (VIEW, evolve(VIEW, ended=True), evolve(VIEW, as_of=NOON)):
+        assert graph.neighbours(view, ["Annie"], 3, 100) == memory.neighbours(view, ["Annie"], 3)
+        assert graph.entities(view, None, 100) == memory.entities(view)
+
+
+def test_while_the_server_is_down_that_is_said_and_afterwards_the_same_page_is_taken_in(
+    behind_proxy: Neo4jSettings, proxy: Proxy
+) -> None:
+    events, memory = history()
+    with plain(evolve(behind_proxy, retry_for=0.0)) as graph:
+        graph.apply(events[:2])
+        proxy.stop()
+        for call in (
+            lambda: graph.apply(events),
+            graph.ping,
+            lambda: graph.relations(VIEW, "Ann", 10),
+        ):
+            with pytest.raises(AdapterUnavailable, match=r"^neo4j: no answer from") as raised:
+                call()
+            assert raised.value.adapter == "neo4j"
+        proxy.start()
+        graph.apply(events)
+        assert_same(graph, memory)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_page_whose_commit_was_not_heard_of_is_taken_in_once(
+    behind_proxy: Neo4jSettings, proxy: Proxy, when: str
+) -> None:
+    events, memory = history()
+    with plain(behind_proxy) as graph:
+        graph.apply(events[:1])
+        proxy.cut_at_commit(when, when)
+        graph.apply(events)
+        assert not proxy.cuts
+        assert_same(graph, memory)
+
+
+def test_a_page_is_taken_in_once_though_its_writer_was_told_that_it_failed(
+    behind_proxy: Neo4jSettings, proxy: Proxy
+) -> None:
+    events, memory = history()
+    with plain(evolve(behind_proxy, retry_for=0.0)) as graph:
+        graph.apply(events[:1])
+        proxy.cut_at_commit("after")
+        with pytest.raises(AdapterUnavailable, match="neo4j: no answer"):
+            graph.apply(events)
+        assert_same(graph, memory)
+        graph.apply(events)
+        assert_same(graph, memory)
+
+
+def test_a_page_that_comes_from_many_at_once_is_taken_in_once(graph: PlainGraph) -> None:
+    events, memory = history()
+    graph.apply_together(*[events] * 8)
+    assert_same(graph, memory)
+
+
+def test_pages_of_many_ledgers_beside_each_other_are_all_taken_in(graph: PlainGraph) -> None:
+    pages = []
+    log = InMemoryAuditLog()
+    for user in range(8):
+        scope = evolve(SCOPE, user_id=f"user {user % 4}")
+        event = relation("Ann", "knows", f"friend {user}", scope=scope)
+        pages.append(log.append(append_of([event], ledger=scope.ledger)).recorded)
+    graph.apply_together(*pages[:4])
+    graph.apply_together(*pages[4:])
+    for user in range(4):
+        view = evolve(VIEW, scope=evolve(SCOPE, user_id=f"user {user}"))
+        found = [link.object for link in graph.relations(view, "Ann", 10)]
+        assert found == [f"friend {user + 4}", f"friend {user}"]
+
+
+def test_who_reads_sees_one_state_while_others_write(
+    settings: Neo4jSettings, graph: PlainGraph
+) -> None:
+    events, _ = history()
+    graph.apply(events[:4])
+    connection = Connection(settings)
+
+    async def look_twice(tx: Any) -> list[Sequence[Any]]:
+        seen = await Seen.begin(tx, VIEW, ["Ann"])
+        before = await seen.links(["ann"], 10)
+        other = Neo4jKnowledgeGraph(settings)
+        await other.apply(events)
+        await other.close()
+        return [before, await seen.links(["ann"], 10)]
+
+    async def look() -> list[Sequence[Any]]:
+        found = await connection.read(look_twice)
+        await connection.close()
+        return found
+
+    before, after = asyncio.run(look())
+    assert [tie.link.position for tie in before[0]] == [3, 2, 1]
+    assert after == before
+    assert [one.link.position for one in graph.neighbours(VIEW, ["Ann"], 1, 10)] == [4, 7]
+
+
+def test_a_wrong_password_is_told_with_the_setting_to_look_at(settings: Neo4jSettings) -> None:
+    expected = pytest.raises(AdapterUnavailable, match=r"neo4j: .*knowledge_graph\.password")
+    with plain(evolve(settings, password="wrong")) as graph, expected:
+        graph.apply(history()[0])
+
+
+def test_a_wrong_database_is_told_with_the_setting_to_look_at(settings: Neo4jSettings) -> None:
+    with plain(evolve(settings, database="elsewhere")) as graph:
+        for call in (graph.ping, lambda: graph.apply(history()[0])):
+            with pytest.raises(AdapterUnavailable, match=r"neo4j: .*knowledge_graph\.database"):
+                call()
+
+
+def test_a_server_that_never_answers_is_waited_for_no_longer_than_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"bolt://127.0.0.1:{silent.getsockname()[1]}"
+        expected = pytest.raises(AdapterUnavailable, match=r"neo4j: no answer .*0\.3 s")
+        with plain(Neo4jSettings(uri=uri, timeout=0.3)) as graph, expected:
+            graph.ping()
+
+
+def test_a_clear_that_was_cut_short_lets_nothing_in_before_it_is_done(
+    settings: Neo4jSettings, graph: PlainGraph
+) -> None:
+    events, memory = history()
+    graph.apply(events)
+    connection = Connection(settings)
+
+    async def begin_clearing() -> None:
+        async def work(tx: Any) -> None:
+            await (await tx.run(statements.BEGIN_CLEARING)).consume()
+
+        await connection.write(work)
+        await connection.close()
+
+    asyncio.run(begin_clearing())
+    with pytest.raises(AdapterUnavailable, match="cleared"):
+        graph.apply(events)
+    graph.clear()
+    assert graph.entities(VIEW, None, 10) == []
+    graph.apply(events)
+    assert_same(graph, memory)
+
+
+def test_names_of_any_length_are_told_apart(graph: PlainGraph) -> None:
+    memory = InMemoryKnowledgeGraph()
+    log = InMemoryAuditLog(listener=memory)
+    one, other = "Zürich " * 9000 + "east", "Zürich " * 9000 + "west"
+    log.append(append_of([relation(one, "near", other), fact_about(other)]))
+    graph.apply(log.read(Position(0)))
+    for name in (one, other):
+        assert graph.neighbours(VIEW, [name], 1, 10) == memory.neighbours(VIEW, [name], 1)
+    assert graph.entities(VIEW, None, 10) == memory.entities(VIEW)
+
+
+def test_loops_may_follow_each_other(settings: Neo4jSettings) -> None:
+    made = Neo4jKnowledgeGraph(settings)
+
+    async def use(number: int) -> int:
+        event = relation("Ann", "knows", f"friend {number}")
+        await made.apply(log.append(append_of([event])).recorded)
+        found = await made.relations(VIEW, "Ann")
+        await made.close()
+        await made.close()
+        return len(found)
+
+    log = InMemoryAuditLog()
+    assert [asyncio.run(use(number)) for number in range(2)] == [1, 2]
+
+
+def test_a_cluster_may_say_whom_to_ask() -> None:
+    with settings_at(STAND_IN) as settings:
+        routed = evolve(settings, uri=settings.uri.replace("bolt:", "neo4j:"))
+        with plain(routed) as graph:
+            events, memory = history()
+            graph.apply(events)
+            assert_same(graph, memory)
+
+
+def test_it_says_what_it_talks_to(graph: PlainGraph) -> None:
+    name, version = graph.ping().split(" ")
+    assert (name, bool(version)) == ("neo4j", True)
