@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import fields, frozen
 
+from memledger.domain.conversation import Message
 from memledger.domain.events import (
     FactAdded,
     FactReaffirmed,
@@ -45,10 +46,12 @@ class Receipt:
 
     ``positions`` are the first and the last place in the log that it wrote, ``extractor`` names
     what drew the facts from the messages (``verbatim`` for ``infer=False``, ``caller`` for an
-    update or a deletion), ``skipped`` holds the statements that it left out with the reasons.
-    ``replayed`` says that the request had been carried out before and nothing was written now;
+    update or a deletion, nothing while all of them wait), ``skipped`` holds the statements that it
+    left out with the reasons. ``replayed`` says that the request had been carried out before and
+    nothing was written now; ``pending`` are those of the ``messages`` that wait for extraction;
     ``lagging`` names what could not follow at once and will be caught up on (``vectors``: the
-    embedder did not answer, the facts are found by keyword until it does).
+    embedder did not answer, the facts are found by keyword until it does; ``messages``: with
+    ``retry_on_add``, earlier messages of the ledger that could not be finished now either).
     """
 
     ledger: LedgerId
@@ -60,6 +63,7 @@ class Receipt:
     extractor: str
     usage: Usage
     replayed: bool = False
+    pending: tuple[MessageId, ...] = ()
     lagging: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,10 +72,17 @@ class Receipt:
         return result
 
 
+def sum_of(usages: Iterable[Usage]) -> Usage:
+    """What several requests cost together."""
+    each = list(usages)
+    return Usage(**{f.name: sum(getattr(usage, f.name) for usage in each) for f in fields(Usage)})
+
+
 def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool = False) -> Receipt:
     """The receipt for all events of one request, in order."""
     inferences = [i.event for i in recorded if isinstance(i.event, InferenceRecorded)]
     extractions = [event for event in inferences if event.purpose == "extraction"]
+    pending = pending_of(recorded)
     return Receipt(
         ledger=recorded[0].ledger,
         correlation_id=recorded[0].correlation_id,
@@ -83,7 +94,7 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
         ),
         verdicts=tuple(_verdicts(recorded)),
         skipped=tuple(skip for event in extractions for skip in _skipped(event)),
-        extractor=extractions[-1].model if extractions else extractor,
+        extractor=extractions[-1].model if extractions else "" if pending else extractor,
         usage=Usage(
             calls=sum(1 for event in inferences if event.input_tokens),
             input_tokens=sum(event.input_tokens for event in inferences),
@@ -91,7 +102,25 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
             latency=sum(event.latency for event in inferences),
         ),
         replayed=replayed,
+        pending=tuple(message.message_id for message in pending),
     )
+
+
+def pending_of(recorded: Sequence[Recorded]) -> list[Message]:
+    """The messages that wait for extraction, given all events of their request."""
+    looked_at = {
+        message_id
+        for item in recorded
+        if isinstance(item.event, InferenceRecorded)
+        for message_id in item.event.messages
+    }
+    return [
+        item.event.message
+        for item in recorded
+        if isinstance(item.event, MessageObserved)
+        and item.event.extract
+        and item.event.message.message_id not in looked_at
+    ]
 
 
 def _verdicts(recorded: Sequence[Recorded]) -> list[Verdict]:
