@@ -52,8 +52,8 @@ class InTurn:
         if not begun.pending:
             return begun
         if self._lanes.busy(begun.ledger):
-            return await self._lanes.outcome(self._hand_over(begun, request.actor))
-        return await self.finish(begun, actor=request.actor)
+            return await self._lanes.outcome(self._hand_over(begun, request))
+        return await self.finish(begun, request)
 
     async def later(self, request: RememberRequest) -> tuple[Receipt, Future[Receipt]]:
         """Only observe, and leave the rest to the background.
@@ -66,22 +66,22 @@ class InTurn:
         """
         begun = await self._remember.observe(request)
         if begun.pending:
-            return begun, self._hand_over(begun, request.actor)
+            return begun, self._hand_over(begun, request)
         done: Future[Receipt] = Future()
         done.set_result(begun)
         return begun, done
 
-    def _hand_over(self, begun: Receipt, actor: str) -> Future[Receipt]:
-        return self._lanes.submit(begun.ledger, partial(self.finish, begun, actor=actor))
+    def _hand_over(self, begun: Receipt, request: RememberRequest) -> Future[Receipt]:
+        return self._lanes.submit(begun.ledger, partial(self.finish, begun, request))
 
-    async def finish(self, begun: Receipt, *, actor: str) -> Receipt:
-        """Finish what was observed; the caller sees to it that it is its turn.
+    async def finish(self, begun: Receipt, request: RememberRequest) -> Receipt:
+        """Finish what was observed of a request; the caller sees to it that it is its turn.
 
         Raises:
             Conflict, AdapterUnavailable, ModelError: as ``Remember``.
         """
-        caught_up = not self._retry_first or await self._finish_earlier(begun, actor)
-        receipt = await self._remember.finish(begun.correlation_id, actor=actor)
+        caught_up = not self._retry_first or await self._finish_earlier(begun, request.actor)
+        receipt = await self._remember.finish(begun.correlation_id, actor=request.actor)
         return receipt if caught_up else evolve(receipt, lagging=(*receipt.lagging, EARLIER))
 
     async def _finish_earlier(self, begun: Receipt, actor: str) -> bool:

@@ -97,7 +97,7 @@ class RememberMany:
             observed[index] = begun.correlation_id
             if not begun.pending:
                 return begun
-            return await self._in_turn.finish(begun, actor=requests[index].actor)
+            return await self._in_turn.finish(begun, requests[index])
 
         def done(index: int, future: Future[Receipt]) -> None:
             nonlocal spent, failed
