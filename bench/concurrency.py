@@ -42,6 +42,9 @@ from memledger.testing.model_server import Asked, ModelServer
 MODEL = "openai/gpt-4o-mini"
 LATENCY = 1.0
 SHARE = 0.75
+LANES = 2
+"""Ledgers in work for each request: while one waits for the store, another keeps the model busy."""
+
 THREADS = WORKERS + 5
 """The pool for the stores, and besides: the loop's own, litellm's, the server's, and two to spare
 for opening and closing. Models and embedders that are written plainly have a pool of their own.
@@ -95,7 +98,7 @@ async def run(
     ):
         config = {
             "audit_log": {"path": str(Path(folder) / "memory.db")},
-            "concurrency": arguments.concurrency,
+            "concurrency": LANES * arguments.concurrency,
             "language_model": {
                 "provider": "litellm",
                 "model": MODEL,
@@ -190,7 +193,7 @@ def main() -> None:
                 unit="",
                 ours=took.threads,
                 more_is_better=False,
-                bar=THREADS + arguments.concurrency,
+                bar=THREADS + LANES * arguments.concurrency,
             ),
         ]
     title = (

@@ -77,7 +77,9 @@ class Settings:
     Args:
         patience: seconds for which lost races between writers are run again before ``Conflict``
             is raised.
-        concurrency: ledgers that ``add_many``, ``retry`` and the background work on at a time.
+        concurrency: ledgers that ``add_many``, ``retry`` and the background work on at a time;
+            more than the model's requests, so that it has enough to do while some wait for the
+            store.
         grace: seconds that closing gives to what the background has still to do.
         retry_on_add: an ``add`` that draws facts first finishes what waits in its ledger.
     """
@@ -92,7 +94,7 @@ class Settings:
     reranker: Choice
     reranking: RerankingSettings = RerankingSettings()
     patience: float = 10.0
-    concurrency: int = 16
+    concurrency: int = 32
     grace: float = 10.0
     retry_on_add: bool = False
 
@@ -147,7 +149,7 @@ def load_settings(
         language_model=model,
         reranking=reranking,
         patience=_seconds(raw.get("patience", 10.0), "patience"),
-        concurrency=_count(raw.get("concurrency", 16), "concurrency"),
+        concurrency=_count(raw.get("concurrency", 32), "concurrency"),
         grace=_seconds(raw.get("grace", 10.0), "grace"),
         retry_on_add=_choosing(raw.get("retry_on_add", False), "retry_on_add"),
     )
