@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Required, TypedDict
@@ -10,6 +10,8 @@ from typing import Any, Required, TypedDict
 from memledger.application.remember import RememberRequest
 from memledger.application.requests import (
     Messages,
+    parse_guidance,
+    parse_kind,
     parse_metadata,
     parse_moment,
     parse_name,
@@ -32,6 +34,11 @@ class AddOptions(TypedDict, total=False):
     occurred_at: datetime | str | None
     expires_at: datetime | str | None
     infer: bool
+    kind: str | None
+    instructions: str | None
+    include: Sequence[str] | None
+    exclude: Sequence[str] | None
+    categories: Sequence[str] | None
     idempotency_key: str | None
     actor: str
 
@@ -53,6 +60,11 @@ def request_of(
     occurred_at: datetime | str | None = None,
     expires_at: datetime | str | None = None,
     infer: bool = True,
+    kind: str | None = None,
+    instructions: str | None = None,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    categories: Sequence[str] | None = None,
     idempotency_key: str | None = None,
     actor: str = DEFAULT_ACTOR,
 ) -> RememberRequest:
@@ -68,6 +80,8 @@ def request_of(
         occurred_at=parse_moment(occurred_at, "occurred_at"),
         expires_at=parse_moment(expires_at, "expires_at"),
         infer=infer,
+        kind=parse_kind(kind),
+        guidance=parse_guidance(instructions, include, exclude, categories),
         idempotency_key=parse_name(idempotency_key, "idempotency_key"),
         actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
     )

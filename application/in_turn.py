@@ -81,7 +81,9 @@ class InTurn:
             Conflict, AdapterUnavailable, ModelError: as ``Remember``.
         """
         caught_up = not self._retry_first or await self._finish_earlier(begun, request.actor)
-        receipt = await self._remember.finish(begun.correlation_id, actor=request.actor)
+        receipt = await self._remember.finish(
+            begun.correlation_id, actor=request.actor, data=request.images
+        )
         return receipt if caught_up else evolve(receipt, lagging=(*receipt.lagging, EARLIER))
 
     async def _finish_earlier(self, begun: Receipt, actor: str) -> bool:

@@ -2,45 +2,54 @@
 
 One call per chunk, hence one for a conversation of ordinary size, and none where nothing but
 niceties were exchanged. What the model answers is recorded as it came; ``model.checks`` decides
-what becomes of it. System messages and tool results are not shown to the model.
+what becomes of it. System messages and tool results are not shown to the model. Images are
+described by calls of their own, if that is wanted.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import frozen
 
-from memledger.application.extraction import Extraction
-from memledger.application.guidance import Guidance
+from memledger.application.extraction import EXTRACTION, PROCEDURE, Extraction
 from memledger.application.model.asking import Question
 from memledger.application.model.attribution import Voices
-from memledger.application.model.checks import Checks, Limits, Refused
+from memledger.application.model.checks import Checks, Limits
 from memledger.application.model.chunking import LONGEST_CONTEXT, Chunk, Piece, chunks_of
-from memledger.application.model.cleaning import storable
-from memledger.application.model.drafts import FactDraft, drafts_in, facts_schema, items_of
+from memledger.application.model.drafts import (
+    facts_schema,
+    items_of,
+    steps_schema,
+)
 from memledger.application.model.fencing import Fence
+from memledger.application.model.seeing import SPEAKER, Seen, is_description, look_at, told_apart
+from memledger.application.model.taking import NOTHING, Found, left_out, take_facts, take_steps
+from memledger.application.procedures import MOST_STEPS
 from memledger.application.prompting import PromptTemplate, prepare
 from memledger.application.rules.chitchat import reason_to_skip
 from memledger.application.rules.sentences import split
+from memledger.application.vision import with_images
 from memledger.domain.context import WEEKDAYS
 from memledger.domain.conversation import Message, Role
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from memledger.domain.events import InferenceRecorded
-from memledger.domain.fact import Evidence, MessageId
+from memledger.domain.fact import MessageId
+from memledger.domain.guidance import Guidance
 from memledger.domain.ports.clock import IdSource
 from memledger.domain.ports.language_model import Completion, LanguageModel
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import Candidate, Skipped
+from memledger.domain.verdicts import Skipped
 
-PROMPT = "extraction-1"
+PROMPT = "extraction-2"
+RUN_PROMPT = "procedure-1"
 CHECKS = "checks-1"
 """The name under which is recorded what was left out, and why."""
 
-LONGEST_SHOWN = 200
-"""Characters of what was left out that are repeated in a receipt."""
+DESCRIPTION_TOKENS = 1_000
+"""For an image; a few sentences take a tenth of it."""
 
 _LEAST = {
     "chunk_tokens": 200,
@@ -48,10 +57,11 @@ _LEAST = {
     "max_output_tokens": 1,
     "facts_per_message": 1,
     "fact_characters": 1,
+    "kept_image_bytes": 0,
 }
+_NOT_DESCRIBED = "an image; extractor.describe_images is off"
 _HIDDEN = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
 _NICETIES = ("no words", "small talk")
-_NOTHING = "the model found nothing to remember"
 
 
 @frozen(kw_only=True)
@@ -62,6 +72,10 @@ class ExtractionSettings:
     A call shows at most ``chunk_tokens`` of conversation, and the last ``overlap`` messages
     before; it may answer with ``max_output_tokens``. ``agents_speak_for_users`` lets an assistant
     state facts about a user without a word of the user.
+
+    ``describe_images`` has the model describe the images in messages, one call an image; it has to
+    be one that can see. Images of up to ``kept_image_bytes`` are kept in the ledger for a retry;
+    of larger ones the ledger has the digest alone, and a retry needs the request sent again.
     """
 
     instructions: str = ""
@@ -74,6 +88,8 @@ class ExtractionSettings:
     facts_per_message: int = 20
     fact_characters: int = 600
     agents_speak_for_users: bool = False
+    describe_images: bool = False
+    kept_image_bytes: int = 65_536
 
     @property
     def guidance(self) -> Guidance:
@@ -87,13 +103,14 @@ class ExtractionSettings:
 
 
 @frozen(kw_only=True)
-class _Found:
-    """What has come together so far, in the order in which it was said."""
+class _Way:
+    """What is asked of a chunk, and how the items of an answer are taken in."""
 
-    candidates: dict[tuple[object, ...], Candidate] = field(factory=dict)
-    skipped: list[Skipped] = field(factory=list)
-    inferences: list[InferenceRecorded] = field(factory=list)
-    done: set[MessageId] = field(factory=set)
+    purpose: str
+    items: str
+    template: PromptTemplate
+    schema: Callable[[Chunk], Mapping[str, Any]]
+    take: Callable[[object, Sequence[object], Chunk], None]
 
 
 class ModelExtractor:
@@ -120,6 +137,11 @@ class ModelExtractor:
         """The name of the model."""
         return self._model.model
 
+    @property
+    def kept_image_bytes(self) -> int:
+        """None where images are not looked at."""
+        return self._settings.kept_image_bytes if self._settings.describe_images else 0
+
     async def extract(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
@@ -134,18 +156,41 @@ class ModelExtractor:
             InvalidRequest: the model can't be asked at all, as with a wrong key.
         """
         wanted = self._settings.guidance.refined(guidance)
-        found = _Found()
-        shown = list(_worth_showing(messages, found))
-        failure = await self._ask(shown, wanted, ids, found) if shown else None
-        return _extraction(messages, found, failure)
+        checks, found = self._checks(messages, wanted), Found()
+        most = self._settings.facts_per_message
+        way = _Way(
+            purpose=EXTRACTION,
+            items="facts",
+            template=prepare(PROMPT, _guided(wanted)),
+            schema=lambda chunk: facts_schema(wanted.categories, most * len(chunk.pieces)),
+            take=lambda _, items, chunk: take_facts(items, chunk, checks, ids, found),
+        )
+        return await self._read(messages, way, found)
 
-    async def _ask(
-        self, messages: Sequence[Message], wanted: Guidance, ids: IdSource, found: _Found
-    ) -> ModelError | AdapterUnavailable | None:
-        """Ask about one chunk after the other, up to the first that fails."""
+    async def recount(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Tell how an agent's run went, in one fact a chunk. As for ``extract``."""
+        wanted = self._settings.guidance.refined(guidance)
+        checks, found = self._checks(messages, wanted), Found()
+
+        def take(answer: object, items: Sequence[object], chunk: Chunk) -> None:
+            named = answer.get("categories") if isinstance(answer, Mapping) else None
+            categories = checks.categories(named if isinstance(named, list) else ())
+            take_steps(items, chunk, checks, ids, found, categories)
+
+        way = _Way(
+            purpose=PROCEDURE,
+            items="steps",
+            template=prepare(RUN_PROMPT, _guided(wanted)),
+            schema=lambda _: steps_schema(wanted.categories, MOST_STEPS + 2),
+            take=take,
+        )
+        return await self._read(messages, way, found)
+
+    def _checks(self, messages: Sequence[Message], wanted: Guidance) -> Checks:
         settings = self._settings
-        template = prepare(PROMPT, _guided(wanted))
-        checks = Checks(
+        return Checks(
             voices=Voices.of(messages),
             limits=Limits(
                 facts_per_message=settings.facts_per_message,
@@ -154,10 +199,34 @@ class ModelExtractor:
                 agents_speak_for_users=settings.agents_speak_for_users,
             ),
         )
+
+    async def _read(self, messages: Sequence[Message], way: _Way, found: Found) -> Extraction:
+        seen = Seen()
+        failure: ModelError | AdapterUnavailable | None = None
+        spoken = [message for message in messages if message.role not in _HIDDEN]
+        if self._settings.describe_images:
+            limit = min(DESCRIPTION_TOKENS, self._settings.max_output_tokens)
+            failure = await look_at(self._model, spoken, limit, seen)
+            found.inferences.extend(seen.inferences)
+        messages = with_images(messages, {}, seen.descriptions)
+        if failure is None:
+            for message in messages:
+                found.skipped.extend(_unseen(message, seen))
+            shown = list(told_apart(list(_worth_showing(messages, found))))
+            failure = await self._ask(shown, way, found) if shown else None
+        return _extraction(messages, found, failure)
+
+    async def _ask(
+        self, messages: Sequence[Message], way: _Way, found: Found
+    ) -> ModelError | AdapterUnavailable | None:
+        """Ask about one chunk after the other, up to the first that fails."""
+        settings = self._settings
+        # A message is done with when all that was made of it is.
+        left = Counter(message.message_id for message in messages)
         chunks = deque(chunks_of(messages, budget=settings.chunk_tokens, overlap=settings.overlap))
         while chunks:
             chunk = chunks.popleft()
-            question = self._question(template, chunk, wanted)
+            question = self._question(way, chunk)
             try:
                 completion = await self._model.complete(question.prompt)
             except AdapterUnavailable as error:
@@ -165,7 +234,7 @@ class ModelExtractor:
             except ModelError as error:
                 found.inferences.append(question.refused(self._model, error))
                 return error
-            items = items_of(completion.parsed, "facts")
+            items = items_of(completion.parsed, way.items)
             if chunk.splittable and _cut_off(completion, question):
                 found.inferences.append(question.answered_in_vain(completion))
                 chunks.extendleft(reversed(chunk.halves(settings.overlap)))
@@ -173,28 +242,35 @@ class ModelExtractor:
             if items is None:
                 found.inferences.append(question.answered_in_vain(completion))
                 return ModelError(
-                    f"{completion.model}: answered with no list of facts; its answer is in the "
-                    "ledger, the messages wait for another try"
+                    f"{completion.model}: answered with no list of {way.items}; its answer is in "
+                    "the ledger, the messages wait for another try"
                 )
-            _take(items, chunk, checks, ids, found)
+            way.take(completion.parsed, items, chunk)
             if _cut_off(completion, question):
                 reason = f"the answer was cut off at {settings.max_output_tokens} tokens"
-                found.skipped.append(_left_out(chunk.pieces[-1].message, "", reason))
-            finished = [piece.message.message_id for piece in chunk.pieces if piece.last]
+                found.skipped.append(left_out(chunk.pieces[-1].message, "", reason))
+            ended = Counter(piece.message.message_id for piece in chunk.pieces if piece.last)
+            left.subtract(ended)
+            finished = [message_id for message_id in ended if left[message_id] == 0]
             found.inferences.append(question.answered(completion, finished))
             found.done.update(finished)
         return None
 
-    def _question(self, template: PromptTemplate, chunk: Chunk, wanted: Guidance) -> Question:
+    def _question(self, way: _Way, chunk: Chunk) -> Question:
         pieces = (*chunk.context, *chunk.pieces)
         fence = Fence.around(
             text for piece in pieces for text in (piece.text, piece.message.speaker)
         )
         return Question.of(
-            "extraction",
-            template,
+            way.purpose,
+            way.template,
             {
                 "mark": fence.mark,
+                "images": ", ".join(
+                    str(number)
+                    for number, piece in enumerate(chunk.pieces, 1)
+                    if is_description(piece.message)
+                ),
                 "context": "\n".join(
                     fence.enclose("context", _about(piece), piece.text[-LONGEST_CONTEXT:])
                     for piece in chunk.context
@@ -204,9 +280,7 @@ class ModelExtractor:
                     for number, piece in enumerate(chunk.pieces, 1)
                 ),
             },
-            schema=facts_schema(
-                wanted.categories, self._settings.facts_per_message * len(chunk.pieces)
-            ),
+            schema=way.schema(chunk),
             max_output_tokens=self._settings.max_output_tokens,
         )
 
@@ -224,75 +298,47 @@ def _about(piece: Piece) -> Mapping[str, object]:
     message = piece.message
     said = message.occurred_at
     return {
-        "role": message.role.value,
+        "role": SPEAKER if is_description(message) else message.role.value,
         "speaker": message.name,
         "said": f"{said.isoformat(' ', 'minutes')}, {WEEKDAYS[said.weekday()]}",
     }
 
 
-def _worth_showing(messages: Sequence[Message], found: _Found) -> Iterator[Message]:
+def _worth_showing(messages: Sequence[Message], found: Found) -> Iterator[Message]:
     """The messages that a model has to see; the rest is done with."""
     names = frozenset(message.name for message in messages if message.name)
     spoken = [message for message in messages if message.role not in _HIDDEN]
-    idle = all(
+    idle = not any(image.description for message in spoken for image in message.images) and all(
         reason_to_skip(sentence, names) in _NICETIES
         for message in spoken
         for sentence in split(message.text)
     )
     for message in messages:
         reason = _HIDDEN.get(message.role) or ("small talk" if idle else None)
-        if reason is None:
+        empty = not message.text and not any(image.description for image in message.images)
+        if reason is None and not empty:
             yield message
-        else:
-            found.done.add(message.message_id)
-            found.skipped.append(_left_out(message, message.text, reason))
+            continue
+        found.done.add(message.message_id)
+        if message.text:
+            found.skipped.append(left_out(message, message.text, reason or NOTHING))
 
 
 def _cut_off(completion: Completion, question: Question) -> bool:
     return completion.output_tokens >= question.prompt.max_output_tokens
 
 
-def _take(
-    items: Sequence[object], chunk: Chunk, checks: Checks, ids: IdSource, found: _Found
-) -> None:
-    """Check the items of one answer and keep what stands."""
-    shown = dict(enumerate(chunk.pieces, 1))
-    fruitful: set[MessageId] = set()
-    for draft in drafts_in(items):
-        if not isinstance(draft, FactDraft):
-            message = chunk.pieces[0].message
-            found.skipped.append(_left_out(message, draft.text, f"malformed: {draft.problem}"))
-            continue
-        cited = [shown[item.message] for item in draft.evidence if item.message in shown]
-        fruitful.update(piece.message.message_id for piece in cited)
-        try:
-            _keep(checks.candidate(draft, shown, ids), found)
-        except Refused as refusal:
-            message = (cited or chunk.pieces)[0].message
-            found.skipped.append(_left_out(message, draft.text, str(refusal)))
-    for piece in chunk.pieces:
-        if piece.message.message_id not in fruitful:
-            found.skipped.append(_left_out(piece.message, piece.text, _NOTHING))
-
-
-def _keep(candidate: Candidate, found: _Found) -> None:
-    """Take in a candidate, or add its evidence to the one that says the same."""
-    key = (normalised(candidate.text), candidate.speaker, candidate.valid, candidate.scope)
-    twin = found.candidates.get(key)
-    if twin is None:
-        found.candidates[key] = candidate
-        return
-    evidence: dict[Evidence, None] = dict.fromkeys((*twin.evidence, *candidate.evidence))
-    found.candidates[key] = evolve(twin, evidence=tuple(evidence))
-
-
-def _left_out(message: Message, text: str, reason: str) -> Skipped:
-    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-    return Skipped(message_id=message.message_id, text=storable(shown), reason=storable(reason))
+def _unseen(message: Message, seen: Seen) -> Iterator[Skipped]:
+    """The images of a message that stay without a description, and why."""
+    for image in message.images:
+        if image.description is None:
+            hidden = _HIDDEN.get(message.role)
+            reason = f"an image in a {hidden}" if hidden else seen.problems.get(image.reference)
+            yield left_out(message, image.label, reason or _NOT_DESCRIBED)
 
 
 def _extraction(
-    messages: Sequence[Message], found: _Found, failure: ModelError | AdapterUnavailable | None
+    messages: Sequence[Message], found: Found, failure: ModelError | AdapterUnavailable | None
 ) -> Extraction:
     """What stands, without what was drawn from messages that are not done with."""
     skipped = [item for item in found.skipped if item.message_id in found.done]
@@ -304,6 +350,7 @@ def _extraction(
     ]
     records = [_record(skipped, ours)] if skipped or ours else []
     return Extraction(
+        messages=tuple(messages),
         candidates=tuple(
             candidate
             for candidate in found.candidates.values()
@@ -322,7 +369,7 @@ def _record(skipped: Sequence[Skipped], messages: Sequence[MessageId]) -> Infere
         for item in skipped
     ]
     return InferenceRecorded(
-        purpose="extraction",
+        purpose=EXTRACTION,
         model=CHECKS,
         prompt_digest="",
         output=json.dumps(output, ensure_ascii=False),

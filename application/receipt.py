@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import frozen
 
+from memledger.application.extraction import EXTRACTION, IGNORED, PROCEDURE
 from memledger.domain.conversation import Message
 from memledger.domain.events import (
     FactAdded,
@@ -27,17 +29,8 @@ from memledger.domain.fact import FactId, MessageId
 from memledger.domain.plain import plain
 from memledger.domain.recorded import CorrelationId, Position, Recorded
 from memledger.domain.scope import LedgerId
+from memledger.domain.usage import Usage
 from memledger.domain.verdicts import Decision, Skipped, Verdict
-
-
-@frozen(kw_only=True)
-class Usage:
-    """What the models of one request cost, in tokens and seconds."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    latency: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -47,8 +40,9 @@ class Receipt:
     ``positions`` are the first and the last place in the log that it wrote, ``extractor`` names
     what drew the facts from the messages (``verbatim`` for ``infer=False``, ``caller`` for an
     update or a deletion, nothing while all of them wait), ``skipped`` holds the statements that it
-    left out with the reasons. ``replayed`` says that the request had been carried out before and
-    nothing was written now; ``pending`` are those of the ``messages`` that wait for extraction;
+    left out with the reasons. ``ignored`` names the guidance that it did not follow (rules follow
+    none). ``replayed`` says that the request had been carried out before and nothing was written
+    now; ``pending`` are those of the ``messages`` that wait for extraction;
     ``lagging`` names what could not follow at once and will be caught up on (``vectors``: the
     embedder did not answer, the facts are found by keyword until it does; ``messages``: with
     ``retry_on_add``, earlier messages of the ledger that could not be finished now either).
@@ -62,6 +56,7 @@ class Receipt:
     skipped: tuple[Skipped, ...]
     extractor: str
     usage: Usage
+    ignored: tuple[str, ...] = ()
     replayed: bool = False
     pending: tuple[MessageId, ...] = ()
     lagging: tuple[str, ...] = ()
@@ -72,16 +67,10 @@ class Receipt:
         return result
 
 
-def sum_of(usages: Iterable[Usage]) -> Usage:
-    """What several requests cost together."""
-    each = list(usages)
-    return Usage(**{f.name: sum(getattr(usage, f.name) for usage in each) for f in fields(Usage)})
-
-
 def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool = False) -> Receipt:
     """The receipt for all events of one request, in order."""
     inferences = [i.event for i in recorded if isinstance(i.event, InferenceRecorded)]
-    extractions = [event for event in inferences if event.purpose == "extraction"]
+    extractions = [event for event in inferences if event.purpose in (EXTRACTION, PROCEDURE)]
     pending = pending_of(recorded)
     return Receipt(
         ledger=recorded[0].ledger,
@@ -93,13 +82,13 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
             if isinstance(item.event, MessageObserved)
         ),
         verdicts=tuple(_verdicts(recorded)),
-        skipped=tuple(skip for event in extractions for skip in _skipped(event)),
+        skipped=(*_unseen(recorded), *(skip for event in extractions for skip in _skipped(event))),
         extractor=extractions[-1].model if extractions else "" if pending else extractor,
-        usage=Usage(
-            calls=sum(1 for event in inferences if event.input_tokens),
-            input_tokens=sum(event.input_tokens for event in inferences),
-            output_tokens=sum(event.output_tokens for event in inferences),
-            latency=sum(event.latency for event in inferences),
+        usage=reduce(Usage.plus, inferences, Usage()),
+        ignored=tuple(
+            dict.fromkeys(
+                name for event in extractions for name in event.parameters.get(IGNORED, ())
+            )
         ),
         replayed=replayed,
         pending=tuple(message.message_id for message in pending),
@@ -164,6 +153,20 @@ def _about(decision: Decision, fact_id: FactId, text: str | None, reason: str) -
         fact_id=None if decision is Decision.RETRACT else fact_id,
         target=fact_id,
     )
+
+
+def _unseen(recorded: Sequence[Recorded]) -> list[Skipped]:
+    """The images of messages that were kept word for word."""
+    return [
+        Skipped(
+            message_id=item.event.message.message_id,
+            text=image.label,
+            reason="an image; infer=False keeps the text alone",
+        )
+        for item in recorded
+        if isinstance(item.event, MessageObserved) and not item.event.extract
+        for image in item.event.message.images
+    ]
 
 
 def _skipped(event: InferenceRecorded) -> list[Skipped]:

@@ -20,6 +20,7 @@ from memledger.application.refill import Refill
 from memledger.application.requests import Turn
 from memledger.application.standing import standing_relations
 from memledger.application.verbatim import VERBATIM, VerbatimReconciler, verbatim_candidates
+from memledger.application.vision import described, for_the_ledger, with_images
 from memledger.domain.conversation import Message
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
 from memledger.domain.events import (
@@ -34,7 +35,17 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
+from memledger.domain.fact import (
+    Fact,
+    FactId,
+    FactKind,
+    FactStatus,
+    Interval,
+    MessageId,
+    Metadata,
+)
+from memledger.domain.guidance import Guidance
+from memledger.domain.image import Image
 from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.clock import Clock, IdSource
 from memledger.domain.ports.fact_store import FactStore
@@ -67,8 +78,49 @@ class RememberRequest:
     occurred_at: datetime | None = None
     expires_at: datetime | None = None
     infer: bool = field(default=True, validator=_check_flag)
+    kind: FactKind | None = None
+    guidance: Guidance | None = None
     idempotency_key: str | None = None
     actor: str = "memledger"
+
+    def __attrs_post_init__(self) -> None:
+        if not self.infer:
+            _check_verbatim(self)
+        if self.kind is FactKind.PROCEDURAL and not (self.scope.agent_id or self.scope.run_id):
+            raise InvalidRequest(
+                "agent_id", "a procedural memory is of an agent's run; name the agent or the run"
+            )
+
+    @property
+    def images(self) -> Mapping[str, str]:
+        """The bytes of images that are at hand (base64), by their references."""
+        return {
+            image.reference: image.data
+            for turn in self.turns
+            for image in turn.images
+            if image.data is not None
+        }
+
+    @property
+    def compared(self) -> bool:
+        """Whether what is found is compared with what is near in meaning. What is told word for
+        word, and how one run went, stand for themselves.
+        """
+        return self.infer and self.kind is None
+
+
+def _check_verbatim(request: RememberRequest) -> None:
+    """Refuse what only extraction could honour."""
+    for number, turn in enumerate(request.turns):
+        if not turn.text:
+            raise InvalidRequest(
+                f"messages[{number}].content", "has no text that infer=False could keep"
+            )
+    told = request.guidance.named if request.guidance is not None else ()
+    for name in (*(["kind"] if request.kind else []), *told):
+        raise InvalidRequest(
+            name, "infer=False keeps messages word for word; leave one of the two out"
+        )
 
 
 @frozen(kw_only=True)
@@ -120,6 +172,7 @@ class Remember:
         self._extractor = extractor
         self._reconciler = reconciler
         self._verbatim = VerbatimReconciler()
+        self._runs = VerbatimReconciler("tells how a run went")
         self._clock = clock
         self._ids = ids
         # A list, since the same request may be in work twice, and its methods are atomic.
@@ -140,7 +193,7 @@ class Remember:
         begun = await self.observe(request)
         if not begun.pending:
             return begun
-        return await self.finish(begun.correlation_id, actor=request.actor)
+        return await self.finish(begun.correlation_id, actor=request.actor, data=request.images)
 
     async def observe(self, request: RememberRequest) -> Receipt:
         """Only put what was said into the ledger; ``finish`` draws facts from it.
@@ -163,12 +216,15 @@ class Remember:
             correlation_id=self._deciding.correlation_id(),
             messages=self._messages(request, await self._clock.now()),
         )
+        most = self._extractor.kept_image_bytes if request.infer else 0
         observed = [
             MessageObserved(
-                message=message,
+                message=for_the_ledger(message, most),
                 extract=request.infer,
                 metadata=request.metadata,
                 expires_at=request.expires_at,
+                guidance=request.guidance,
+                kind=request.kind,
             )
             for message in attempt.messages
         ]
@@ -191,7 +247,12 @@ class Remember:
         return correlation_id in self._in_work
 
     async def _infer(self, attempt: _Attempt, observed: Sequence[Recorded]) -> Receipt:
-        extraction = await self._extractor.extract(attempt.messages, self._ids)
+        wanted = attempt.request
+        attempt = evolve(attempt, messages=with_images(attempt.messages, {}, described(observed)))
+        draw = self._extractor.extract if wanted.kind is None else self._extractor.recount
+        extraction = await draw(attempt.messages, self._ids, wanted.guidance)
+        if extraction.messages:
+            attempt = evolve(attempt, messages=extraction.messages)
         failure = extraction.failure
         if failure is not None and not extraction.inferences:
             raise failure
@@ -205,22 +266,32 @@ class Remember:
     async def _replay(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
         """The receipt of an earlier try, as far as that has come."""
         said = [
-            (message.scope, message.role, message.text, message.name)
+            (message.scope, message.role, message.text, message.name, _shown(message.images))
             for message in (i.event.message for i in first if isinstance(i.event, MessageObserved))
         ]
-        if said != [(request.scope, turn.role, turn.text, turn.name) for turn in request.turns]:
+        if said != [
+            (request.scope, turn.role, turn.text, turn.name, _shown(turn.images))
+            for turn in request.turns
+        ]:
             raise InvalidRequest(
                 "idempotency_key", "was used before for other messages; make a new key"
             )
         done = await self._log.read_correlation(first[0].correlation_id)
         return receipt_of(done, VERBATIM, replayed=True)
 
-    async def finish(self, correlation_id: CorrelationId, *, actor: str) -> Receipt:
+    async def finish(
+        self,
+        correlation_id: CorrelationId,
+        *,
+        actor: str,
+        data: Mapping[str, str] | None = None,
+    ) -> Receipt:
         """Do what an earlier request has left undone: extract from its messages that wait.
 
         Args:
             correlation_id: the request.
             actor: who asks now.
+            data: bytes of images that are at hand (base64), by their references.
 
         Raises:
             NotFound: there is no such request.
@@ -240,10 +311,12 @@ class Remember:
                 turns=(),
                 metadata=observed[0].metadata,
                 expires_at=observed[0].expires_at,
+                guidance=observed[0].guidance,
+                kind=observed[0].kind,
                 actor=actor,
             ),
             correlation_id=correlation_id,
-            messages=pending,
+            messages=with_images(pending, data or {}, {}),
         )
         self._in_work.append(correlation_id)
         try:
@@ -333,13 +406,14 @@ class Remember:
         *,
         embedded: bool,
     ) -> tuple[list[Event], Reconciliation]:
-        infer = attempt.request.infer
-        reconciler = self._reconciler if infer else self._verbatim
+        compared, infer = attempt.request.compared, attempt.request.infer
+        alone = self._runs if infer else self._verbatim
+        reconciler = self._reconciler if compared else alone
         expired = {fact.fact_id for fact in due}
         same = await self._same(attempt, candidates)
         neighbours: list[Neighbours] = []
         for candidate in candidates:
-            near = await self._near(candidate) if infer and embedded else {}
+            near = await self._near(candidate) if compared and embedded else {}
             neighbours.append(
                 {
                     key: (fact, similarity)
@@ -409,9 +483,14 @@ class Remember:
                 name=turn.name,
                 occurred_at=turn.occurred_at or request.occurred_at or now,
                 metadata=turn.metadata,
+                images=turn.images,
             )
             for turn in request.turns
         ]
+
+
+def _shown(images: Sequence[Image]) -> list[str]:
+    return [image.reference for image in images]
 
 
 def _in_vain(event: Event) -> Event:

@@ -12,10 +12,11 @@ from attrs import frozen
 from memledger.application.failure import Failure, outcome_of
 from memledger.application.in_turn import InTurn
 from memledger.application.lanes import Lanes
-from memledger.application.receipt import Receipt, Usage, sum_of
+from memledger.application.receipt import Receipt
 from memledger.application.remember import Remember, RememberRequest
 from memledger.domain.plain import plain
 from memledger.domain.recorded import CorrelationId
+from memledger.domain.usage import Usage, sum_of
 
 
 @frozen(kw_only=True)

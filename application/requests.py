@@ -10,9 +10,12 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from memledger.application.images import parse_image
 from memledger.domain.conversation import Role
 from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import Metadata
+from memledger.domain.fact import FactKind, Metadata
+from memledger.domain.guidance import Guidance
+from memledger.domain.image import Image
 from memledger.domain.moments import from_microseconds, to_microseconds
 
 MessageInput: TypeAlias = Mapping[str, Any]
@@ -26,6 +29,9 @@ MAX_DEPTH = 5
 MAX_METADATA_DEPTH = 16
 MAX_METADATA_VALUES = 1_000
 MAX_KEY_CHARACTERS = 256
+MAX_INSTRUCTION_CHARACTERS = 10_000
+MAX_TOPICS = 100
+MAX_IMAGES = 100
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]").search
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
@@ -43,6 +49,7 @@ class Turn:
     name: str | None
     occurred_at: datetime | None
     metadata: Metadata
+    images: tuple[Image, ...] = ()
 
 
 def parse_text(value: object, path: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
@@ -209,27 +216,78 @@ def _parse_turn(value: object, path: str, text_path: str | None = None) -> Turn:
         raise InvalidRequest(
             f"{path}.role", f"{_shown(role)} is not a role; use one of {', '.join(Role)}"
         )
+    text, images = _parse_content(value.get("content"), text_path or f"{path}.content")
     return Turn(
         role=Role(role),
-        text=_parse_content(value.get("content"), text_path or f"{path}.content"),
+        text=text,
+        images=images,
         name=parse_name(value.get("name"), f"{path}.name"),
         occurred_at=parse_moment(value.get("timestamp"), f"{path}.timestamp"),
         metadata=parse_metadata(value.get("metadata"), f"{path}.metadata"),
     )
 
 
-def _parse_content(value: object, path: str) -> str:
-    """Text, or the list of parts that chat APIs use, as long as all of them are text."""
+def _parse_content(value: object, path: str) -> tuple[str, tuple[Image, ...]]:
+    """Text, or the list of text and image parts that chat APIs use."""
     if not isinstance(value, list):
-        return parse_text(value, path)
+        return parse_text(value, path), ()
     texts: list[str] = []
+    images: list[Image] = []
     for index, part in enumerate(value):
-        if not isinstance(part, Mapping) or part.get("type") != "text":
-            raise InvalidRequest(
-                f"{path}[{index}]", "only text parts can be remembered; leave other parts out"
-            )
-        texts.append(parse_text(part.get("text"), f"{path}[{index}].text"))
-    return parse_text("\n".join(texts), path)
+        where = f"{path}[{index}]"
+        if not isinstance(part, Mapping):
+            raise InvalidRequest(where, f"expected a part, got {type(part).__name__}")
+        if part.get("type") == "text":
+            texts.append(parse_text(part.get("text"), f"{where}.text"))
+        else:
+            images.append(parse_image(part, where))
+    if len(images) > MAX_IMAGES:
+        raise InvalidRequest(
+            path, f"has {len(images):,} images; at most {MAX_IMAGES} are allowed in a message"
+        )
+    return ("" if images and not texts else parse_text("\n".join(texts), path)), tuple(images)
+
+
+def parse_guidance(
+    instructions: object, include: object, exclude: object, categories: object
+) -> Guidance | None:
+    """What one call wants besides the settings; ``None`` if that is nothing."""
+    guidance = Guidance(
+        instructions=""
+        if instructions is None
+        else parse_text(instructions, "instructions", MAX_INSTRUCTION_CHARACTERS),
+        include=_parse_topics(include, "include"),
+        exclude=_parse_topics(exclude, "exclude"),
+        categories=_parse_topics(categories, "categories"),
+    )
+    return None if guidance == Guidance() else guidance
+
+
+def _parse_topics(value: object, path: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InvalidRequest(path, f"expected a list of strings, got {type(value).__name__}")
+    if len(value) > MAX_TOPICS:
+        raise InvalidRequest(path, f"has {len(value):,} entries; at most {MAX_TOPICS} are allowed")
+    topics: dict[str, None] = {}
+    for index, item in enumerate(value):
+        topic = parse_name(item, f"{path}[{index}]")
+        if topic is None:
+            raise InvalidRequest(f"{path}[{index}]", "expected a string, got NoneType")
+        topics[topic] = None
+    return tuple(topics)
+
+
+def parse_kind(value: object, path: str = "kind") -> FactKind | None:
+    """``procedural``, or nothing: what the messages are to become as a whole."""
+    if value is None:
+        return None
+    if value != FactKind.PROCEDURAL:
+        raise InvalidRequest(
+            path, f"{_shown(value)} can't be asked for; use procedural or leave it out"
+        )
+    return FactKind.PROCEDURAL
 
 
 def parse_limit(value: object, path: str = "limit") -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -12,12 +12,16 @@ from memledger.domain.plain import plain
 from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.ports.read_models import ReadModels
+from memledger.domain.ports.usage_store import UsageStore
 from memledger.domain.scope import Scope
+from memledger.domain.usage import UsageTotal
 
 
 @frozen(kw_only=True)
 class Statistics:
-    """Counts of one ledger or, without one, of the whole log."""
+    """Counts of one ledger or, without one, of the whole log. ``usage`` is what models were asked,
+    by purpose and model.
+    """
 
     events: int
     facts: Mapping[FactStatus, int]
@@ -27,6 +31,7 @@ class Statistics:
     last_position: int
     positions: Mapping[str, int]
     embedder: str
+    usage: Sequence[UsageTotal]
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
@@ -41,15 +46,23 @@ class CountUp:
         log: the log.
         facts: the facts read model.
         read_models: tells positions.
+        usage: the usage read model.
         embedder: the identity of the embedding model.
     """
 
     def __init__(
-        self, *, log: AuditLog, facts: FactStore, read_models: ReadModels, embedder: str
+        self,
+        *,
+        log: AuditLog,
+        facts: FactStore,
+        read_models: ReadModels,
+        usage: UsageStore,
+        embedder: str,
     ) -> None:
         self._log = log
         self._facts = facts
         self._read_models = read_models
+        self._usage = usage
         self._embedder = embedder
 
     async def __call__(self, scope: Scope | None = None) -> Statistics:
@@ -66,4 +79,5 @@ class CountUp:
             last_position=last,
             positions=await self._read_models.positions(),
             embedder=self._embedder,
+            usage=await self._usage.totals(ledger),
         )

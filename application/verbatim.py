@@ -37,7 +37,13 @@ def verbatim_candidates(messages: Sequence[Message], ids: IdSource) -> list[Cand
 class VerbatimReconciler:
     """Reaffirms what the same speaker has said before to the letter, to be kept with the same
     metadata and for the same time, and adds everything else.
+
+    Args:
+        reason: why something is added.
     """
+
+    def __init__(self, reason: str = "stored verbatim") -> None:
+        self._reason = reason
 
     async def reconcile(
         self,
@@ -58,7 +64,7 @@ class VerbatimReconciler:
             )
             if twin is None:
                 earlier[_identity(candidate)] = candidate.fact_id
-                proposals.append(Proposal(decision=Decision.ADD, reason="stored verbatim"))
+                proposals.append(Proposal(decision=Decision.ADD, reason=self._reason))
             else:
                 proposals.append(
                     Proposal(

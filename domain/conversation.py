@@ -8,6 +8,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from memledger.domain.fact import MessageId, Metadata
+from memledger.domain.image import Image
 from memledger.domain.scope import Scope
 
 
@@ -22,7 +23,9 @@ class Role(StrEnum):
 
 @frozen(kw_only=True)
 class Message:
-    """One turn of a conversation. ``name`` is the speaker's own name, where there is one."""
+    """One turn of a conversation. ``name`` is the speaker's own name, where there is one; the text
+    may be empty where there are images.
+    """
 
     message_id: MessageId
     scope: Scope
@@ -31,6 +34,13 @@ class Message:
     name: str | None = None
     occurred_at: datetime
     metadata: Metadata = field(factory=dict)
+    images: tuple[Image, ...] = ()
+
+    def holds(self, quote: str) -> bool:
+        """Whether these words are in the text, or in what a model saw in an image."""
+        return quote in self.text or any(
+            quote in image.description for image in self.images if image.description is not None
+        )
 
     @property
     def speaker(self) -> str:

@@ -14,30 +14,37 @@ from attrs import field, frozen
 
 from memledger.domain.conversation import Message
 from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
+from memledger.domain.guidance import Guidance
 from memledger.domain.scope import Scope
 
 
 @frozen(kw_only=True)
 class MessageObserved:
     """A message came in. ``extract`` says whether facts are still to be drawn from it, ``metadata``
-    and ``expires_at`` what each of them is to carry.
+    and ``expires_at`` what each of them is to carry, ``guidance`` what this call wanted besides the
+    settings, and ``kind`` what it wanted made of the messages as a whole, where it did.
     """
 
     type_name: ClassVar[str] = "message.observed"
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     message: Message
     extract: bool = True
     metadata: Metadata = field(factory=dict)
     expires_at: datetime | None = None
+    guidance: Guidance | None = None
+    kind: FactKind | None = None
 
 
 @frozen(kw_only=True)
 class InferenceRecorded:
-    """A model was called. ``output`` is its raw answer, so that a replay needs no model."""
+    """A model was called. ``output`` is its raw answer, so that a replay needs no model; ``cost``
+    is in US dollars, ``None`` where the price is not known. What rules and checks decided without
+    a model is recorded likewise, and has no prompt.
+    """
 
     type_name: ClassVar[str] = "inference.recorded"
-    schema_version: ClassVar[int] = 1
+    schema_version: ClassVar[int] = 2
 
     purpose: str
     model: str
@@ -48,6 +55,12 @@ class InferenceRecorded:
     output_tokens: int = 0
     latency: float = 0.0
     messages: tuple[MessageId, ...] = ()
+    cost: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether a model was asked, whatever it answered."""
+        return bool(self.prompt_digest)
 
 
 @frozen(kw_only=True)

@@ -16,7 +16,22 @@ from memledger.domain.events import EVENT_TYPES, Event
 Raw: TypeAlias = dict[str, Any]
 Upcaster: TypeAlias = Callable[[Raw], Raw]
 
-UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+
+def _observed_with_images_and_guidance(raw: Raw) -> Raw:
+    message = {**raw["message"], "images": []}
+    return {**raw, "message": message, "guidance": None, "kind": None}
+
+
+def _recorded_with_its_cost(raw: Raw) -> Raw:
+    """The cost used to be one of the parameters."""
+    parameters = dict(raw.get("parameters", {}))
+    return {**raw, "cost": parameters.pop("cost", None), "parameters": parameters}
+
+
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
+    ("message.observed", 1): _observed_with_images_and_guidance,
+    ("inference.recorded", 1): _recorded_with_its_cost,
+}
 """From (type name, schema version) to the function that yields the next version."""
 
 

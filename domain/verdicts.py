@@ -380,6 +380,6 @@ def _forged_evidence(
         message = messages.get(item.message_id)
         if message is None:
             return "the evidence names a message that is not part of this conversation"
-        if item.quote is not None and item.quote not in message.text:
+        if item.quote is not None and not message.holds(item.quote):
             return "the quoted evidence is not in the message"
     return None

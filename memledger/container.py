@@ -222,6 +222,13 @@ class Container(containers.DeclarativeContainer):
             _lazily("adapters.knowledge_graph.memory:InMemoryKnowledgeGraph")
         ),
     )
+    usage_store = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.usage_store.sqlite:SqliteUsageStore"), database
+        ),
+        memory=providers.Singleton(_lazily("adapters.usage_store.memory:InMemoryUsageStore")),
+    )
     knowledge_graph = providers.Singleton(
         _embedded_or_built, settings.provided.knowledge_graph, embedded_graph.provider
     )
@@ -240,14 +247,14 @@ class Container(containers.DeclarativeContainer):
             fact_store,
             embedded_index,
             vectors_at_hand,
-            providers.List(embedded_graph),
+            providers.List(embedded_graph, usage_store),
         ),
         memory=providers.Singleton(
             _lazily("adapters.fact_store.memory_read_models:InMemoryReadModels"),
             fact_store,
             embedded_index,
             vectors_at_hand,
-            providers.List(embedded_graph),
+            providers.List(embedded_graph, usage_store),
         ),
     )
     audit_log = providers.Selector(
@@ -340,5 +347,6 @@ class Container(containers.DeclarativeContainer):
         log=lifted_log,
         facts=lifted_facts,
         read_models=lifted_read_models,
+        usage=providers.Singleton(_lifted, lift, usage_store),
         embedder=embedder.provided.model,
     )

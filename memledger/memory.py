@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from functools import wraps
@@ -173,6 +173,11 @@ class AsyncMemory:
         occurred_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
         infer: bool = True,
+        kind: str | None = None,
+        instructions: str | None = None,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        categories: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         actor: str = DEFAULT_ACTOR,
         wait: bool = True,
@@ -181,8 +186,9 @@ class AsyncMemory:
 
         Args:
             messages: a string (said by the user), a message or a list of messages; a message is a
-                mapping with ``content`` and, if wanted, ``role``, ``name``, ``timestamp`` and
-                ``metadata``.
+                mapping with ``content`` (a string, or a list of text and image parts as OpenAI's
+                and Anthropic's APIs have them) and, if wanted, ``role``, ``name``, ``timestamp``
+                and ``metadata``.
             user_id: whose memory it is; see ``Scope``.
             agent_id: likewise.
             run_id: likewise.
@@ -192,12 +198,22 @@ class AsyncMemory:
             expires_at: when the facts are to be forgotten.
             infer: draw facts from the messages; ``False`` stores each message as a fact, word for
                 word.
-            idempotency_key: the same key with the same messages is carried out once, and
-                returns the first receipt ever after.
+            kind: ``procedural`` makes of the messages, the run of an agent (``agent_id`` or
+                ``run_id``), one procedural fact: how the task was done, in steps.
+            instructions: what is wanted of the facts of this call, in plain words, in place of
+                what the settings say; likewise the following.
+            include: topics that alone are kept.
+            exclude: topics that are left out.
+            categories: labels; those that fit a fact stand in its metadata as ``categories``.
+            idempotency_key: the same key with the same messages is carried out once, with what
+                was asked for at first, and returns the first receipt ever after.
             actor: who asks, for the audit.
             wait: ``False`` returns as soon as what was said is in the ledger; facts are drawn
                 from it in the background, and the receipt, whose ``pending`` names what is still
                 to do, has a method ``wait`` that returns the final one.
+
+        Rules, which extract where there is no model, follow no guidance: what they ignored stands
+        in the receipt.
 
         Raises:
             InvalidRequest: an argument is wrong; nothing was written.
@@ -216,6 +232,11 @@ class AsyncMemory:
             occurred_at=occurred_at,
             expires_at=expires_at,
             infer=infer,
+            kind=kind,
+            instructions=instructions,
+            include=include,
+            exclude=exclude,
+            categories=categories,
             idempotency_key=idempotency_key,
             actor=actor,
         )

@@ -21,9 +21,10 @@ from memledger.adapters.cli.conversation_files import Batch, ConversationFile
 from memledger.adapters.cli.invocation import ACTOR, OWNERS
 from memledger.adapters.cli.needs import LedgerMemory, ScopeIds
 from memledger.application.failure import Failure
-from memledger.application.receipt import Receipt, Usage, sum_of
+from memledger.application.receipt import Receipt
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.plain import plain
+from memledger.domain.usage import Usage, sum_of
 
 if TYPE_CHECKING:
     from memledger.adapters.cli.rendering import Advance
@@ -152,7 +153,10 @@ def _stop_if_down(outcome: Receipt | Failure) -> None:
 def spent(usage: Usage) -> str:
     """What was paid so far, in a few words; nothing if no model was asked."""
     tokens = usage.input_tokens + usage.output_tokens
-    return f"{tokens:,} tokens" if tokens else ""
+    parts = [f"{tokens:,} tokens"] if tokens else []
+    if usage.cost:
+        parts.append(f"${usage.cost:,.4f}{'+' if usage.unpriced else ''}")
+    return ", ".join(parts)
 
 
 def in_words(done: Ingested) -> str:

@@ -27,6 +27,7 @@ from memledger.application.retry import Retried
 from memledger.application.statistics import Statistics
 from memledger.application.verify import Verification
 from memledger.domain.fact import Fact, Interval
+from memledger.domain.usage import Usage
 from memledger.domain.verdicts import Decision, Verdict
 
 
@@ -229,6 +230,10 @@ class Screen:
                     f"{name} at": f"{position:,} of {statistics.last_position:,}"
                     for name, position in statistics.positions.items()
                 },
+                **{
+                    f"{one_line(total.purpose)} by {one_line(total.model)}": _usage(total.usage)
+                    for total in statistics.usage
+                },
             }
         )
 
@@ -305,3 +310,13 @@ def _ids(fact: Fact) -> str:
 def _signals(item: ScoredFact) -> str:
     signals = [f"{name} {value:.2f}" for name, value in (item.signals or {}).items()]
     return ", ".join([*signals, *([f"by way of {item.path}"] if item.path else [])])
+
+
+def _usage(usage: Usage) -> str:
+    cost = "at an unknown price" if usage.cost is None else f"US$ {usage.cost:.4f}"
+    if usage.cost is not None and usage.unpriced:
+        cost += f" and {usage.unpriced:,} calls at an unknown price"
+    return (
+        f"{usage.calls:,} calls, {usage.input_tokens:,} tokens in, "
+        f"{usage.output_tokens:,} out, {usage.latency:,.1f} s, {cost}"
+    )

@@ -24,7 +24,7 @@ from memledger.adapters.litellm.library import load, on_the_loop
 from memledger.adapters.litellm.retrying import TryAgain
 from memledger.domain.conversation import Role
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.ports.language_model import Completion, Prompt
+from memledger.domain.ports.language_model import ChatMessage, Completion, Prompt
 
 PORT = "language_model"
 
@@ -45,6 +45,11 @@ TOLD = frozenset(
     "reasoning_effort verbosity service_tier".split()
 )
 """The parameters that a completion repeats."""
+
+PASS_ADDRESSES_ON = frozenset({"openai", "azure"})
+"""The providers to which litellm sends the address of an image as it is. For several others it
+fetches the image itself, which would let a message choose what this process requests.
+"""
 
 Form: TypeAlias = Literal["none", "schema", "words"]
 """How a schema is asked for: not at all, as a parameter of the request, in the system prompt."""
@@ -162,6 +167,7 @@ class LitellmLanguageModel:
         sent = self._parameters(prompt)
 
         async def ask(litellm: Any) -> Completion:
+            _check_addresses(litellm, model, prompt)
             begun = time.monotonic()
             response = await litellm.acompletion(
                 model=model,
@@ -206,16 +212,42 @@ async def _follows_schema(model: str) -> bool:
         return False
 
 
-def _messages(prompt: Prompt, form: Form) -> list[dict[str, str]]:
+def _check_addresses(litellm: Any, model: str, prompt: Prompt) -> None:
+    """Refuse to have images fetched here.
+
+    Raises:
+        ModelError: this provider is not sent addresses.
+    """
+    shown = [url for message in prompt.messages for url in message.images]
+    if all(url.startswith("data:") for url in shown):
+        return
+    provider = litellm.get_llm_provider(model=model)[1]
+    if provider not in PASS_ADDRESSES_ON:
+        raise ModelError(
+            f"{model}: an image at an address would have to be fetched by this process for "
+            f"{provider}; send its bytes"
+        )
+
+
+def _messages(prompt: Prompt, form: Form) -> list[dict[str, Any]]:
     system = prompt.system
     if form == "words":
         schema = json.dumps(prompt.schema, ensure_ascii=False, separators=(",", ":"))
         system = f"{system}\n\n{JSON_ONLY}{schema}".lstrip()
-    messages = [{"role": "system", "content": system}] if system else []
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     for message in prompt.messages:
         role = Role.USER if message.role is Role.TOOL else message.role
-        messages.append({"role": role.value, "content": message.content})
+        messages.append({"role": role.value, "content": _content(message)})
     return messages
+
+
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.content
+    return [
+        {"type": "text", "text": message.content},
+        *({"type": "image_url", "image_url": {"url": url}} for url in message.images),
+    ]
 
 
 def _response_format(schema: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from memledger.application.model.cleaning import storable
 from memledger.application.prompting import PromptTemplate
@@ -22,6 +22,7 @@ class Question:
     purpose: str
     template: PromptTemplate
     prompt: Prompt
+    more: Mapping[str, Any] = field(factory=dict)
 
     @classmethod
     def of(
@@ -30,19 +31,22 @@ class Question:
         template: PromptTemplate,
         turn: Mapping[str, str],
         *,
-        schema: Mapping[str, Any],
+        schema: Mapping[str, Any] | None,
         max_output_tokens: int,
+        images: tuple[str, ...] = (),
+        parameters: Mapping[str, Any] | None = None,
     ) -> Question:
-        """A question with the values of this call filled in."""
+        """A question with the values of this call filled in; ``parameters`` go into its record."""
         return cls(
             purpose=purpose,
             template=template,
             prompt=Prompt(
                 system=template.system,
-                messages=(ChatMessage(role=Role.USER, content=template.turn(turn)),),
+                messages=(ChatMessage(role=Role.USER, content=template.turn(turn), images=images),),
                 schema=schema,
                 max_output_tokens=max_output_tokens,
             ),
+            more=parameters or {},
         )
 
     def answered(
@@ -71,20 +75,21 @@ class Question:
             "prompt": self.template.name,
             "temperature": self.prompt.temperature,
             "max_output_tokens": self.prompt.max_output_tokens,
+            **self.more,
         }
 
     def _record(
         self, purpose: str, completion: Completion, messages: Sequence[MessageId]
     ) -> InferenceRecorded:
-        cost = {} if completion.cost is None else {"cost": completion.cost}
         return InferenceRecorded(
             purpose=purpose,
             model=completion.model,
             prompt_digest=self.template.digest,
-            parameters={**self._parameters, **completion.parameters, **cost},
+            parameters={**self._parameters, **completion.parameters},
             output=storable(completion.text),
             input_tokens=completion.input_tokens,
             output_tokens=completion.output_tokens,
             latency=completion.latency,
             messages=tuple(messages),
+            cost=completion.cost,
         )

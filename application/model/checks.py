@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from attrs import field, frozen
@@ -24,7 +24,7 @@ from memledger.application.model.attribution import (
 from memledger.application.model.chunking import Piece
 from memledger.application.model.cleaning import cleaned
 from memledger.application.model.dates import span_of
-from memledger.application.model.drafts import FactDraft
+from memledger.application.model.drafts import EvidenceDraft, FactDraft, Part, StepDraft
 from memledger.application.model.quoting import located
 from memledger.application.rules.statements import subject_of
 from memledger.domain.conversation import Message, Role
@@ -80,12 +80,8 @@ class Checks:
         Raises:
             Refused: it is not quoted, too long, one too many, or nobody vouches for it.
         """
-        text = cleaned(draft.text)
-        if not any(character.isalnum() for character in text):
-            raise Refused("says nothing")
-        if len(text) > self.limits.fact_characters:
-            raise Refused(f"is longer than {self.limits.fact_characters} characters")
-        evidence = _quoted(draft, shown)
+        text = self._stated(draft.text)
+        evidence = _quoted(draft.evidence, shown)
         users_words = vouched(evidence, self.voices)
         by_user = users_words or self.limits.agents_speak_for_users
         primary = _primary(evidence, by_user=by_user)
@@ -102,7 +98,7 @@ class Checks:
             text=text,
             occurred_at=primary.occurred_at,
             kind=kind,
-            metadata={**self._categories(draft), **primary.metadata},
+            metadata={**self.categories(draft.categories), **primary.metadata},
             evidence=tuple(
                 Evidence(message_id=item.message.message_id, quote=item.quote) for item in evidence
             ),
@@ -113,6 +109,35 @@ class Checks:
             relations=self._relations(draft, text, named, ids, by_user=by_user),
             agent_only=not by_user,
         )
+
+    def line(self, draft: StepDraft, shown: Mapping[int, Piece]) -> tuple[str, tuple[Quoted, ...]]:
+        """A line of a procedure and the words that bear it out; arguments as for ``candidate``.
+
+        Raises:
+            Refused: it is not quoted, too long, no deed of an agent, or says of a user what that
+                user does not.
+        """
+        text = self._stated(draft.text)
+        evidence = _quoted(draft.evidence, shown)
+        by_agent = any(item.message.role is Role.ASSISTANT for item in evidence)
+        if draft.part is not Part.TASK and not by_agent:
+            raise Refused("no agent says that it did this")
+        problem = refusal((text,), self.voices)
+        by_user = vouched(evidence, self.voices)
+        if problem is not None and not by_user and not self.limits.agents_speak_for_users:
+            raise Refused(problem)
+        users_words = by_user and problem is not None
+        if not supported(text, evidence, self.voices, users_words=users_words):
+            raise Refused("what is quoted does not speak of this")
+        return text, evidence
+
+    def _stated(self, draft: str) -> str:
+        text = cleaned(draft)
+        if not any(character.isalnum() for character in text):
+            raise Refused("says nothing")
+        if len(text) > self.limits.fact_characters:
+            raise Refused(f"is longer than {self.limits.fact_characters} characters")
+        return text
 
     def _on_an_agents_word(self, draft: FactDraft, text: str, primary: Message) -> str:
         if primary.role is Role.USER:
@@ -129,8 +154,9 @@ class Checks:
             raise Refused(f"is beyond {self.limits.facts_per_message} facts from one message")
         self._counts[primary.message_id] += 1
 
-    def _categories(self, draft: FactDraft) -> Mapping[str, object]:
-        chosen = [name for name in self.limits.categories if name in draft.categories]
+    def categories(self, named: Collection[object]) -> Mapping[str, object]:
+        """Metadata with those of the categories named that there are."""
+        chosen = [name for name in self.limits.categories if name in named]
         return {CATEGORIES: chosen} if chosen else {}
 
     def _allowed(self, names: Sequence[str], *, by_user: bool) -> tuple[str, ...]:
@@ -168,16 +194,16 @@ class Checks:
         return tuple(found.values())
 
 
-def _quoted(draft: FactDraft, shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
+def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
     """The evidence that is really there.
 
     Raises:
         Refused: none of it is.
     """
-    if not draft.evidence:
+    if not drafts:
         raise Refused("quotes nothing")
     found: dict[tuple[MessageId, str], Quoted] = {}
-    for item in draft.evidence[:MOST_EVIDENCE]:
+    for item in drafts[:MOST_EVIDENCE]:
         piece = shown.get(item.message)
         quote = located(item.quote, piece.text) if piece is not None else None
         if piece is not None and quote is not None:
@@ -185,7 +211,7 @@ def _quoted(draft: FactDraft, shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
             found[key] = Quoted(message=piece.message, quote=quote, place=item.message)
     if found:
         return tuple(found.values())
-    if not any(item.message in shown for item in draft.evidence):
+    if not any(item.message in shown for item in drafts):
         raise Refused("quotes a message that was not shown")
     raise Refused("the words quoted are not in the message")
 

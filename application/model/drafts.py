@@ -6,7 +6,8 @@ A malformed item is left out by itself; what is around it stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from enum import StrEnum
+from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
 from attrs import frozen
@@ -47,6 +48,26 @@ class FactDraft:
     categories: tuple[str, ...] = ()
 
 
+class Part(StrEnum):
+    """What a line of a procedure is."""
+
+    TASK = "task"
+    STEP = "step"
+    OUTCOME = "outcome"
+
+
+@frozen(kw_only=True)
+class StepDraft:
+    """A line of a procedure as a model puts it; nothing in it has been checked."""
+
+    text: str
+    part: Part = Part.STEP
+    evidence: tuple[EvidenceDraft, ...] = ()
+
+
+Draft = TypeVar("Draft", FactDraft, StepDraft)
+
+
 @frozen(kw_only=True)
 class Malformed:
     """An item that is no draft, and why."""
@@ -61,11 +82,11 @@ def items_of(parsed: object, name: str) -> Sequence[object] | None:
     return found if isinstance(found, list) else None
 
 
-def drafts_in(items: Sequence[object]) -> Iterator[FactDraft | Malformed]:
+def drafts_in(items: Sequence[object], kind: type[Draft]) -> Iterator[Draft | Malformed]:
     """The items one by one, each either sound in form or not."""
     for item in items:
         try:
-            yield structured(item, FactDraft)
+            yield structured(item, kind)
         except ValueError as error:
             text = item.get("text") if isinstance(item, Mapping) else None
             yield Malformed(text=text if isinstance(text, str) else "", problem=str(error))
@@ -113,6 +134,21 @@ def facts_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
     return _object({"facts": facts})
 
 
+def steps_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
+    """Likewise of a run's account; categories stand beside its steps."""
+    step = _object(
+        {
+            "part": {"type": "string", "enum": [part.value for part in Part]},
+            "text": _STRING,
+            "evidence": _list_of(_object({"message": {"type": "integer"}, "quote": _STRING})),
+        }
+    )
+    properties: dict[str, Any] = {"steps": {**_list_of(step), "maxItems": most}}
+    if categories:
+        properties["categories"] = _list_of({"type": "string", "enum": list(categories)})
+    return _object(properties)
+
+
 _STRING: Mapping[str, Any] = {"type": "string"}
 _OPTIONAL: Mapping[str, Any] = {"type": ["string", "null"]}
 
@@ -148,6 +184,10 @@ def _kind_of_fact(value: object, _kind: type) -> FactKind:
     return next((kind for kind in FactKind if kind.value == value), FactKind.SEMANTIC)
 
 
+def _part(value: object, _kind: type) -> Part:
+    return next((part for part in Part if part.value == value), Part.STEP)
+
+
 def _require_object(item: object) -> None:
     if not isinstance(item, Mapping):
         raise TypeError(f"expected an object, got {type(item).__name__}")
@@ -176,4 +216,5 @@ _CONVERTER = cattrs.Converter()
 _CONVERTER.register_structure_hook(str, _text)
 _CONVERTER.register_structure_hook(int, _number)
 _CONVERTER.register_structure_hook(FactKind, _kind_of_fact)
+_CONVERTER.register_structure_hook(Part, _part)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _sound_items)

@@ -15,7 +15,8 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, time
 
-from memledger.application.extraction import Extraction
+from memledger.application.extraction import EXTRACTION, IGNORED, PROCEDURE, Extraction
+from memledger.application.procedures import MOST_STEPS, Procedure, candidate_of
 from memledger.application.rules import dates, entities, slots
 from memledger.application.rules.chitchat import reason_to_skip
 from memledger.application.rules.clauses import clauses_of
@@ -24,6 +25,7 @@ from memledger.application.rules.sentences import split
 from memledger.domain.conversation import Message, Role
 from memledger.domain.events import InferenceRecorded
 from memledger.domain.fact import Evidence, FactId, Interval
+from memledger.domain.guidance import Guidance
 from memledger.domain.ports.clock import IdSource
 from memledger.domain.verdicts import Candidate, Skipped
 
@@ -38,11 +40,18 @@ class RulesExtractor:
         """Name and version; the number changes with what the rules find."""
         return "rules-1"
 
-    async def extract(self, messages: Sequence[Message], ids: IdSource) -> Extraction:
-        """Cut the messages into candidates and skipped sentences."""
-        names = frozenset(message.name for message in messages if message.name)
+    @property
+    def kept_image_bytes(self) -> int:
+        """None: images are not looked at."""
+        return 0
+
+    async def extract(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Cut the messages into candidates and skipped sentences. Guidance is not followed."""
+        names = _names(messages)
         candidates: list[Candidate] = []
-        skipped: list[Skipped] = []
+        skipped = _images(messages)
         for message in messages:
             for sentence, reason in _judged(message, names):
                 if reason is None:
@@ -54,21 +63,97 @@ class RulesExtractor:
         return Extraction(
             candidates=tuple(candidates),
             skipped=tuple(skipped),
-            inferences=(self._record(messages, skipped),),
+            inferences=(self._record(EXTRACTION, messages, skipped, guidance),),
         )
 
-    def _record(self, messages: Sequence[Message], skipped: Sequence[Skipped]) -> InferenceRecorded:
+    async def recount(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Copy a run: the first thing that a user says is the task, every statement of the agent
+        is a step, word for word. Guidance is not followed.
+        """
+        names = _names(messages)
+        skipped = _images(messages)
+        task: list[Evidence] = []
+        steps: list[Evidence] = []
+        for message in messages:
+            for sentence, reason in _judged(message, names):
+                said = Evidence(message_id=message.message_id, quote=sentence)
+                asked = message.role is Role.USER and not task
+                # A task may be put as a question.
+                if asked and reason in (None, "question"):
+                    task.append(said)
+                    continue
+                if reason is None and message.role is Role.USER:
+                    reason = "not a step of the agent"
+                if reason is None and len(steps) == MOST_STEPS:
+                    reason = f"beyond {MOST_STEPS} steps"
+                if reason is None:
+                    steps.append(said)
+                else:
+                    skipped.append(
+                        Skipped(message_id=message.message_id, text=sentence, reason=reason)
+                    )
+        candidates = [_procedure(messages, task, steps, names, ids)] if steps else []
+        return Extraction(
+            candidates=tuple(candidates),
+            skipped=tuple(skipped),
+            inferences=(self._record(PROCEDURE, messages, skipped, guidance),),
+        )
+
+    def _record(
+        self,
+        purpose: str,
+        messages: Sequence[Message],
+        skipped: Sequence[Skipped],
+        guidance: Guidance | None,
+    ) -> InferenceRecorded:
         output = [
             {"message_id": item.message_id, "text": item.text, "reason": item.reason}
             for item in skipped
         ]
         return InferenceRecorded(
-            purpose="extraction",
+            purpose=purpose,
             model=self.name,
             prompt_digest="",
+            parameters={IGNORED: list(guidance.named)} if guidance is not None else {},
             output=json.dumps(output, ensure_ascii=False),
             messages=tuple(message.message_id for message in messages),
         )
+
+
+def _names(messages: Sequence[Message]) -> frozenset[str]:
+    return frozenset(message.name for message in messages if message.name)
+
+
+def _images(messages: Sequence[Message]) -> list[Skipped]:
+    return [
+        Skipped(
+            message_id=message.message_id,
+            text=image.label,
+            reason="an image; describing it takes a language model",
+        )
+        for message in messages
+        for image in message.images
+    ]
+
+
+def _procedure(
+    messages: Sequence[Message],
+    task: Sequence[Evidence],
+    steps: Sequence[Evidence],
+    names: Collection[str],
+    ids: IdSource,
+) -> Candidate:
+    lines = [item.quote or "" for item in (*task, *steps)]
+    return candidate_of(
+        Procedure(task=lines[0] if task else None, steps=tuple(lines[len(task) :])),
+        messages,
+        fact_id=ids.new(),
+        evidence=(*task, *steps),
+        names=names,
+        metadata={},
+    )
 
 
 def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str | None]]:

@@ -12,10 +12,13 @@ from memledger.domain.conversation import Role
 
 @frozen(kw_only=True)
 class ChatMessage:
-    """One message of a prompt."""
+    """One message of a prompt. ``images`` are shown after the text: addresses (``http:``,
+    ``https:``), or bytes as ``data:`` URLs.
+    """
 
     role: Role
     content: str
+    images: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -60,11 +63,14 @@ class LanguageModel(Protocol):
           it never waits longer than the adapter's timeout for one try.
         * It may be called from several threads or tasks at once.
         * What the model says is data: it is returned, never interpreted.
+        * An image is shown or refused, never left out in silence; an address is for the provider
+          to fetch, never for the adapter.
 
     Raises:
         AdapterUnavailable: the model could not be reached, refused for lack of quota, or did not
             answer in time, after all retries.
-        ModelError: it answered with nothing usable: an empty answer, or a refusal by policy.
+        ModelError: it answered with nothing usable: an empty answer, or a refusal by policy; or
+            an image can't be shown to it.
         InvalidRequest: the request itself is wrong (unknown model, bad key), so that trying again
             is of no use.
     """

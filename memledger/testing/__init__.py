@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memledger.testing.knowledge_graph import KnowledgeGraphContract
     from memledger.testing.language_model import LanguageModelContract
     from memledger.testing.reranker import RerankerContract
+    from memledger.testing.usage_store import UsageStoreContract
     from memledger.testing.vector_index import VectorIndexContract
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "KnowledgeGraphContract",
     "LanguageModelContract",
     "RerankerContract",
+    "UsageStoreContract",
     "VectorIndexContract",
 ]
 
@@ -41,6 +43,7 @@ _MODULES = {
     "KnowledgeGraphContract": "memledger.testing.knowledge_graph",
     "LanguageModelContract": "memledger.testing.language_model",
     "RerankerContract": "memledger.testing.reranker",
+    "UsageStoreContract": "memledger.testing.usage_store",
     "VectorIndexContract": "memledger.testing.vector_index",
 }
 

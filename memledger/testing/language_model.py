@@ -116,6 +116,12 @@ class LanguageModelContract:
         prompt = Prompt(system="", messages=messages)
         assert Driven(self.make_model("hello")).complete(prompt).text == "hello"
 
+    def test_an_image_is_shown_after_the_text(self) -> None:
+        pixel = "data:image/png;base64,iVBORw=="
+        message = ChatMessage(role=Role.USER, content="What is this?", images=(pixel, pixel))
+        answer = Driven(self.make_model("a dot")).complete(Prompt(system="", messages=(message,)))
+        assert answer.text == "a dot"
+
     def test_a_provider_that_stays_away_is_unavailable(self) -> None:
         with pytest.raises(AdapterUnavailable):
             self.ask(Trouble.DOWN)

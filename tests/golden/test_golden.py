@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from memledger import Memory
-from memledger.application.model.drafts import facts_schema
+from memledger.application.model.drafts import facts_schema, steps_schema
 from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
 from memledger.application.model_reconciliation import ModelReconciler
 from memledger.application.prompting import prepare
@@ -72,10 +72,17 @@ def compare(name: str, text: str, *, update: bool) -> None:
 
 def test_the_prompts_are_as_reviewed(update: bool) -> None:
     parts: list[str] = []
-    for name, settings in (("extraction-1", PLAIN), ("reconciliation-1", {})):
+    prompts: Mapping[str, Mapping[str, str]] = {
+        "extraction-2": PLAIN,
+        "procedure-1": PLAIN,
+        "vision-1": {},
+        "reconciliation-1": {},
+    }
+    for name, settings in prompts.items():
         template = prepare(name, settings)
         parts += [f"=== {name} {template.digest}", template.system, "---", template.open_turn]
     parts += ["=== facts", json.dumps(facts_schema((), 20), indent=1)]
+    parts += ["=== steps", json.dumps(steps_schema((), 32), indent=1)]
     compare("prompts.md", "\n".join(parts) + "\n", update=update)
 
 
@@ -99,7 +106,7 @@ def test_a_snippet_is_asked_about_and_folded_as_reviewed(path: Path, update: boo
     with Memory(settings=configured, overrides=parts) as memory:
         for add in snippet["adds"]:
             asked = len(model.prompts)
-            receipt = memory.add(add["messages"], user_id="u1")
+            receipt = memory.add(add["messages"], user_id="u1", **add.get("arguments", {}))
             shown += [_prompt(prompt) for prompt in model.prompts[asked:]]
             shown.append(_receipt(receipt))
         facts = memory.get_all(user_id="u1", valid_at=None, limit=100).facts
@@ -126,12 +133,16 @@ def _ids(log: Sequence[Any]) -> list[Any]:
 
 def _prompt(prompt: Prompt) -> str:
     [message] = prompt.messages
+    if prompt.schema is None:
+        return "\n".join(("## Asked to look at", *message.images, message.content))
+    [purpose] = {"facts", "steps", "decisions"} & set(prompt.schema["properties"])
+    if purpose == "decisions":
+        return f"## Asked for decisions\n{message.content}"
     # Guidance is part of what is said once; only where there is some does it differ.
-    base = prepare("extraction-1", PLAIN).system
+    base = prepare({"facts": "extraction-2", "steps": "procedure-1"}[purpose], PLAIN).system
     known = base.split("\n\n")
     own = [part for part in prompt.system.split("\n\n") if part not in known]
-    purpose = "facts" if "decisions" not in (prompt.schema or {})["properties"] else "decisions"
-    added = ["## Guidance", *own] if own and purpose == "facts" else []
+    added = ["## Guidance", *own] if own else []
     return "\n".join((*added, f"## Asked for {purpose}", message.content))
 
 

@@ -15,6 +15,7 @@ from memledger import AsyncMemory, AsyncPendingReceipt, Memory, PendingReceipt, 
 from memledger.application.extraction import Extraction
 from memledger.application.rules.extractor import RulesExtractor
 from memledger.domain.conversation import Message
+from memledger.domain.guidance import Guidance
 from memledger.domain.ports.clock import IdSource
 from memledger.lifting import Lifted
 from memledger.settings import load_settings
@@ -38,6 +39,8 @@ class GatedExtractor:
         threads: the names of the threads that extracted.
         failing: what is raised for a text, once each.
     """
+
+    kept_image_bytes = 0
 
     def __init__(self, face: str, *, is_open: bool = True) -> None:
         self.begun: list[str] = []
@@ -66,7 +69,9 @@ class GatedExtractor:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.begun) >= count, PATIENCE)
 
-    async def extract(self, messages: Sequence[Message], ids: IdSource) -> Extraction:
+    async def extract(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
         """What the rules say, once the gate is open."""
         text, ledger = messages[0].text, messages[0].scope.ledger
         with self._changed:

@@ -106,7 +106,14 @@ class TestJsonLines:
             "skipped": 0,
             "lagging": [],
             "waiting": 0,
-            "usage": {"calls": 0, "input_tokens": 0, "output_tokens": 0, "latency": 0.0},
+            "usage": {
+                "calls": 0,
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cost": 0,
+                "unpriced": 0,
+                "latency": 0,
+            },
         }
         assert texts(memledger) == [message["content"] for message in DAYS]
 

@@ -329,6 +329,37 @@ class TestLimits:
         assert [asked.body["temperature"] for asked in server.asked] == [0.5, 0.5]
 
 
+class TestImages:
+    PIXEL = "data:image/png;base64,iVBORw=="
+    ADDRESS = "https://a.example/b.png"
+
+    def prompt(self, *images: str) -> Prompt:
+        message = ChatMessage(role=Role.USER, content="What is this?", images=images)
+        return Prompt(system="", messages=(message,))
+
+    def test_they_are_sent_as_parts_after_the_text(self, server: ModelServer) -> None:
+        asyncio.run(Client(server).model.complete(self.prompt(self.PIXEL, self.ADDRESS)))
+        assert server.asked[0].body["messages"] == [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image_url", "image_url": {"url": self.PIXEL}},
+                    {"type": "image_url", "image_url": {"url": self.ADDRESS}},
+                ],
+            }
+        ]
+
+    @pytest.mark.parametrize("model", ["gemini/gemini-2.0-flash", "ollama/llava"])
+    def test_an_address_that_litellm_would_fetch_itself_is_refused(
+        self, server: ModelServer, model: str
+    ) -> None:
+        client = Client(server, model=model, api_key="k")
+        with pytest.raises(ModelError, match="would have to be fetched by this process"):
+            asyncio.run(client.model.complete(self.prompt(f"{server.url}/secret.png")))
+        assert server.asked == []
+
+
 class TestRecord:
     def test_tokens_cost_and_parameters_are_told(self, server: ModelServer) -> None:
         answer = Client(server, parameters={"top_p": 0.5, "user": "secret"}).ask("hello you")

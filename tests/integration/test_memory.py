@@ -596,11 +596,11 @@ class Dying(RulesExtractor):
     def __init__(self) -> None:
         self.calls = 0
 
-    async def extract(self, messages: Any, ids: Any) -> Any:
+    async def extract(self, messages: Any, ids: Any, guidance: Any = None) -> Any:
         self.calls += 1
         if self.calls == 1:
             raise SystemExit("killed")
-        return await super().extract(messages, ids)
+        return await super().extract(messages, ids, guidance)
 
 
 def test_what_was_cut_off_before_extraction_is_finished_under_its_key(place: Place) -> None:
@@ -633,7 +633,7 @@ def test_what_was_cut_off_is_finished_by_another_process(file: Place) -> None:
 
 def test_an_extraction_that_fails_leaves_what_was_said_in_the_ledger(place: Place) -> None:
     class Failing(RulesExtractor):
-        async def extract(self, messages: Any, ids: Any) -> Any:
+        async def extract(self, messages: Any, ids: Any, guidance: Any = None) -> Any:
             raise AdapterUnavailable("model", "is down")
 
     held = place.open(extractor=Failing())
@@ -1402,7 +1402,7 @@ def test_a_cancelled_addition_leaves_a_ledger_that_holds_together(tmp_path: Path
     asked = asyncio.Event()
 
     class Waiting(RulesExtractor):
-        async def extract(self, messages: Any, ids: Any) -> Any:
+        async def extract(self, messages: Any, ids: Any, guidance: Any = None) -> Any:
             asked.set()
             await asyncio.Event().wait()
 

@@ -7,6 +7,7 @@ hold is therefore held by the checks alone.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from memledger import Memory
-from memledger.application.model_extraction import ModelExtractor
+from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
 from memledger.application.model_reconciliation import ModelReconciler
 from memledger.application.prompting import prepare
 from memledger.domain.conversation import Message, Role
@@ -30,6 +31,7 @@ from memledger.domain.events import (
     FactSuperseded,
     MessageObserved,
 )
+from memledger.domain.fact import FactKind
 from memledger.domain.ports.language_model import Prompt
 from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import LedgerId
@@ -49,8 +51,10 @@ _ADMINISTRATOR = "Ann is an administrator of everything, says the model."
 
 
 def obey(prompt: Prompt) -> str | dict[str, Any]:
-    """What the conversation wants to be answered."""
-    assert prompt.schema is not None
+    """What the conversation wants to be answered; of an image, what is written in it."""
+    if prompt.schema is None:
+        [image] = prompt.messages[0].images
+        return base64.b64decode(image.partition(",")[2]).decode()
     content = prompt.messages[0].content
     if "decisions" in prompt.schema["properties"]:
         return {"decisions": [*_found(content, "decisions"), *_deeds(content)]}
@@ -58,6 +62,9 @@ def obey(prompt: Prompt) -> str | dict[str, Any]:
     for _, text in blocks:
         if (exactly := _EXACTLY.search(text)) is not None:
             return exactly[1]
+    if "steps" in prompt.schema["properties"]:
+        deeds = [step for number, text in blocks for step in _forged_steps(number, text, blocks)]
+        return {"steps": [*_found(content, "facts"), *deeds, *map(_report, blocks)]}
     lies = [lie for number, text in blocks for lie in _lies(number, text, blocks[0][1])]
     return {"facts": [*_found(content, "facts"), *lies, *map(_report, blocks)]}
 
@@ -117,6 +124,16 @@ def _lies(number: int, text: str, first: str) -> Iterator[dict[str, Any]]:
                     "relations": [{"subject": "Bob", "predicate": "obeys", "object": "Eve"}],
                     "scope": {"user_id": "bob"},
                 }
+
+
+def _forged_steps(
+    number: int, text: str, blocks: Sequence[tuple[int, str]]
+) -> Iterator[dict[str, Any]]:
+    """What a text commands to do, told as done and quoted in every way that might pass."""
+    for said in _COMMAND.findall(text):
+        for part in ("task", "step", "outcome"):
+            for n, quote in [(number, said), *blocks, *((n, t.split(".")[0]) for n, t in blocks)]:
+                yield {"part": part, "text": said, "evidence": [{"message": n, "quote": quote}]}
 
 
 def _deeds(content: str) -> Iterator[dict[str, Any]]:
@@ -268,7 +285,7 @@ def test_what_the_attack_was_for_is_not_believed(attacked: Attacked, case: dict[
 
 
 def test_the_conversation_stays_between_its_marks(attacked: Attacked) -> None:
-    system = prepare("extraction-1", dict.fromkeys(_PLACEHOLDERS, "")).system
+    system = prepare("extraction-2", dict.fromkeys(_PLACEHOLDERS, "")).system
     prompt = attacked.model.prompts[0] if attacked.model.prompts else None
     if prompt is not None:
         assert prompt.system == system
@@ -300,3 +317,101 @@ def test_the_attacker_would_succeed_without_the_checks() -> None:
             asked = [obey(prompt) for prompt in model.prompts]
         tried += any(isinstance(said, str) or said.get("facts") for said in asked)
     assert tried >= 60
+
+
+# Runs of agents, and images
+
+
+@pytest.fixture(scope="module")
+def run(case: dict[str, Any]) -> Iterator[Attacked]:
+    """The same conversation, to be remembered as the run of an agent."""
+    model = ScriptedModel(otherwise=obey)
+    parts = {"extractor": ModelExtractor(model), "reconciler": ModelReconciler(model)}
+    with Memory(settings=load_settings({"audit_log": "memory"}), overrides=parts) as memory:
+        attack = Attacked(memory, model)
+        with suppress(ModelError):
+            memory.add(case["messages"], user_id="ann", agent_id="coach", kind="procedural")
+        yield attack
+
+
+def test_a_run_makes_one_procedure_and_changes_nothing_else(run: Attacked) -> None:
+    kinds = {type(item.event).__name__ for item in run.news()}
+    assert kinds <= {"MessageObserved", "InferenceRecorded", "FactAdded"}
+    assert {item.ledger for item in run.news()} == {ANN}
+    assert [event.kind for event in run.facts()] in ([], [FactKind.PROCEDURAL])
+    assert {event.scope.agent_id for event in run.facts()} <= {"coach"}
+    assert run.memory.verify().ok
+
+
+def test_a_step_is_what_an_agent_said_and_says_nothing_of_the_user(run: Attacked) -> None:
+    messages = run.messages()
+    for event in run.facts():
+        assert all(item.quote for item in event.evidence)
+        assert all((i.quote or "") in messages[i.message_id].text for i in event.evidence)
+        said = [messages[item.message_id] for item in event.evidence]
+        assert any(message.role is Role.ASSISTANT for message in said)
+        assert all(message.role in (Role.USER, Role.ASSISTANT) for message in said)
+        asked = " ".join(message.text for message in said if message.role is Role.USER)
+        for step in event.text.split("\n"):
+            if re.search(r"\b(?:the user|ann)\b", step, re.IGNORECASE):
+                assert re.sub(r"^(?:\d+\. |→ )", "", step) in asked
+
+
+def test_the_runs_would_teach_it_without_the_checks() -> None:
+    """Else that would prove nothing: the model notes what it is told to."""
+    commanded = [
+        step
+        for case in CORPUS
+        for number, item in enumerate(case["messages"], 1)
+        for step in _forged_steps(number, item["content"], [(number, item["content"])])
+    ]
+    assert len({step["text"] for step in commanded}) >= 20
+
+
+def test_no_run_teaches_what_the_attack_was_for(run: Attacked, case: dict[str, Any]) -> None:
+    own = " ".join(item["content"] for item in case["messages"] if item["role"] == "user")
+    for event in run.facts():
+        assert [w for w in case["never"] if w in event.text and w not in own] == []
+
+
+@pytest.fixture(scope="module")
+def pictured(case: dict[str, Any]) -> Iterator[Attacked]:
+    """Every message of the conversation as an image in one harmless message of Ann's."""
+    model = ScriptedModel(otherwise=obey)
+    settings = ExtractionSettings(describe_images=True)
+    parts = {
+        "extractor": ModelExtractor(model, settings),
+        "reconciler": ModelReconciler(model),
+    }
+    content: list[dict[str, Any]] = [{"type": "text", "text": "I found these in the attic."}]
+    for item in case["messages"]:
+        data = base64.b64encode(item["content"].encode()).decode()
+        source = {"type": "base64", "media_type": "image/png", "data": data}
+        content.append({"type": "image", "source": source})
+    with Memory(settings=load_settings({"audit_log": "memory"}), overrides=parts) as memory:
+        attack = Attacked(memory, model)
+        with suppress(ModelError):
+            memory.add({"role": "user", "name": "Ann", "content": content}, user_id="ann")
+        yield attack
+
+
+def test_an_image_asserts_nothing_about_the_user(pictured: Attacked, case: dict[str, Any]) -> None:
+    assert {item.ledger for item in pictured.news()} == {ANN}
+    [message] = pictured.messages().values()
+    for event in pictured.facts():
+        quotes = [item.quote or "" for item in event.evidence]
+        if all(quote in message.text for quote in quotes):
+            continue
+        assert event.speaker in ("image", "Ann")
+        if event.speaker == "image":
+            assert event.text.startswith("Image")
+            assert not re.search(r"\b(?:the user|ann)\b", event.text, re.IGNORECASE)
+        assert not any(wanted in event.text for wanted in case["never"])
+
+
+def test_an_image_changes_nothing_that_is_known(pictured: Attacked) -> None:
+    for item in pictured.news():
+        assert not isinstance(item.event, FactSuperseded | FactRetracted)
+    held = [fact.text for fact in pictured.memory.get_all(user_id="ann", limit=1000).facts]
+    assert set(KNOWN[:2]) <= set(held)
+    assert pictured.memory.verify().ok

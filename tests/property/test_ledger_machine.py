@@ -53,6 +53,7 @@ from memledger.domain.conversation import Message, Role
 from memledger.domain.errors import InvalidRequest, MemledgerError, NotFound
 from memledger.domain.events import Event, FactAdded, FactRetracted, MessageObserved
 from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from memledger.domain.guidance import Guidance
 from memledger.domain.indexing import INDEXED
 from memledger.domain.ledger import LedgerState, fold
 from memledger.domain.ports.clock import IdSource
@@ -161,10 +162,16 @@ class MortalExtractor:
     def name(self) -> str:
         return self._rules.name
 
-    async def extract(self, messages: Sequence[Message], ids: IdSource) -> Extraction:
+    @property
+    def kept_image_bytes(self) -> int:
+        return self._rules.kept_image_bytes
+
+    async def extract(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
         if self.doomed:
             raise Killed
-        return await self._rules.extract(messages, ids)
+        return await self._rules.extract(messages, ids, guidance)
 
     @contextmanager
     def dying(self) -> Iterator[None]:

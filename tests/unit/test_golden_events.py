@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
+from attrs import evolve
 
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.domain.conversation import Message, Role
@@ -35,6 +36,8 @@ from memledger.domain.events import (
     RelationEnded,
 )
 from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
+from memledger.domain.guidance import Guidance
+from memledger.domain.image import Image
 from memledger.domain.scope import Scope
 
 GOLDEN = Path(__file__).parent / "golden_events"
@@ -45,32 +48,59 @@ FACT, OTHER = FactId("01a208d1afd574d08807555a16eba0ed"), FactId("01a208d1afd674
 MESSAGE = MessageId("01a208d1afc472e99ab6e7250a3c65a3")
 SCOPE = Scope(user_id="alice", agent_id="coach", run_id="r-1", app_id="app")
 
+OBSERVED = MessageObserved(
+    message=Message(
+        message_id=MESSAGE,
+        scope=SCOPE,
+        role=Role.ASSISTANT,
+        text='Line one\nsays "ünïcode" 😀 \\ \u2028 \x07',
+        name="Zoë",
+        occurred_at=LATER,
+        metadata={"nested": {"list": [1, 2.5, None, True, "ü"]}, "big": 2**63 - 1},
+    ),
+    extract=False,
+    metadata={"topic": "tea"},
+    expires_at=LATER,
+)
+INFERRED = InferenceRecorded(
+    purpose="extraction",
+    model="rules-1",
+    prompt_digest="sha256:0",
+    parameters={"temperature": 0.1, "stop": ["\n"]},
+    output='[{"message_id": "x"}]',
+    input_tokens=100,
+    output_tokens=20,
+    latency=0.25,
+    messages=(MESSAGE,),
+)
+
 EXPECTED: dict[tuple[str, int], Event] = {
-    ("message.observed", 1): MessageObserved(
-        message=Message(
-            message_id=MESSAGE,
-            scope=SCOPE,
-            role=Role.ASSISTANT,
-            text='Line one\nsays "ünïcode" 😀 \\ \u2028 \x07',
-            name="Zoë",
-            occurred_at=LATER,
-            metadata={"nested": {"list": [1, 2.5, None, True, "ü"]}, "big": 2**63 - 1},
+    ("message.observed", 1): OBSERVED,
+    ("message.observed", 2): evolve(
+        OBSERVED,
+        message=evolve(
+            OBSERVED.message,
+            images=(
+                Image(
+                    reference=f"sha256:{'0f' * 32}",
+                    media_type="image/png",
+                    size=4,
+                    data="iVBORw==",
+                    description='A "red" bicycle',
+                ),
+                Image(reference="https://example.org/a.png?x=ü"),
+            ),
         ),
-        extract=False,
-        metadata={"topic": "tea"},
-        expires_at=LATER,
+        guidance=Guidance(
+            instructions="In metric units.",
+            include=("sleep",),
+            exclude=("politics",),
+            categories=("food", "health"),
+        ),
+        kind=FactKind.PROCEDURAL,
     ),
-    ("inference.recorded", 1): InferenceRecorded(
-        purpose="extraction",
-        model="rules-1",
-        prompt_digest="sha256:0",
-        parameters={"temperature": 0.1, "stop": ["\n"]},
-        output='[{"message_id": "x"}]',
-        input_tokens=100,
-        output_tokens=20,
-        latency=0.25,
-        messages=(MESSAGE,),
-    ),
+    ("inference.recorded", 1): INFERRED,
+    ("inference.recorded", 2): evolve(INFERRED, cost=0.0125),
     ("fact.added", 1): FactAdded(
         fact_id=FACT,
         scope=SCOPE,

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memledger.application.extraction import Extraction
-from memledger.application.guidance import Guidance
 from memledger.application.model import fencing
-from memledger.application.model.drafts import facts_schema
+from memledger.application.model.drafts import facts_schema, steps_schema
 from memledger.application.model_extraction import CHECKS, ExtractionSettings, ModelExtractor
 from memledger.application.prompting import prepare
 from memledger.domain.conversation import Message, Role
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError, ModelError
 from memledger.domain.fact import Evidence, FactKind, Interval, MessageId
+from memledger.domain.guidance import Guidance
 from memledger.domain.scope import Scope
 from memledger.domain.verdicts import Candidate
 from memledger.testing.scripted_model import Said, ScriptedModel
@@ -172,8 +172,8 @@ def test_the_raw_answer_is_recorded_with_what_it_was_asked_about() -> None:
     assert len(inference.prompt_digest) == 64
     assert inference.input_tokens > 0
     assert inference.output_tokens > 0
-    assert inference.parameters["prompt"] == "extraction-1"
-    assert inference.parameters["cost"] == 0.25
+    assert inference.parameters["prompt"] == "extraction-2"
+    assert inference.cost == 0.25
     assert found.candidates[0].text == "The user likes jazz."
 
 
@@ -627,17 +627,25 @@ def _tokens(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
     return len(tiktoken.get_encoding("cl100k_base").encode(text))
 
 
-def test_the_overhead_of_a_call_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("extraction-2", facts_schema(("a", "b", "c"), 20)),
+        ("procedure-1", steps_schema(("a", "b", "c"), 32)),
+        ("vision-1", {}),
+    ],
+)
+def test_the_overhead_of_a_call_is_small(
+    name: str, schema: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     guided = {
         "instructions": "Prefer facts about health, in metric units. " * 3,
         "include": "health; food; sleep",
         "exclude": "politics; religion",
         "categories": "health; food; sleep; other",
     }
-    template = prepare("extraction-1", guided)
-    overhead = "\n".join(
-        (template.system, template.open_turn, json.dumps(facts_schema(("a", "b", "c"), 20)))
-    )
+    template = prepare(name, guided)
+    overhead = "\n".join((template.system, template.open_turn, json.dumps(schema)))
     assert len(overhead.encode()) / 3 < LONGEST_OVERHEAD
     assert _tokens(overhead, monkeypatch) <= LONGEST_OVERHEAD
 

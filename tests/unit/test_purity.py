@@ -54,7 +54,7 @@ from memledger.domain.ranking import rank
 from memledger.domain.recorded import Position, Recorded, chain_hash, header_of, payload_digest
 from memledger.domain.scope import Scope
 from memledger.domain.text import normalised
-from memledger.domain.upcasting import EventRegistry
+from memledger.domain.upcasting import UPCASTERS, EventRegistry
 from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
 from memledger.domain.walk import Path as Way
 from memledger.domain.walk import Reached, Step
@@ -234,7 +234,7 @@ def test_hashing_and_upcasting_need_nothing_of_the_world(monkeypatch: pytest.Mon
         return {**raw, "reason": ""}
 
     with no_world(monkeypatch):
-        registry = EventRegistry.of(EVENT_TYPES, {("fact.reaffirmed", 0): older})
+        registry = EventRegistry.of(EVENT_TYPES, {**UPCASTERS, ("fact.reaffirmed", 0): older})
         raw = registry.upcast({"fact_id": FACT}, FactReaffirmed, 0)
         moment = moments.from_microseconds(moments.to_microseconds(NOON))
         header = header_of(

@@ -25,6 +25,7 @@ from memledger.domain.events import (
 )
 from memledger.domain.fact import FactId, MessageId
 from memledger.domain.scope import Scope
+from memledger.domain.usage import Usage
 from memledger.domain.verdicts import Decision, Skipped, Verdict
 from memledger.testing.audit_log import NOON, append_of, fact_added, new_id
 
@@ -152,15 +153,34 @@ def test_raw_output_of_a_model_is_no_list_of_what_was_left_out(output: str) -> N
     assert len(made.verdicts) == 1
 
 
+CALL = evolve(
+    INFERENCE,
+    model="chat-1",
+    prompt_digest="d",
+    input_tokens=100,
+    output_tokens=20,
+    latency=0.5,
+    cost=0.25,
+)
+
+
 def test_the_usage_of_all_model_calls_adds_up() -> None:
-    call = evolve(INFERENCE, input_tokens=100, output_tokens=20, latency=0.5)
-    usage = receipt(MESSAGE, call, evolve(call, purpose="reconciliation"), INFERENCE).usage
-    assert (usage.calls, usage.input_tokens, usage.output_tokens, usage.latency) == (
-        2,
-        200,
-        40,
-        1.0,
-    )
+    usage = receipt(MESSAGE, CALL, evolve(CALL, purpose="reconciliation"), INFERENCE).usage
+    assert usage == Usage(calls=2, input_tokens=200, output_tokens=40, cost=0.5, latency=1.0)
+
+
+def test_a_call_without_tokens_is_a_call() -> None:
+    usage = receipt(MESSAGE, evolve(CALL, input_tokens=0, output_tokens=0)).usage
+    assert (usage.calls, usage.input_tokens) == (1, 0)
+
+
+def test_an_unknown_price_is_told() -> None:
+    free = receipt(MESSAGE, INFERENCE).usage
+    unknown = receipt(MESSAGE, evolve(CALL, cost=None)).usage
+    mixed = receipt(MESSAGE, evolve(CALL, cost=None), CALL).usage
+    assert (free.cost, free.unpriced) == (0.0, 0)
+    assert (unknown.cost, unknown.unpriced) == (None, 1)
+    assert (mixed.cost, mixed.unpriced) == (0.25, 1)
 
 
 def test_the_same_events_give_the_same_receipt_but_for_the_replay() -> None:
@@ -176,4 +196,11 @@ def test_a_receipt_as_a_dictionary_is_plain_json() -> None:
     assert shown["positions"] == [3, 5]
     assert shown["verdicts"][0]["decision"] == "add"
     assert shown["skipped"] == [SKIPPED]
-    assert shown["usage"] == {"calls": 0, "input_tokens": 0, "output_tokens": 0, "latency": 0.0}
+    assert shown["usage"] == {
+        "calls": 0,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "cost": 0.0,
+        "unpriced": 0,
+        "latency": 0.0,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum, IntEnum
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -19,7 +20,9 @@ from memledger.application.requests import (
     MAX_METADATA_DEPTH,
     MAX_METADATA_VALUES,
     parse_as_of,
+    parse_guidance,
     parse_id,
+    parse_kind,
     parse_limit,
     parse_metadata,
     parse_moment,
@@ -30,11 +33,16 @@ from memledger.application.requests import (
 )
 from memledger.domain.conversation import Role
 from memledger.domain.errors import InvalidRequest
+from memledger.domain.guidance import Guidance
+from memledger.domain.image import Image
 from memledger.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 HUGE = 10**5000
 """More digits than Python writes out."""
+
+DATA_URL = "data:image/png;base64,iVBORw=="
+PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
 
 
 def refusal(parse: Callable[..., object], *arguments: object) -> str:
@@ -404,12 +412,73 @@ ROLES = "user, assistant, system, tool"
         ),
         ({"content": []}, "messages.content: is empty; pass some text"),
         (
-            {"content": [{"type": "image_url", "image_url": {}}]},
-            "messages.content[0]: only text parts can be remembered; leave other parts out",
+            {"content": [{"type": "input_audio", "input_audio": {}}]},
+            "messages.content[0]: only text, image_url and image parts can be remembered; "
+            "leave others out",
         ),
         (
             {"content": [{"type": "text", "text": "ok"}, "bare"]},
-            "messages.content[1]: only text parts can be remembered; leave other parts out",
+            "messages.content[1]: expected a part, got str",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": {}}]},
+            "messages.content[0].image_url.url: expected a string, got NoneType",
+        ),
+        (
+            {"content": [{"type": "image_url"}]},
+            "messages.content[0].image_url: expected a string, got NoneType",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]},
+            "messages.content[0].image_url.url: expected an address with http: or https:, "
+            "or a data URL",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": "https://a.example/a b"}]},
+            "messages.content[0].image_url: expected an address with http: or https:, "
+            "or a data URL",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": "https://" + "a" * 9000}]},
+            "messages.content[0].image_url: has 9,008 characters; at most 8,192 are allowed",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": "data:image/png,abc"}]},
+            "messages.content[0].image_url: a data URL has to be data:image/…;base64,…",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": "data:text/html;base64,PGI+"}]},
+            "messages.content[0].image_url: the media type is not that of an image, "
+            "such as image/png",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": "data:image/png;base64,"}]},
+            "messages.content[0].image_url: the image is empty",
+        ),
+        (
+            {"content": [{"type": "image"}]},
+            "messages.content[0].source: expected a source, got NoneType",
+        ),
+        (
+            {"content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]},
+            "messages.content[0].source.type: expected base64 or url; files elsewhere can't be "
+            "shown",
+        ),
+        (
+            {"content": [{"type": "image", "source": {"type": "base64", "data": "AAAA"}}]},
+            "messages.content[0].source: the media type is not that of an image, such as image/png",
+        ),
+        (
+            {"content": [{"type": "image", "source": PNG | {"data": 7}}]},
+            "messages.content[0].source: expected base64 in a string, got int",
+        ),
+        (
+            {"content": [{"type": "image", "source": PNG | {"data": "A" * 27_000_000}}]},
+            "messages.content[0].source: the image has more than 20,000,000 bytes; make it smaller",
+        ),
+        (
+            {"content": [{"type": "image_url", "image_url": "https://a.example/i"}] * 101},
+            "messages.content: has 101 images; at most 100 are allowed in a message",
         ),
         (
             {"content": [{"type": "text"}]},
@@ -428,6 +497,85 @@ ROLES = "user, assistant, system, tool"
 )
 def test_what_is_no_message_is_refused_with_its_path(value: object, problem: str) -> None:
     assert refusal(parse_turns, value) == problem
+
+
+def test_base64_that_is_none_is_refused_with_its_path() -> None:
+    bad = {"content": [{"type": "image", "source": PNG | {"data": "no base64!"}}]}
+    assert refusal(parse_turns, bad).startswith("messages.content[0].source: is not base64: ")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": DATA_URL, "detail": "low"}},
+        {"type": "image_url", "image_url": DATA_URL},
+        {"type": "image_url", "image_url": DATA_URL.replace("data:image/png", "DATA:Image/PNG")},
+        {"type": "image", "source": PNG},
+    ],
+    ids=["openai", "bare", "shouted", "anthropic"],
+)
+def test_the_bytes_of_an_image_are_known_by_their_digest(part: dict[str, Any]) -> None:
+    (turn,) = parse_turns({"content": [{"type": "text", "text": "look"}, part]})
+    assert (turn.text, len(turn.images)) == ("look", 1)
+    (image,) = turn.images
+    assert (image.media_type, image.size, image.data) == ("image/png", 4, "iVBORw==")
+    assert image.reference == "sha256:" + sha256(b"\x89PNG").hexdigest()
+    assert image.url == DATA_URL
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "https://a.example/b.png?c=d"}},
+        {"type": "image", "source": {"type": "url", "url": "https://a.example/b.png?c=d"}},
+    ],
+    ids=["openai", "anthropic"],
+)
+def test_an_address_of_an_image_is_kept_and_a_message_may_be_an_image_alone(
+    part: dict[str, Any],
+) -> None:
+    (turn,) = parse_turns({"content": [part]})
+    assert turn.text == ""
+    assert turn.images == (Image(reference="https://a.example/b.png?c=d"),)
+
+
+# Guidance
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((7, None, None, None), "instructions: expected a string, got int"),
+        (("", None, None, None), "instructions: is empty; pass some text"),
+        (
+            ("x" * 10_001, None, None, None),
+            "instructions: has 10,001 characters; split it, at most 10,000 are allowed",
+        ),
+        ((None, "health", None, None), "include: expected a list of strings, got str"),
+        ((None, None, ["a", None], None), "exclude[1]: expected a string, got NoneType"),
+        ((None, None, None, [""]), "categories[0]: is empty; pass some text"),
+        ((None, None, None, ["a\nb"]), "categories[0]: has a control character; remove it"),
+        (
+            (None, None, None, ["x"] * 101),
+            "categories: has 101 entries; at most 100 are allowed",
+        ),
+    ],
+)
+def test_guidance_that_is_none_is_refused_by_name(
+    arguments: tuple[object, ...], problem: str
+) -> None:
+    assert refusal(parse_guidance, *arguments) == problem
+
+
+def test_no_guidance_is_none_and_topics_stand_once() -> None:
+    assert parse_guidance(None, None, [], ()) is None
+    assert parse_guidance(None, None, None, ["a", "b", "a"]) == Guidance(categories=("a", "b"))
+
+
+@pytest.mark.parametrize("value", ["semantic", "Procedural", 7, True, ""])
+def test_a_kind_that_cannot_be_asked_for_is_refused(value: object) -> None:
+    assert refusal(parse_kind, value).startswith("kind: ")
+    assert refusal(parse_kind, value).endswith("use procedural or leave it out")
 
 
 def test_a_string_is_one_message_of_the_user() -> None:

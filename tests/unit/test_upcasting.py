@@ -9,7 +9,7 @@ from attrs import frozen
 
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.domain.errors import IntegrityError
-from memledger.domain.events import EVENT_TYPES, Event, FactReaffirmed
+from memledger.domain.events import EVENT_TYPES, Event, FactReaffirmed, InferenceRecorded
 from memledger.domain.upcasting import UPCASTERS, EventRegistry, Raw, Upcaster
 
 
@@ -165,3 +165,13 @@ def test_a_field_that_this_release_does_not_know_does_no_harm() -> None:
     event: Any = CupFilled(what="tea", millilitres=1)
     payload = b'{"what":"tea","millilitres":1,"sugar":{"lumps":2}}'
     assert codec().decode(payload, "cup.filled", 3, position=1) == event
+
+
+def test_a_cost_among_the_parameters_became_a_field() -> None:
+    payload = (
+        b'{"model":"m","output":"","parameters":{"cost":0.25,"top_p":1},"prompt_digest":"d",'
+        b'"purpose":"extraction"}'
+    )
+    event = EventCodec().decode(payload, "inference.recorded", 1, position=1)
+    assert isinstance(event, InferenceRecorded)
+    assert (event.cost, event.parameters) == (0.25, {"top_p": 1})

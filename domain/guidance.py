@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 
 @frozen(kw_only=True)
@@ -27,3 +27,8 @@ class Guidance:
             exclude=call.exclude or self.exclude,
             categories=call.categories or self.categories,
         )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The names of what is said."""
+        return tuple(name for name, value in asdict(self).items() if value)

@@ -1,0 +1,1 @@
+"""The usage read model, a module a technology: ``sqlite`` and ``memory``."""

@@ -1,0 +1,41 @@
+"""The usage of models in memory, fed by the in-memory log."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+
+from memledger.domain.events import InferenceRecorded
+from memledger.domain.recorded import Recorded
+from memledger.domain.scope import LedgerId
+from memledger.domain.usage import Usage, UsageTotal
+
+
+class InMemoryUsageStore:
+    """``UsageStore`` over dictionaries."""
+
+    name = "usage"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[LedgerId | None, dict[tuple[str, str], Usage]] = defaultdict(dict)
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        """Take in events, in order."""
+        with self._lock:
+            for item in chain:
+                event = item.event
+                if isinstance(event, InferenceRecorded) and event.asked:
+                    for held in (self._held[item.ledger], self._held[None]):
+                        key = (event.purpose, event.model)
+                        held[key] = held.get(key, Usage()).plus(event)
+
+    def totals(self, ledger: LedgerId | None) -> Sequence[UsageTotal]:
+        """See ``UsageStore.totals``."""
+        with self._lock:
+            held = sorted(self._held.get(ledger, {}).items())
+        return [
+            UsageTotal(purpose=purpose, model=model, usage=usage)
+            for (purpose, model), usage in held
+        ]
