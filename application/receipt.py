@@ -15,6 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from memledger.application.extraction import EXTRACTION, IGNORED, PROCEDURE
+from memledger.domain.conversation import Message
 from memledger.domain.events import (
     FactAdded,
     FactReaffirmed,
@@ -38,11 +39,13 @@ class Receipt:
 
     ``positions`` are the first and the last place in the log that it wrote, ``extractor`` names
     what drew the facts from the messages (``verbatim`` for ``infer=False``, ``caller`` for an
-    update or a deletion), ``skipped`` holds the statements that it left out with the reasons.
-    ``ignored`` names the guidance that it did not follow (rules follow none).
-    ``replayed`` says that the request had been carried out before and nothing was written now;
+    update or a deletion, nothing while all of them wait), ``skipped`` holds the statements that it
+    left out with the reasons. ``ignored`` names the guidance that it did not follow (rules follow
+    none). ``replayed`` says that the request had been carried out before and nothing was written
+    now; ``pending`` are those of the ``messages`` that wait for extraction;
     ``lagging`` names what could not follow at once and will be caught up on (``vectors``: the
-    embedder did not answer, the facts are found by keyword until it does).
+    embedder did not answer, the facts are found by keyword until it does; ``messages``: with
+    ``retry_on_add``, earlier messages of the ledger that could not be finished now either).
     """
 
     ledger: LedgerId
@@ -55,6 +58,7 @@ class Receipt:
     usage: Usage
     ignored: tuple[str, ...] = ()
     replayed: bool = False
+    pending: tuple[MessageId, ...] = ()
     lagging: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +71,7 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
     """The receipt for all events of one request, in order."""
     inferences = [i.event for i in recorded if isinstance(i.event, InferenceRecorded)]
     extractions = [event for event in inferences if event.purpose in (EXTRACTION, PROCEDURE)]
+    pending = pending_of(recorded)
     return Receipt(
         ledger=recorded[0].ledger,
         correlation_id=recorded[0].correlation_id,
@@ -78,7 +83,7 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
         ),
         verdicts=tuple(_verdicts(recorded)),
         skipped=(*_unseen(recorded), *(skip for event in extractions for skip in _skipped(event))),
-        extractor=extractions[-1].model if extractions else extractor,
+        extractor=extractions[-1].model if extractions else "" if pending else extractor,
         usage=reduce(Usage.plus, inferences, Usage()),
         ignored=tuple(
             dict.fromkeys(
@@ -86,7 +91,25 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
             )
         ),
         replayed=replayed,
+        pending=tuple(message.message_id for message in pending),
     )
+
+
+def pending_of(recorded: Sequence[Recorded]) -> list[Message]:
+    """The messages that wait for extraction, given all events of their request."""
+    looked_at = {
+        message_id
+        for item in recorded
+        if isinstance(item.event, InferenceRecorded)
+        for message_id in item.event.messages
+    }
+    return [
+        item.event.message
+        for item in recorded
+        if isinstance(item.event, MessageObserved)
+        and item.event.extract
+        and item.event.message.message_id not in looked_at
+    ]
 
 
 def _verdicts(recorded: Sequence[Recorded]) -> list[Verdict]:

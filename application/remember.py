@@ -14,7 +14,7 @@ from attrs import Attribute, evolve, field, frozen
 from memledger.application.deciding import Deciding
 from memledger.application.embedding import Embedding
 from memledger.application.extraction import Extractor
-from memledger.application.receipt import Receipt, receipt_of
+from memledger.application.receipt import Receipt, pending_of, receipt_of
 from memledger.application.reconciliation import Reconciler, Reconciliation
 from memledger.application.refill import Refill
 from memledger.application.requests import Turn
@@ -51,7 +51,7 @@ from memledger.domain.ports.clock import Clock, IdSource
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.ports.link_history import LinkHistory
 from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
-from memledger.domain.recorded import CorrelationId, Recorded
+from memledger.domain.recorded import CorrelationId, Head, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
 
@@ -92,6 +92,16 @@ class RememberRequest:
             )
 
     @property
+    def images(self) -> Mapping[str, str]:
+        """The bytes of images that are at hand (base64), by their references."""
+        return {
+            image.reference: image.data
+            for turn in self.turns
+            for image in turn.images
+            if image.data is not None
+        }
+
+    @property
     def compared(self) -> bool:
         """Whether what is found is compared with what is near in meaning. What is told word for
         word, and how one run went, stand for themselves.
@@ -118,7 +128,6 @@ class _Attempt:
     request: RememberRequest
     correlation_id: CorrelationId
     messages: Sequence[Message]
-    resumed: bool = False
 
 
 class Remember:
@@ -166,6 +175,8 @@ class Remember:
         self._runs = VerbatimReconciler("tells how a run went")
         self._clock = clock
         self._ids = ids
+        # A list, since the same request may be in work twice, and its methods are atomic.
+        self._in_work: list[CorrelationId] = []
 
     async def __call__(self, request: RememberRequest) -> Receipt:
         """Remember messages.
@@ -179,11 +190,27 @@ class Remember:
             ModelError: a model answered with nothing usable; its answer is in the ledger, and the
                 messages wait as above.
         """
+        begun = await self.observe(request)
+        if not begun.pending:
+            return begun
+        return await self.finish(begun.correlation_id, actor=request.actor, data=request.images)
+
+    async def observe(self, request: RememberRequest) -> Receipt:
+        """Only put what was said into the ledger; ``finish`` draws facts from it.
+
+        With ``infer=False`` there is nothing to draw: then the facts are in the ledger, too.
+
+        Returns:
+            The receipt so far: what is ``pending`` in it waits for ``finish``.
+
+        Raises:
+            InvalidRequest, Conflict, AdapterUnavailable: as for the whole.
+        """
         ledger, key = request.scope.ledger, request.idempotency_key
         if key is not None:
             first = await self._log.find_request(ledger, key)
             if first:
-                return await self._resume(first, request)
+                return await self._replay(first, request)
         attempt = _Attempt(
             request=request,
             correlation_id=self._deciding.correlation_id(),
@@ -212,8 +239,12 @@ class Remember:
             idempotency_key=key,
         )
         if appended.replayed:
-            return await self._resume(appended.recorded, request)
-        return await self._infer(attempt, appended.recorded)
+            return await self._replay(appended.recorded, request)
+        return receipt_of(appended.recorded, VERBATIM)
+
+    def in_work(self, correlation_id: CorrelationId) -> bool:
+        """Whether a caller in this process is drawing facts from this request's messages now."""
+        return correlation_id in self._in_work
 
     async def _infer(self, attempt: _Attempt, observed: Sequence[Recorded]) -> Receipt:
         wanted = attempt.request
@@ -232,8 +263,8 @@ class Remember:
             raise failure
         return receipt
 
-    async def _resume(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
-        """Return the receipt of an earlier try, after finishing what it left undone."""
+    async def _replay(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
+        """The receipt of an earlier try, as far as that has come."""
         said = [
             (message.scope, message.role, message.text, message.name, _shown(message.images))
             for message in (i.event.message for i in first if isinstance(i.event, MessageObserved))
@@ -245,13 +276,8 @@ class Remember:
             raise InvalidRequest(
                 "idempotency_key", "was used before for other messages; make a new key"
             )
-        data = {
-            image.reference: image.data
-            for turn in request.turns
-            for image in turn.images
-            if image.data is not None
-        }
-        return await self.finish(first[0].correlation_id, actor=request.actor, data=data)
+        done = await self._log.read_correlation(first[0].correlation_id)
+        return receipt_of(done, VERBATIM, replayed=True)
 
     async def finish(
         self,
@@ -276,7 +302,7 @@ class Remember:
         observed = [item.event for item in done if isinstance(item.event, MessageObserved)]
         if not observed:
             raise NotFound(f"no request {correlation_id}")
-        pending = _pending(done)
+        pending = pending_of(done)
         if not pending:
             return receipt_of(done, VERBATIM, replayed=True)
         attempt = _Attempt(
@@ -291,9 +317,12 @@ class Remember:
             ),
             correlation_id=correlation_id,
             messages=with_images(pending, data or {}, {}),
-            resumed=True,
         )
-        return await self._infer(attempt, done)
+        self._in_work.append(correlation_id)
+        try:
+            return await self._infer(attempt, done)
+        finally:
+            self._in_work.remove(correlation_id)
 
     async def _settle(
         self,
@@ -319,9 +348,9 @@ class Remember:
 
         async def decide() -> Sequence[Event]:
             failures.clear()
-            if before and await self._finished_elsewhere(attempt):
-                return []
             head = await self._log.head(request.scope.ledger)
+            if before and await self._taken_on_elsewhere(attempt, before[-1].version, head):
+                return []
             now = head.moment(await self._clock.now())
             due = await self._facts.due(request.scope.ledger, now)
             expired = [FactExpired(fact_id=fact.fact_id) for fact in due]
@@ -345,18 +374,18 @@ class Remember:
         if failures:
             raise failures[0]
         if appended is None:
-            done = await self._log.read_correlation(attempt.correlation_id)
-            return receipt_of(done, VERBATIM, replayed=True)
+            return await self.finish(attempt.correlation_id, actor=request.actor)
         if appended.replayed:
-            return await self._resume(appended.recorded, request)
+            return await self._replay(appended.recorded, request)
         receipt = receipt_of([*before, *appended.recorded], VERBATIM)
         return receipt if embedded else evolve(receipt, lagging=("vectors",))
 
-    async def _finished_elsewhere(self, attempt: _Attempt) -> bool:
-        """Whether another process has finished this very request in the meantime."""
-        if attempt.request.idempotency_key is None and not attempt.resumed:
+    async def _taken_on_elsewhere(self, attempt: _Attempt, version: int, head: Head) -> bool:
+        """Whether somebody else has looked at these messages since ``version`` of the ledger."""
+        if head.version == version:
             return False
-        return not _pending(await self._log.read_correlation(attempt.correlation_id))
+        left = pending_of(await self._log.read_correlation(attempt.correlation_id))
+        return [m.message_id for m in left] != [m.message_id for m in attempt.messages]
 
     async def _embed(self, candidates: Sequence[Candidate]) -> bool:
         """Have vectors ready for the index. Without them the facts are stored all the same, and
@@ -462,22 +491,6 @@ class Remember:
 
 def _shown(images: Sequence[Image]) -> list[str]:
     return [image.reference for image in images]
-
-
-def _pending(recorded: Sequence[Recorded]) -> list[Message]:
-    looked_at = {
-        message_id
-        for item in recorded
-        if isinstance(item.event, InferenceRecorded)
-        for message_id in item.event.messages
-    }
-    return [
-        item.event.message
-        for item in recorded
-        if isinstance(item.event, MessageObserved)
-        and item.event.extract
-        and item.event.message.message_id not in looked_at
-    ]
 
 
 def _in_vain(event: Event) -> Event:

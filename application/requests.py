@@ -308,6 +308,20 @@ def parse_depth(value: object, path: str = "depth") -> int:
     return value
 
 
+def parse_count(value: object, path: str) -> int:
+    """A whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest(path, f"expected a whole number from 1, got {_shown(value)}")
+    return value
+
+
+def parse_flag(value: object, path: str) -> bool:
+    """True or false, and nothing that only counts as such."""
+    if not isinstance(value, bool):
+        raise InvalidRequest(path, f"expected true or false, got {type(value).__name__}")
+    return value
+
+
 def parse_threshold(value: object, path: str = "threshold") -> float | None:
     """A score from 0 to 1, or nothing."""
     if value is None:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 
+from memledger.application.failure import Failure, outcome_of
+from memledger.application.lanes import Lanes
 from memledger.application.receipt import Receipt
 from memledger.application.remember import Remember
-from memledger.domain.errors import AdapterUnavailable, Conflict, ModelError
 from memledger.domain.plain import plain
+from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.recorded import CorrelationId
 from memledger.domain.scope import LedgerId
 
 LIMIT = 10_000
 """Requests per call."""
-
-
-@frozen(kw_only=True)
-class Failure:
-    """A request that still waits, and why."""
-
-    correlation_id: CorrelationId
-    problem: str
 
 
 @frozen(kw_only=True)
@@ -41,16 +37,23 @@ class Retried:
 
 
 class Retry:
-    """Finishes requests, oldest first, each exactly once however many try.
+    """Finishes requests, oldest first, each exactly once however many try; those of several
+    ledgers at a time.
 
     Args:
+        log: tells whose a request is.
         facts: tell which requests wait.
         remember: finishes one.
+        lanes: where that is done.
     """
 
-    def __init__(self, *, facts: FactStore, remember: Remember) -> None:
+    def __init__(
+        self, *, log: AuditLog, facts: FactStore, remember: Remember, lanes: Lanes
+    ) -> None:
+        self._log = log
         self._facts = facts
         self._remember = remember
+        self._lanes = lanes
 
     async def __call__(
         self,
@@ -59,7 +62,7 @@ class Retry:
         actor: str,
         progress: Callable[[int, int], None] | None = None,
     ) -> Retried:
-        """Try again.
+        """Try again. What a caller in this process is working on is left to that one.
 
         Args:
             ledger: whose messages, ``None`` for everybody's.
@@ -69,14 +72,30 @@ class Retry:
         Returns:
             Receipts of what is done now, and what still waits, with the reasons.
         """
-        waiting = await self._facts.unfinished(ledger, LIMIT)
-        receipts: list[Receipt] = []
-        failures: list[Failure] = []
-        for number, correlation_id in enumerate(waiting, start=1):
-            try:
-                receipts.append(await self._remember.finish(correlation_id, actor=actor))
-            except (AdapterUnavailable, ModelError, Conflict) as error:
-                failures.append(Failure(correlation_id=correlation_id, problem=str(error)))
+        found = await self._facts.unfinished(ledger, LIMIT)
+        waiting = [each for each in found if not self._remember.in_work(each)]
+        outcomes: dict[int, Receipt | Failure] = {}
+
+        def done(index: int, future: Future[Receipt]) -> None:
+            outcomes[index] = outcome_of(future, waiting[index])
             if progress is not None:
-                progress(number, len(waiting))
-        return Retried(receipts=tuple(receipts), failures=tuple(failures))
+                progress(len(outcomes), len(waiting))
+
+        await self._lanes.each(
+            [
+                (
+                    ledger or await self._ledger_of(each),
+                    partial(self._remember.finish, each, actor=actor),
+                )
+                for each in waiting
+            ],
+            done=done,
+        )
+        ended = [outcomes[index] for index in range(len(waiting))]
+        return Retried(
+            receipts=tuple(each for each in ended if isinstance(each, Receipt)),
+            failures=tuple(each for each in ended if isinstance(each, Failure)),
+        )
+
+    async def _ledger_of(self, correlation_id: CorrelationId) -> LedgerId:
+        return (await self._log.read_correlation(correlation_id))[0].ledger

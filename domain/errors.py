@@ -44,6 +44,10 @@ class AdapterUnavailable(MemledgerError):
         self.problem = problem
 
 
+class StillPending(MemledgerError, TimeoutError):
+    """What was waited for is not done yet; it goes on. Wait again, or read it later."""
+
+
 class ModelError(MemledgerError):
     """A model answered with nothing usable; its raw output stays in the ledger."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import frozen
 
 from memledger.domain.events import InferenceRecorded
@@ -35,6 +37,20 @@ class Usage:
             unpriced=self.unpriced + (call.cost is None),
             latency=self.latency + call.latency,
         )
+
+
+def sum_of(usages: Iterable[Usage]) -> Usage:
+    """What several requests took together."""
+    each = list(usages)
+    calls, unpriced = sum(one.calls for one in each), sum(one.unpriced for one in each)
+    return Usage(
+        calls=calls,
+        input_tokens=sum(one.input_tokens for one in each),
+        output_tokens=sum(one.output_tokens for one in each),
+        cost=None if calls and calls == unpriced else sum(one.cost or 0.0 for one in each),
+        unpriced=unpriced,
+        latency=sum(one.latency for one in each),
+    )
 
 
 @frozen(kw_only=True)

@@ -21,9 +21,11 @@ from memledger.application.curate import Curate
 from memledger.application.deciding import Deciding
 from memledger.application.embedding import Embedding, check_vectors
 from memledger.application.explore import Explore
+from memledger.application.in_turn import InTurn
 from memledger.application.recall import Recall
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember
+from memledger.application.remember_many import RememberMany
 from memledger.application.reranking import Reranking
 from memledger.application.resolution import Resolve
 from memledger.application.retry import Retry
@@ -31,6 +33,7 @@ from memledger.application.statistics import CountUp
 from memledger.application.verify import Verify
 from memledger.domain.errors import AdapterUnavailable, ModelError
 from memledger.domain.ports.embedder import Embedder, Vector
+from memledger.lanes import TaskLanes, ThreadLanes
 from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads
 from memledger.settings import Choice, RerankingSettings, Settings
 
@@ -66,8 +69,8 @@ def _open_loop() -> Iterator[BackgroundLoop]:
     loop.close()
 
 
-def _open_workers() -> Iterator[ThreadPoolExecutor]:
-    workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="memledger")
+def _open_workers(most: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    workers = ThreadPoolExecutor(most, thread_name_prefix=name)
     yield workers
     workers.shutdown()
 
@@ -147,11 +150,25 @@ class Container(containers.DeclarativeContainer):
     mode = providers.Dependency(instance_of=str)
 
     loop = providers.Resource(_open_loop)
-    workers = providers.Resource(_open_workers)
+    workers = providers.Resource(_open_workers, WORKERS, "memledger")
     lift = providers.Selector(
         mode,
         inline=providers.Singleton(lift_inline, loop),
         threads=providers.Singleton(lift_to_threads, workers),
+    )
+    # Plain models and embedders may be slow: they must not keep the stores waiting.
+    slow_workers = providers.Resource(
+        _open_workers, settings.provided.concurrency, "memledger-slow"
+    )
+    lift_slow = providers.Selector(
+        mode,
+        inline=providers.Singleton(lift_inline, loop),
+        threads=providers.Singleton(lift_to_threads, slow_workers),
+    )
+    lanes = providers.Selector(
+        mode,
+        inline=providers.Singleton(ThreadLanes, settings.provided.concurrency),
+        threads=providers.Singleton(TaskLanes, settings.provided.concurrency),
     )
     clock = providers.Selector(
         mode,
@@ -163,10 +180,10 @@ class Container(containers.DeclarativeContainer):
     language_model = providers.Singleton(_build, settings.provided.language_model)
     # The model itself is only made for those that ask it.
     extractor = providers.Singleton(
-        _build_asking, settings.provided.extractor, lift, language_model.provider
+        _build_asking, settings.provided.extractor, lift_slow, language_model.provider
     )
     reconciler = providers.Singleton(
-        _build_asking, settings.provided.reconciler, lift, language_model.provider
+        _build_asking, settings.provided.reconciler, lift_slow, language_model.provider
     )
     store = settings.provided.audit_log.chosen
 
@@ -215,7 +232,7 @@ class Container(containers.DeclarativeContainer):
     knowledge_graph = providers.Singleton(
         _embedded_or_built, settings.provided.knowledge_graph, embedded_graph.provider
     )
-    lifted_embedder = providers.Singleton(_lifted, lift, embedder)
+    lifted_embedder = providers.Singleton(_lifted, lift_slow, embedder)
     lifted_embedded_index = providers.Singleton(_lifted, lift, embedded_index)
     lifted_index = providers.Singleton(_lifted, lift, vector_index)
     lifted_embedded_graph = providers.Singleton(_lifted, lift, embedded_graph)
@@ -277,12 +294,24 @@ class Container(containers.DeclarativeContainer):
         clock=lifted_clock,
         ids=ids,
     )
-    retry = providers.Singleton(Retry, facts=lifted_facts, remember=remember)
+    in_turn = providers.Singleton(
+        InTurn,
+        remember=remember,
+        facts=lifted_facts,
+        lanes=lanes,
+        retry_first=settings.provided.retry_on_add,
+    )
+    remember_many = providers.Singleton(
+        RememberMany, remember=remember, in_turn=in_turn, lanes=lanes
+    )
+    retry = providers.Singleton(
+        Retry, log=lifted_log, facts=lifted_facts, remember=remember, lanes=lanes
+    )
     # A time limit needs a loop, so that a reranker always waits for its model as on a loop.
     reranker = providers.Singleton(
         _reranker,
         settings.provided.reranker,
-        providers.Singleton(lift_to_threads, workers),
+        providers.Singleton(lift_to_threads, slow_workers),
         language_model.provider,
     )
     bounded_reranker = providers.Resource(_open_bounded, reranker, settings.provided.reranking)

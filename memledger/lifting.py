@@ -38,12 +38,22 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; an interrupt of the waiter cancels it."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        """Run a coroutine there and wait for it; an interrupt of the waiter cancels it.
+
+        Raises:
+            AdapterUnavailable: the loop has been closed.
+        """
+        try:
+            loop = self._started()
+        except AdapterUnavailable:
+            coroutine.close()
+            raise
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
         except BaseException:
@@ -52,6 +62,8 @@ class BackgroundLoop:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
+            if self._closed:
+                raise AdapterUnavailable("memledger", "the memory has been closed; open it again")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
@@ -61,10 +73,9 @@ class BackgroundLoop:
             return self._loop
 
     def close(self) -> None:
-        """Cancel what runs there, so that nobody waits for ever, and stop the loop, if it was ever
-        started.
-        """
+        """Cancel what runs there, so that nobody waits for ever, and stop the loop for good."""
         with self._lock:
+            self._closed = True
             if self._loop is None or self._thread is None:
                 return
             asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()

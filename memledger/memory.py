@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from dependency_injector import providers
 
+from memledger.application.additions import (
+    DEFAULT_ACTOR,
+    AddOptions,
+    Conversation,
+    request_of,
+    requests_of,
+)
 from memledger.application.browse import Browse, Page
 from memledger.application.curate import Curate
 from memledger.application.explore import Exploration, Explore, ExploreRequest
+from memledger.application.in_turn import InTurn
+from memledger.application.lanes import Lanes
 from memledger.application.recall import Recall, RecallRequest, SearchResult
 from memledger.application.receipt import Receipt
 from memledger.application.refill import Refill
-from memledger.application.remember import Remember, RememberRequest
+from memledger.application.remember_many import Added, Adding, RememberMany
 from memledger.application.requests import (
     MAX_KEY_CHARACTERS,
     MAX_QUERY_CHARACTERS,
     Messages,
     parse_as_of,
+    parse_count,
     parse_depth,
-    parse_guidance,
+    parse_flag,
     parse_id,
-    parse_kind,
     parse_limit,
     parse_metadata,
     parse_moment,
     parse_name,
     parse_text,
     parse_threshold,
-    parse_turns,
 )
 from memledger.application.retry import Retried, Retry
 from memledger.application.statistics import CountUp, Statistics
@@ -48,6 +57,7 @@ from memledger.domain.ports.clock import Clock
 from memledger.domain.ports.fact_store import FactQuery, Order
 from memledger.domain.scope import Scope
 from memledger.lifting import run_inline
+from memledger.pending import AsyncPendingReceipt, PendingReceipt, fields_of
 from memledger.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -55,7 +65,6 @@ T = TypeVar("T")
 
 Config = Mapping[str, Any] | str | os.PathLike[str]
 OnRebuild = Callable[[str, int, int], None]
-DEFAULT_ACTOR = "api"
 
 
 class AsyncMemory:
@@ -99,11 +108,14 @@ class AsyncMemory:
                 )
             container.providers[name].override(providers.Object(part))
         self._container = container
+        self._grace: float = container.settings().grace
         try:
             catch_up = getattr(container.read_models(), "catch_up", None)
             if catch_up is not None:
                 catch_up(container.audit_log(), on_rebuild)
-            self._remember: Remember = container.remember()
+            self._lanes: Lanes = container.lanes()
+            self._in_turn: InTurn = container.in_turn()
+            self._remember_many: RememberMany = container.remember_many()
             self._recall: Recall = container.recall()
             self._browse: Browse = container.browse()
             self._curate: Curate = container.curate()
@@ -139,6 +151,16 @@ class AsyncMemory:
     def _close(self) -> None:
         self._container.shutdown_resources()
 
+    @overload
+    async def add(
+        self, messages: Messages, *, wait: Literal[False], **options: Unpack[AddOptions]
+    ) -> AsyncPendingReceipt: ...
+
+    @overload
+    async def add(
+        self, messages: Messages, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Receipt: ...
+
     async def add(
         self,
         messages: Messages,
@@ -158,6 +180,7 @@ class AsyncMemory:
         categories: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         actor: str = DEFAULT_ACTOR,
+        wait: bool = True,
     ) -> Receipt:
         """Remember what was said.
 
@@ -185,6 +208,9 @@ class AsyncMemory:
             idempotency_key: the same key with the same messages is carried out once, with what
                 was asked for at first, and returns the first receipt ever after.
             actor: who asks, for the audit.
+            wait: ``False`` returns as soon as what was said is in the ledger; facts are drawn
+                from it in the background, and the receipt, whose ``pending`` names what is still
+                to do, has a method ``wait`` that returns the final one.
 
         Rules, which extract where there is no model, follow no guidance: what they ignored stands
         in the receipt.
@@ -192,21 +218,68 @@ class AsyncMemory:
         Raises:
             InvalidRequest: an argument is wrong; nothing was written.
             Conflict: others kept writing to this ledger; what was said is in the ledger.
-            AdapterUnavailable: an engine did not answer.
+            AdapterUnavailable: an engine did not answer; a model among them leaves what was said
+                in the ledger, for ``retry``.
+            ModelError: a model answered with nothing usable; likewise.
         """
-        request = RememberRequest(
-            scope=Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
-            turns=parse_turns(messages),
-            metadata=parse_metadata(metadata),
-            occurred_at=parse_moment(occurred_at, "occurred_at"),
-            expires_at=parse_moment(expires_at, "expires_at"),
+        request = request_of(
+            messages,
+            user_id=user_id,
+            agent_id=agent_id,
+            run_id=run_id,
+            app_id=app_id,
+            metadata=metadata,
+            occurred_at=occurred_at,
+            expires_at=expires_at,
             infer=infer,
-            kind=parse_kind(kind),
-            guidance=parse_guidance(instructions, include, exclude, categories),
-            idempotency_key=parse_name(idempotency_key, "idempotency_key"),
-            actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+            kind=kind,
+            instructions=instructions,
+            include=include,
+            exclude=exclude,
+            categories=categories,
+            idempotency_key=idempotency_key,
+            actor=actor,
         )
-        return await self._remember(request)
+        if parse_flag(wait, "wait"):
+            return await self._in_turn(request)
+        return self._pending(*await self._in_turn.later(request))
+
+    def _pending(self, receipt: Receipt, final: Future[Receipt]) -> Receipt:
+        return AsyncPendingReceipt(
+            **fields_of(receipt), outcome=lambda timeout: self._lanes.outcome(final, timeout)
+        )
+
+    async def add_many(
+        self,
+        conversations: Iterable[Conversation],
+        *,
+        concurrency: int | None = None,
+        progress: Callable[[Adding], None] | None = None,
+    ) -> Added:
+        """Remember many conversations: those of different ledgers at a time, those of one ledger
+        one after the other, in the order given.
+
+        Args:
+            conversations: each a mapping of ``messages`` and the other arguments of ``add``.
+                Give them an ``idempotency_key`` each, and a call that was interrupted can be
+                made again.
+            concurrency: ledgers to work on at a time; the setting ``concurrency`` if left out.
+                The language model has a limit of its own.
+            progress: called after each conversation with how far it is, and at what cost.
+
+        Returns:
+            A receipt or a failure for each, in the order given.
+
+        Raises:
+            InvalidRequest: an argument is wrong; ``path`` says which conversation, and nothing
+                was written of any.
+            AdapterUnavailable: the memory is closed.
+        """
+        return await self._remember_many(
+            requests_of(conversations),
+            limit=None if concurrency is None else parse_count(concurrency, "concurrency"),
+            progress=progress,
+        )
 
     async def search(
         self,
@@ -674,7 +747,15 @@ class AsyncMemory:
         return await self._refill(progress)
 
     async def close(self) -> None:
-        """Close all connections. Closing twice does nothing."""
+        """Finish what the background has still to do, for at most ``grace`` seconds (a setting),
+        and close all connections. What is not done by then waits in the ledger, for ``retry``.
+
+        Closing twice does nothing.
+        """
+        await self._close_within(self._grace)
+
+    async def _close_within(self, grace: float) -> None:
+        await self._lanes.close(grace)
         await asyncio.to_thread(self._close)
 
     async def __aenter__(self) -> Self:
@@ -686,11 +767,22 @@ class AsyncMemory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.close()
+        await self._close_within(_grace_after(error, self._grace))
 
 
 class _Inline(AsyncMemory):
     _mode = "inline"
+
+    def _pending(self, receipt: Receipt, final: Future[Receipt]) -> Receipt:
+        return PendingReceipt(
+            **fields_of(receipt),
+            outcome=lambda timeout: run_inline(self._lanes.outcome(final, timeout)),
+        )
+
+    async def _close_within(self, grace: float) -> None:
+        await self._lanes.close(grace)
+        self._close()
+        await self._lanes.farewell()
 
 
 def _driven(
@@ -735,7 +827,24 @@ class Memory:
         """Open with settings from a mapping, a TOML or a YAML file."""
         return cls(settings=load_settings(config))
 
-    add = _driven(AsyncMemory.add)
+    # Spelled out, since what is overloaded can't be derived.
+    @overload
+    def add(
+        self, messages: Messages, *, wait: Literal[False], **options: Unpack[AddOptions]
+    ) -> PendingReceipt: ...
+
+    @overload
+    def add(
+        self, messages: Messages, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Receipt: ...
+
+    @wraps(AsyncMemory.add)
+    def add(
+        self, messages: Messages, *, wait: bool = True, **options: Unpack[AddOptions]
+    ) -> Receipt:
+        return run_inline(self._inner.add(messages, wait=wait, **options))
+
+    add_many = _driven(AsyncMemory.add_many)
     search = _driven(AsyncMemory.search)
     get = _driven(AsyncMemory.get)
     get_all = _driven(AsyncMemory.get_all)
@@ -752,8 +861,12 @@ class Memory:
     retry = _driven(AsyncMemory.retry)
 
     def close(self) -> None:
-        """Close all connections. Closing twice does nothing."""
-        self._inner._close()
+        """Finish what the background has still to do, for at most ``grace`` seconds (a setting),
+        and close all connections. What is not done by then waits in the ledger, for ``retry``.
+
+        Closing twice does nothing.
+        """
+        run_inline(self._inner.close())
 
     def __enter__(self) -> Self:
         return self
@@ -764,7 +877,12 @@ class Memory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        run_inline(self._inner.__aexit__(kind, error, trace))
+
+
+def _grace_after(error: BaseException | None, grace: float) -> float:
+    """Whoever is interrupted is not kept waiting."""
+    return grace if error is None or isinstance(error, Exception) else 0.0
 
 
 def _guard(

@@ -36,6 +36,9 @@ DEFAULTS = {
     "reconciler": "rules",
     "reranker": "none",
 }
+ALONE = ("patience", "concurrency", "grace", "retry_on_add")
+"""Settings that are no section."""
+
 ASKING: tuple[str, ...] = ("extractor", "reconciler")
 """They ask the language model unless told otherwise, once there is one. A reranker asks it only if
 it is told to.
@@ -69,8 +72,16 @@ class RerankingSettings:
 
 @frozen(kw_only=True)
 class Settings:
-    """The choices for every port. ``patience`` is how long, in seconds, lost races between
-    writers are run again before ``Conflict`` is raised.
+    """The choices for every port, and what concerns all of them.
+
+    Args:
+        patience: seconds for which lost races between writers are run again before ``Conflict``
+            is raised.
+        concurrency: ledgers that ``add_many``, ``retry`` and the background work on at a time;
+            more than the model's requests, so that it has enough to do while some wait for the
+            store.
+        grace: seconds that closing gives to what the background has still to do.
+        retry_on_add: an ``add`` that draws facts first finishes what waits in its ledger.
     """
 
     audit_log: Choice
@@ -83,6 +94,9 @@ class Settings:
     reranker: Choice
     reranking: RerankingSettings = RerankingSettings()
     patience: float = 10.0
+    concurrency: int = 32
+    grace: float = 10.0
+    retry_on_add: bool = False
 
 
 def load_settings(
@@ -109,7 +123,7 @@ def load_settings(
         if not isinstance(path, str | os.PathLike):
             raise InvalidRequest("path", f"expected a path, got {type(path).__name__}")
         raw = _merged(raw, {"audit_log": {"path": os.fsdecode(path)}})
-    allowed = (*DEFAULTS, "patience")
+    allowed = (*DEFAULTS, *ALONE)
     for key in raw:
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
@@ -135,6 +149,9 @@ def load_settings(
         language_model=model,
         reranking=reranking,
         patience=_seconds(raw.get("patience", 10.0), "patience"),
+        concurrency=_count(raw.get("concurrency", 32), "concurrency"),
+        grace=_seconds(raw.get("grace", 10.0), "grace"),
+        retry_on_add=_choosing(raw.get("retry_on_add", False), "retry_on_add"),
     )
 
 
@@ -287,6 +304,23 @@ def _seconds(value: object, path: str) -> float:
     return number
 
 
+def _count(value: object, path: str) -> int:
+    try:
+        number = _whole(value)
+    except _Unfit as error:
+        raise InvalidRequest(path, str(error)) from error
+    if number < 1:
+        raise InvalidRequest(path, f"expected 1 or more, got {number}")
+    return number
+
+
+def _choosing(value: object, path: str) -> bool:
+    try:
+        return _flag(value)
+    except _Unfit as error:
+        raise InvalidRequest(path, str(error)) from error
+
+
 def _unknown(key: str, allowed: tuple[str, ...] | list[str]) -> str:
     near = difflib.get_close_matches(key, allowed, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
@@ -345,7 +379,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             found.setdefault(section, {})[option or "provider"] = value
         elif option:
             found[section] = {option: value}
-        elif section == "patience":
+        elif section in ALONE:
             found[section] = value
     return found
 

@@ -43,12 +43,13 @@ class Batch:
 
 @frozen(kw_only=True)
 class ConversationFile:
-    """A file, opened. ``owned`` says that every batch names its owner, ``total`` what ``done`` of
-    the last batch will be (0 if nobody knows).
+    """A file, opened. ``owned`` says that every batch names its owner, ``whole`` that it has been
+    read to its end, ``total`` what ``done`` of the last batch will be (0 if nobody knows).
     """
 
     format: str
     owned: bool
+    whole: bool
     total: int
     batches: Iterator[Batch]
 
@@ -71,12 +72,17 @@ def open_conversation(stream: BinaryIO, size: int) -> ConversationFile:
     if not _begins_document(first):
         _message(first)
         return ConversationFile(
-            format="jsonl", owned=False, total=size, batches=_line_batches(first, lines)
+            format="jsonl",
+            owned=False,
+            whole=False,
+            total=size,
+            batches=_line_batches(first, lines),
         )
     sessions = list(_locomo_batches(_document(first, stream)))
     return ConversationFile(
         format="locomo",
         owned=all(session.owner is not None for session in sessions),
+        whole=True,
         total=len(sessions),
         batches=iter(sessions),
     )

@@ -18,15 +18,19 @@ from memledger.domain.errors import InvalidRequest
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--no-infer", is_flag=True, help="Store every message as one fact, word for word.")
 @command_options()
-def ingest(call: Invocation, file: str, no_infer: bool) -> None:
+def ingest(call: Invocation, file: str, no_infer: bool) -> int:
     """Remember the conversations in FILE; - reads standard input.
 
     FILE holds JSON lines, {"role", "content", "name", "timestamp", "metadata"} of which only
     content must be there, or LoCoMo's JSON, whose samples become users of their own unless
     --user, --agent or --run is given. Times without an offset are UTC.
 
+    Owners are worked on at the same time, as many as the setting `concurrency` allows, and what
+    one of them said in its order.
+
     A run that was interrupted goes on where it was when it is run again; what is in the ledger
     already is not added twice. A bad line ends the run, and everything before its batch stays.
+    Exits with 1 if a model made nothing of some batches; they wait for `memledger retry`.
     """
     # Imported late: `memledger --help` has no need of either.
     from memledger.adapters.cli.conversation_files import open_conversation
@@ -41,6 +45,7 @@ def ingest(call: Invocation, file: str, no_infer: bool) -> None:
         {"file": file, "format": conversation.format, **done.to_dict()},
         lambda screen: screen.line(in_words(done)),
     )
+    return 1 if done.waiting else 0
 
 
 @contextmanager

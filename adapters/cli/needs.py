@@ -6,7 +6,7 @@ it never imports the face, the face imports it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict
 
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from memledger.application.additions import Conversation
     from memledger.application.browse import Page
     from memledger.application.explore import Exploration
     from memledger.application.recall import SearchResult
     from memledger.application.receipt import Receipt
+    from memledger.application.remember_many import Added, Adding
     from memledger.application.retry import Retried
     from memledger.application.statistics import Statistics
     from memledger.application.verify import Verification
@@ -52,6 +54,16 @@ class LedgerMemory(Protocol):
         actor: str = ...,
     ) -> Receipt:
         """Remember what was said."""
+        ...
+
+    def add_many(
+        self,
+        conversations: Iterable[Conversation],
+        *,
+        concurrency: int | None = None,
+        progress: Callable[[Adding], None] | None = None,
+    ) -> Added:
+        """Remember many conversations."""
         ...
 
     def search(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
+from typing import Protocol
 
 from attrs import frozen
 from rich.cells import cell_len
@@ -29,8 +30,13 @@ from memledger.domain.fact import Fact, Interval
 from memledger.domain.usage import Usage
 from memledger.domain.verdicts import Decision, Verdict
 
-Advance = Callable[[int, int], None]
-"""Called with what is done so far and what there is to do in all (0: nobody knows)."""
+
+class Advance(Protocol):
+    """Called with what is done so far, what there is to do in all (0: nobody knows), and what else
+    there is to say.
+    """
+
+    def __call__(self, done: int, total: int, note: str = "", /) -> None: ...
 
 
 def day(moment: datetime) -> str:
@@ -86,6 +92,7 @@ class Screen:
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
         )
         with Progress(
             *columns,
@@ -95,10 +102,10 @@ class Screen:
             redirect_stdout=False,
             redirect_stderr=False,
         ) as bar:
-            task = bar.add_task(what, total=None)
+            task = bar.add_task(what, total=None, note="")
 
-            def advance(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total or None)
+            def advance(done: int, total: int, note: str = "", /) -> None:
+                bar.update(task, completed=done, total=total or None, note=note)
 
             yield advance
 

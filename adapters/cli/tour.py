@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from io import BytesIO
@@ -13,6 +12,7 @@ from attrs import frozen
 from memledger.adapters.cli.conversation_files import open_conversation
 from memledger.adapters.cli.ingestion import Ingested, ingested
 from memledger.adapters.cli.needs import LedgerMemory, ScopeIds
+from memledger.adapters.cli.rendering import Advance
 from memledger.application.recall import SearchResult
 from memledger.application.verify import Verification
 from memledger.domain.errors import NotFound
@@ -80,7 +80,7 @@ class Tour:
         }
 
 
-def take_tour(memory: LedgerMemory, advance: Callable[[int, int], None]) -> Tour:
+def take_tour(memory: LedgerMemory, advance: Advance) -> Tour:
     """Read the conversation and ask about it. A second tour of the same database adds nothing.
 
     Args:

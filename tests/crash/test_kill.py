@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 from processes import process, was_killed
 from remains import check_agreement, check_promises, finish, remains
-from writer import DIMENSION, do_until, open_until, opened, read_journal, read_lines, write_for_ever
+from writer import (
+    DIMENSION,
+    defer_until,
+    do_until,
+    open_until,
+    opened,
+    read_journal,
+    read_lines,
+    write_for_ever,
+)
 
 from memledger import Memory
 from memledger.domain.errors import NotFound
@@ -129,6 +138,38 @@ def test_a_write_that_is_killed_between_any_two_statements_is_done_once(
         at += 1
     assert {before[0], expected[0]} <= seen
     assert len(seen) == (3 if deed == "infer" else 2)
+
+
+def test_what_the_background_was_killed_over_is_finished_once_by_retry(tmp_path: Path) -> None:
+    # Given what comes of a request that nobody interrupts
+    base, path, journal = (tmp_path / name for name in ("base.db", "memory.db", "journal"))
+    prepare(base)
+    arguments = {
+        key: value for key, value in news({}, infer=True).items() if key != "idempotency_key"
+    }
+    with opened(base) as memory:
+        before = contents(memory)
+    shutil.copy(base, path)
+    with opened(path) as memory:
+        memory.add(**arguments)
+        expected = contents(memory)
+    # When the process that was left to do it is killed in the course of it
+    at, halfway = 1, 0
+    while was_killed(defer_until, fresh(base, path, journal), journal, arguments, at):
+        with remains(path) as memory:
+            acknowledged = read_journal(journal)[0].receipt is not None
+            pending = memory.stats().pending
+            # Then what was acknowledged is there, and retry finishes it, once
+            assert contents(memory) != before or not acknowledged
+            halfway += acknowledged and pending > 0
+            retried = memory.retry()
+            assert len(retried.receipts) == (pending > 0)
+            assert contents(memory) in ((expected,) if acknowledged else (before, expected))
+            assert memory.retry().receipts == ()
+            check_agreement(memory)
+        # Every statement of an add has its turn above; here a third of them will do.
+        at += 3
+    assert halfway > 0
 
 
 def fresh(base: Path, path: Path, journal: Path) -> Path:

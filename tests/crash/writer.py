@@ -228,3 +228,20 @@ def open_until(path: Path, dimension: int, at: int) -> None:
     count_statements(countdown)
     countdown.counts = True
     opened(path, dimension).close()
+
+
+def defer_until(path: Path, journal: Path, arguments: dict[str, Any], at: int) -> None:
+    """Leave a write to the background, and die at the step ``at`` of both; if there are fewer,
+    finish.
+    """
+    countdown, notes = Countdown(at), Journal(journal)
+    count_statements(countdown)
+    memory = opened(path)
+    countdown.counts = True
+    notes.note(begun="it", action="add", arguments=arguments)
+    receipt = memory.add(**arguments, wait=False)
+    notes.note(done="it", receipt=receipt.to_dict())
+    receipt.wait()
+    countdown.step()
+    countdown.counts = False
+    memory.close()

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,25 @@ from memledger.adapters.cli.conversation_files import (
     open_conversation,
 )
 from memledger.domain.errors import InvalidRequest
+from memledger.testing.model_server import ModelServer, Status
 
 KILLED_AT_THE_NTH_WRITE = """
 import os, signal, sys
 from memledger.adapters.cli.main import run
+from memledger.application.remember import Remember
 from memledger.memory import Memory
 
-class Doomed(Memory):
-    left = int(sys.argv[1])
+left, observe = int(sys.argv[1]), Remember.observe
 
-    def add(self, *args, **kwargs):
-        Doomed.left -= 1
-        if Doomed.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().add(*args, **kwargs)
+async def doomed(self, request):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await observe(self, request)
 
-sys.exit(run(Doomed, sys.argv[2:]))
+Remember.observe = doomed
+sys.exit(run(Memory, sys.argv[2:]))
 """
 
 
@@ -102,6 +105,15 @@ class TestJsonLines:
             "verdicts": {"add": 7},
             "skipped": 0,
             "lagging": [],
+            "waiting": 0,
+            "usage": {
+                "calls": 0,
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cost": 0,
+                "unpriced": 0,
+                "latency": 0,
+            },
         }
         assert texts(memledger) == [message["content"] for message in DAYS]
 
@@ -330,6 +342,61 @@ class TestLocomo:
         outcome = memledger("ingest", write_json(tmp_path / "locomo.json", []))
 
         assert (outcome.code, outcome.out) == (0, "There was nothing to remember in it.\n")
+
+
+class TestWithAModel:
+    """Owners are worked on at the same time; what a model does wrong is told."""
+
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+        with ModelServer(answer={"facts": []}, latency=0.05) as server:
+            for name, value in {
+                "PROVIDER": "litellm",
+                "MODEL": "openai/gpt-4o-mini",
+                "BASE_URL": server.url,
+                "RETRIES": "0",
+            }.items():
+                monkeypatch.setenv(f"MEMLEDGER_LANGUAGE_MODEL__{name}", value)
+            yield server
+
+    def test_several_owners_are_worked_on_and_the_tokens_are_told(
+        self, memledger: CommandLine, tmp_path: Path, server: ModelServer
+    ) -> None:
+        samples = [sample(f"talk-{number}") for number in range(4)]
+        outcome = memledger("ingest", write_json(tmp_path / "locomo.json", samples), "--json")
+
+        assert server.most_at_once == len(samples)
+        usage = outcome.document["usage"]
+        assert usage["calls"] == outcome.document["batches"] == 3 * len(samples)
+        assert usage["input_tokens"] == server.input_tokens
+
+    def test_a_useless_answer_costs_its_batch_a_retry_and_no_other(
+        self, memledger: CommandLine, tmp_path: Path, server: ModelServer
+    ) -> None:
+        file = write_lines(tmp_path / "talk.jsonl", DAYS[:3])
+        server.script({"facts": []}, "I'd rather not.")
+
+        outcome = memledger("ingest", file, "--user", "ana")
+
+        assert outcome.code == 1
+        assert "1 batches wait" in outcome.out
+        assert memledger("stats", "--json").document["pending"] == 1
+        assert memledger("retry").code == 0
+        assert memledger("ingest", file, "--user", "ana", "--json").document["replayed"] == 3
+
+    def test_a_server_that_is_down_ends_the_run_until_it_is_up_again(
+        self, memledger: CommandLine, tmp_path: Path, server: ModelServer
+    ) -> None:
+        file = write_lines(tmp_path / "talk.jsonl", DAYS[:3])
+        server.script({"facts": []}, Status(code=503))
+
+        stopped = memledger("ingest", file, "--user", "ana")
+
+        assert (stopped.code, stopped.out) == (1, "")
+        assert "run the same command again" in stopped.err
+        assert messages(memledger) == 2
+        assert memledger("ingest", file, "--user", "ana", "--json").document["replayed"] == 1
+        assert (messages(memledger), len(server.asked)) == (3, 4)
 
 
 class TestFormats:

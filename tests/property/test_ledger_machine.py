@@ -425,7 +425,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), place=st.integers(0, 99), infer=st.booleans())
     def finish(self, which: int, place: int, infer: bool) -> None:
         request = self.unfinished.pop(place % len(self.unfinished))
-        receipt = self.memories[which].add(**{**request, "infer": infer})
+        again: dict[str, Any] = {**request, "infer": infer}
+        receipt = self.memories[which].add(**again)
         assert not receipt.replayed
         assert len(receipt.messages) == len(request["messages"])
         self.requests.append((request, receipt))

@@ -241,10 +241,17 @@ def test_one_loop_serves_all_threads(loop: BackgroundLoop) -> None:
 
 
 def test_closing_twice_or_without_a_start_does_nothing(loop: BackgroundLoop) -> None:
-    loop.close()
+    BackgroundLoop().close()
     assert run_inline(lift_inline(loop)(Async()).where("x"))[0] == "x"
     loop.close()
     loop.close()
+    assert "memledger-loop" not in {each.name for each in threading.enumerate()}
+
+
+def test_a_loop_that_was_closed_stays_closed(loop: BackgroundLoop) -> None:
+    loop.close()
+    with pytest.raises(AdapterUnavailable, match="has been closed; open it again"):
+        run_inline(lift_inline(loop)(Async()).where("x"))
     assert "memledger-loop" not in {each.name for each in threading.enumerate()}
 
 

@@ -113,7 +113,7 @@ def test_what_is_no_verdict_is_not_shown_as_one() -> None:
 
 
 def test_the_extractor_is_the_model_that_was_recorded() -> None:
-    assert receipt(MESSAGE, ADDED).extractor == "verbatim"
+    assert receipt(evolve(MESSAGE, extract=False), ADDED).extractor == "verbatim"
     assert receipt(MESSAGE, INFERENCE, ADDED).extractor == "rules-1"
     other = evolve(INFERENCE, purpose="reconciliation", model="judge-1")
     assert receipt(MESSAGE, INFERENCE, other, ADDED).extractor == "rules-1"

@@ -13,9 +13,9 @@ from attrs import field, frozen
 
 from memledger.adapters.sqlite.database import Durability, SqliteSettings
 from memledger.domain.errors import InvalidRequest
-from memledger.settings import DEFAULTS, Settings, load_settings, structured
+from memledger.settings import ALONE, DEFAULTS, Settings, load_settings, structured
 
-SECTIONS = ", ".join((*DEFAULTS, "patience"))
+SECTIONS = ", ".join((*DEFAULTS, *ALONE))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:
