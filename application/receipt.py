@@ -48,7 +48,8 @@ class Receipt:
     update or a deletion), ``skipped`` holds the statements that it left out with the reasons.
     ``replayed`` says that the request had been carried out before and nothing was written now;
     ``lagging`` names what could not follow at once and will be caught up on (``vectors``: the
-    embedder did not answer, the facts are found by keyword until it does).
+    embedder did not answer, the facts are found by keyword until it does; ``vector_index`` and
+    ``knowledge_graph``: the external engine has not taken it in within ``projections.wait``).
     """
 
     ledger: LedgerId

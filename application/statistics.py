@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
+from memledger.application.lag import Lag, MeasureLag
 from memledger.domain.fact import FactStatus
 from memledger.domain.plain import plain
 from memledger.domain.ports.audit_log import AuditLog
@@ -17,7 +18,9 @@ from memledger.domain.scope import Scope
 
 @frozen(kw_only=True)
 class Statistics:
-    """Counts of one ledger or, without one, of the whole log."""
+    """Counts of one ledger or, without one, of the whole log. ``positions`` are how far the read
+    models in the log's database have come, ``lags`` how far the external projections are behind.
+    """
 
     events: int
     facts: Mapping[FactStatus, int]
@@ -27,6 +30,7 @@ class Statistics:
     last_position: int
     positions: Mapping[str, int]
     embedder: str
+    lags: tuple[Lag, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
@@ -42,15 +46,23 @@ class CountUp:
         facts: the facts read model.
         read_models: tells positions.
         embedder: the identity of the embedding model.
+        measure_lag: of the external projections.
     """
 
     def __init__(
-        self, *, log: AuditLog, facts: FactStore, read_models: ReadModels, embedder: str
+        self,
+        *,
+        log: AuditLog,
+        facts: FactStore,
+        read_models: ReadModels,
+        embedder: str,
+        measure_lag: MeasureLag,
     ) -> None:
         self._log = log
         self._facts = facts
         self._read_models = read_models
         self._embedder = embedder
+        self._measure_lag = measure_lag
 
     async def __call__(self, scope: Scope | None = None) -> Statistics:
         """Count, within the ledger of ``scope`` or everywhere."""
@@ -66,4 +78,5 @@ class CountUp:
             last_position=last,
             positions=await self._read_models.positions(),
             embedder=self._embedder,
+            lags=await self._measure_lag(),
         )

@@ -15,15 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cattrs
 from attrs import field, fields, frozen
 from attrs.validators import ge, gt
 from cattrs.gen import make_dict_structure_fn
 
+from memledger.application.projecting import ProjectionSettings
 from memledger.domain.errors import InvalidRequest
 from memledger.registry import PORTS, Adapter, adapter_named
+
+T = TypeVar("T")
 
 VARIABLE = "MEMLEDGER_"
 DEFAULTS = {
@@ -69,8 +72,9 @@ class RerankingSettings:
 
 @frozen(kw_only=True)
 class Settings:
-    """The choices for every port. ``patience`` is how long, in seconds, lost races between
-    writers are run again before ``Conflict`` is raised.
+    """The choices for every port. ``projections`` is how external engines are driven;
+    ``patience`` is how long, in seconds, lost races between writers are run again before
+    ``Conflict`` is raised.
     """
 
     audit_log: Choice
@@ -82,6 +86,7 @@ class Settings:
     reconciler: Choice
     reranker: Choice
     reranking: RerankingSettings = RerankingSettings()
+    projections: ProjectionSettings = ProjectionSettings()
     patience: float = 10.0
 
 
@@ -109,7 +114,7 @@ def load_settings(
         if not isinstance(path, str | os.PathLike):
             raise InvalidRequest("path", f"expected a path, got {type(path).__name__}")
         raw = _merged(raw, {"audit_log": {"path": os.fsdecode(path)}})
-    allowed = (*DEFAULTS, "patience")
+    allowed = (*DEFAULTS, "projections", "patience")
     for key in raw:
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
@@ -134,8 +139,16 @@ def load_settings(
         **others,
         language_model=model,
         reranking=reranking,
+        projections=_section("projections", raw.get("projections", {}), ProjectionSettings),
         patience=_seconds(raw.get("patience", 10.0), "patience"),
     )
+
+
+def _section(name: str, section: Any, settings: type[T]) -> T:
+    if not isinstance(section, Mapping):
+        raise InvalidRequest(name, f"expected a mapping, got {type(section).__name__}")
+    found: T = structured(section, settings, name)
+    return found
 
 
 def _choice(port: str, section: Any, default: str) -> Choice:
@@ -343,6 +356,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             section, option = "audit_log", "path"
         if section in PORTS:
             found.setdefault(section, {})[option or "provider"] = value
+        elif section == "projections" and option:
+            found.setdefault(section, {})[option] = value
         elif option:
             found[section] = {option: value}
         elif section == "patience":

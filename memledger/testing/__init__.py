@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memledger.testing.fact_store import FactStoreContract
     from memledger.testing.knowledge_graph import KnowledgeGraphContract
     from memledger.testing.language_model import LanguageModelContract
+    from memledger.testing.projection_state import ProjectionStateContract
     from memledger.testing.reranker import RerankerContract
     from memledger.testing.vector_index import VectorIndexContract
 
@@ -30,6 +31,7 @@ __all__ = [
     "FactStoreContract",
     "KnowledgeGraphContract",
     "LanguageModelContract",
+    "ProjectionStateContract",
     "RerankerContract",
     "VectorIndexContract",
 ]
@@ -40,6 +42,7 @@ _MODULES = {
     "FactStoreContract": "memledger.testing.fact_store",
     "KnowledgeGraphContract": "memledger.testing.knowledge_graph",
     "LanguageModelContract": "memledger.testing.language_model",
+    "ProjectionStateContract": "memledger.testing.projection_state",
     "RerankerContract": "memledger.testing.reranker",
     "VectorIndexContract": "memledger.testing.vector_index",
 }

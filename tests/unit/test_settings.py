@@ -15,7 +15,7 @@ from memledger.adapters.sqlite.database import Durability, SqliteSettings
 from memledger.domain.errors import InvalidRequest
 from memledger.settings import DEFAULTS, Settings, load_settings, structured
 
-SECTIONS = ", ".join((*DEFAULTS, "patience"))
+SECTIONS = ", ".join((*DEFAULTS, "projections", "patience"))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:
