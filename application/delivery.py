@@ -7,14 +7,17 @@ or what becomes of an event that an engine won't take.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from memledger.application.embedding import Embedding
 from memledger.application.refill import BATCH
+from memledger.domain.errors import InvalidRequest, ModelError
 from memledger.domain.indexing import document_of
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.external import ExternalGraph, ExternalIndex
 from memledger.domain.ports.read_models import ReadModels
+from memledger.domain.ports.vector_index import Document
 from memledger.domain.recorded import Recorded
 
 
@@ -68,12 +71,24 @@ class IndexDelivery:
         if not versions:
             return
         vectors = await self._vectors([fact.text for fact, _ in versions])
-        await self._index.put(
-            [
-                document_of(fact, context=context, vector=vectors[fact.text])
-                for fact, context in versions
-            ]
-        )
+        documents = [
+            document_of(fact, context=context, vector=vectors[fact.text])
+            for fact, context in versions
+        ]
+        try:
+            await self._index.put(documents)
+        except (InvalidRequest, ModelError):
+            if len(chain) == 1:
+                await self._put_apart(documents)
+            raise
+
+    async def _put_apart(self, documents: Sequence[Document]) -> None:
+        """Have the index take what it takes of the documents of one event: one may be to blame,
+        and the others have nobody else to bring them.
+        """
+        for document in documents:
+            with suppress(InvalidRequest, ModelError):
+                await self._index.put([document])
 
     async def _vectors(self, texts: Sequence[str]) -> dict[str, Vector]:
         unique = list(dict.fromkeys(texts))

@@ -73,9 +73,8 @@ class Counts:
     """What this process has done for one partition since it began."""
 
     batches: int = 0
-    events: int = 0
+    delivered: int = 0
     failures: int = 0
-    dead: int = 0
 
 
 @define
@@ -214,8 +213,7 @@ class Projecting:
             position = page[-1].position
             counts = self.counts[lease.partition]
             counts.batches += 1
-            counts.events += len(page)
-            counts.dead += len(refused.letters)
+            counts.delivered += len(page)
             if len(page) < self._settings.batch or not keep_going():
                 return position
 

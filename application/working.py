@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from memledger.application.lag import Lag, MeasureLag
 from memledger.application.projecting import Counts, Projecting
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.plain import plain
 from memledger.domain.ports.arrivals import Arrivals
 from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.clock import Clock, IdSource
@@ -51,6 +53,13 @@ class Report:
 
     tracks: tuple[tuple[Lag, Counts], ...]
     workers: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        return {
+            "projections": [{**plain(lag), **plain(counts)} for lag, counts in self.tracks],
+            "workers": self.workers,
+        }
 
 
 OnReport = Callable[[Report], None]
@@ -187,7 +196,7 @@ class Worker:
         }
         lags = await self._measure_lag()
         return Report(
-            tracks=tuple((lag, counts[lag.projection, lag.partition]) for lag in lags),
+            tracks=tuple((lag, evolve(counts[lag.projection, lag.partition])) for lag in lags),
             workers=self._workers,
         )
 

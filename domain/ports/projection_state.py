@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 
+from memledger.domain.plain import plain
 from memledger.domain.recorded import EventId, Position
 from memledger.domain.scope import LedgerId
 
@@ -65,6 +66,11 @@ class DeadLetter:
     cause: str
     tries: int
     since: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        result: dict[str, Any] = plain(self)
+        return result
 
 
 @frozen(kw_only=True)
