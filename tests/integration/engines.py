@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import frozen
+
 from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
 from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
@@ -17,6 +19,7 @@ from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import FactKey
 from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
 from memledger.domain.recorded import Recorded
+from memledger.registry import Adapter
 
 
 class FlappingIndex(InMemoryVectorIndex):
@@ -109,3 +112,17 @@ class FileIndex(SqliteVectorIndex):
     def close(self) -> None:
         """See ``ExternalIndex.close``."""
         self._database.close()
+
+
+@frozen(kw_only=True)
+class FileSettings:
+    """Where the index is."""
+
+    path: str
+
+
+file_index = Adapter(
+    settings=FileSettings,
+    build=lambda settings, _model, dimension: FileIndex(Path(settings.path), dimension),
+)
+"""``FileIndex`` for settings: ``engines:file_index``."""
