@@ -1,25 +1,16 @@
-"""External engines for tests: the ones in memory, which can be told to fail, and one in a file of
-its own, which outlives its process.
-"""
+"""External engines that can be told to fail: the ones in memory."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
-
-from attrs import frozen
 
 from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import FactKey
 from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
 from memledger.domain.recorded import Recorded
-from memledger.registry import Adapter
 
 
 class FlappingIndex(InMemoryVectorIndex):
@@ -79,50 +70,3 @@ class FlappingGraph(InMemoryKnowledgeGraph):
         if any(map(self.bad, chain)):
             raise InvalidRequest("name", "is too long for this engine")
         super().apply(chain)
-
-
-class FileIndex(SqliteVectorIndex):
-    """An index in a file of its own. ``before`` is called before anything is put into it."""
-
-    def __init__(
-        self, path: Path, dimension: int, before: Callable[[], None] = lambda: None
-    ) -> None:
-        self._database = Database(
-            SqliteSettings(path=str(path), durability=Durability.NORMAL),
-            [lambda schema: super(FileIndex, self).create(schema.conn)],
-        )
-        self._before = before
-        super().__init__(self._database, model="file", dimension=dimension)
-
-    def put(self, documents: Sequence[Document]) -> None:
-        """See ``VectorIndex.put``."""
-        self._before()
-        super().put(documents)
-        self._before()
-
-    def clear(self, connection: Any = None) -> None:
-        """See ``ExternalIndex.clear``."""
-        with self._database.transaction() as own:
-            super().clear(own)
-
-    def ping(self) -> str:
-        """See ``ExternalIndex.ping``."""
-        return "sqlite"
-
-    def close(self) -> None:
-        """See ``ExternalIndex.close``."""
-        self._database.close()
-
-
-@frozen(kw_only=True)
-class FileSettings:
-    """Where the index is."""
-
-    path: str
-
-
-file_index = Adapter(
-    settings=FileSettings,
-    build=lambda settings, _model, dimension: FileIndex(Path(settings.path), dimension),
-)
-"""``FileIndex`` for settings: ``engines:file_index``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from engines import FileIndex, FlappingGraph, FlappingIndex
+from engines import FlappingGraph, FlappingIndex
 
 from memledger import AsyncMemory, Memory
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
@@ -21,6 +21,7 @@ from memledger.domain.graph import View
 from memledger.domain.ports.vector_index import Document
 from memledger.domain.scope import Scope
 from memledger.settings import load_settings
+from memledger.testing.file_index import FileIndex
 
 ANN: dict[str, Any] = {"user_id": "ann"}
 BEN: dict[str, Any] = {"user_id": "ben"}

@@ -25,11 +25,10 @@ SOON = 30.0
 def engine(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An external index, chosen by variables, that is left to workers."""
     path = tmp_path / "engine.db"
-    monkeypatch.setenv("MEMLEDGER_VECTOR_INDEX", "engines:file_index")
+    monkeypatch.setenv("MEMLEDGER_VECTOR_INDEX", "memledger.testing.file_index:adapter")
     monkeypatch.setenv("MEMLEDGER_VECTOR_INDEX__PATH", str(path))
     monkeypatch.setenv("MEMLEDGER_PROJECTIONS__WAIT", "0")
     monkeypatch.setenv("MEMLEDGER_PROJECTIONS__LEASE", "1")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     return path
 
 
