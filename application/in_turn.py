@@ -11,6 +11,7 @@ from functools import partial
 
 from attrs import evolve
 
+from memledger.application.following import Follow
 from memledger.application.lanes import Lanes
 from memledger.application.receipt import Receipt
 from memledger.application.remember import Remember, RememberRequest
@@ -32,15 +33,23 @@ class InTurn:
         facts: tell which earlier requests wait.
         lanes: where requests wait for their turn.
         retry_first: finish what waits in a ledger before what is new.
+        follow: has external projections follow what was written.
     """
 
     def __init__(
-        self, *, remember: Remember, facts: FactStore, lanes: Lanes, retry_first: bool
+        self,
+        *,
+        remember: Remember,
+        facts: FactStore,
+        lanes: Lanes,
+        retry_first: bool,
+        follow: Follow,
     ) -> None:
         self._remember = remember
         self._facts = facts
         self._lanes = lanes
         self._retry_first = retry_first
+        self._follow = follow
 
     async def __call__(self, request: RememberRequest) -> Receipt:
         """Remember, behind what the background has still to do for this ledger.
@@ -49,9 +58,7 @@ class InTurn:
             InvalidRequest, Conflict, AdapterUnavailable, ModelError: as ``Remember``.
         """
         begun = await self._remember.observe(request)
-        if not begun.pending:
-            return begun
-        if self._lanes.busy(begun.ledger):
+        if begun.pending and self._lanes.busy(begun.ledger):
             return await self._lanes.outcome(self._hand_over(begun, request))
         return await self.finish(begun, request)
 
@@ -68,23 +75,32 @@ class InTurn:
         if begun.pending:
             return begun, self._hand_over(begun, request)
         done: Future[Receipt] = Future()
-        done.set_result(begun)
-        return begun, done
+        done.set_result(await self._followed(begun))
+        return done.result(), done
 
     def _hand_over(self, begun: Receipt, request: RememberRequest) -> Future[Receipt]:
         return self._lanes.submit(begun.ledger, partial(self.finish, begun, request))
 
     async def finish(self, begun: Receipt, request: RememberRequest) -> Receipt:
-        """Finish what was observed of a request; the caller sees to it that it is its turn.
+        """Finish what was observed of a request, if anything of it is pending; the caller sees to
+        it that it is its turn.
 
         Raises:
             Conflict, AdapterUnavailable, ModelError: as ``Remember``.
         """
+        if not begun.pending:
+            return await self._followed(begun)
         caught_up = not self._retry_first or await self._finish_earlier(begun, request.actor)
         receipt = await self._remember.finish(
             begun.correlation_id, actor=request.actor, data=request.images
         )
-        return receipt if caught_up else evolve(receipt, lagging=(*receipt.lagging, EARLIER))
+        if not caught_up:
+            receipt = evolve(receipt, lagging=(*receipt.lagging, EARLIER))
+        return await self._followed(receipt)
+
+    async def _followed(self, receipt: Receipt) -> Receipt:
+        lagging = await self._follow(receipt.ledger, receipt.positions[1])
+        return evolve(receipt, lagging=(*receipt.lagging, *lagging)) if lagging else receipt
 
     async def _finish_earlier(self, begun: Receipt, actor: str) -> bool:
         """Whether nothing waits any more that the ledger got before ``begun``."""

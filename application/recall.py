@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from memledger.application.embedding import Embedding
+from memledger.application.reading import Reading
 from memledger.application.reranking import Reranking
 from memledger.domain.bearing import Lead, leads
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
@@ -81,8 +82,11 @@ class ScoredFact:
 
 @frozen(kw_only=True)
 class SearchResult:
-    """Facts, best first. ``degraded`` names the signals that could not be had this time,
-    ``reranked_by`` the model whose relevance the scores are.
+    """Facts, best first. ``reranked_by`` names the model whose relevance the scores are.
+
+    ``degraded`` names what could not be had this time: signals (``similarity``, ``graph``,
+    ``reranker``), and engines that lag or do not answer (``vector_index``, ``knowledge_graph``), in
+    whose place the log's own database was asked.
     """
 
     results: tuple[ScoredFact, ...]
@@ -107,6 +111,15 @@ class SearchResult:
         }
 
 
+@frozen(kw_only=True)
+class _Candidates:
+    """What an index brought up for a question, as it was understood with that index's help."""
+
+    query: Query
+    hits: list[Hit]
+    has_vector: bool
+
+
 class Recall:
     """The read path.
 
@@ -114,7 +127,8 @@ class Recall:
         log: tells how far a ledger has come.
         facts: the facts read model.
         index: where candidates come from by words and vectors.
-        graph: where they come from by relations.
+        graph: where they come from by relations. Of both, an engine of its own is passed over
+            while it lags.
         embedding: vectors for questions.
         weights: how much each signal counts.
         reranking: a second opinion on the best candidates, if there is one to be had.
@@ -125,8 +139,8 @@ class Recall:
         *,
         log: AuditLog,
         facts: FactStore,
-        index: VectorIndex,
-        graph: KnowledgeGraph,
+        index: Reading[VectorIndex],
+        graph: Reading[KnowledgeGraph],
         embedding: Embedding,
         weights: Weights = Weights(),
         reranking: Reranking | None = None,
@@ -148,22 +162,11 @@ class Recall:
         """
         reranking = self._wanted(request)
         request = await self._pinned(request)
-        speakers = await self._index.speakers(request.scope.ledger)
-        query = understand(request.query, speakers=speakers)
-        vector = await self._vector(query.text_for_embedding)
-        hits = await self._index.search(
-            IndexQuery(
-                scope=request.scope,
-                text=query.text_for_keywords,
-                vector=vector,
-                where=request.where,
-                now=request.now,
-                as_of=request.as_of,
-                valid_at=request.valid_at,
-                limit=max(CANDIDATES, request.limit),
-            )
+        candidates, passed_over = await self._index.ask(
+            request.scope.ledger, lambda index: self._candidates(index, request)
         )
-        led = await self._led(request, query)
+        query, hits = candidates.query, candidates.hits
+        led, others = await self._led(request, query)
         ranked = rank(
             [*hits, *await self._reached(request, led or {}, hits)],
             query,
@@ -173,8 +176,8 @@ class Recall:
         depth = request.limit if reranking is None else reranking.depth(request.limit)
         facts = await self._load(ranked[:depth])
         found = [item for item in ranked[:depth] if item.hit.key in facts]
-        lost = {"similarity": vector is None, "graph": led is None}
-        degraded = tuple(name for name, gone in lost.items() if gone)
+        lost = {"similarity": not candidates.has_vector, "graph": led is None}
+        degraded = (*passed_over, *others, *(name for name, gone in lost.items() if gone))
         reranked_by = None
         if reranking is not None and found:
             relevances = await reranking(request.query, [facts[item.hit.key] for item in found])
@@ -194,9 +197,29 @@ class Recall:
             raise InvalidRequest("rerank", "there is no reranker; choose one in reranker.provider")
         return None if request.rerank is False else self._reranking
 
-    async def _led(self, request: RecallRequest, query: Query) -> dict[FactId, Lead] | None:
-        """The facts that the graph leads to from what the question names; ``None`` where it does
-        not answer: a search without it still has the index.
+    async def _candidates(self, index: VectorIndex, request: RecallRequest) -> _Candidates:
+        speakers = await index.speakers(request.scope.ledger)
+        query = understand(request.query, speakers=speakers)
+        vector = await self._vector(query.text_for_embedding)
+        hits = await index.search(
+            IndexQuery(
+                scope=request.scope,
+                text=query.text_for_keywords,
+                vector=vector,
+                where=request.where,
+                now=request.now,
+                as_of=request.as_of,
+                valid_at=request.valid_at,
+                limit=max(CANDIDATES, request.limit),
+            )
+        )
+        return _Candidates(query=query, hits=hits, has_vector=vector is not None)
+
+    async def _led(
+        self, request: RecallRequest, query: Query
+    ) -> tuple[dict[FactId, Lead] | None, tuple[str, ...]]:
+        """The facts that the graph leads to from what the question names, and the engine that was
+        passed over; ``None`` where none answers: a search without it still has the index.
         """
         view = View(
             scope=request.scope,
@@ -207,10 +230,13 @@ class Recall:
             mentions=False,
         )
         try:
-            reached = await self._graph.neighbours(view, query.entities, STEPS, WALKED)
+            reached, passed_over = await self._graph.ask(
+                request.scope.ledger,
+                lambda graph: graph.neighbours(view, query.entities, STEPS, WALKED),
+            )
         except AdapterUnavailable:
-            return None
-        return {lead.fact_id: lead for lead in leads(reached, query.text)}
+            return None, ()
+        return {lead.fact_id: lead for lead in leads(reached, query.text)}, passed_over
 
     async def _reached(
         self, request: RecallRequest, led: Mapping[FactId, Lead], hits: Sequence[Hit]

@@ -45,7 +45,9 @@ class Receipt:
     now; ``pending`` are those of the ``messages`` that wait for extraction;
     ``lagging`` names what could not follow at once and will be caught up on (``vectors``: the
     embedder did not answer, the facts are found by keyword until it does; ``messages``: with
-    ``retry_on_add``, earlier messages of the ledger that could not be finished now either).
+    ``retry_on_add``, earlier messages of the ledger that could not be finished now either;
+    ``vector_index`` and ``knowledge_graph``: the external engine has not taken it in within
+    ``projections.wait``).
     """
 
     ledger: LedgerId

@@ -96,8 +96,6 @@ class RememberMany:
         async def remember(index: int) -> Receipt:
             begun = await self._remember.observe(requests[index])
             observed[index] = begun.correlation_id
-            if not begun.pending:
-                return begun
             return await self._in_turn.finish(begun, requests[index])
 
         def done(index: int, future: Future[Receipt]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
+from memledger.application.lag import Lag, MeasureLag
 from memledger.domain.fact import FactStatus
 from memledger.domain.plain import plain
 from memledger.domain.ports.audit_log import AuditLog
@@ -19,8 +20,9 @@ from memledger.domain.usage import UsageTotal
 
 @frozen(kw_only=True)
 class Statistics:
-    """Counts of one ledger or, without one, of the whole log. ``usage`` is what models were asked,
-    by purpose and model.
+    """Counts of one ledger or, without one, of the whole log. ``positions`` are how far the read
+    models in the log's database have come, ``lags`` how far the external projections are behind,
+    ``usage`` is what models were asked, by purpose and model.
     """
 
     events: int
@@ -32,6 +34,7 @@ class Statistics:
     positions: Mapping[str, int]
     embedder: str
     usage: Sequence[UsageTotal]
+    lags: tuple[Lag, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
@@ -48,6 +51,7 @@ class CountUp:
         read_models: tells positions.
         usage: the usage read model.
         embedder: the identity of the embedding model.
+        measure_lag: of the external projections.
     """
 
     def __init__(
@@ -58,12 +62,14 @@ class CountUp:
         read_models: ReadModels,
         usage: UsageStore,
         embedder: str,
+        measure_lag: MeasureLag,
     ) -> None:
         self._log = log
         self._facts = facts
         self._read_models = read_models
         self._usage = usage
         self._embedder = embedder
+        self._measure_lag = measure_lag
 
     async def __call__(self, scope: Scope | None = None) -> Statistics:
         """Count, within the ledger of ``scope`` or everywhere."""
@@ -80,4 +86,5 @@ class CountUp:
             positions=await self._read_models.positions(),
             embedder=self._embedder,
             usage=await self._usage.totals(ledger),
+            lags=await self._measure_lag(),
         )

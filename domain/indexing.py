@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -11,8 +11,8 @@ from attrs import frozen
 from memledger.domain.context import context_of
 from memledger.domain.conversation import Message
 from memledger.domain.events import MessageObserved
-from memledger.domain.fact import Fact, FactStatus, Interval, MessageId
-from memledger.domain.ledger import FactChange
+from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
+from memledger.domain.ledger import FactChange, fact_id_of
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document
 from memledger.domain.recorded import Recorded
@@ -128,6 +128,36 @@ def to_index(
             if fact.status in INDEXED:
                 versions.setdefault(fact.key, fact)
     return [(fact, _context(fact, around)) for fact in versions.values()]
+
+
+def touched(
+    chain: Sequence[Recorded],
+    conversations: Conversations,
+    versions: Callable[[FactId], Sequence[Fact]],
+) -> list[tuple[Fact, str]]:
+    """The versions whose documents events may have changed, as they stand now, each with its
+    context: for an index that is fed after the commit.
+
+    What is known now may be more than what the events of ``chain`` tell. The documents are right
+    all the same, and whoever is given the later events as well writes the same ones again: in
+    whatever order and however often they are put, an index comes to hold what ``to_index`` would
+    have written.
+    """
+    first: dict[FactId, datetime] = {}
+    for item in chain:
+        fact_id = fact_id_of(item.event)
+        if fact_id is not None:
+            first.setdefault(fact_id, item.recorded_at)
+    found = {
+        fact.key: fact
+        for fact_id, moment in first.items()
+        for fact in versions(fact_id)
+        # The version that an event ended, the one that it began, and those since.
+        if fact.status in INDEXED and (fact.recorded.end is None or fact.recorded.end >= moment)
+    }
+    near = to_index(chain, (), conversations)
+    found.update((fact.key, fact) for fact, _ in near)
+    return [(fact, context_for(fact, conversations)) for fact in found.values()]
 
 
 def context_for(fact: Fact, conversations: Conversations) -> str:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,18 @@ from dependency_injector import containers, providers
 from memledger.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
 from memledger.application.browse import Browse
 from memledger.application.curate import Curate
+from memledger.application.dead_letters import DeadLetters
 from memledger.application.deciding import Deciding
+from memledger.application.delivery import GraphDelivery, IndexDelivery
 from memledger.application.embedding import Embedding, check_vectors
 from memledger.application.explore import Explore
+from memledger.application.following import Follow
 from memledger.application.in_turn import InTurn
+from memledger.application.lag import MeasureLag
+from memledger.application.outage import Outage
+from memledger.application.polling import Polling
+from memledger.application.projecting import Projecting, ProjectionSettings
+from memledger.application.reading import CurrentGraph, External, Reading
 from memledger.application.recall import Recall
 from memledger.application.refill import Refill
 from memledger.application.remember import Remember
@@ -31,10 +40,20 @@ from memledger.application.resolution import Resolve
 from memledger.application.retry import Retry
 from memledger.application.statistics import CountUp
 from memledger.application.verify import Verify
-from memledger.domain.errors import AdapterUnavailable, ModelError
+from memledger.application.working import Worker
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from memledger.domain.ports.clock import IdSource
 from memledger.domain.ports.embedder import Embedder, Vector
+from memledger.domain.ports.projection_state import Feed
 from memledger.lanes import TaskLanes, ThreadLanes
-from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads
+from memledger.lifting import (
+    BackgroundLoop,
+    BesideTasks,
+    BesideThreads,
+    Lift,
+    lift_inline,
+    lift_to_threads,
+)
 from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
@@ -54,11 +73,10 @@ def _lazily(path: str) -> Callable[..., Any]:
 
 
 def _open_database(choice: Choice) -> Iterator[Database]:
-    from memledger.adapters.audit_log.sqlite import create_log
     from memledger.adapters.sqlite.database import Database
-    from memledger.adapters.sqlite.read_models import create_checkpoints
+    from memledger.adapters.sqlite.migrations import MIGRATIONS
 
-    database = Database(choice.settings, [create_log, create_checkpoints])
+    database = Database(choice.settings, MIGRATIONS)
     yield database
     database.close()
 
@@ -116,6 +134,61 @@ def _reranking(lift: Lift, reranker: Any, settings: RerankingSettings) -> Rerank
 
 def _lifted(lift: Lift, adapter: Any) -> Any:
     return lift(adapter)
+
+
+def _fed_by(
+    name: str, choice: Choice, engine: Any, settings: ProjectionSettings, *rows_depend_on: object
+) -> Feed:
+    """What an engine outside the log's database is fed with."""
+    overridden = choice.chosen == "embedded"
+    for method in _FEEDING[name]:
+        if not hasattr(engine, method):
+            where = f"overrides.{name}" if overridden else f"{name}.provider"
+            raise InvalidRequest(where, f"lacks {method}(); see memledger.domain.ports.external")
+    provider = type(engine).__qualname__ if overridden else choice.chosen
+    own = getattr(engine, "fingerprint", None)
+    return Feed(
+        projection=name,
+        fingerprint="/".join(
+            str(part) for part in (provider, *rows_depend_on, own) if part is not None
+        ),
+        partitions=settings.partitions,
+    )
+
+
+_FEEDING = {"vector_index": ("put", "clear"), "knowledge_graph": ("apply", "clear")}
+
+
+def _index_feed(choice: Choice, settings: ProjectionSettings, embedder: Any, engine: Any) -> Feed:
+    return _fed_by("vector_index", choice, engine, settings, embedder.model, embedder.dimension)
+
+
+def _graph_feed(choice: Choice, settings: ProjectionSettings, engine: Any) -> Feed:
+    return _fed_by("knowledge_graph", choice, engine, settings)
+
+
+def _projecting(engine: Any, embedded: Any, feed: Callable[[Any], Feed], **parts: Any) -> Any:
+    """What feeds an engine; ``None`` for the one that commits with the log."""
+    if engine is embedded:
+        return None
+    delivery = parts.pop("delivery")()
+    return Projecting(feed=feed(engine), delivery=delivery, outage=Outage(), **parts)
+
+
+def _reading(
+    embedded: Any, engine: Any, projecting: Projecting | None, log: Any, clock: Any
+) -> Reading[Any]:
+    if projecting is None:
+        return Reading(embedded)
+    return Reading(embedded, External(engine=engine, projecting=projecting, log=log, clock=clock))
+
+
+def _there(*projections: Projecting | None) -> list[Projecting]:
+    return [projecting for projecting in projections if projecting is not None]
+
+
+def _new_id(ids: IdSource) -> str:
+    return ids.new()
 
 
 def _vectors_at_hand(
@@ -279,6 +352,90 @@ class Container(containers.DeclarativeContainer):
     )
     lifted_read_models = providers.Singleton(_lifted, lift, read_models)
     refill = providers.Singleton(Refill, read_models=lifted_read_models, embedding=embedding)
+    projection_state = providers.Selector(
+        store,
+        sqlite=providers.Singleton(
+            _lazily("adapters.projection_state.sqlite:SqliteProjectionState"), database
+        ),
+        memory=providers.Singleton(
+            _lazily("adapters.projection_state.memory:InMemoryProjectionState")
+        ),
+    )
+    lifted_state = providers.Singleton(_lifted, lift, projection_state)
+    arrivals = providers.Singleton(Polling, log=lifted_log, clock=lifted_clock)
+    feeding = settings.provided.projections
+    index_projecting = providers.Singleton(
+        _projecting,
+        vector_index,
+        embedded_index,
+        providers.Callable(
+            partial,
+            _index_feed,
+            settings.provided.vector_index,
+            feeding,
+            embedder,
+        ),
+        delivery=providers.Factory(
+            IndexDelivery, index=lifted_index, read_models=lifted_read_models, embedding=embedding
+        ).provider,
+        log=lifted_log,
+        state=lifted_state,
+        clock=lifted_clock,
+        settings=feeding,
+    )
+    graph_projecting = providers.Singleton(
+        _projecting,
+        knowledge_graph,
+        embedded_graph,
+        providers.Callable(partial, _graph_feed, settings.provided.knowledge_graph, feeding),
+        delivery=providers.Factory(GraphDelivery, lifted_graph).provider,
+        log=lifted_log,
+        state=lifted_state,
+        clock=lifted_clock,
+        settings=feeding,
+    )
+    projections = providers.Singleton(_there, index_projecting, graph_projecting)
+    beside = providers.Selector(
+        mode,
+        inline=providers.Singleton(BesideThreads),
+        threads=providers.Singleton(BesideTasks),
+    )
+    follow = providers.Singleton(
+        Follow,
+        projections=projections,
+        clock=lifted_clock,
+        beside=beside,
+        owner=providers.Callable(_new_id, ids),
+        wait=feeding.wait,
+    )
+    measure_lag = providers.Singleton(
+        MeasureLag, projections=projections, log=lifted_log, clock=lifted_clock
+    )
+    dead_letters = providers.Singleton(
+        DeadLetters,
+        projections=projections,
+        state=lifted_state,
+        clock=lifted_clock,
+        ids=ids,
+        patience=settings.provided.patience,
+    )
+    worker = providers.Factory(
+        Worker,
+        projections=projections,
+        log=lifted_log,
+        state=lifted_state,
+        arrivals=arrivals,
+        clock=lifted_clock,
+        ids=ids,
+        measure_lag=measure_lag,
+        lease=feeding.lease,
+    )
+    index_reading = providers.Singleton(
+        _reading, lifted_embedded_index, lifted_index, index_projecting, lifted_log, lifted_clock
+    )
+    graph_reading = providers.Singleton(
+        _reading, lifted_embedded_graph, lifted_graph, graph_projecting, lifted_log, lifted_clock
+    )
     remember = providers.Singleton(
         Remember,
         log=lifted_log,
@@ -300,6 +457,7 @@ class Container(containers.DeclarativeContainer):
         facts=lifted_facts,
         lanes=lanes,
         retry_first=settings.provided.retry_on_add,
+        follow=follow,
     )
     remember_many = providers.Singleton(
         RememberMany, remember=remember, in_turn=in_turn, lanes=lanes
@@ -320,13 +478,14 @@ class Container(containers.DeclarativeContainer):
         Recall,
         log=lifted_log,
         facts=lifted_facts,
-        index=lifted_index,
-        graph=lifted_graph,
+        index=index_reading,
+        graph=graph_reading,
         embedding=embedding,
         reranking=reranking,
     )
-    resolve = providers.Singleton(Resolve, graph=lifted_graph, embedding=embedding)
-    explore = providers.Singleton(Explore, graph=lifted_graph, facts=lifted_facts, resolve=resolve)
+    current_graph = providers.Singleton(CurrentGraph, graph_reading)
+    resolve = providers.Singleton(Resolve, graph=current_graph, embedding=embedding)
+    explore = providers.Singleton(Explore, graph=current_graph, facts=lifted_facts, resolve=resolve)
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
     curate = providers.Singleton(
         Curate,
@@ -349,4 +508,5 @@ class Container(containers.DeclarativeContainer):
         read_models=lifted_read_models,
         usage=providers.Singleton(_lifted, lift, usage_store),
         embedder=embedder.provided.model,
+        measure_lag=measure_lag,
     )

@@ -15,14 +15,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from memledger.domain.errors import AdapterUnavailable
 
 T = TypeVar("T")
+
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Lift(Protocol):
@@ -160,6 +162,62 @@ def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:
         return in_thread
 
     return lambda adapter: Lifted(adapter, lift_method)
+
+
+class BesideThreads:
+    """For ``Memory``: work runs in threads of its own, as many as there is work."""
+
+    def __init__(self) -> None:
+        self._running: set[threading.Thread] = set()
+
+    def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
+        """Start work; returns what waits for its end, so many seconds at the most."""
+
+        def run() -> None:
+            try:
+                run_inline(work())
+            finally:
+                self._running.discard(thread)
+
+        # Not a daemon: what it writes to must not be torn down under it at exit.
+        thread = threading.Thread(target=run, name="memledger-beside")
+        self._running.add(thread)
+        thread.start()
+
+        async def wait(seconds: float) -> None:
+            thread.join(seconds)
+
+        return wait
+
+    async def close(self) -> None:
+        """Wait for all that runs."""
+        for thread in list(self._running):
+            thread.join()
+
+
+class BesideTasks:
+    """For ``AsyncMemory``: work runs in tasks of the caller's loop."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
+        """Start work; returns what waits for its end, so many seconds at the most."""
+        task = asyncio.get_running_loop().create_task(work())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+        async def wait(seconds: float) -> None:
+            await asyncio.wait({task}, timeout=seconds)
+
+        return wait
+
+    async def close(self) -> None:
+        """Wait for all that runs in this loop; a loop that has ended took its tasks with it."""
+        loop = asyncio.get_running_loop()
+        running = {task for task in self._running if task.get_loop() is loop}
+        if running:
+            await asyncio.wait(running)
 
 
 def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:

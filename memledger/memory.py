@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
+from attrs import evolve
 from dependency_injector import providers
 
 from memledger.application.additions import (
@@ -22,9 +23,12 @@ from memledger.application.additions import (
 )
 from memledger.application.browse import Browse, Page
 from memledger.application.curate import Curate
+from memledger.application.dead_letters import DeadLetters, Revived
 from memledger.application.explore import Exploration, Explore, ExploreRequest
+from memledger.application.following import Follow
 from memledger.application.in_turn import InTurn
 from memledger.application.lanes import Lanes
+from memledger.application.projecting import Projecting
 from memledger.application.recall import Recall, RecallRequest, SearchResult
 from memledger.application.receipt import Receipt
 from memledger.application.refill import Refill
@@ -48,15 +52,17 @@ from memledger.application.requests import (
 from memledger.application.retry import Retried, Retry
 from memledger.application.statistics import CountUp, Statistics
 from memledger.application.verify import Progress, Verification, Verify
+from memledger.application.working import OnReport, Report, Worker
 from memledger.container import Container
-from memledger.domain.errors import InvalidRequest
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import Fact, FactId
 from memledger.domain.filters import parse_filter
 from memledger.domain.graph import Entity, Relation, View
 from memledger.domain.ports.clock import Clock
 from memledger.domain.ports.fact_store import FactQuery, Order
+from memledger.domain.ports.projection_state import DeadLetter
 from memledger.domain.scope import Scope
-from memledger.lifting import run_inline
+from memledger.lifting import BesideTasks, BesideThreads, Work, run_inline
 from memledger.pending import AsyncPendingReceipt, PendingReceipt, fields_of
 from memledger.settings import Settings, load_settings
 
@@ -65,6 +71,10 @@ T = TypeVar("T")
 
 Config = Mapping[str, Any] | str | os.PathLike[str]
 OnRebuild = Callable[[str, int, int], None]
+
+
+def _never() -> bool:
+    return False
 
 
 class AsyncMemory:
@@ -125,6 +135,9 @@ class AsyncMemory:
             self._refill: Refill = container.refill()
             self._retry: Retry = container.retry()
             self._clock: Clock = container.lifted_clock()
+            self._follow: Follow = container.follow()
+            self._dead_letters: DeadLetters = container.dead_letters()
+            self._beside: BesideThreads | BesideTasks = container.beside()
         except BaseException:
             self._close()
             raise
@@ -575,7 +588,7 @@ class AsyncMemory:
             InvalidRequest: an argument is wrong, or there is nothing to change.
             NotFound: there is no such active fact, or not for these ids.
         """
-        return await self._curate.update(
+        receipt = await self._curate.update(
             FactId(parse_id(fact_id, "fact_id")),
             scope=_guard(user_id, agent_id, run_id, app_id),
             text=None if text is None else parse_text(text, "text"),
@@ -583,6 +596,7 @@ class AsyncMemory:
             reason=_reason(reason),
             actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
         )
+        return receipt and await self._followed(receipt)
 
     async def delete(
         self,
@@ -609,12 +623,13 @@ class AsyncMemory:
         Raises:
             NotFound: there is no such active fact, or not for these ids.
         """
-        return await self._curate.delete(
+        receipt = await self._curate.delete(
             FactId(parse_id(fact_id, "fact_id")),
             scope=_guard(user_id, agent_id, run_id, app_id),
             reason=_reason(reason),
             actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
         )
+        return await self._followed(receipt)
 
     async def delete_all(
         self,
@@ -639,11 +654,12 @@ class AsyncMemory:
         Returns:
             The receipt, ``None`` if there was nothing to withdraw.
         """
-        return await self._curate.delete_all(
+        receipt = await self._curate.delete_all(
             Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
             reason=_reason(reason),
             actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
         )
+        return receipt and await self._followed(receipt)
 
     async def history(
         self,
@@ -724,10 +740,14 @@ class AsyncMemory:
             The receipts of what is done now, and what still waits, with the reasons.
         """
         scope = _guard(user_id, agent_id, run_id, app_id)
-        return await self._retry(
+        retried = await self._retry(
             scope.ledger if scope else None,
             actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
             progress=progress,
+        )
+        return evolve(
+            retried,
+            receipts=tuple([await self._followed(receipt) for receipt in retried.receipts]),
         )
 
     async def refill(self, progress: Callable[[int], None] | None = None) -> int:
@@ -746,6 +766,136 @@ class AsyncMemory:
         """
         return await self._refill(progress)
 
+    async def _followed(self, receipt: Receipt) -> Receipt:
+        """A receipt that says which external projections lag behind it, if any do."""
+        lagging = await self._follow(receipt.ledger, receipt.positions[1])
+        return evolve(receipt, lagging=(*receipt.lagging, *lagging)) if lagging else receipt
+
+    async def run_worker(
+        self,
+        *,
+        stop: Callable[[], bool] = _never,
+        on_report: OnReport | None = None,
+        once: bool = False,
+    ) -> Report:
+        """Drive the external index and graph from the log, until told to stop.
+
+        Any number of workers may run, in any processes; each partition has one at a time.
+
+        Args:
+            stop: asked several times a second whether to end; without it a task is cancelled, and
+                a thread interrupted.
+            on_report: called about once a second with how everything stands.
+            once: end as soon as all that the log holds by now has been delivered, or the engine
+                in question does not answer.
+
+        Returns:
+            How everything stands at the end.
+
+        Raises:
+            InvalidRequest: nothing external is configured, or it has to be rebuilt first.
+            AdapterUnavailable: the log's database did not answer at the beginning.
+        """
+        worker: Worker = self._container.worker()
+        await worker.check()
+        await self._run(worker, stop, on_report, once=once)
+        return await worker.report()
+
+    async def _run(
+        self, worker: Worker, stop: Callable[[], bool], on_report: OnReport | None, *, once: bool
+    ) -> None:
+        beside = type(self._beside)()
+        ended = False
+        errors: list[BaseException] = []
+
+        def stopped() -> bool:
+            return ended or bool(errors) or stop()
+
+        def guarded(work: Callable[[], Coroutine[Any, Any, object]]) -> Work:
+            async def run() -> None:
+                nonlocal ended
+                try:
+                    await work()
+                    ended = ended or once
+                except Exception as error:  # noqa: BLE001 - it is raised again by who started it
+                    errors.append(error)
+
+            return run
+
+        works: list[Callable[[], Coroutine[Any, Any, object]]] = [
+            partial(worker.follow, track, stopped) for track in worker.tracks
+        ]
+        if once:
+            works = [partial(worker.drain, stopped)]
+        try:
+            for work in works:
+                beside.start(guarded(work))
+            await worker.tend(stopped, on_report)
+        finally:
+            ended = True
+            await beside.close()
+        if errors:
+            raise errors[0]
+
+    async def rebuild(self, projection: str, *, on_report: OnReport | None = None) -> Report:
+        """Empty an external engine and feed it again from the beginning of the log.
+
+        Until it is through, searches are answered by the log's own database. If it is cut short,
+        workers go on with it; so does whoever calls this with ``run_worker(once=True)``.
+
+        Args:
+            projection: ``vector_index`` or ``knowledge_graph``.
+            on_report: called about once a second with how it stands.
+
+        Raises:
+            InvalidRequest: there is no such external projection.
+            AdapterUnavailable: the engine or the log's database did not answer.
+        """
+        projections: Sequence[Projecting] = self._container.projections()
+        chosen = [item for item in projections if item.feed.projection == projection]
+        if not chosen:
+            names = ", ".join(item.feed.projection for item in projections) or "none"
+            raise InvalidRequest(
+                "projection", f"{projection!r} is not external; those are: {names}"
+            )
+        await chosen[0].standings()
+        await chosen[0].restart()
+        worker: Worker = self._container.worker(
+            projections=chosen, measure_lag=self._container.measure_lag(projections=chosen)
+        )
+        await self._run(worker, _never, on_report, once=True)
+        report = await worker.report()
+        for lag, _ in report.tracks:
+            if lag.problem is not None:
+                raise AdapterUnavailable(projection, f"the rebuild is cut short: {lag.problem}")
+        return report
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """The events that external engines would not take, each with its cause."""
+        return await self._dead_letters.listed()
+
+    async def retry_dead_letters(self) -> Revived:
+        """Bring external engines once more what they would not take.
+
+        Raises:
+            AdapterUnavailable: an engine did not answer; no letter is lost.
+            InvalidRequest: an engine has to be rebuilt first.
+        """
+        return await self._dead_letters.retry()
+
+    async def _leave(self) -> None:
+        """End what runs beside, and let go of the engines that were made here."""
+        self._follow.stop()
+        await self._beside.close()
+        container = self._container
+        for built, lifted, embedded in (
+            (container.vector_index, container.lifted_index, container.embedded_index),
+            (container.knowledge_graph, container.lifted_graph, container.embedded_graph),
+        ):
+            # What the caller brought along is the caller's to close.
+            if not built.overridden and built() is not embedded():
+                await lifted().close()
+
     async def close(self) -> None:
         """Finish what the background has still to do, for at most ``grace`` seconds (a setting),
         and close all connections. What is not done by then waits in the ledger, for ``retry``.
@@ -756,7 +906,10 @@ class AsyncMemory:
 
     async def _close_within(self, grace: float) -> None:
         await self._lanes.close(grace)
-        await asyncio.to_thread(self._close)
+        try:
+            await self._leave()
+        finally:
+            await asyncio.to_thread(self._close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -859,6 +1012,10 @@ class Memory:
     stats = _driven(AsyncMemory.stats)
     refill = _driven(AsyncMemory.refill)
     retry = _driven(AsyncMemory.retry)
+    run_worker = _driven(AsyncMemory.run_worker)
+    rebuild = _driven(AsyncMemory.rebuild)
+    dead_letters = _driven(AsyncMemory.dead_letters)
+    retry_dead_letters = _driven(AsyncMemory.retry_dead_letters)
 
     def close(self) -> None:
         """Finish what the background has still to do, for at most ``grace`` seconds (a setting),

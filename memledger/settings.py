@@ -15,15 +15,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cattrs
 from attrs import field, fields, frozen
 from attrs.validators import ge, gt
 from cattrs.gen import make_dict_structure_fn
 
+from memledger.application.projecting import ProjectionSettings
 from memledger.domain.errors import InvalidRequest
 from memledger.registry import PORTS, Adapter, adapter_named
+
+T = TypeVar("T")
 
 VARIABLE = "MEMLEDGER_"
 DEFAULTS = {
@@ -75,6 +78,7 @@ class Settings:
     """The choices for every port, and what concerns all of them.
 
     Args:
+        projections: how external engines are driven.
         patience: seconds for which lost races between writers are run again before ``Conflict``
             is raised.
         concurrency: ledgers that ``add_many``, ``retry`` and the background work on at a time;
@@ -93,6 +97,7 @@ class Settings:
     reconciler: Choice
     reranker: Choice
     reranking: RerankingSettings = RerankingSettings()
+    projections: ProjectionSettings = ProjectionSettings()
     patience: float = 10.0
     concurrency: int = 32
     grace: float = 10.0
@@ -123,7 +128,7 @@ def load_settings(
         if not isinstance(path, str | os.PathLike):
             raise InvalidRequest("path", f"expected a path, got {type(path).__name__}")
         raw = _merged(raw, {"audit_log": {"path": os.fsdecode(path)}})
-    allowed = (*DEFAULTS, *ALONE)
+    allowed = (*DEFAULTS, "projections", *ALONE)
     for key in raw:
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
@@ -148,11 +153,19 @@ def load_settings(
         **others,
         language_model=model,
         reranking=reranking,
+        projections=_section("projections", raw.get("projections", {}), ProjectionSettings),
         patience=_seconds(raw.get("patience", 10.0), "patience"),
         concurrency=_count(raw.get("concurrency", 32), "concurrency"),
         grace=_seconds(raw.get("grace", 10.0), "grace"),
         retry_on_add=_choosing(raw.get("retry_on_add", False), "retry_on_add"),
     )
+
+
+def _section(name: str, section: Any, settings: type[T]) -> T:
+    if not isinstance(section, Mapping):
+        raise InvalidRequest(name, f"expected a mapping, got {type(section).__name__}")
+    found: T = structured(section, settings, name)
+    return found
 
 
 def _choice(port: str, section: Any, default: str) -> Choice:
@@ -377,6 +390,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             section, option = "audit_log", "path"
         if section in PORTS:
             found.setdefault(section, {})[option or "provider"] = value
+        elif section == "projections" and option:
+            found.setdefault(section, {})[option] = value
         elif option:
             found[section] = {option: value}
         elif section in ALONE:

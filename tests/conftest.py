@@ -12,6 +12,7 @@ pytest.register_assert_rewrite(
     "memledger.testing.embedder",
     "memledger.testing.fact_store",
     "memledger.testing.language_model",
+    "memledger.testing.projection_state",
     "memledger.testing.reranker",
     "memledger.testing.vector_index",
 )

@@ -215,12 +215,17 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
     return Requests
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    # More connections at once than the usual 5, or some of them are reset.
+    request_queue_size = 128
+
+
 @contextmanager
 def running() -> Iterator[tuple[str, StandIn]]:
     """A stand-in and its address, until the block ends."""
     server = StandIn()
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(server))
-    http.daemon_threads = True
+    http = _Http(("127.0.0.1", 0), _handler(server))
     thread = threading.Thread(target=http.serve_forever, name="qdrant-stand-in", daemon=True)
     thread.start()
     try:

@@ -19,6 +19,7 @@ from memledger.adapters.cli.ingest import ingest
 from memledger.adapters.cli.invocation import print_json
 from memledger.adapters.cli.needs import OpenMemory
 from memledger.adapters.cli.printable import one_line
+from memledger.adapters.cli.projections import dead, rebuild, worker
 from memledger.adapters.cli.reading import get, history, list_facts, search
 from memledger.domain.errors import MemledgerError
 
@@ -48,7 +49,8 @@ def command_line() -> None:
 
 
 for _command in (
-    demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats, verify
+    demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats,
+    verify, worker, rebuild, dead,
 ):  # fmt: skip
     command_line.add_command(_command)
 

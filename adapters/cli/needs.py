@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from memledger.application.additions import Conversation
     from memledger.application.browse import Page
+    from memledger.application.dead_letters import Revived
     from memledger.application.explore import Exploration
     from memledger.application.recall import SearchResult
     from memledger.application.receipt import Receipt
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from memledger.application.retry import Retried
     from memledger.application.statistics import Statistics
     from memledger.application.verify import Verification
+    from memledger.application.working import Report
     from memledger.domain.fact import Fact
+    from memledger.domain.ports.projection_state import DeadLetter
 
 
 class ScopeIds(TypedDict, total=False):
@@ -208,6 +211,30 @@ class LedgerMemory(Protocol):
         progress: Callable[[int, int], None] | None = None,
     ) -> Retried:
         """Finish what a model left undone."""
+        ...
+
+    def run_worker(
+        self,
+        *,
+        stop: Callable[[], bool] = ...,
+        on_report: Callable[[Report], None] | None = None,
+        once: bool = False,
+    ) -> Report:
+        """Drive external engines."""
+        ...
+
+    def rebuild(
+        self, projection: str, *, on_report: Callable[[Report], None] | None = None
+    ) -> Report:
+        """Feed an external engine from the beginning."""
+        ...
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """What external engines would not take."""
+        ...
+
+    def retry_dead_letters(self) -> Revived:
+        """Bring it to them again."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -15,18 +15,22 @@ from typing import Protocol
 from attrs import frozen
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from memledger.adapters.cli.printable import one_line, printable
 from memledger.application.browse import Page
+from memledger.application.lag import Lag
 from memledger.application.recall import ScoredFact, SearchResult
 from memledger.application.receipt import Receipt
 from memledger.application.retry import Retried
 from memledger.application.statistics import Statistics
 from memledger.application.verify import Verification
+from memledger.application.working import Report
 from memledger.domain.fact import Fact, Interval
+from memledger.domain.ports.projection_state import DeadLetter
 from memledger.domain.usage import Usage
 from memledger.domain.verdicts import Decision, Verdict
 
@@ -78,6 +82,7 @@ class Screen:
     def __init__(self, *, quiet: bool = False) -> None:
         self._out = Console(highlight=False, markup=False, emoji=False)
         self._aside = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._quiet = quiet
         self._shows_progress = self._aside.is_terminal and not quiet
 
     def line(self, text: str, style: str = "") -> None:
@@ -234,7 +239,65 @@ class Screen:
                     f"{one_line(total.purpose)} by {one_line(total.model)}": _usage(total.usage)
                     for total in statistics.usage
                 },
+                **{
+                    f"{_track(lag)} at": _standing(lag, statistics.last_position)
+                    for lag in statistics.lags
+                },
             }
+        )
+
+    @contextmanager
+    def working(self) -> Iterator[Callable[[Report], None]]:
+        """How a worker gets on: a table that is gone afterwards on a terminal, elsewhere a line
+        whenever something begins or ends to be wrong. The block gets what takes reports.
+        """
+        if self._shows_progress:
+            with Live(console=self._aside, transient=True, auto_refresh=False) as live:
+                yield lambda report: live.update(_progress(report), refresh=True)
+            return
+        said: dict[str, str] = {}
+
+        def tell(report: Report) -> None:
+            for lag, _ in report.tracks:
+                now = _trouble(lag)
+                if said.get(_track(lag), "") != now:
+                    said[_track(lag)] = now
+                    line = f"{_track(lag)}: {one_line(now) or 'goes on'}"
+                    self._aside.print(line, soft_wrap=True)
+
+        yield (lambda _report: None) if self._quiet else tell
+
+    def report(self, report: Report) -> None:
+        """How external projections stand."""
+        for lag, counts in report.tracks:
+            last = lag.position + lag.events
+            self.line(
+                f"{_track(lag)}: at {_standing(lag, last)}; {counts.delivered:,} events brought",
+                "yellow" if lag.events or lag.dead else "",
+            )
+
+    def dead_letters(self, letters: Sequence[DeadLetter], revived: int | None) -> None:
+        """Events that engines would not take, and how many they have taken now."""
+        if revived is not None:
+            self.line(f"Delivered now: {revived}.")
+        if not letters:
+            self.line("No dead letters.")
+        self._listing(
+            ("PROJECTION", "POSITION", "EVENT", "LEDGER", "TRIES", "SINCE", "CAUSE"),
+            [
+                _Entry(
+                    label=letter.projection,
+                    about=(
+                        str(letter.position),
+                        letter.type_name,
+                        letter.ledger,
+                        str(letter.tries),
+                        instant(letter.since),
+                    ),
+                    text=letter.cause,
+                )
+                for letter in letters
+            ],
         )
 
     def verification(self, verification: Verification) -> None:
@@ -269,6 +332,46 @@ class Screen:
         for name, value in there.items():
             line = Text(f"{name:{width}}  ", style="dim").append(printable(value), style="not dim")
             self._out.print(line, soft_wrap=True)
+
+
+def _track(lag: Lag) -> str:
+    """The name of a projection, and of the partition where there are several."""
+    return lag.projection if lag.partition == 0 else f"{lag.projection} {lag.partition}"
+
+
+def _standing(lag: Lag, last: int) -> str:
+    behind = f", {lag.events:,} events and {lag.seconds:.1f} s behind" if lag.events else ""
+    trouble = _trouble(lag)
+    return f"{lag.position:,} of {last:,}{behind}" + (f" ({trouble})" if trouble else "")
+
+
+def _trouble(lag: Lag) -> str:
+    """What is wrong with a projection, if anything is."""
+    parts = [
+        f"rebuild it: memledger rebuild {lag.projection}" if lag.rebuild else "",
+        lag.problem or "",
+        f"{lag.dead:,} dead letters: memledger dead" if lag.dead else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _progress(report: Report) -> Table:
+    table = Table("projection", box=None)
+    for heading in ("position", "events behind", "seconds", "delivered", "failures", "dead"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for lag, counts in report.tracks:
+        table.add_row(
+            _track(lag),
+            f"{lag.position:,}",
+            f"{lag.events:,}",
+            f"{lag.seconds:.1f}",
+            f"{counts.delivered:,}",
+            f"{counts.failures:,}",
+            f"{lag.dead:,}",
+            one_line(lag.problem or ""),
+        )
+    return table
 
 
 def _records(entries: Sequence[_Entry]) -> Table:

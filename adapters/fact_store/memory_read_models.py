@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -17,6 +18,7 @@ from memledger.domain.indexing import (
     context_for,
     document_of,
     to_index,
+    touched,
 )
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document
@@ -69,9 +71,15 @@ class InMemoryReadModels:
         self._conversations = _Conversations(facts)
         self._unembedded: dict[FactKey, Fact] = {}
         self._position = 0
+        # The log's own lock keeps writers apart, but not from those who read conversations.
+        self._lock = threading.RLock()
 
     def apply(self, chain: Sequence[Recorded]) -> None:
         """Take in events, in order."""
+        with self._lock:
+            self._apply(chain)
+
+    def _apply(self, chain: Sequence[Recorded]) -> None:
         changes = self._facts.apply(chain)
         self._conversations.apply(chain, [change.after for change in changes])
         versions = to_index(chain, changes, self._conversations)
@@ -85,6 +93,11 @@ class InMemoryReadModels:
         for other in self._others:
             other.apply(chain)
         self._position = chain[-1].position
+
+    def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
+        """See ``ReadModels.documents``."""
+        with self._lock:
+            return touched(chain, self._conversations, self._facts.versions)
 
     def unembedded(self, limit: int) -> Sequence[str]:
         """See ``ReadModels.unembedded``."""

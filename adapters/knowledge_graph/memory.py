@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
+from uuid import uuid4
 
 from attrs import frozen
 
@@ -21,27 +22,48 @@ from memledger.domain.graph import (
     touches,
 )
 from memledger.domain.links import Links
-from memledger.domain.recorded import Recorded
+from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import LedgerId
 from memledger.domain.text import normalised
 from memledger.domain.walk import Reached, Tie, answered, known_as, walk
 
 
 class InMemoryKnowledgeGraph:
-    """``KnowledgeGraph`` over dictionaries, fed by the in-memory log."""
+    """``KnowledgeGraph`` over dictionaries, fed by the in-memory log; or, beside another log, an
+    ``ExternalGraph``.
+    """
 
     name = "graph"
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._ledgers: dict[LedgerId, Links] = defaultdict(Links)
+        self._taken_in: dict[LedgerId, Position] = {}
+        # What is fed from a log must notice that this one knows nothing of what another had.
+        self.fingerprint = uuid4().hex
 
     def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order."""
+        """See ``ExternalGraph.apply``."""
         with self._lock:
             for item in chain:
+                if item.position <= self._taken_in.get(item.ledger, 0):
+                    continue
+                self._taken_in[item.ledger] = item.position
                 if touches(item.event):
                     self._ledgers[item.ledger].apply(item)
+
+    def clear(self) -> None:
+        """See ``ExternalGraph.clear``."""
+        with self._lock:
+            self._ledgers.clear()
+            self._taken_in.clear()
+
+    def ping(self) -> str:
+        """See ``ExternalGraph.ping``."""
+        return "memory"
+
+    def close(self) -> None:
+        """See ``ExternalGraph.close``."""
 
     def neighbours(
         self, view: View, entities: Sequence[str], depth: int = 2, limit: int = 100

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
+from memledger.adapters.sqlite.connections import one_view
 from memledger.adapters.sqlite.conversations import SqliteConversations
 from memledger.adapters.sqlite.database import Database
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError
 from memledger.domain.fact import Fact, FactKey
-from memledger.domain.indexing import INDEXED, context_for, document_of, to_index
+from memledger.domain.indexing import INDEXED, context_for, document_of, to_index, touched
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document
 from memledger.domain.recorded import Position, Recorded
@@ -197,6 +199,15 @@ class SqliteReadModels:
                 for fact, context in versions
             ],
         )
+
+    def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
+        """See ``ReadModels.documents``."""
+        with self._database.reader() as connection, one_view(connection):
+            return touched(
+                chain,
+                SqliteConversations(connection, self._facts),
+                partial(self._facts.versions_in, connection),
+            )
 
     def unembedded(self, limit: int) -> Sequence[str]:
         """See ``ReadModels.unembedded``."""

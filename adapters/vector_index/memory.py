@@ -11,6 +11,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +41,13 @@ class _Entry:
 
 
 class InMemoryVectorIndex:
-    """See ``VectorIndex``. The first vector decides on the dimension. Safe to share between
-    threads.
+    """See ``VectorIndex`` and ``ExternalIndex``. The first vector decides on the dimension. Safe to
+    share between threads.
     """
 
     def __init__(self) -> None:
+        # What is fed from a log must notice that this one knows nothing of what another had.
+        self.fingerprint = uuid4().hex
         self._lock = threading.Lock()
         self._ledgers: dict[LedgerId, dict[FactKey, _Entry]] = defaultdict(dict)
         self._homes: dict[FactKey, LedgerId] = {}
@@ -82,6 +85,21 @@ class InMemoryVectorIndex:
             }
             for text in texts:
                 self._vectors.pop(text, None)
+
+    def clear(self) -> None:
+        """See ``ExternalIndex.clear``."""
+        with self._lock:
+            self._ledgers.clear()
+            self._homes.clear()
+            self._vectors.clear()
+            self._dimension = None
+
+    def ping(self) -> str:
+        """See ``ExternalIndex.ping``."""
+        return "memory"
+
+    def close(self) -> None:
+        """See ``ExternalIndex.close``."""
 
     def _discard(self, key: FactKey) -> _Entry | None:
         home = self._homes.pop(key, None)

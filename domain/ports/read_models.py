@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from memledger.domain.fact import Fact
 from memledger.domain.ports.embedder import Vector
+from memledger.domain.recorded import Recorded
 
 
 class ReadModels(Protocol):
@@ -17,6 +19,12 @@ class ReadModels(Protocol):
 
     async def positions(self) -> Mapping[str, int]:
         """The last position that each read model has taken in, by its name."""
+        ...
+
+    async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
+        """What an external index is to hold because of events that were appended: the versions
+        and their contexts, as ``memledger.domain.indexing.touched`` has them.
+        """
         ...
 
     async def unembedded(self, limit: int) -> Sequence[str]:

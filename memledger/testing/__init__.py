@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from memledger.testing.fact_store import FactStoreContract
     from memledger.testing.knowledge_graph import KnowledgeGraphContract
     from memledger.testing.language_model import LanguageModelContract
+    from memledger.testing.projection_state import ProjectionStateContract
     from memledger.testing.reranker import RerankerContract
     from memledger.testing.usage_store import UsageStoreContract
     from memledger.testing.vector_index import VectorIndexContract
@@ -31,6 +32,7 @@ __all__ = [
     "FactStoreContract",
     "KnowledgeGraphContract",
     "LanguageModelContract",
+    "ProjectionStateContract",
     "RerankerContract",
     "UsageStoreContract",
     "VectorIndexContract",
@@ -42,6 +44,7 @@ _MODULES = {
     "FactStoreContract": "memledger.testing.fact_store",
     "KnowledgeGraphContract": "memledger.testing.knowledge_graph",
     "LanguageModelContract": "memledger.testing.language_model",
+    "ProjectionStateContract": "memledger.testing.projection_state",
     "RerankerContract": "memledger.testing.reranker",
     "UsageStoreContract": "memledger.testing.usage_store",
     "VectorIndexContract": "memledger.testing.vector_index",

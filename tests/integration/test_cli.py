@@ -18,7 +18,7 @@ from command_line import CommandLine, on_terminal, start
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "search", "list", "get", "history", "graph", "update", "delete",
-    "retry", "stats", "verify",
+    "retry", "stats", "verify", "worker", "rebuild", "dead",
 )  # fmt: skip
 
 

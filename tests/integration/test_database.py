@@ -24,6 +24,7 @@ from memledger.adapters.sqlite.database import (
     Durability,
     SqliteSettings,
 )
+from memledger.adapters.sqlite.migrations import MIGRATIONS
 from memledger.domain.errors import (
     AdapterUnavailable,
     Conflict,
@@ -288,15 +289,6 @@ def small(file: Path) -> Iterator[tuple[Database, Memory]]:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
         limit_pages(database, pages + 2)
         yield database, held
-
-
-def _migrations() -> list[Any]:
-    from memledger.adapters.sqlite.read_models import create_checkpoints
-
-    return [create_log, create_checkpoints]
-
-
-MIGRATIONS = _migrations()
 
 
 def fill(held: Memory, infer: bool) -> list[str]:

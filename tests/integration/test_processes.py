@@ -11,9 +11,9 @@ import pytest
 from remote import Refused, Remote
 
 from memledger import Memory
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog
 from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.sqlite.read_models import create_checkpoints
+from memledger.adapters.sqlite.migrations import MIGRATIONS
 from memledger.domain.events import MessageObserved
 from memledger.domain.fact import FactStatus
 from memledger.domain.recorded import Position, Recorded
@@ -204,7 +204,7 @@ def test_who_follows_the_log_while_others_write_skips_nothing(
                 for turn in range(turns)
             )
         )
-    database = Database(SqliteSettings(path=str(path)), [create_log, create_checkpoints])
+    database = Database(SqliteSettings(path=str(path)), MIGRATIONS)
     log = SqliteAuditLog(database)
     followed: list[Recorded] = []
     while messages(followed) < PROCESSES * turns:

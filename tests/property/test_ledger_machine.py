@@ -34,14 +34,14 @@ from hypothesis.stateful import (
 
 from memledger import Memory
 from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog
 from memledger.adapters.clock.system import UuidSource
 from memledger.adapters.embedder.hashing import HashingEmbedder
 from memledger.adapters.fact_store.memory import InMemoryFactStore
 from memledger.adapters.fact_store.memory_read_models import InMemoryReadModels
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
 from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
-from memledger.adapters.sqlite.read_models import create_checkpoints
+from memledger.adapters.sqlite.migrations import MIGRATIONS
 from memledger.adapters.vector_index import sqlite as sqlite_index
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
@@ -188,7 +188,7 @@ class Observer:
 
     def __init__(self, path: Path) -> None:
         settings = SqliteSettings(path=str(path), durability=Durability.NORMAL)
-        self._database = Database(settings, [create_log, create_checkpoints])
+        self._database = Database(settings, MIGRATIONS)
         self._facts = SqliteFactStore(self._database, EventCodec())
         self.log = SqliteAuditLog(self._database)
         """Without listeners: what is appended here is not projected."""

@@ -15,7 +15,7 @@ from memledger.adapters.sqlite.database import Durability, SqliteSettings
 from memledger.domain.errors import InvalidRequest
 from memledger.settings import ALONE, DEFAULTS, Settings, load_settings, structured
 
-SECTIONS = ", ".join((*DEFAULTS, *ALONE))
+SECTIONS = ", ".join((*DEFAULTS, "projections", *ALONE))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:

@@ -1,0 +1,1 @@
+"""The book on external projections, a module a technology: ``sqlite`` and ``memory``."""

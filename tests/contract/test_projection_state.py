@@ -1,0 +1,61 @@
+"""The books in SQLite and in memory keep the contract."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from memledger.adapters.projection_state.memory import InMemoryProjectionState
+from memledger.adapters.projection_state.sqlite import (
+    SqliteProjectionState,
+    create_projection_state,
+)
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.testing import ProjectionStateContract
+from memledger.testing.projection_state import FEED, LONG
+
+
+class TestInMemoryProjectionState(ProjectionStateContract):
+    def make_state(self, tmp_path: Path) -> InMemoryProjectionState:
+        return InMemoryProjectionState()
+
+
+def opened(path: Path) -> Database:
+    return Database(SqliteSettings(path=str(path)), [create_projection_state])
+
+
+class TestSqliteProjectionState(ProjectionStateContract):
+    @pytest.fixture(autouse=True)
+    def _closing(self, _state: None) -> object:
+        yield
+        self.database.close()
+
+    def make_state(self, tmp_path: Path) -> SqliteProjectionState:
+        self.database = opened(tmp_path / "state.db")
+        return SqliteProjectionState(self.database)
+
+
+def test_of_two_connections_to_one_file_one_gets_the_lease(tmp_path: Path) -> None:
+    databases = [opened(tmp_path / "state.db") for _ in range(4)]
+    states = [SqliteProjectionState(database) for database in databases]
+    states[0].enrol(FEED)
+    with ThreadPoolExecutor(4) as threads:
+        leases = list(
+            threads.map(lambda state: state.acquire(FEED, 0, owner="w", seconds=LONG), states)
+        )
+    assert sum(lease is not None for lease in leases) == 1
+    for database in databases:
+        database.close()
+
+
+def test_a_lease_runs_out_by_the_clock() -> None:
+    time = [1_000.0]
+    state = InMemoryProjectionState(now=lambda: time[0])
+    state.enrol(FEED)
+    assert state.acquire(FEED, 0, owner="ann", seconds=5)
+    time[0] += 4.9
+    assert state.acquire(FEED, 0, owner="bob", seconds=5) is None
+    time[0] += 0.2
+    assert state.acquire(FEED, 0, owner="bob", seconds=5)

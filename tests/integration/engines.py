@@ -1,0 +1,72 @@
+"""External engines that can be told to fail: the ones in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from memledger.adapters.vector_index.memory import InMemoryVectorIndex
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.fact import FactKey
+from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
+from memledger.domain.recorded import Recorded
+
+
+class FlappingIndex(InMemoryVectorIndex):
+    """An index that is away while ``away`` says so, and refuses documents that ``bad`` names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: Callable[[], bool] = lambda: False
+        self.bad: Callable[[Document], bool] = lambda _document: False
+        self.puts = 0
+        self.documents: dict[FactKey, Document] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.waiting = threading.Event()
+
+    def _answer(self) -> None:
+        if self.away():
+            raise AdapterUnavailable("flapping", "connection refused")
+
+    def put(self, documents: Sequence[Document]) -> None:
+        """Put, unless it is away; behind the gate, if that is shut."""
+        self.puts += 1
+        self._answer()
+        self.waiting.set()
+        self.gate.wait()
+        if any(map(self.bad, documents)):
+            raise InvalidRequest("text", "is too long for this engine")
+        super().put(documents)
+        self.documents.update((document.key, document) for document in documents)
+        # What was taken in although the answer never came
+        self._answer()
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """Search, unless it is away."""
+        self._answer()
+        return super().search(query)
+
+    def clear(self) -> None:
+        """Clear, unless it is away."""
+        self._answer()
+        super().clear()
+        self.documents.clear()
+
+
+class FlappingGraph(InMemoryKnowledgeGraph):
+    """A graph that is away while ``away`` says so, and refuses events that ``bad`` names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away: Callable[[], bool] = lambda: False
+        self.bad: Callable[[Recorded], bool] = lambda _item: False
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        """Apply, unless it is away."""
+        if self.away():
+            raise AdapterUnavailable("flapping", "connection refused")
+        if any(map(self.bad, chain)):
+            raise InvalidRequest("name", "is too long for this engine")
+        super().apply(chain)

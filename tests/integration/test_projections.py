@@ -1,0 +1,506 @@
+"""External engines follow the log: at once where they can, later where they can't."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from engines import FlappingGraph, FlappingIndex
+
+from memledger import AsyncMemory, Memory
+from memledger.adapters.vector_index.memory import InMemoryVectorIndex
+from memledger.application.working import Report
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.graph import View
+from memledger.domain.ports.vector_index import Document
+from memledger.domain.scope import Scope
+from memledger.settings import load_settings
+from memledger.testing.file_index import FileIndex
+
+ANN: dict[str, Any] = {"user_id": "ann"}
+BEN: dict[str, Any] = {"user_id": "ben"}
+TEA = "I like green tea."
+SOON = 30.0
+"""Seconds; a test that waits for so long has failed."""
+
+Open = Callable[..., Memory]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens a memory in front of engines; a database in a file is the same one each time."""
+    memories: list[Memory] = []
+
+    def open_memory(
+        index: object = None, graph: object = None, *, embedder: int = 32, **projections: Any
+    ) -> Memory:
+        path = {"path": str(tmp_path / "app.db")} if request.param == "sqlite" else {}
+        config = {
+            "audit_log": {"provider": request.param, **path},
+            "embedder": {"dimension": embedder},
+            "projections": projections,
+        }
+        overrides = {
+            name: engine
+            for name, engine in (("vector_index", index), ("knowledge_graph", graph))
+            if engine is not None
+        }
+        memory = Memory(settings=load_settings(config, environment={}), overrides=overrides)
+        memories.append(memory)
+        return memory
+
+    yield open_memory
+    for memory in memories:
+        memory.close()
+
+
+def texts(memory: Memory, question: str = "tea?", **scope: Any) -> tuple[set[str], tuple[str, ...]]:
+    found = memory.search(question, **(scope or ANN))
+    return {item.fact.text for item in found}, found.degraded
+
+
+def lag(memory: Memory, projection: str = "vector_index") -> int:
+    return sum(item.events for item in memory.stats().lags if item.projection == projection)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    waited = threading.Event()
+    for _ in range(int(SOON / 0.01)):
+        if condition():
+            return
+        waited.wait(0.01)
+    raise AssertionError("it never came to be")
+
+
+# Right after the write
+
+
+def test_a_write_is_found_in_the_external_index_at_once(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    receipt = memory.add(TEA, **ANN)
+    assert receipt.lagging == ()
+    assert {document.text for document in index.documents.values()} == {TEA}
+    assert texts(memory) == ({TEA}, ())
+
+
+def test_corrections_and_withdrawals_follow_too(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    receipt = memory.add(TEA, **ANN)
+    fact_id = receipt.verdicts[0].fact_id
+    assert fact_id is not None
+    changed = memory.update(fact_id, "I like black tea.")
+    assert changed is not None
+    assert changed.lagging == ()
+    assert texts(memory) == ({"I like black tea."}, ())
+    assert memory.delete(fact_id).lagging == ()
+    assert texts(memory) == (set(), ())
+
+
+def test_the_external_graph_follows_as_well(opened: Open) -> None:
+    graph = FlappingGraph()
+    memory = opened(graph=graph)
+    receipt = memory.add("Ann works at Acme in Oslo.", **ANN)
+    assert receipt.lagging == ()
+    embedded = memory._inner._container.embedded_graph()
+    view = View(scope=Scope(user_id="ann"), now=memory.get_all(**ANN).facts[0].created_at)
+    assert list(graph.entities(view)) == list(embedded.entities(view)) != []
+
+
+def test_an_async_memory_drives_them_in_its_own_loop() -> None:
+    index = FlappingIndex()
+
+    async def use() -> None:
+        settings = load_settings({"audit_log": "memory"}, environment={})
+        async with AsyncMemory(settings=settings, overrides={"vector_index": index}) as memory:
+            receipts = await asyncio.gather(*(memory.add(TEA, user_id=f"u{n}") for n in range(9)))
+            assert {receipt.lagging for receipt in receipts} == {()}
+            found = await memory.search("tea?", user_id="u3")
+            assert (len(found), found.degraded) == (1, ())
+
+    asyncio.run(use())
+    assert len(index.documents) == 9
+
+
+def test_an_engine_that_is_away_delays_and_loses_nothing(opened: Open) -> None:
+    # Given an engine that is away
+    index = FlappingIndex()
+    memory = opened(index)
+    index.away = lambda: True
+    # When facts are added
+    receipts = [memory.add(text, **ANN) for text in (TEA, "I like mint tea.")]
+    # Then the writes are done, say what lags, and are found all the same
+    assert [receipt.lagging for receipt in receipts] == [("vector_index",)] * 2
+    assert texts(memory) == ({TEA, "I like mint tea."}, ("vector_index",))
+    (standing,) = memory.stats().lags
+    assert standing.events == memory.stats().last_position
+    assert standing.problem == "flapping: connection refused"
+    # And when it is back, they get there, each as it would have
+    index.away = lambda: False
+    memory.run_worker(once=True)
+    assert lag(memory) == 0
+    assert len(index.documents) == 2
+    assert memory.stats().lags[0].problem is None
+
+
+def test_a_search_over_an_engine_that_went_away_is_answered_by_the_log(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    memory.add(TEA, **ANN)
+    index.away = lambda: True
+    assert texts(memory) == ({TEA}, ("vector_index",))
+
+
+def test_another_ledger_that_lags_does_not_degrade_this_one(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index, wait=0)
+    memory.add(TEA, **ANN)
+    memory.run_worker(once=True)
+    memory.add(TEA, **BEN)
+    assert texts(memory, **ANN) == ({TEA}, ())
+    assert texts(memory, **BEN) == ({TEA}, ("vector_index",))
+
+
+def test_an_engine_that_hangs_holds_up_a_write_no_longer_than_told(opened: Open) -> None:
+    # Given an engine that takes in what it is given, and does not say so
+    index = FlappingIndex()
+    memory = opened(index, wait=0.05)
+    index.gate.clear()
+    # When
+    receipt = memory.add(TEA, **ANN)
+    # Then it was asked, the write was answered, and it comes by itself
+    assert index.waiting.is_set()
+    assert receipt.lagging == ("vector_index",)
+    index.gate.set()
+    until(lambda: lag(memory) == 0)
+    assert texts(memory) == ({TEA}, ())
+
+
+def test_without_waiting_writers_leave_it_to_workers(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index, wait=0)
+    assert memory.add(TEA, **ANN).lagging == ("vector_index",)
+    assert index.puts == 0
+    report = memory.run_worker(once=True)
+    assert [(item.events, counts.delivered) for item, counts in report.tracks] == [(0, 3)]
+    assert texts(memory) == ({TEA}, ())
+
+
+def test_a_context_that_grows_reaches_the_index(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    memory.add(TEA, **ANN)
+    memory.add("It was raining all day.", **ANN)
+    (document,) = [item for item in index.documents.values() if item.text == TEA]
+    assert "raining" in document.context
+
+
+# Workers
+
+
+def working(memory: Memory, **options: Any) -> tuple[threading.Thread, threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=lambda: memory.run_worker(stop=stop.is_set, **options), daemon=True
+    )
+    thread.start()
+    return thread, stop
+
+
+def test_a_worker_brings_what_writers_leave_until_it_is_stopped(opened: Open) -> None:
+    index, graph = FlappingIndex(), FlappingGraph()
+    memory = opened(index, graph, wait=0)
+    thread, stop = working(memory)
+    for number in range(5):
+        memory.add(f"I like tea number {number}.", **ANN)
+        until(lambda: lag(memory) == lag(memory, "knowledge_graph") == 0)
+    stop.set()
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert len(index.documents) == 5
+
+
+def test_a_worker_outlives_its_engine(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index, wait=0)
+    index.away = lambda: True
+    reports: list[Report] = []
+    thread, stop = working(memory, on_report=reports.append)
+    memory.add(TEA, **ANN)
+    until(lambda: any(counts.failures for report in reports for _, counts in report.tracks))
+    assert memory.dead_letters() == []
+    index.away = lambda: False
+    until(lambda: lag(memory) == 0)
+    stop.set()
+    thread.join(SOON)
+    assert len(index.documents) == 1
+
+
+def test_a_task_that_works_ends_when_it_is_cancelled() -> None:
+    index = FlappingIndex()
+
+    async def use() -> None:
+        settings = load_settings(
+            {"audit_log": "memory", "projections": {"wait": 0}}, environment={}
+        )
+        async with AsyncMemory(settings=settings, overrides={"vector_index": index}) as memory:
+            working = asyncio.create_task(memory.run_worker())
+            await memory.add(TEA, **ANN)
+            while (await memory.stats()).lags[0].events:
+                await asyncio.sleep(0.01)
+            working.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await working
+            assert (await memory.stats()).lags[0].owner is None
+
+    asyncio.run(asyncio.wait_for(use(), SOON))
+    assert len(index.documents) == 1
+
+
+def test_two_workers_share_the_partitions_and_bring_everything(opened: Open) -> None:
+    index, graph = FlappingIndex(), FlappingGraph()
+    memory = opened(index, graph, wait=0, partitions=3, batch=2)
+    workers = [working(memory) for _ in range(2)]
+    for number in range(12):
+        memory.add(TEA, user_id=f"u{number}")
+    until(lambda: lag(memory) == lag(memory, "knowledge_graph") == 0)
+    for thread, stop in workers:
+        stop.set()
+        thread.join(SOON)
+    assert len(index.documents) == 12
+
+
+def test_more_partitions_go_on_where_fewer_stood(tmp_path: Path) -> None:
+    index = FlappingIndex()
+
+    def opened_with(partitions: int) -> Memory:
+        config = {
+            "audit_log": {"path": str(tmp_path / "app.db")},
+            "projections": {"partitions": partitions},
+        }
+        settings = load_settings(config, environment={})
+        return Memory(settings=settings, overrides={"vector_index": index})
+
+    with opened_with(1) as memory:
+        memory.add(TEA, **ANN)
+    with opened_with(3) as memory:
+        assert memory.add("I like mint tea.", **ANN).lagging == ()
+        assert [item.events for item in memory.stats().lags].count(0) >= 1
+        memory.run_worker(once=True)
+        assert lag(memory) == 0
+    assert len(index.documents) == 2
+
+
+def test_a_worker_without_work_is_refused(opened: Open) -> None:
+    with pytest.raises(InvalidRequest, match="nothing to drive"):
+        opened().run_worker(once=True)
+
+
+# Dead letters
+
+
+def too_long(document: Document) -> bool:
+    return "endless" in document.text
+
+
+def test_an_event_that_is_refused_is_set_aside_and_the_rest_goes_on(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index, wait=0)
+    index.bad = too_long
+    for text in ("I like mint tea.", "I like endless tea.", "I like iced tea."):
+        memory.add(text, infer=False, **ANN)
+    memory.add(TEA, infer=False, **BEN)
+    # When
+    report = memory.run_worker(once=True)
+    # Then
+    assert lag(memory) == 0
+    assert {item.text for item in index.documents.values()} == {
+        "I like mint tea.", "I like iced tea.", TEA
+    }  # fmt: skip
+    letters = memory.dead_letters()
+    assert {letter.cause for letter in letters} == {
+        "InvalidRequest: text: is too long for this engine"
+    }
+    assert "fact.added" in {letter.type_name for letter in letters}
+    assert {(letter.ledger, letter.tries) for letter in letters} == {("user:ann", 3)}
+    assert sum(item.dead for item, _ in report.tracks) == len(letters)
+    # And the ledger that lacks something is read where it lacks nothing
+    assert texts(memory, **ANN)[1] == ("vector_index",)
+    assert "I like endless tea." in texts(memory, **ANN)[0]
+    assert texts(memory, **BEN) == ({TEA}, ())
+
+
+def test_dead_letters_are_delivered_once_the_cause_is_gone(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    index.bad = too_long
+    assert memory.add("I like endless tea.", **ANN).lagging == ("vector_index",)
+    letters = memory.dead_letters()
+    # When tried in vain
+    again = memory.retry_dead_letters()
+    assert again.revived == 0
+    assert [letter.tries for letter in again.dead] == [letter.tries + 3 for letter in letters]
+    assert [letter.since for letter in again.dead] == [letter.since for letter in letters]
+    # When tried with success
+    index.bad = lambda _document: False
+    assert memory.retry_dead_letters().revived == len(letters)
+    assert memory.dead_letters() == []
+    assert texts(memory) == ({"I like endless tea."}, ())
+
+
+def test_an_engine_that_is_away_loses_no_dead_letter(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    index.bad = too_long
+    memory.add("I like endless tea.", **ANN)
+    letters = memory.dead_letters()
+    index.away = lambda: True
+    with pytest.raises(AdapterUnavailable):
+        memory.retry_dead_letters()
+    assert memory.dead_letters() == letters
+
+
+def test_a_ledger_waits_behind_its_dead_letter_where_order_matters(opened: Open) -> None:
+    # Given a graph that won't take one event of Ann's
+    graph = FlappingGraph()
+    memory = opened(graph=graph, wait=0)
+    graph.bad = lambda item: getattr(item.event, "text", None) == "Ann works at Acme."
+    fact_id = memory.add("Ann works at Acme.", infer=False, **ANN).verdicts[0].fact_id
+    assert fact_id is not None
+    memory.add("Ben works at Initech.", infer=False, **BEN)
+    memory.run_worker(once=True)
+    # When more is said about it, and about others
+    memory.update(fact_id, "Ann worked at Acme.")
+    memory.add("Ben lives in Oslo.", infer=False, **BEN)
+    memory.run_worker(once=True)
+    # Then hers waits, and the others go on
+    (letter,) = memory.dead_letters()
+    assert letter.ledger == "user:ann"
+    assert lag(memory, "knowledge_graph") == 0
+    assert histories(graph, "ann") == {}
+    assert histories(graph, "ben") == histories(embedded_graph(memory), "ben") != {}
+    # And all of it comes, in order, once it is taken
+    graph.bad = lambda _item: False
+    assert memory.retry_dead_letters().revived == 1
+    assert histories(graph, "ann") == histories(embedded_graph(memory), "ann")
+
+
+def embedded_graph(memory: Memory) -> Any:
+    return memory._inner._container.embedded_graph()
+
+
+def histories(graph: Any, user: str) -> dict[str, int]:
+    """The entities of a user's ledger with the facts that name them, as of the end of time."""
+    view = View(scope=Scope(user_id=user), now=datetime(2100, 1, 1, tzinfo=UTC))
+    return {entity.name: entity.facts for entity in graph.entities(view)}
+
+
+# Rebuilding
+
+
+def test_a_rebuild_empties_the_engine_and_feeds_it_from_the_beginning(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index)
+    for number in range(5):
+        memory.add(f"I like tea number {number}.", **ANN)
+    before = dict(index.documents)
+    # Given that somebody has meddled with the engine
+    lost, other, *_ = before
+    index.remove([lost])
+    del index.documents[lost]
+    stray = evolve(before[other], key=("stray", 1), text="No fact of ours")
+    index.put([stray])
+    # When
+    report = memory.rebuild("vector_index")
+    # Then
+    assert index.documents == before
+    assert [item.events for item, _ in report.tracks] == [0]
+    assert texts(memory)[1] == ()
+
+
+def test_a_rebuild_that_is_cut_short_is_gone_on_with_by_a_worker(opened: Open) -> None:
+    index = FlappingIndex()
+    memory = opened(index, batch=2)
+    for number in range(5):
+        memory.add(f"I like tea number {number}.", **ANN)
+    before, puts = dict(index.documents), index.puts
+    # Given a rebuild whose engine goes away in the middle
+    index.away = lambda: index.puts > puts + 2
+    with pytest.raises(AdapterUnavailable, match="cut short: flapping"):
+        memory.rebuild("vector_index")
+    # Then reads do without it
+    assert lag(memory) > 0
+    assert texts(memory)[1] == ("vector_index",)
+    # And a worker finishes it, without beginning again
+    index.away = lambda: False
+    memory.run_worker(once=True)
+    assert index.documents == before
+    assert lag(memory) == 0
+
+
+def test_what_is_not_external_can_not_be_rebuilt(opened: Open) -> None:
+    with pytest.raises(InvalidRequest, match="'facts' is not external; those are: vector_index"):
+        opened(FlappingIndex()).rebuild("facts")
+
+
+def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
+    tmp_path: Path,
+) -> None:
+    def opened_with(dimension: int) -> Memory:
+        config = {
+            "audit_log": {"path": str(tmp_path / "app.db")},
+            "embedder": {"dimension": dimension},
+        }
+        index = FileIndex(tmp_path / "index.db", dimension)
+        return Memory(
+            settings=load_settings(config, environment={}), overrides={"vector_index": index}
+        )
+
+    with opened_with(16) as memory:
+        assert memory.add(TEA, **ANN).lagging == ()
+    with opened_with(32) as memory:
+        # Then writes do not wait for it, reads do without it, and a worker says what to do
+        assert memory.add("I like mint tea.", **ANN).lagging == ("vector_index",)
+        assert texts(memory) == ({TEA, "I like mint tea."}, ("vector_index",))
+        assert memory.stats().lags[0].rebuild
+        with pytest.raises(InvalidRequest, match="run memledger rebuild vector_index"):
+            memory.run_worker(once=True)
+        memory.rebuild("vector_index")
+        assert texts(memory) == ({TEA, "I like mint tea."}, ())
+        assert not memory.stats().lags[0].rebuild
+
+
+def test_an_engine_that_forgets_with_its_process_is_not_taken_for_one_that_knows(
+    tmp_path: Path,
+) -> None:
+    for lagging in ((), ("vector_index",)):
+        memory = Memory(tmp_path / "app.db", overrides={"vector_index": InMemoryVectorIndex()})
+        with memory:
+            assert memory.add(TEA, **ANN).lagging == lagging
+            assert texts(memory)[0] == {TEA}
+
+
+# Wiring
+
+
+@pytest.mark.parametrize(
+    ("part", "method"), [("vector_index", "put"), ("knowledge_graph", "apply")]
+)
+def test_a_part_that_can_not_be_fed_is_refused_when_it_is_opened(part: str, method: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"overrides\.{part}: lacks {method}\(\)"):
+        Memory(overrides={part: object()})
+
+
+def test_closing_twice_does_nothing(opened: Open) -> None:
+    memory = opened(FlappingIndex())
+    memory.add(TEA, **ANN)
+    memory.close()
+    memory.close()

@@ -1,0 +1,109 @@
+"""The wire for tests: it passes on everything, and fails in the way it is told to."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from memledger.testing.unreliable_wire import UnreliableWire
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        try:
+            while said := self.request.recv(1024):
+                self.request.sendall(said)
+        except OSError:
+            pass
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+@pytest.fixture
+def wire() -> Iterator[UnreliableWire]:
+    with _Server(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with UnreliableWire("127.0.0.1", server.server_address[1]) as wire:
+            yield wire
+        server.shutdown()
+        thread.join()
+
+
+def connected(wire: UnreliableWire) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", wire.port), timeout=5)
+
+
+def echo(client: socket.socket, text: bytes) -> bytes:
+    client.sendall(text)
+    return client.recv(1024)
+
+
+def test_what_is_said_is_passed_on_both_ways(wire: UnreliableWire) -> None:
+    with connected(wire) as client:
+        assert echo(client, b"hello") == b"hello"
+
+
+def test_a_client_that_ends_is_answered_to_the_end(wire: UnreliableWire) -> None:
+    with connected(wire) as client:
+        client.sendall(b"bye")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1024) == b"bye"
+        assert client.recv(1024) == b""
+
+
+def is_over(client: socket.socket) -> bool:
+    try:
+        return echo(client, b"?") == b""
+    except OSError as error:
+        return not isinstance(error, TimeoutError)
+
+
+def test_a_cut_ends_connections_and_lets_none_in_until_it_is_mended(wire: UnreliableWire) -> None:
+    with connected(wire) as before:
+        echo(before, b"hello")
+        wire.cut()
+        assert is_over(before)
+        with connected(wire) as during:
+            assert is_over(during)
+        wire.mend()
+        with connected(wire) as after:
+            assert echo(after, b"hello") == b"hello"
+
+
+def test_a_drop_ends_connections_and_welcomes_new_ones(wire: UnreliableWire) -> None:
+    with connected(wire) as before:
+        echo(before, b"hello")
+        wire.drop()
+        assert is_over(before)
+        with connected(wire) as after:
+            assert echo(after, b"hello") == b"hello"
+
+
+def test_a_half_closed_wire_swallows_answers(wire: UnreliableWire) -> None:
+    with connected(wire) as client:
+        echo(client, b"hello")
+        wire.half_close()
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            echo(client, b"lost")
+        wire.mend()
+        client.settimeout(5)
+        assert echo(client, b"found") == b"found"
+
+
+def test_a_slow_wire_is_late(wire: UnreliableWire) -> None:
+    with connected(wire) as client:
+        wire.delay(0.2)
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            echo(client, b"slow")
+        client.settimeout(5)
+        assert client.recv(1024) == b"slow"
