@@ -54,11 +54,13 @@ from memledger.lifting import (
     lift_inline,
     lift_to_threads,
 )
+from memledger.registry import BUILT_IN
 from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
     from memledger.adapters.reranker.bounded import BoundedReranker
     from memledger.adapters.sqlite.database import Database
+    from memledger.home_store import HomeStore
 
 WORKERS = 16
 """Threads for plain adapters under ``AsyncMemory``; SQLite gains nothing from more."""
@@ -79,6 +81,36 @@ def _open_database(choice: Choice) -> Iterator[Database]:
     database = Database(choice.settings, MIGRATIONS)
     yield database
     database.close()
+
+
+def _kind(choice: Choice) -> str:
+    """Which of the stores below it is; ``external`` for one that another package brings."""
+    return choice.chosen if choice.chosen in BUILT_IN["audit_log"] else "external"
+
+
+def _open_home(choice: Choice, mode: str, container: Container) -> Iterator[HomeStore]:
+    from memledger.home_store import HomeNeeds, HomeStore
+
+    embedder = container.embedder()
+    home = choice.adapter.build(
+        choice.settings,
+        HomeNeeds(
+            model=embedder.model,
+            dimension=embedder.dimension,
+            # Only asked for when something is appended: it looks into the index of this very home.
+            embed=lambda texts: container.vectors_at_hand()(texts),
+            codec=container.codec(),
+            blocking=mode == "inline",
+        ),
+    )
+    if not isinstance(home, HomeStore):
+        raise InvalidRequest(
+            "audit_log.provider",
+            f"{choice.chosen} built a {type(home).__name__}; an audit log brings all that commits "
+            "with it: build a memledger.home_store.HomeStore",
+        )
+    yield home
+    home.close()
 
 
 def _open_loop() -> Iterator[BackgroundLoop]:
@@ -219,6 +251,7 @@ class Container(containers.DeclarativeContainer):
     parts that a test would swap.
     """
 
+    itself: providers.Provider[Any] = providers.Self()
     settings = providers.Dependency(instance_of=Settings)
     mode = providers.Dependency(instance_of=str)
 
@@ -258,16 +291,18 @@ class Container(containers.DeclarativeContainer):
     reconciler = providers.Singleton(
         _build_asking, settings.provided.reconciler, lift_slow, language_model.provider
     )
-    store = settings.provided.audit_log.chosen
+    store = providers.Callable(_kind, settings.provided.audit_log)
 
     database = providers.Resource(_open_database, settings.provided.audit_log)
     codec = providers.Singleton(_lazily("adapters.audit_log.codec:EventCodec"))
+    home = providers.Resource(_open_home, settings.provided.audit_log, mode, itself)
     fact_store = providers.Selector(
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.fact_store.sqlite:SqliteFactStore"), database, codec
         ),
         memory=providers.Singleton(_lazily("adapters.fact_store.memory:InMemoryFactStore")),
+        external=home.provided.fact_store,
     )
     embedded_index = providers.Selector(
         store,
@@ -278,6 +313,7 @@ class Container(containers.DeclarativeContainer):
             dimension=embedder.provided.dimension,
         ),
         memory=providers.Singleton(_lazily("adapters.vector_index.memory:InMemoryVectorIndex")),
+        external=home.provided.vector_index,
     )
     vector_index = providers.Singleton(
         _embedded_or_built,
@@ -294,6 +330,7 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(
             _lazily("adapters.knowledge_graph.memory:InMemoryKnowledgeGraph")
         ),
+        external=home.provided.knowledge_graph,
     )
     usage_store = providers.Selector(
         store,
@@ -329,6 +366,7 @@ class Container(containers.DeclarativeContainer):
             vectors_at_hand,
             providers.List(embedded_graph, usage_store),
         ),
+        external=home.provided.read_models,
     )
     audit_log = providers.Selector(
         store,
@@ -338,6 +376,7 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(
             _lazily("adapters.audit_log.memory:InMemoryAuditLog"), codec, read_models
         ),
+        external=home.provided.audit_log,
     )
 
     lifted_log = providers.Singleton(_lifted, lift, audit_log)
@@ -360,6 +399,7 @@ class Container(containers.DeclarativeContainer):
         memory=providers.Singleton(
             _lazily("adapters.projection_state.memory:InMemoryProjectionState")
         ),
+        external=home.provided.projection_state,
     )
     lifted_state = providers.Singleton(_lifted, lift, projection_state)
     arrivals = providers.Singleton(Polling, log=lifted_log, clock=lifted_clock)

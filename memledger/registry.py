@@ -32,7 +32,8 @@ class Adapter:
         settings: an attrs class; the section of the configuration, without ``provider``, is
             structured into it.
         build: called with an instance of it; returns the adapter. For a ``vector_index`` it gets
-            the embedder's ``model`` (str) and ``dimension`` (int) besides.
+            the embedder's ``model`` (str) and ``dimension`` (int) besides; for an ``audit_log`` it
+            gets ``HomeNeeds`` and returns a ``HomeStore`` (``memledger.home_store``).
         asks_model: for extractors, reconcilers and rerankers: ``build`` gets the language model,
             lifted, as its second argument.
     """

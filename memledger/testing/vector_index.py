@@ -492,6 +492,8 @@ class VectorIndexContract:
     # Hypothesis minds that subclasses share a test; their indexes are as good as one another.
     @settings(
         max_examples=60,
+        # An engine on a busy machine, behind a network, may take its time.
+        deadline=None,
         suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(data=st.data(), records=st.lists(attributes(), min_size=1, max_size=8))

@@ -1,0 +1,72 @@
+"""The index keeps the contract of ``VectorIndex``, and what an external engine promises besides."""
+
+from pathlib import Path
+
+import pytest
+from memledger_tinyindex import TinyIndex, TinyIndexSettings
+
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.scope import LedgerId
+from memledger.testing import VectorIndexContract
+from memledger.testing.vector_index import DIMENSION, document
+
+ALICE = LedgerId("user:alice")
+
+
+def index_in(folder: Path, model: str = "letters-1") -> TinyIndex:
+    return TinyIndex(TinyIndexSettings(path=str(folder / "index.db")), model, DIMENSION)
+
+
+class TestTinyIndex(VectorIndexContract):
+    def make_index(self, tmp_path: Path) -> TinyIndex:
+        return index_in(tmp_path)
+
+
+def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = index_in(tmp_path)
+    first.put([document("tea")])
+    first.close()
+    assert index_in(tmp_path).count(ALICE) == 1
+
+
+def test_making_one_touches_nothing(tmp_path: Path) -> None:
+    index_in(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_emptied_and_goes_on(tmp_path: Path) -> None:
+    index = index_in(tmp_path)
+    index.put([document("tea")])
+    index.clear()
+    assert index.count(ALICE) == 0
+    index.put([document("coffee")])
+    assert index.count(ALICE) == 1
+
+
+def test_vectors_of_another_embedder_are_refused_until_it_is_cleared(tmp_path: Path) -> None:
+    index_in(tmp_path).put([document("tea")])
+    other = index_in(tmp_path, model="letters-2")
+    with pytest.raises(InvalidRequest, match="rebuild vector_index"):
+        other.put([document("coffee")])
+    other.clear()
+    other.put([document("coffee")])
+    assert other.count(ALICE) == 1
+
+
+def test_it_says_what_it_is(tmp_path: Path) -> None:
+    assert index_in(tmp_path).ping().startswith("tinyindex 0.1.0 (SQLite 3.")
+
+
+def test_a_file_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "index.db").mkdir()
+    with pytest.raises(AdapterUnavailable, match=r"tinyindex: .*index\.db"):
+        index_in(tmp_path).ping()
+
+
+def test_closing_twice_does_nothing_and_calls_after_it_are_refused(tmp_path: Path) -> None:
+    index = index_in(tmp_path)
+    index.ping()
+    index.close()
+    index.close()
+    with pytest.raises(AdapterUnavailable, match="closed"):
+        index.count(ALICE)

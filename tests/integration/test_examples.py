@@ -1,0 +1,124 @@
+"""The examples, installed as a stranger's packages are: found by their entry points."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the examples in it, as an installer leaves them."""
+    site = tmp_path_factory.mktemp("site")
+    for example in sorted((ROOT / "examples").iterdir()):
+        wheels = tmp_path_factory.mktemp(example.name)
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels)],
+            cwd=example,
+            check=True,
+            capture_output=True,
+        )
+        (wheel,) = wheels.iterdir()
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site)
+    return site
+
+
+def run(site: Path, folder: Path, code: str) -> Any:
+    """What a program prints that has the examples installed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+REMEMBER = """
+import json, sqlite3
+from memledger import Memory
+with Memory.from_config("memledger.toml") as memory:
+    receipt = memory.add("I live in Paris. I like green tea.", user_id="ann")
+    found = memory.search("Where does Ann live?", user_id="ann", limit=1)
+rows = sqlite3.connect("tiny.db").execute("SELECT text FROM document ORDER BY text").fetchall()
+print(json.dumps({
+    "lagging": receipt.lagging, "degraded": found.degraded,
+    "found": found[0].fact.text, "rows": rows,
+}))
+"""
+
+
+def test_an_index_of_a_third_party_is_fed_and_searched(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "memledger.toml").write_text(
+        '[audit_log]\npath = "app.db"\n[vector_index]\nprovider = "tinyindex"\npath = "tiny.db"\n'
+    )
+    assert run(site, tmp_path, REMEMBER) == {
+        "lagging": [],
+        "degraded": [],
+        "found": "I live in Paris.",
+        "rows": [["I like green tea."], ["I live in Paris."]],
+    }
+
+
+REFUSED = """
+import json
+from memledger import InvalidRequest, load_settings
+problems = []
+for config in (
+    {"vector_index": {"provider": "tinyindex", "pth": "tiny.db"}},
+    {"vector_index": {"provider": "tinyindx"}},
+    {"vector_index": {"provider": "tinyindex", "busy_timeout": -1}},
+    {"audit_log": {"provider": "jsonlines", "durability": "full"}},
+):
+    try:
+        load_settings(config, environment={})
+    except InvalidRequest as error:
+        problems.append(str(error))
+print(json.dumps(problems))
+"""
+
+
+def test_their_settings_are_checked_like_ours(site: Path, tmp_path: Path) -> None:
+    unknown, nobody, negative, foreign = run(site, tmp_path, REFUSED)
+    assert unknown.startswith("vector_index.pth: unknown setting; allowed are path, busy_timeout")
+    assert unknown.endswith("did you mean path?")
+    assert nobody.startswith("vector_index.provider: 'tinyindx' is not one of ")
+    assert nobody.endswith("did you mean tinyindex?")
+    assert negative.startswith("vector_index")
+    assert "busy_timeout" in negative
+    assert foreign.startswith("audit_log.durability: unknown setting; allowed are path")
+
+
+LIVE_IN_LINES = """
+import json
+from memledger import Memory
+config = {
+    "audit_log": {"provider": "jsonlines", "path": "ledger.jsonl"},
+    "vector_index": {"provider": "tinyindex", "path": "tiny.db"},
+}
+with Memory.from_config(config) as memory:
+    memory.add("I live in Paris.", user_id="ann")
+with Memory.from_config(config) as memory:
+    memory.add("I moved to Berlin.", user_id="ann")
+    found = memory.search("Where does Ann live?", user_id="ann", limit=1)
+    print(json.dumps([found[0].fact.text, found.degraded, memory.verify().ok]))
+"""
+
+
+def test_a_home_store_and_an_index_of_third_parties_work_together(
+    site: Path, tmp_path: Path
+) -> None:
+    assert run(site, tmp_path, LIVE_IN_LINES) == ["I moved to Berlin.", [], True]
