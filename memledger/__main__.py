@@ -3,23 +3,67 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memledger.adapters.cli.main import run
-from memledger.adapters.cli.needs import LedgerMemory
+from memledger.adapters.cli.needs import DEFAULT_DATABASE, LedgerMemory
+
+if TYPE_CHECKING:
+    from memledger.application.examination import Examination
+    from memledger.settings import Settings
+
+# The memory is imported late: `memledger --help` must not wait for the whole of it.
 
 
-def open_memory(path: str) -> LedgerMemory:
-    """Open the database at ``path``, and make it if it is not there."""
-    # Imported late: `memledger --help` must not wait for the whole memory.
-    from memledger.adapters.cli.rebuilding import rebuild_progress
-    from memledger.memory import Memory
+class CommandLineFace:
+    """See ``memledger.adapters.cli.needs.Face``."""
 
-    return Memory(path, on_rebuild=rebuild_progress())
+    def open(
+        self, database: str | None, config: str | None = None, *, must_exist: bool = False
+    ) -> LedgerMemory:
+        """Open a memory."""
+        from memledger.adapters.cli.rebuilding import rebuild_progress
+        from memledger.memory import Memory
+
+        settings = _settings(database, config)
+        if must_exist:
+            _require_there(settings)
+        return Memory(settings=settings, on_rebuild=rebuild_progress())
+
+    def examine(
+        self, database: str | None, config: str | None = None, *, call: bool = False
+    ) -> Examination:
+        """Look at every part."""
+        from memledger.doctor import examine
+
+        return examine(config, path=database, default_path=DEFAULT_DATABASE, call=call)
+
+
+def _settings(database: str | None, config: str | None) -> Settings:
+    from memledger.settings import load_settings
+
+    settings = load_settings(config, path=database)
+    chosen = settings.audit_log
+    if database is None and chosen.chosen == "sqlite" and chosen.settings.path == ":memory:":
+        return load_settings(config, path=DEFAULT_DATABASE)
+    return settings
+
+
+def _require_there(settings: Settings) -> None:
+    from memledger.domain.errors import InvalidRequest
+
+    chosen = settings.audit_log
+    if chosen.chosen == "sqlite" and not Path(chosen.settings.path).exists():
+        raise InvalidRequest(
+            "--db",
+            f"there is no database at {chosen.settings.path}; add or ingest something first",
+        )
 
 
 def main() -> None:
     """Run the command that the arguments ask for, and exit."""
-    sys.exit(run(open_memory, sys.argv[1:]))
+    sys.exit(run(CommandLineFace(), sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,20 @@ def load_settings(
     Raises:
         InvalidRequest: the path of what is wrong, and what is allowed there.
     """
+    return settings_of(read_settings(config, path=path, environment=environment))
+
+
+def read_settings(
+    config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What ``load_settings`` reads, as it was written: nothing in it has been checked.
+
+    Raises:
+        InvalidRequest: the file can't be read.
+    """
     raw = _merged(
         _read(config), _from_environment(os.environ if environment is None else environment)
     )
@@ -128,6 +142,15 @@ def load_settings(
         if not isinstance(path, str | os.PathLike):
             raise InvalidRequest("path", f"expected a path, got {type(path).__name__}")
         raw = _merged(raw, {"audit_log": {"path": os.fsdecode(path)}})
+    return raw
+
+
+def settings_of(raw: Mapping[str, Any]) -> Settings:
+    """Check settings.
+
+    Raises:
+        InvalidRequest: the path of what is wrong, and what is allowed there.
+    """
     allowed = (*DEFAULTS, "projections", *ALONE)
     for key in raw:
         if key not in allowed:

@@ -10,12 +10,12 @@ import click
 
 from memledger.adapters.cli.invocation import (
     ACTOR,
-    DEFAULT_DATABASE,
     Invocation,
     command_options,
     json_object,
     time_option,
 )
+from memledger.adapters.cli.needs import DEFAULT_DATABASE
 from memledger.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _agreed(call: Invocation) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("--all needs --yes where there is no terminal to ask on.")
     owners = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in call.scope.items())
-    where = call.database or DEFAULT_DATABASE
+    where = call.database or call.config or DEFAULT_DATABASE
     return click.confirm(f"Withdraw every fact of {owners} in {where}?", err=True)
 
 

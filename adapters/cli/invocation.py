@@ -10,20 +10,17 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import click
 
-from memledger.adapters.cli.needs import LedgerMemory, OpenMemory, ScopeIds
-from memledger.domain.errors import InvalidRequest
+from memledger.adapters.cli.needs import DEFAULT_DATABASE, Face, LedgerMemory, ScopeIds
 
 if TYPE_CHECKING:
     from memledger.adapters.cli.rendering import Screen
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-DEFAULT_DATABASE = "memledger.db"
 OWNERS = frozenset({"user_id", "agent_id", "run_id"})
 """Ids of which one at least says whose memory is meant."""
 
@@ -35,16 +32,24 @@ class Invocation:
     """One call of one command.
 
     Args:
-        open_memory: how a database is opened.
-        database: its path; ``None`` if the caller named none.
+        face: how a memory is opened.
+        database: the path of its database; ``None`` if the caller named none.
+        config: a file of settings, likewise.
         as_json: whether the answer is one JSON document instead of something to read.
         scope: the ids that were given, by the names that the memory has for them.
     """
 
     def __init__(
-        self, *, open_memory: OpenMemory, database: str | None, as_json: bool, scope: ScopeIds
+        self,
+        *,
+        face: Face,
+        database: str | None,
+        config: str | None,
+        as_json: bool,
+        scope: ScopeIds,
     ) -> None:
-        self._open_memory = open_memory
+        self.face = face
+        self.config = config
         self.database = database
         self.as_json = as_json
         self.scope = scope
@@ -55,16 +60,13 @@ class Invocation:
         Raises:
             InvalidRequest: it is not there; a command that only reads must not leave an empty one.
         """
-        path = self.database or DEFAULT_DATABASE
-        if not Path(path).exists():
-            raise InvalidRequest(
-                "--db", f"there is no database at {path}; add or ingest something first"
-            )
-        return self._open_memory(path)
+        return self.face.open(self.database, self.config, must_exist=True)
 
-    def opened(self, default: str = DEFAULT_DATABASE) -> LedgerMemory:
-        """Open a database, and make it if it is not there."""
-        return self._open_memory(self.database or default)
+    def opened(self, path: str | None = None) -> LedgerMemory:
+        """Open a database, and make it if it is not there; ``path`` is one for this call alone."""
+        if path is not None:
+            return self.face.open(path)
+        return self.face.open(self.database, self.config)
 
     def owned(self) -> ScopeIds:
         """The scope, for commands that need to know whose memory is meant.
@@ -104,6 +106,12 @@ _DATABASE = click.option(
     envvar="MEMLEDGER_DB",
     help=f"The database; $MEMLEDGER_DB or ./{DEFAULT_DATABASE} if left out.",
 )
+_CONFIG = click.option(
+    "--config",
+    metavar="FILE",
+    envvar="MEMLEDGER_CONFIG",
+    help="Settings, in TOML or YAML; $MEMLEDGER_CONFIG if left out.",
+)
 # Deaf to the variable: nobody who looks at the demo wants it in the database of their work.
 _DATABASE_TO_KEEP = click.option(
     "--db", "database", metavar="PATH", help="Keep the memory there; a temporary one if left out."
@@ -111,14 +119,15 @@ _DATABASE_TO_KEEP = click.option(
 
 
 def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator:
-    """Declare ``--db``, ``--json`` and the scope options; the command gets an ``Invocation``.
+    """Declare ``--db``, ``--config``, ``--json`` and the scope options; the command gets an
+    ``Invocation``.
 
     Args:
         scope: whether the command is about somebody's memory.
         temporary: whether no database needs to be there, and none is used unless it is named.
     """
     options = [
-        _DATABASE_TO_KEEP if temporary else _DATABASE,
+        *([_DATABASE_TO_KEEP] if temporary else [_DATABASE, _CONFIG]),
         click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document."),
     ]
     owners = ("user", "agent", "run", "app") if scope else ()
@@ -131,11 +140,14 @@ def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
-        def call(*, database: str | None, as_json: bool, **values: Any) -> Any:
+        def call(
+            *, database: str | None, as_json: bool, config: str | None = None, **values: Any
+        ) -> Any:
             ids = {name: values.pop(name) for name in (f"{owner}_id" for owner in owners)}
             invocation = Invocation(
-                open_memory=click.get_current_context().obj,
+                face=click.get_current_context().obj,
                 database=database,
+                config=config,
                 as_json=as_json,
                 scope=cast(
                     ScopeIds, {name: given for name, given in ids.items() if given is not None}

@@ -14,10 +14,11 @@ import click
 from memledger.adapters.cli.changing import add, delete, update
 from memledger.adapters.cli.checking import retry, stats, verify
 from memledger.adapters.cli.demo import demo
+from memledger.adapters.cli.doctor import doctor
 from memledger.adapters.cli.graph import graph
 from memledger.adapters.cli.ingest import ingest
 from memledger.adapters.cli.invocation import print_json
-from memledger.adapters.cli.needs import OpenMemory
+from memledger.adapters.cli.needs import Face
 from memledger.adapters.cli.printable import one_line
 from memledger.adapters.cli.projections import dead, rebuild, worker
 from memledger.adapters.cli.reading import get, history, list_facts, search
@@ -50,16 +51,16 @@ def command_line() -> None:
 
 for _command in (
     demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats,
-    verify, worker, rebuild, dead,
+    verify, worker, rebuild, dead, doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 
 
-def run(open_memory: OpenMemory, arguments: Sequence[str]) -> int:
+def run(face: Face, arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        open_memory: how a database is opened; the composition root brings it.
+        face: how a memory is opened; the composition root brings it.
         arguments: the words after ``memledger``.
 
     Returns:
@@ -68,7 +69,7 @@ def run(open_memory: OpenMemory, arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = command_line.main(
-            arguments or ["--help"], prog_name="memledger", standalone_mode=False, obj=open_memory
+            arguments or ["--help"], prog_name="memledger", standalone_mode=False, obj=face
         )
         # What is still buffered would otherwise meet a closed pipe when nobody can catch it.
         sys.stdout.flush()

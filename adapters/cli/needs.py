@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 # For the type checker alone: `memledger --help` must not wait for the use-cases to be imported.
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memledger.application.additions import Conversation
     from memledger.application.browse import Page
     from memledger.application.dead_letters import Revived
+    from memledger.application.examination import Examination
     from memledger.application.explore import Exploration
     from memledger.application.recall import SearchResult
     from memledger.application.receipt import Receipt
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from memledger.application.working import Report
     from memledger.domain.fact import Fact
     from memledger.domain.ports.projection_state import DeadLetter
+
+
+DEFAULT_DATABASE = "memledger.db"
+"""Where a memory is if nobody says anything else."""
 
 
 class ScopeIds(TypedDict, total=False):
@@ -247,5 +252,27 @@ class LedgerMemory(Protocol):
     ) -> None: ...
 
 
-OpenMemory: TypeAlias = "Callable[[str], LedgerMemory]"
-"""Opens the database at a path, and makes it if it is not there."""
+class Face(Protocol):
+    """What the composition root brings to the command line."""
+
+    def open(
+        self, database: str | None, config: str | None = None, *, must_exist: bool = False
+    ) -> LedgerMemory:
+        """Open a memory.
+
+        Args:
+            database: the path of a SQLite database, made if it is not there. ``None`` leaves it to
+                the settings, and to ``DEFAULT_DATABASE`` where those name none.
+            config: a file of settings; variables are stronger than it.
+            must_exist: a database that is not there is refused, not made.
+
+        Raises:
+            InvalidRequest: see above.
+        """
+        ...
+
+    def examine(
+        self, database: str | None, config: str | None = None, *, call: bool = False
+    ) -> Examination:
+        """Look at every part without opening a memory; ``call`` asks models something."""
+        ...

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from memledger.adapters.cli.printable import one_line, printable
 from memledger.application.browse import Page
+from memledger.application.examination import Examination
 from memledger.application.lag import Lag
 from memledger.application.recall import ScoredFact, SearchResult
 from memledger.application.receipt import Receipt
@@ -246,6 +247,22 @@ class Screen:
             }
         )
 
+    def examination(self, examination: Examination) -> None:
+        """Each part in a line, what is known of it and what is wrong with it below."""
+        self.line(f"memledger {examination.memledger}, Python {examination.python}", "dim")
+        for finding in examination.findings:
+            chosen = " ".join(
+                [finding.provider or "", *([f"({finding.engine})"] if finding.engine else [])]
+            )
+            mark = Text("!! ", style="bold red") if finding.problems else Text("ok ", "green")
+            heading = mark.append(f"{finding.part:16}", style="not bold default")
+            self._out.print(heading.append(one_line(chosen), style="default"), soft_wrap=True)
+            for name, value in finding.details.items():
+                self.line(f"     {name.replace('_', ' ')}: {one_line(_told(value))}", "dim")
+            for problem in finding.problems:
+                self.line(f"     {one_line(problem.what)}", "red")
+                self.line(f"       -> {one_line(problem.advice)}")
+
     @contextmanager
     def working(self) -> Iterator[Callable[[Report], None]]:
         """How a worker gets on: a table that is gone afterwards on a terminal, elsewhere a line
@@ -332,6 +349,13 @@ class Screen:
         for name, value in there.items():
             line = Text(f"{name:{width}}  ", style="dim").append(printable(value), style="not dim")
             self._out.print(line, soft_wrap=True)
+
+
+def _told(value: object) -> str:
+    """A detail in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _track(lag: Lag) -> str:

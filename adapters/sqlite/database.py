@@ -109,7 +109,7 @@ class Database:
                 f"this Python carries SQLite {sqlite3.sqlite_version}, memledger needs "
                 f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use another build of Python",
             )
-        _check(settings)
+        check(settings)
         with translating(self.path):
             self._writer = self._connect()
             try:
@@ -313,7 +313,12 @@ class Database:
             self._writer.close()
 
 
-def _check(settings: SqliteSettings) -> None:
+def check(settings: SqliteSettings) -> None:
+    """Refuse what can't work.
+
+    Raises:
+        InvalidRequest: the setting, and what is allowed.
+    """
     if settings.path != ":memory:":
         try:
             name = os.fsencode(settings.path)

@@ -300,6 +300,13 @@ class SqliteReadModels:
                 self._index.forget_unused_in(connection)
         self._index.compact()
 
+    def state(self) -> str:
+        """``current``; ``behind``, if there is more in the log; ``damaged``, if they were made by
+        other software or for another embedder, or rows are missing. ``catch_up`` mends both.
+        """
+        with self._database.reader() as connection:
+            return self._state(connection)
+
     def _start_over(self, connection: sqlite3.Connection) -> None:
         import sqlite_utils
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, Outcome
 
-from memledger.__main__ import open_memory
+from memledger.__main__ import CommandLineFace
 from memledger.adapters.cli.main import run
 
 
@@ -26,7 +26,7 @@ def memledger(
 ) -> CommandLine:
     def command(*arguments: str, stdin: bytes = b"") -> Outcome:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        code = run(open_memory, arguments)
+        code = run(CommandLineFace(), arguments)
         captured = capsys.readouterr()
         return Outcome(code=code, out=captured.out, err=captured.err)
 

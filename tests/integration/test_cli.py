@@ -18,7 +18,7 @@ from command_line import CommandLine, on_terminal, start
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "search", "list", "get", "history", "graph", "update", "delete",
-    "retry", "stats", "verify", "worker", "rebuild", "dead",
+    "retry", "stats", "verify", "worker", "rebuild", "dead", "doctor",
 )  # fmt: skip
 
 
@@ -55,8 +55,8 @@ class TestHelp:
     def test_help_loads_neither_the_memory_nor_rich(self) -> None:
         program = (
             "import sys\n"
-            "from memledger.__main__ import open_memory, run\n"
-            "run(open_memory, ['--help'])\n"
+            "from memledger.__main__ import CommandLineFace, run\n"
+            "run(CommandLineFace(), ['--help'])\n"
             "print([name for name in ('numpy', 'rich', 'memledger.memory') if name in sys.modules])"
         )
 

@@ -55,6 +55,7 @@ def test_vectors_of_another_embedder_are_refused_until_it_is_cleared(tmp_path: P
 
 def test_it_says_what_it_is(tmp_path: Path) -> None:
     assert index_in(tmp_path).ping().startswith("tinyindex 0.1.0 (SQLite 3.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:

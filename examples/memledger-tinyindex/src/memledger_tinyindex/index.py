@@ -7,6 +7,7 @@ import threading
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.adapters.vector_index.refusals import check_query, checked_vectors, components
@@ -118,10 +119,11 @@ class TinyIndex:
             connection.execute("INSERT INTO embedder VALUES (?, ?)", self._embedder)
 
     def ping(self) -> str:
-        """See ``ExternalIndex.ping``."""
-        with self._transaction(any_embedder=True) as connection:
-            (version,) = connection.execute("SELECT sqlite_version()").fetchone()
-        return f"{NAME} 0.1.0 (SQLite {version})"
+        """See ``ExternalIndex.ping``; it makes no file."""
+        if Path(self._settings.path).exists():
+            with self._transaction(any_embedder=True) as connection:
+                connection.execute("SELECT 1 FROM document LIMIT 1")
+        return f"{NAME} 0.1.0 (SQLite {sqlite3.sqlite_version})"
 
     def close(self) -> None:
         """See ``ExternalIndex.close``."""
