@@ -1,16 +1,17 @@
-"""Bytes of a fact, and the cost of making the read models again, on SQLite.
+"""Bytes of a fact, and the cost of making the read models again, on SQLite or on PostgreSQL.
 
 Owners with a hundred facts each, every fact a message of twelve words that is stored verbatim, so
 that a fact is two events (what was said, what is believed), with vectors of 384 components by the
-offline embedder. What is counted is pages of the file by table and index (``dbstat``), after
-everything was committed. A fact that is revised, and one with relations, costs more; a fact of
-which several were drawn from one message costs less.
+offline embedder. What is counted is pages by table and index (``dbstat``,
+``pg_total_relation_size``), after everything was committed. A fact that is revised, and one with
+relations, costs more; where several were drawn from one message, they cost less.
 
 The rebuild is that of ``catch_up``: the checkpoints are forgotten, and the next opening makes
 facts, index and graph from the log. Embedding is part of it; here it costs microseconds a text.
 
     python -m bench.bytes
     python -m bench.bytes --facts 100000
+    python -m bench.bytes --dsn "host=... dbname=..."   a database that is there for nothing else
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, LiteralString
 
 from rich.console import Console
 from rich.table import Table
@@ -33,12 +35,18 @@ from memledger.settings import Settings, load_settings
 
 DIMENSION = 384
 PER_OWNER = 100
+SCHEMA = "memledger_bytes"
 PARTS = {
     "event": "log",
     "ledger": "log",
     "request": "log",
+    "arrival": "log",
+    "place": "log",
+    "identity": "log",
     "sqlite_sequence": "log",
     "index": "index",
+    "document": "index",
+    "wording": "index",
     "graph": "graph",
     "relation": "graph",
     "entity": "graph",
@@ -66,42 +74,103 @@ def _texts(corpus: Corpus, count: int) -> Iterator[str]:
         )
 
 
-def rebuilt(settings: Settings, path: Path) -> float:
+class OnSqlite:
+    """A file that is gone afterwards.
+
+    Args:
+        folder: where it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "bytes.db"
+        self.log: dict[str, Any] = {"path": str(self._path)}
+
+    def forget_checkpoints(self) -> None:
+        """Have the next opening make the read models again."""
+        with closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("DELETE FROM projection")
+            connection.commit()
+
+    def sizes(self) -> tuple[Counter[str], int]:
+        """Bytes by part, and the number of events."""
+        found: Counter[str] = Counter()
+        with closing(sqlite3.connect(self._path)) as connection:
+            owners = dict(connection.execute("SELECT name, tbl_name FROM sqlite_master"))
+            pages = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
+            for name, size in connection.execute(pages):
+                found[_part(owners.get(name, name))] += size
+            (events,) = connection.execute("SELECT count(*) FROM event").fetchone()
+        return found, int(events)
+
+
+class OnPostgres:
+    """A schema of its own, dropped before and afterwards.
+
+    Args:
+        dsn: the database.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self.log: dict[str, Any] = {"provider": "postgres", "dsn": dsn, "schema": SCHEMA}
+        self.drop()
+
+    def _ask(self, statement: LiteralString) -> list[Any]:
+        import psycopg
+
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def drop(self) -> None:
+        """Drop the schema."""
+        self._ask("DROP SCHEMA IF EXISTS memledger_bytes CASCADE")
+
+    def forget_checkpoints(self) -> None:
+        """Have the next opening make the read models again."""
+        self._ask("DELETE FROM memledger_bytes.projection")
+
+    def sizes(self) -> tuple[Counter[str], int]:
+        """Bytes by part, and the number of events."""
+        found: Counter[str] = Counter()
+        for name, size in self._ask(
+            "SELECT relname, pg_total_relation_size(oid)::bigint FROM pg_class "
+            "WHERE relnamespace = 'memledger_bytes'::regnamespace AND relkind = 'r'"
+        ):
+            found[_part(name)] += size
+        ((events,),) = self._ask("SELECT count(*) FROM memledger_bytes.event")
+        return found, int(events)
+
+
+def _part(table: str) -> str:
+    return PARTS.get(table, PARTS.get(table.split("_")[0], "facts"))
+
+
+def rebuilt(settings: Settings) -> float:
     """Make the read models again; returns the seconds that it took."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DELETE FROM projection")
-        connection.commit()
     before = time.perf_counter()
     with Memory(settings=settings):
         return time.perf_counter() - before
-
-
-def sizes(path: Path) -> tuple[Counter[str], int]:
-    """Bytes by part of the file, and the number of events in it."""
-    found: Counter[str] = Counter()
-    with closing(sqlite3.connect(path)) as connection:
-        owners = dict(connection.execute("SELECT name, tbl_name FROM sqlite_master"))
-        for name, size in connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"):
-            table = owners.get(name, name)
-            found[PARTS.get(table, PARTS.get(table.split("_")[0], "facts"))] += size
-        (events,) = connection.execute("SELECT count(*) FROM event").fetchone()
-    return found, int(events)
 
 
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--facts", type=int, default=20_000)
-    facts = parser.parse_args().facts // PER_OWNER * PER_OWNER
+    parser.add_argument("--dsn")
+    arguments = parser.parse_args()
+    facts = arguments.facts // PER_OWNER * PER_OWNER
     with tempfile.TemporaryDirectory(prefix="memledger-bytes-") as folder:
-        path = Path(folder) / "bytes.db"
+        store = OnPostgres(arguments.dsn) if arguments.dsn else OnSqlite(Path(folder))
         settings = load_settings(
-            {"audit_log": {"path": str(path)}, "embedder": {"dimension": DIMENSION}},
-            environment={},
+            {"audit_log": store.log, "embedder": {"dimension": DIMENSION}}, environment={}
         )
         filling = filled(settings, facts)
-        found, events = sizes(path)
-        rebuilding = rebuilt(settings, path)
+        found, events = store.sizes()
+        store.forget_checkpoints()
+        rebuilding = rebuilt(settings)
+        if isinstance(store, OnPostgres):
+            store.drop()
     table = Table("part", "bytes a fact", box=None)
     for part, size in found.most_common():
         table.add_row(part, f"{size / facts:,.0f}")
