@@ -338,6 +338,7 @@ class Container(containers.DeclarativeContainer):
             _lazily("adapters.usage_store.sqlite:SqliteUsageStore"), database
         ),
         memory=providers.Singleton(_lazily("adapters.usage_store.memory:InMemoryUsageStore")),
+        external=home.provided.usage_store,
     )
     knowledge_graph = providers.Singleton(
         _embedded_or_built, settings.provided.knowledge_graph, embedded_graph.provider

@@ -56,7 +56,8 @@ class HomeStore:
         vector_index: the index that decisions are made on, and that recall searches unless
             another one is chosen.
         knowledge_graph: likewise.
-        read_models: how far those three have come.
+        usage_store: what models were used for.
+        read_models: how far those four have come.
         projection_state: the book kept on external engines.
         ping: the engine's name and version; it blocks for a moment, and raises
             ``AdapterUnavailable`` if there is no answer.
@@ -67,6 +68,7 @@ class HomeStore:
     fact_store: Any
     vector_index: Any
     knowledge_graph: Any
+    usage_store: Any
     read_models: Any
     projection_state: Any
     ping: Callable[[], str]

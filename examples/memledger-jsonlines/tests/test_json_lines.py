@@ -17,7 +17,12 @@ from memledger.domain.ports.embedder import Vector
 from memledger.domain.recorded import Position
 from memledger.home_store import HomeNeeds, HomeStore
 from memledger.registry import Adapter
-from memledger.testing import AuditLogContract, FactStoreContract, KnowledgeGraphContract
+from memledger.testing import (
+    AuditLogContract,
+    FactStoreContract,
+    KnowledgeGraphContract,
+    UsageStoreContract,
+)
 from memledger.testing.audit_log import append_of, fact_added
 
 PROVIDER = "memledger_jsonlines:adapter"
@@ -70,6 +75,12 @@ class TestGraphOfTheHome(KnowledgeGraphContract):
     def make_graph(self, tmp_path: Path) -> tuple[Any, Any]:
         home = home_in(tmp_path)
         return home.audit_log, home.knowledge_graph
+
+
+class TestUsageOfTheHome(UsageStoreContract):
+    def make_stores(self, tmp_path: Path) -> tuple[Any, Any]:
+        home = home_in(tmp_path)
+        return home.audit_log, home.usage_store
 
 
 def test_what_was_appended_is_read_by_the_next_process(tmp_path: Path) -> None:

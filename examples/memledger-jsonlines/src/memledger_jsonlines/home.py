@@ -8,6 +8,7 @@ from memledger.adapters.fact_store.memory import InMemoryFactStore
 from memledger.adapters.fact_store.memory_read_models import InMemoryReadModels
 from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
 from memledger.adapters.projection_state.memory import InMemoryProjectionState
+from memledger.adapters.usage_store.memory import InMemoryUsageStore
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.domain.recorded import Position
 from memledger.home_store import HomeNeeds, HomeStore
@@ -41,14 +42,16 @@ class ReadModels(InMemoryReadModels):
 
 def open_home(settings: JsonLinesSettings, needs: HomeNeeds) -> HomeStore:
     """Open the file, and put everything together."""
-    facts, index, graph = InMemoryFactStore(), InMemoryVectorIndex(), InMemoryKnowledgeGraph()
-    read_models = ReadModels(facts, index, needs.embed, [graph])
+    facts, index = InMemoryFactStore(), InMemoryVectorIndex()
+    graph, usage = InMemoryKnowledgeGraph(), InMemoryUsageStore()
+    read_models = ReadModels(facts, index, needs.embed, [graph, usage])
     log = JsonLinesLog(settings.path, needs.codec, read_models)
     return HomeStore(
         audit_log=log,
         fact_store=facts,
         vector_index=index,
         knowledge_graph=graph,
+        usage_store=usage,
         read_models=read_models,
         projection_state=InMemoryProjectionState(),
         ping=lambda: f"jsonlines 0.1.0 ({settings.path})",
