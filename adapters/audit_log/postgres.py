@@ -14,7 +14,7 @@ from attrs import evolve
 
 from memledger.adapters.audit_log import chaining
 from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.postgres.failures import Collision
+from memledger.adapters.postgres.failures import ADAPTER, Collision
 from memledger.adapters.postgres.numbering import (
     Unnumbered,
     create_numbering,
@@ -23,6 +23,7 @@ from memledger.adapters.postgres.numbering import (
     waiting,
 )
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
+from memledger.domain.errors import AdapterUnavailable
 from memledger.domain.moments import from_microseconds, to_microseconds
 from memledger.domain.ports.audit_log import Appended
 from memledger.domain.recorded import Append, CorrelationId, Head, Position, Recorded
@@ -209,7 +210,7 @@ class PostgresAuditLog:
         async with self._sessions.transaction(flushed=False) as connection:
             if self._listener is not None:
                 await self._listener.begin(connection)
-            ledger_id, head = await _locked(connection, append.ledger)
+            ledger_id, head, lags = await _locked(connection, append.ledger)
             earlier = await self._earlier(connection, ledger_id, append)
             if earlier:
                 # Not of necessity this ledger, see check_same; then it has raised.
@@ -218,8 +219,14 @@ class PostgresAuditLog:
             chain = chaining.chained(append, head, Position(head.version), self._codec)
             await connection.execute(_WRITE, _values(ledger_id, append, chain))
             if self._listener is not None:
+                if lags:
+                    raise AdapterUnavailable(
+                        ADAPTER,
+                        f"the read models do not stand where {append.ledger} ends; "
+                        "open the database again to have them catch up",
+                    )
                 await self._listener.apply(connection, ledger_id, chain)
-            else:
+            elif not lags:
                 await connection.execute(
                     "INSERT INTO lagging VALUES (%s, %s) ON CONFLICT DO NOTHING",
                     (ledger_id, head.version),
@@ -405,16 +412,20 @@ async def last_position(connection: Connection) -> Position:
     return Position(row[0] if row else 0)
 
 
-async def _locked(connection: Connection, ledger: LedgerId) -> tuple[int, Head]:
-    """The row of a ledger, made if there is none, and locked until the transaction ends."""
+async def _locked(connection: Connection, ledger: LedgerId) -> tuple[int, Head, bool]:
+    """The row of a ledger, made if there is none, and locked until the transaction ends; and
+    whether read models have yet to take in something of it.
+    """
     while True:
         cursor = await connection.execute(
-            "SELECT version, hash, recorded_at, id FROM ledger WHERE name = %s FOR UPDATE",
+            "SELECT version, hash, recorded_at, id, "
+            "EXISTS (SELECT FROM lagging WHERE ledger_id = id) "
+            "FROM ledger WHERE name = %s FOR UPDATE OF ledger",
             (ledger,),
         )
         row = await cursor.fetchone()
         if row is not None:
-            return row[3], _head(row)
+            return row[3], _head(row), row[4]
         await connection.execute(
             "INSERT INTO ledger (name, version, hash) VALUES (%s, 0, %s) "
             "ON CONFLICT (name) DO NOTHING",

@@ -32,7 +32,7 @@ class Unnumbered(Exception):
 
 
 def create_numbering(schema: str, _partitions: int) -> list[str]:
-    """The tables and functions of the numbering, as of schema version 1.
+    """The tables and functions of the numbering, as of their first version.
 
     ``horizon``: every transaction below it had ended when a place was given, so that later
     numberings need not look at their arrivals, nor at what vacuum could not yet remove of them.
