@@ -57,6 +57,7 @@ from memledger.lifting import (
 from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
+    from memledger.adapters.postgres.database import Database as PostgresDatabase
     from memledger.adapters.reranker.bounded import BoundedReranker
     from memledger.adapters.sqlite.database import Database
 
@@ -77,6 +78,18 @@ def _open_database(choice: Choice) -> Iterator[Database]:
     from memledger.adapters.sqlite.migrations import MIGRATIONS
 
     database = Database(choice.settings, MIGRATIONS)
+    yield database
+    database.close()
+
+
+def _open_postgres(choice: Choice, mode: str, pool: Any) -> Iterator[PostgresDatabase]:
+    from memledger.adapters.audit_log.postgres import create_log
+    from memledger.adapters.postgres.database import Database
+    from memledger.adapters.postgres.filters import create_casefold
+    from memledger.adapters.postgres.read_models import create_checkpoints
+
+    steps = [create_log, create_casefold, create_checkpoints]
+    database = Database(choice.settings, steps, blocking=mode == "inline", pool=pool)
     yield database
     database.close()
 
@@ -216,7 +229,8 @@ class Container(containers.DeclarativeContainer):
 
     ``audit_log``, ``fact_store``, ``vector_index``, ``knowledge_graph``, ``embedder``,
     ``language_model``, ``clock``, ``ids``, ``extractor``, ``reconciler`` and ``reranker`` are the
-    parts that a test would swap.
+    parts that a test would swap. ``postgres_pool`` is the pool of a host that wants its
+    own to be used.
     """
 
     settings = providers.Dependency(instance_of=Settings)
@@ -261,11 +275,18 @@ class Container(containers.DeclarativeContainer):
     store = settings.provided.audit_log.chosen
 
     database = providers.Resource(_open_database, settings.provided.audit_log)
+    postgres_pool: providers.Object[Any] = providers.Object(None)
+    postgres = providers.Resource(_open_postgres, settings.provided.audit_log, mode, postgres_pool)
     codec = providers.Singleton(_lazily("adapters.audit_log.codec:EventCodec"))
     fact_store = providers.Selector(
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.fact_store.sqlite:SqliteFactStore"), database, codec
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.fact_store.postgres:PostgresFactStore"),
+            postgres.provided.sessions,
+            codec,
         ),
         memory=providers.Singleton(_lazily("adapters.fact_store.memory:InMemoryFactStore")),
     )
@@ -274,6 +295,12 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(
             _lazily("adapters.vector_index.sqlite:SqliteVectorIndex"),
             database,
+            model=embedder.provided.model,
+            dimension=embedder.provided.dimension,
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.vector_index.postgres:PostgresVectorIndex"),
+            postgres.provided.sessions,
             model=embedder.provided.model,
             dimension=embedder.provided.dimension,
         ),
@@ -290,6 +317,10 @@ class Container(containers.DeclarativeContainer):
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.knowledge_graph.sqlite:SqliteKnowledgeGraph"), database
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.knowledge_graph.postgres:PostgresKnowledgeGraph"),
+            postgres.provided.sessions,
         ),
         memory=providers.Singleton(
             _lazily("adapters.knowledge_graph.memory:InMemoryKnowledgeGraph")
@@ -322,6 +353,15 @@ class Container(containers.DeclarativeContainer):
             vectors_at_hand,
             providers.List(embedded_graph, usage_store),
         ),
+        postgres=providers.Singleton(
+            _lazily("adapters.postgres.read_models:PostgresReadModels"),
+            postgres.provided.sessions,
+            postgres.provided.opening,
+            fact_store,
+            embedded_index,
+            vectors_at_hand,
+            providers.List(embedded_graph),
+        ),
         memory=providers.Singleton(
             _lazily("adapters.fact_store.memory_read_models:InMemoryReadModels"),
             fact_store,
@@ -334,6 +374,12 @@ class Container(containers.DeclarativeContainer):
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.audit_log.sqlite:SqliteAuditLog"), database, codec, read_models
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.audit_log.postgres:PostgresAuditLog"),
+            postgres.provided.sessions,
+            codec,
+            read_models,
         ),
         memory=providers.Singleton(
             _lazily("adapters.audit_log.memory:InMemoryAuditLog"), codec, read_models

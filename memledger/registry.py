@@ -74,6 +74,9 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         "sqlite": _BuiltIn(
             settings="memledger.adapters.sqlite.database:SqliteSettings", build=_BY_CONTAINER
         ),
+        "postgres": _BuiltIn(
+            settings="memledger.adapters.postgres.settings:PostgresSettings", build=_BY_CONTAINER
+        ),
         "memory": _BuiltIn(build=_BY_CONTAINER),
     },
     "vector_index": {

@@ -6,6 +6,7 @@ locked. Positions are given after the commit; see ``memledger.adapters.postgres.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
@@ -18,8 +19,9 @@ from memledger.adapters.postgres.failures import ADAPTER, Collision
 from memledger.adapters.postgres.numbering import (
     Unnumbered,
     create_numbering,
+    number_all,
     numbered,
-    position_of,
+    numbering_of,
     waiting,
 )
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
@@ -141,6 +143,39 @@ def create_log(schema: str, partitions: int) -> list[str]:
             version bigint NOT NULL
         )
         """,
+        # Statements of their own: each sees what was committed while the one before it waited.
+        f"""
+        CREATE FUNCTION {schema}.begin_append(
+            called text, genesis bytea, request_key text, event_ids uuid[]
+        ) RETURNS TABLE (
+            id bigint, version bigint, hash bytea, recorded_at bigint, lags boolean,
+            by_key boolean, earlier bigint, first_version bigint, last_version bigint
+        ) LANGUAGE plpgsql AS $$
+        BEGIN
+            LOOP
+                SELECT ledger.id, ledger.version, ledger.hash, ledger.recorded_at
+                INTO id, version, hash, recorded_at
+                FROM {schema}.ledger WHERE name = called FOR UPDATE;
+                EXIT WHEN FOUND;
+                INSERT INTO {schema}.ledger (name, version, hash) VALUES (called, 0, genesis)
+                ON CONFLICT (name) DO NOTHING;
+            END LOOP;
+            lags := EXISTS (SELECT FROM {schema}.lagging WHERE ledger_id = begin_append.id);
+            FOR by_key, earlier, first_version, last_version IN
+                SELECT true, request.ledger_id, request.first_version, request.last_version
+                FROM {schema}.request
+                WHERE request.ledger_id = begin_append.id AND key = request_key
+                UNION ALL
+                SELECT false, event_key.ledger_id, event_key.version, event_key.version
+                FROM {schema}.event_key WHERE event_id = ANY(event_ids)
+            LOOP
+                RETURN NEXT;
+            END LOOP;
+            IF NOT FOUND THEN
+                RETURN NEXT;
+            END IF;
+        END $$
+        """,
         *create_numbering(schema, partitions),
     ]
 
@@ -186,76 +221,85 @@ class PostgresAuditLog:
         chaining.check(append)
         for left in range(TRIES - 1, -1, -1):
             try:
-                ledger_id, appended = await self._written(append)
+                ledger_id, chain, replayed = await self._written(append)
             except Collision:
                 if not left:
                     raise
             else:
                 break
-        first = appended.recorded[0]
-        if appended.replayed:
+        if replayed:
             # Read again, with the positions; what was committed but not flushed is by then.
-            chain = await self._same(ledger_id, [item.version for item in appended.recorded])
-            return evolve(appended, recorded=tuple(chain))
-        position = await position_of(self._sessions, ledger_id, first.version)
-        return Appended(
-            recorded=tuple(
-                evolve(item, position=Position(position + at))
-                for at, item in enumerate(appended.recorded)
-            )
-        )
+            chain = await self._same(ledger_id, [item.version for item in chain])
+        return Appended(recorded=tuple(chain), replayed=replayed)
 
-    async def _written(self, append: Append) -> tuple[int, Appended]:
-        # The numbering that follows is flushed, and with it all that was committed before.
+    async def _written(self, append: Append) -> tuple[int, list[Recorded], bool]:
+        # The numbering is flushed, and with it all that was committed before.
         async with self._sessions.transaction(flushed=False) as connection:
-            if self._listener is not None:
-                await self._listener.begin(connection)
-            ledger_id, head, lags = await _locked(connection, append.ledger)
-            earlier = await self._earlier(connection, ledger_id, append)
-            if earlier:
-                # Not of necessity this ledger, see check_same; then it has raised.
-                return ledger_id, Appended(recorded=tuple(earlier), replayed=True)
-            chaining.check_version(append, head)
-            chain = chaining.chained(append, head, Position(head.version), self._codec)
-            await connection.execute(_WRITE, _values(ledger_id, append, chain))
-            if self._listener is not None:
-                if lags:
-                    raise AdapterUnavailable(
-                        ADAPTER,
-                        f"the read models do not stand where {append.ledger} ends; "
-                        "open the database again to have them catch up",
-                    )
-                await self._listener.apply(connection, ledger_id, chain)
-            elif not lags:
-                await connection.execute(
-                    "INSERT INTO lagging VALUES (%s, %s) ON CONFLICT DO NOTHING",
-                    (ledger_id, head.version),
-                )
-        return ledger_id, Appended(recorded=tuple(chain))
+            ledger_id, chain, replayed = await self._appended(connection, append)
+            if replayed:
+                return ledger_id, chain, True
+            numbering = numbering_of(self._sessions, ledger_id, chain[0].version)
+            numbered = connection.afterwards(numbering)
+        ((position,),) = numbered
+        placed = [evolve(item, position=Position(position + at)) for at, item in enumerate(chain)]
+        return ledger_id, placed, False
 
-    async def _earlier(
-        self, connection: Connection, ledger_id: int, append: Append
-    ) -> list[Recorded]:
-        ids = [UUID(hex=new.event_id) for new in append.events]
+    async def _appended(
+        self, connection: Connection, append: Append
+    ) -> tuple[int, list[Recorded], bool]:
+        """All that an append does inside of its transaction.
+
+        Returns:
+            The ledger, the events with their versions where their positions will be, and whether
+            they had been there before.
+        """
+        if self._listener is not None:
+            await self._listener.begin(connection)
         cursor = await connection.execute(
-            "SELECT true, ledger_id, first_version, last_version FROM request "
-            "WHERE ledger_id = %s AND key = %s "
-            "UNION ALL SELECT false, ledger_id, version, version FROM event_key "
-            "WHERE event_id = ANY(%s)",
-            (ledger_id, append.idempotency_key, ids),
+            "SELECT * FROM begin_append(%s, %s, %s, %s)",
+            (
+                append.ledger,
+                Head().hash,
+                append.idempotency_key,
+                [UUID(hex=new.event_id) for new in append.events],
+            ),
         )
         rows = await cursor.fetchall()
-        if not rows:
-            return []
-        for by_key, _, first, last in rows:
+        ledger_id, lags, head = rows[0][0], rows[0][4], _head(rows[0][1:])
+        if rows[0][6] is not None:
+            return ledger_id, await self._earlier(connection, append, rows), True
+        chaining.check_version(append, head)
+        chain = chaining.chained(append, head, Position(head.version), self._codec)
+        await connection.execute(_WRITE, _values(ledger_id, append, chain))
+        if self._listener is not None:
+            if lags:
+                raise AdapterUnavailable(
+                    ADAPTER,
+                    f"the read models do not stand where {append.ledger} ends; "
+                    "open the database again to have them catch up",
+                )
+            await self._listener.apply(connection, ledger_id, chain)
+        elif not lags:
+            await connection.execute(
+                "INSERT INTO lagging VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (ledger_id, head.version),
+            )
+        return ledger_id, chain, False
+
+    async def _earlier(
+        self, connection: Connection, append: Append, rows: Sequence[Row]
+    ) -> list[Recorded]:
+        """What was recorded under the append's key or, without one, under its event ids."""
+        for by_key, ledger_id, first, last in (row[5:] for row in rows):
             if by_key:
                 return await self._versions(connection, ledger_id, list(range(first, last + 1)))
+        versions: dict[int, list[int]] = defaultdict(list)
+        for _, ledger_id, version, _ in (row[5:] for row in rows):
+            versions[ledger_id].append(version)
         found = [
             item
-            for ledger in {row[1] for row in rows}
-            for item in await self._versions(
-                connection, ledger, [row[2] for row in rows if row[1] == ledger]
-            )
+            for ledger_id, of_ledger in versions.items()
+            for item in await self._versions(connection, ledger_id, of_ledger)
         ]
         chaining.check_same(append, found, self._codec)
         return found
@@ -312,22 +356,21 @@ class PostgresAuditLog:
 
     async def read(self, after: Position, limit: int = 1000) -> Sequence[Recorded]:
         """See ``AuditLog.read``."""
+        page, more = await self._page(after, limit)
+        if more:
+            # Left by a writer that died, or about to be numbered by one that has not.
+            await number_all(self._sessions)
+            page, _ = await self._page(after, limit)
+        return page
+
+    async def _page(self, after: int, limit: int) -> tuple[list[Recorded], bool]:
+        """A page, and whether it is short while something waits for its position."""
         async with self._sessions.reader() as connection:
-            page = await self._page(connection, after, limit)
-            if len(page) == limit or not await waiting(connection):
-                return page
-
-        async def read(connection: Connection) -> list[Recorded]:
-            page = await self._page(connection, after, limit)
-            if not page and await waiting(connection):
-                raise Unnumbered
-            return page
-
-        return await numbered(self._sessions, read)
-
-    async def _page(self, connection: Connection, after: int, limit: int) -> list[Recorded]:
-        cursor = await connection.execute(_READ, (after, after + limit, after + 1, after + limit))
-        return self._decoded(await cursor.fetchall())
+            cursor = await connection.execute(
+                _READ, (after, after + limit, after + 1, after + limit)
+            )
+            page = self._decoded(await cursor.fetchall())
+            return page, len(page) < limit and await waiting(connection)
 
     async def read_ledger(
         self, ledger: LedgerId, after_version: int = 0, limit: int = 1000
@@ -410,27 +453,6 @@ async def last_position(connection: Connection) -> Position:
     cursor = await connection.execute("SELECT coalesce(max(last_position), 0) FROM place")
     row = await cursor.fetchone()
     return Position(row[0] if row else 0)
-
-
-async def _locked(connection: Connection, ledger: LedgerId) -> tuple[int, Head, bool]:
-    """The row of a ledger, made if there is none, and locked until the transaction ends; and
-    whether read models have yet to take in something of it.
-    """
-    while True:
-        cursor = await connection.execute(
-            "SELECT version, hash, recorded_at, id, "
-            "EXISTS (SELECT FROM lagging WHERE ledger_id = id) "
-            "FROM ledger WHERE name = %s FOR UPDATE OF ledger",
-            (ledger,),
-        )
-        row = await cursor.fetchone()
-        if row is not None:
-            return row[3], _head(row), row[4]
-        await connection.execute(
-            "INSERT INTO ledger (name, version, hash) VALUES (%s, 0, %s) "
-            "ON CONFLICT (name) DO NOTHING",
-            (ledger, Head().hash),
-        )
 
 
 def _head(row: Row) -> Head:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Any, TypeAlias
 
 import psycopg
-from attrs import frozen
+from attrs import field, frozen
 
 from memledger.adapters.postgres.failures import translating
 from memledger.adapters.postgres.frames import Frame
@@ -38,6 +38,8 @@ class _Cursor:
 @frozen
 class _Connection:
     connection: psycopg.Connection[Any]
+    statements: list[str] = field(factory=list)
+    rows: list[Row] = field(factory=list)
 
     async def execute(self, query: str, parameters: Sequence[object] = ()) -> Cursor:
         return _Cursor(self.connection.execute(query.encode(), parameters or None))
@@ -45,6 +47,10 @@ class _Connection:
     async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
         with self.connection.cursor() as cursor:
             cursor.executemany(query.encode(), rows)
+
+    def afterwards(self, statement: str) -> list[Row]:
+        self.statements.append(statement)
+        return self.rows
 
 
 class BlockingSessions:
@@ -68,20 +74,22 @@ class BlockingSessions:
     ) -> AsyncIterator[Connection]:
         """See ``Sessions.transaction``."""
         with self._begun(self._frame.writing(flushed=flushed, patient=patient)) as connection:
-            yield _Connection(connection)
+            yield connection
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Connection]:
         """See ``Sessions.reader``."""
         with self._begun(self._frame.reading()) as connection:
-            yield _Connection(connection)
+            yield connection
 
     @contextmanager
-    def _begun(self, script: str) -> Iterator[psycopg.Connection[Any]]:
+    def _begun(self, script: str) -> Iterator[Connection]:
         with translating(), self._executed(script) as (connection, _):
             try:
-                yield connection
-                connection.execute("COMMIT", prepare=False)
+                lent = _Connection(connection)
+                yield lent
+                end = self._frame.ending(lent.statements).encode()
+                lent.rows.extend(_all(connection.execute(end, prepare=False)))
             except BaseException:
                 _roll_back(connection)
                 raise
@@ -89,12 +97,7 @@ class BlockingSessions:
     async def call(self, statement: str) -> list[Row]:
         """See ``Sessions.call``."""
         with translating(), self._executed(self._frame.around(statement)) as (_, cursor):
-            rows: list[Row] = []
-            while True:
-                if cursor.description is not None:
-                    rows += cursor.fetchall()
-                if not cursor.nextset():
-                    return rows
+            return _all(cursor)
 
     @contextmanager
     def _executed(
@@ -117,6 +120,16 @@ class BlockingSessions:
                     raise
                 yield connection, cursor
                 return
+
+
+def _all(cursor: psycopg.Cursor[Any]) -> list[Row]:
+    """The rows of all statements of a script."""
+    rows: list[Row] = []
+    while True:
+        if cursor.description is not None:
+            rows += cursor.fetchall()
+        if not cursor.nextset():
+            return rows
 
 
 @contextmanager

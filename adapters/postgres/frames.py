@@ -6,6 +6,8 @@ that shares its pool, will give to somebody else; and it costs no round trip of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 
@@ -39,6 +41,10 @@ class Frame:
     def around(self, statement: str) -> str:
         """A writing transaction of one statement."""
         return f"{self.writing()}; {statement}; COMMIT"
+
+    def ending(self, afterwards: Sequence[str] = ()) -> str:
+        """The end of a transaction, and what is to be done then."""
+        return "; ".join(["COMMIT", *map(self.around, afterwards)])
 
     def _settings(self, timeout: int) -> str:
         # Extensions (vectors, trigrams) stand in public unless somebody moved them.

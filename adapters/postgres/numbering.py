@@ -140,17 +140,11 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
     ]
 
 
-async def position_of(sessions: Sessions, ledger_id: int, version: int) -> int:
-    """The position of a committed event, which is given to it now if it has none.
-
-    Raises:
-        AdapterUnavailable: another session held the numbering up; the event is in the log.
+def numbering_of(sessions: Sessions, ledger_id: int, version: int) -> str:
+    """The statement that gives the position of a committed event, and gives it one if it has
+    none.
     """
-    rows = await sessions.call(f"SELECT {sessions.schema}.position_of({ledger_id}, {version})")
-    position = rows[0][0]
-    if position is None:
-        raise AdapterUnavailable(ADAPTER, "the event has no position yet; try again")
-    return int(position)
+    return f"SELECT {sessions.schema}.position_of({ledger_id}, {version})"
 
 
 async def number_all(sessions: Sessions) -> None:

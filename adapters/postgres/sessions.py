@@ -43,6 +43,13 @@ class Connection(Protocol):
         """Run one statement for each row of parameters; what they return is dropped."""
         ...
 
+    def afterwards(self, statement: str) -> list[Row]:
+        """Have one statement without parameters run right after the commit, in a transaction of
+        its own and without another round trip (see ``Sessions.call``). Its rows are in the list
+        that is returned once the block has ended.
+        """
+        ...
+
 
 class Sessions(Protocol):
     """A database that hands out connections.

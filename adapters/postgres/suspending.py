@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any, Protocol, TypeAlias
 
 import psycopg
-from attrs import frozen
+from attrs import field, frozen
 
 from memledger.adapters.postgres.blocking import STALE
 from memledger.adapters.postgres.failures import translating
@@ -53,6 +53,8 @@ class _Cursor:
 @frozen
 class _Connection:
     connection: psycopg.AsyncConnection[Any]
+    statements: list[str] = field(factory=list)
+    rows: list[Row] = field(factory=list)
 
     async def execute(self, query: str, parameters: Sequence[object] = ()) -> Cursor:
         return _Cursor(await self.connection.execute(query.encode(), parameters or None))
@@ -60,6 +62,10 @@ class _Connection:
     async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
         async with self.connection.cursor() as cursor:
             await cursor.executemany(query.encode(), rows)
+
+    def afterwards(self, statement: str) -> list[Row]:
+        self.statements.append(statement)
+        return self.rows
 
 
 class SuspendingSessions:
@@ -92,21 +98,23 @@ class SuspendingSessions:
     ) -> AsyncIterator[Connection]:
         """See ``Sessions.transaction``."""
         async with self._begun(self._frame.writing(flushed=flushed, patient=patient)) as connection:
-            yield _Connection(connection)
+            yield connection
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Connection]:
         """See ``Sessions.reader``."""
         async with self._begun(self._frame.reading()) as connection:
-            yield _Connection(connection)
+            yield connection
 
     @asynccontextmanager
-    async def _begun(self, script: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def _begun(self, script: str) -> AsyncIterator[Connection]:
         with translating():
             async with self._executed(script) as (connection, _):
                 try:
-                    yield connection
-                    await connection.execute("COMMIT", prepare=False)
+                    lent = _Connection(connection)
+                    yield lent
+                    end = self._frame.ending(lent.statements).encode()
+                    lent.rows.extend(await _all(await connection.execute(end, prepare=False)))
                 except BaseException:
                     await _roll_back(connection)
                     raise
@@ -115,12 +123,7 @@ class SuspendingSessions:
         """See ``Sessions.call``."""
         with translating():
             async with self._executed(self._frame.around(statement)) as (_, cursor):
-                rows: list[Row] = []
-                while True:
-                    if cursor.description is not None:
-                        rows += await cursor.fetchall()
-                    if not cursor.nextset():
-                        return rows
+                return await _all(cursor)
 
     @asynccontextmanager
     async def _executed(
@@ -168,6 +171,16 @@ class SuspendingSessions:
             loop, opening = self._pools.popitem()
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(_close(opening), loop).result()
+
+
+async def _all(cursor: psycopg.AsyncCursor[Any]) -> list[Row]:
+    """The rows of all statements of a script."""
+    rows: list[Row] = []
+    while True:
+        if cursor.description is not None:
+            rows += await cursor.fetchall()
+        if not cursor.nextset():
+            return rows
 
 
 async def _close(opening: asyncio.Future[Pool]) -> None:
