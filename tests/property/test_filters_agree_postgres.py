@@ -83,7 +83,9 @@ def store(database: Database, records: Sequence[Mapping[str, Any]]) -> None:
 def found(database: Database, where: Filter) -> list[int]:
     """The rows that the condition takes, having checked that it is true or false on each."""
     condition, values = to_sql(where, COLUMNS, "fact.body")
-    sql = f"SELECT {condition} FROM fact ORDER BY id".replace("casefold(", "pg_temp.casefold(")
+    sql = f"SELECT {condition} FROM fact ORDER BY id".replace(
+        "memledger_casefold(", "pg_temp.memledger_casefold("
+    )
     truths = database.execute(sql.encode(), values or None).fetchall()
     assert {truth for (truth,) in truths} <= {True, False}
     return [at for at, (truth,) in enumerate(truths) if truth]
@@ -165,7 +167,7 @@ def test_every_character_is_folded_as_python_folds_it(database: Database) -> Non
     ]
     texts = ["".join(characters[at : at + 4000]) for at in range(0, len(characters), 4000)]
     for text in texts:
-        (folded,) = database.execute("SELECT pg_temp.casefold(%s)", (text,)).fetchall()[0]
+        (folded,) = database.execute("SELECT pg_temp.memledger_casefold(%s)", (text,)).fetchall()[0]
         assert folded == text.casefold()
 
 
