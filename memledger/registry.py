@@ -81,6 +81,10 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
     },
     "vector_index": {
         "embedded": _BuiltIn(build=_BY_CONTAINER),
+        "pgvector": _BuiltIn(
+            settings="memledger.adapters.vector_index.pgvector:PgvectorSettings",
+            build="memledger.adapters.vector_index.pgvector:PgvectorIndex",
+        ),
         "qdrant": _BuiltIn(
             settings="memledger.adapters.vector_index.qdrant:QdrantSettings",
             build="memledger.adapters.vector_index.qdrant:QdrantVectorIndex",

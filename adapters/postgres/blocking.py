@@ -83,6 +83,12 @@ class BlockingSessions:
             yield connection
 
     @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection outside of any transaction, for a single statement that only reads."""
+        with translating(), self._lend() as connection, _autocommitting(connection):
+            yield _Connection(connection)
+
+    @contextmanager
     def _begun(self, script: str) -> Iterator[Connection]:
         with translating(), self._executed(script) as (connection, _):
             try:
@@ -98,6 +104,11 @@ class BlockingSessions:
         """See ``Sessions.call``."""
         with translating(), self._executed(self._frame.around(statement)) as (_, cursor):
             return _all(cursor)
+
+    async def alone(self, statement: str) -> None:
+        """See ``Sessions.alone``."""
+        with translating(), self._lend() as connection, _autocommitting(connection):
+            connection.execute(statement.encode(), prepare=False)
 
     @contextmanager
     def _executed(

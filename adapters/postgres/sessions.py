@@ -93,3 +93,9 @@ class Sessions(Protocol):
         trip: once the server has it, it ends whatever becomes of this process.
         """
         ...
+
+    async def alone(self, statement: str) -> None:
+        """Run one statement outside of any transaction, without a bound on how long it may take,
+        for those that PostgreSQL runs no other way. Names must be qualified.
+        """
+        ...

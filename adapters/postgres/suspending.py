@@ -125,6 +125,13 @@ class SuspendingSessions:
             async with self._executed(self._frame.around(statement)) as (_, cursor):
                 return await _all(cursor)
 
+    async def alone(self, statement: str) -> None:
+        """See ``Sessions.alone``."""
+        with translating():
+            pool = await self._pool()
+            async with pool.connection() as connection, _autocommitting(connection):
+                await connection.execute(statement.encode(), prepare=False)
+
     @asynccontextmanager
     async def _executed(
         self, script: str
