@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from attrs import evolve
 
@@ -19,7 +20,7 @@ from memledger.adapters.vector_index.postgres.terms import number_of
 from memledger.adapters.vector_index.postgres.vectors import to_text, unit
 from memledger.adapters.vector_index.postgres.writing import Storage
 from memledger.adapters.vector_index.refusals import check_query, components
-from memledger.domain.fact import FactId, Interval
+from memledger.domain.fact import Interval
 from memledger.domain.filters import BUILT_IN_FIELDS, TIME_FIELDS, Filter
 from memledger.domain.moments import from_microseconds
 from memledger.domain.ports.vector_index import Hit, IndexQuery
@@ -54,27 +55,33 @@ async def search(
     vector = None
     if query.vector is not None:
         vector = unit(components(query.vector, storage.dimension, "vector"))
-    text = query.text or ""
+    text, extension = query.text, storage.extension
     plan = Plan(
         tables=storage.tables,
         ledger=graphs.condition(query.scope.ledger),
         query=query,
         where=None if query.where is None else _translated(query.where),
-        terms=bm25.query_terms(text),
-        names=sorted({number_of(name) for name in names_in(text)}),
+        terms=bm25.query_terms(text) if text else (),
+        names=sorted({number_of(name) for name in names_in(text)}) if text else (),
         model=Sql(
             f"(SELECT id FROM {storage.tables.model} WHERE name = %s AND dimension = %s)",
             (storage.model, storage.dimension),
         ),
+        extension=None if vector is None else extension,
+        vector=None if vector is None or extension is None else to_text(vector),
     )
     if vector is None:
-        return _ranked(await _rows(connection, plan)) if plan.terms else []
-    if storage.extension is None:
+        return strongest_first(_hits(await _rows(connection, plan))) if plan.terms else []
+    if extension is None:
         found = await similarities(connection, plan, vector)
         rows = await _rows(connection, evolve(plan, near=found.nearest))
-        return _ranked((*row[:6], found.by_number.get(row[7]), *row[7:]) for row in rows)
-    plan = evolve(plan, extension=storage.extension, vector=to_text(vector))
-    return _ranked(await _rows(connection, await graphs.near(connection, storage, plan)))
+        return strongest_first(
+            _hits((*row[:6], found.by_number.get(row[7]), *row[7:]) for row in rows)
+        )
+    plan = await graphs.near(connection, storage, plan)
+    hits = _hits(await _rows(connection, plan))
+    # By similarity alone the engine has put them in order already.
+    return strongest_first(hits) if plan.needs_all_signals else hits
 
 
 def _translated(where: Filter) -> Sql:
@@ -87,32 +94,30 @@ async def _rows(connection: Connection, plan: Plan) -> list[Row]:
     return await (await connection.execute(asked.text, asked.values)).fetchall()
 
 
-def _ranked(rows: Iterable[Row]) -> list[Hit]:
-    return strongest_first(map(_hit, rows))
-
-
-def _hit(row: Row) -> Hit:
-    fact_id, version, speaker, occurred_at, valid_from, valid_to, similarity, *words = row
-    _, keyword, context, shared, known = words or (None, None, None, 0, 0)
-    return Hit(
-        key=(FactId(fact_id), version),
-        similarity=similarity,
-        keyword=keyword,
-        context=context,
-        entities=round(shared / known, DIGITS) if known else None,
-        speaker=None if speaker is None else restored(speaker),
-        occurred_at=from_microseconds(occurred_at),
-        valid=_interval(valid_from, valid_to),
-    )
+def _hits(rows: Iterable[Row]) -> list[Hit]:
+    hits = []
+    for fact_id, version, speaker, occurred_at, valid_from, valid_to, similarity, *words in rows:
+        _, keyword, context, shared, known = words or _NO_WORDS
+        hits.append(
+            Hit(
+                key=(fact_id, version),
+                similarity=similarity,
+                keyword=keyword,
+                context=context,
+                entities=round(shared / known, DIGITS) if known else None,
+                speaker=None if speaker is None else restored(speaker),
+                occurred_at=from_microseconds(occurred_at),
+                valid=_ALWAYS
+                if valid_from is None and valid_to is None
+                else Interval(start=_moment(valid_from), end=_moment(valid_to)),
+            )
+        )
+    return hits
 
 
 _ALWAYS = Interval()
+_NO_WORDS = (None, None, None, 0, 0)
 
 
-def _interval(start: int | None, end: int | None) -> Interval:
-    if start is None and end is None:
-        return _ALWAYS
-    return Interval(
-        start=None if start is None else from_microseconds(start),
-        end=None if end is None else from_microseconds(end),
-    )
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_microseconds(value)

@@ -73,6 +73,11 @@ class Plan:
     model: Sql = Sql("true")
     near: Sequence[int] | None = None
 
+    @property
+    def needs_all_signals(self) -> bool:
+        """Whether similarity is not the only signal, or is ordered by something else."""
+        return bool(self.terms or self.names) or self.near is not None
+
 
 def seen(query: IndexQuery, alias: str) -> Sql:
     """The condition that a document is inside the scope and the times of a query.
@@ -116,7 +121,7 @@ def statement(plan: Plan) -> Sql:
     where there are terms or names: the number of the document, keyword, context, how many of the
     names the document has, how many the ledger has.
     """
-    if not plan.terms and not plan.names and plan.near is None:
+    if not plan.needs_all_signals:
         return _nearest(plan, _HIT, _vector(plan))
     return _all_signals(plan)
 
