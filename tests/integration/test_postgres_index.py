@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -283,3 +284,9 @@ def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings)
 def test_settings_that_can_not_work_are_refused(options: dict[str, Any], path: str) -> None:
     with pytest.raises(InvalidRequest, match=path):
         load_settings({"vector_index": {"provider": "pgvector", **options}}, environment={})
+
+
+def test_without_its_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "memledger.adapters.vector_index.pgvector", None)
+    with pytest.raises(InvalidRequest, match=r"memledger\[postgres\]"):
+        load_settings({"vector_index": "pgvector"}, environment={})
