@@ -202,7 +202,12 @@ async def create(
         f'speaker text COLLATE "C", digest bytea, vector {vector}, '
         # Room in each page, so that a version that ends is written beside itself.
         "UNIQUE (fact_id, version)) WITH (fillfactor = 85)",
-        f"ALTER TABLE {t.document} ALTER COLUMN vector SET STORAGE {storage}",
+        # Only for a new table: it keeps readers out until the transaction ends.
+        *(
+            [f"ALTER TABLE {t.document} ALTER COLUMN vector SET STORAGE {storage}"]
+            if await stored_as(connection, t) is None
+            else []
+        ),
         f"CREATE INDEX IF NOT EXISTS {t.document}_ledger ON {t.document} (ledger, speaker)",
         f"CREATE INDEX IF NOT EXISTS {t.document}_digest ON {t.document} (digest) "
         "WHERE vector IS NOT NULL",
