@@ -37,7 +37,7 @@ from memledger.domain.graph import (
 from memledger.domain.ledger import fact_id_of
 from memledger.domain.moments import from_microseconds, to_microseconds
 from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import Scope
+from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
 from memledger.domain.walk import Reached, Tie, known_as, walk
 
@@ -83,8 +83,7 @@ _TABLES = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS graph_relation_id ON graph_relation (relation_id)",
-    "CREATE INDEX IF NOT EXISTS graph_relation_fact ON graph_relation (fact_id) "
-    "WHERE fact_id IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS graph_relation_of ON graph_relation (ledger_id, fact_id)",
     # Aliases have indexes of their own, so that neither a search for them nor one for anything
     # else has to skip the others.
     *(
@@ -95,7 +94,7 @@ _TABLES = (
     ),
     "CREATE INDEX IF NOT EXISTS graph_synonym ON graph_relation (ledger_id) "
     "WHERE predicate = 'same_as'",
-    "CREATE INDEX IF NOT EXISTS graph_fact_id ON graph_fact (fact_id)",
+    "CREATE INDEX IF NOT EXISTS graph_fact_of ON graph_fact (ledger_id, fact_id)",
 )
 
 _SHARED = (
@@ -191,6 +190,33 @@ class PostgresKnowledgeGraph:
                 synonyms = await seen.settled(connection, lambda: seen.synonyms(nodes))
                 counted = await seen.counted(connection, among=nodes)
             return _grouped(counted, synonyms)[:limit]
+
+        return await numbered(self._sessions, read)
+
+    async def versions(
+        self, ledger: LedgerId, facts: Sequence[FactId] | None = None
+    ) -> Sequence[Link]:
+        """See ``LinkHistory.versions``."""
+        where = "ledger_id = (SELECT id FROM ledger WHERE name = %s)"
+        parameters: list[object] = [ledger]
+        if facts is not None:
+            where += " AND fact_id = ANY(%s)"
+            parameters.append(list(facts))
+
+        async def read(connection: Connection) -> list[Link]:
+            found: list[Link] = []
+            for table, columns, made in (
+                ("graph_relation", _RELATION, _relation),
+                ("graph_fact", _MENTION, _mention),
+            ):
+                cursor = await connection.execute(
+                    f"SELECT {_POSITIONS}, {columns} FROM {table} WHERE {where} ORDER BY id",
+                    parameters,
+                )
+                for row in await cursor.fetchall():
+                    _require_positions(row)
+                    found.append(made(row))
+            return found
 
         return await numbered(self._sessions, read)
 
@@ -376,12 +402,16 @@ class _Seen:
         ledger_id: the view's ledger, ``None`` if it has none yet.
         visible: the view as a condition, with its ``parameters``.
         aliases: whether the ledger has any.
+        related: whether it has any relation, aliases among them.
+        mentions: whether facts that name entities are seen.
     """
 
     ledger_id: int | None
     visible: str
     parameters: tuple[object, ...] = field(repr=False)
     aliases: bool
+    related: bool
+    mentions: bool
     _nodes: dict[str, int | None] = field(factory=dict)
     _synonyms: dict[Hashable, list[Tie]] = field(factory=dict)
     _relations: dict[tuple[Hashable, int], list[Tie]] = field(factory=dict)
@@ -393,11 +423,13 @@ class _Seen:
         """What ``view`` sees."""
         cursor = await connection.execute(
             "SELECT id, EXISTS (SELECT FROM graph_relation "
-            "WHERE ledger_id = ledger.id AND predicate = 'same_as') FROM ledger WHERE name = %s",
+            "WHERE ledger_id = ledger.id AND predicate = 'same_as'), "
+            "EXISTS (SELECT FROM graph_relation WHERE ledger_id = ledger.id) "
+            "FROM ledger WHERE name = %s",
             (view.scope.ledger,),
         )
-        ledger_id, aliases = await cursor.fetchone() or (None, False)
-        return cls(ledger_id, *_visible(view), aliases)
+        ledger_id, aliases, related = await cursor.fetchone() or (None, False, False)
+        return cls(ledger_id, *_visible(view), aliases, related, view.mentions)
 
     async def settled(self, connection: Connection, ask: Callable[[], T]) -> T:
         """What ``ask`` returns once all is there that it looks up."""
@@ -480,7 +512,8 @@ class _Seen:
 
     def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
         """See ``Ties.nodes``."""
-        if self.ledger_id is None:
+        if self.ledger_id is None or not (self.related or self.mentions):
+            # Nothing is joined to anything: there is nowhere to go from any name.
             return []
         folded = [(normalised(name), name) for name in names]
         self._miss("names", [key for key, _ in folded if key not in self._nodes])
@@ -497,7 +530,7 @@ class _Seen:
     def links(self, node: Hashable, most: int) -> list[Tie]:
         """See ``Ties.links``."""
         key = (node, most)
-        self._miss("mentions", [] if key in self._mentions else [key])
+        self._miss("mentions", [] if key in self._mentions or not self.mentions else [key])
         return [*self.relations(node, most), *self._mentions.get(key, [])]
 
     def relations(self, node: Hashable, most: int) -> list[Tie]:
@@ -533,6 +566,7 @@ class _Seen:
         """
         wanted = "" if among is None else "AND name.id = ANY(%s)"
         relation = f"{self.visible} AND predicate <> 'same_as'"
+        mentioned = f"{self.visible} AND {'true' if self.mentions else 'false'}"
         cursor = await connection.execute(
             f"""
             SELECT folded, name, relations, facts FROM (
@@ -544,7 +578,7 @@ class _Seen:
                     AS relations,
                     (SELECT count(*) FROM graph_mention AS mention
                      JOIN graph_fact AS fact ON fact.id = mention.fact
-                     WHERE mention.name = name.id AND {self.visible}) AS facts
+                     WHERE mention.name = name.id AND {mentioned}) AS facts
                 FROM graph_name AS name
                 WHERE name.ledger_id = %s {wanted} AND name.id <> ALL(%s::bigint[])
             ) AS counted ORDER BY relations + facts DESC, folded LIMIT %s
