@@ -13,18 +13,18 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import random
-import statistics
 import sys
 import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 
+from bench.report import Row, paired, quantile, report
 from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
 from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.database import Database
@@ -44,9 +44,7 @@ from memledger.domain.recorded import (
 )
 from memledger.domain.scope import LedgerId, Scope
 from memledger.lifting import run_inline
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from postgres_server import PostgresServer
+from tests.postgres_server import PostgresServer
 
 PROCESSES = 8
 LEDGERS = 1_000
@@ -75,8 +73,8 @@ class UnderOneLock(PostgresAuditLog):
 
 
 LOGS: dict[str, type[PostgresAuditLog]] = {
-    "positions after the commit": PostgresAuditLog,
-    "one global lock": UnderOneLock,
+    "numbered": PostgresAuditLog,
+    "one lock": UnderOneLock,
 }
 
 
@@ -154,33 +152,44 @@ def verify(settings: PostgresSettings, appended: int) -> None:
     database.close()
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="bench postgres", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=PROCESSES)
-    options = parser.parse_args(arguments)
-    server = PostgresServer()
-    rates: dict[str, list[float]] = {name: [] for name in LOGS}
+    options = parser.parse_args()
     waits: dict[str, list[float]] = {name: [] for name in LOGS}
+
+    def rate(name: str) -> float:
+        appends, took = measure(server.dsn, name, options.seconds, options.processes)
+        waits[name] += took
+        return appends
+
+    server = PostgresServer()
     try:
         server.start()
-        for _ in range(options.rounds):
-            for name in LOGS:
-                rate, took = measure(server.dsn, name, options.seconds, options.processes)
-                rates[name].append(rate)
-                waits[name] += took
+        ours, theirs = paired(options.rounds, *(partial(rate, name) for name in LOGS))
     finally:
         server.remove()
-    print(f"{options.processes} processes, {LEDGERS} ledgers, one event an append, durable\n")
-    print("| log | appends/s (median of rounds) | p50 ms | p95 ms |\n|---|---|---|---|")
-    for name in LOGS:
-        cuts = statistics.quantiles(waits[name], n=20)
-        middle = statistics.median(rates[name])
-        print(f"| {name} | {middle:,.0f} | {cuts[9] * 1e3:.1f} | {cuts[18] * 1e3:.1f} |")
-    after, lock = (statistics.median(rates[name]) for name in LOGS)
-    print(f"\nratio: {after / lock:.2f}")
+    times = [
+        Row(
+            case=f"append, {name}",
+            unit="ms",
+            ours=quantile(waits["numbered"], share) * 1e3,
+            theirs=quantile(waits["one lock"], share) * 1e3,
+            more_is_better=False,
+        )
+        for name, share in (("median", 0.5), ("95 of 100", 0.95))
+    ]
+    met = report(
+        "postgres",
+        f"{options.processes} processes append to {LEDGERS:,} ledgers on PostgreSQL",
+        [Row(case="appends", unit="/s", ours=ours, theirs=theirs, bar=3.0), *times],
+        subjects=("numbered", "one lock"),
+        settings={"seconds": options.seconds, "processes": options.processes},
+    )
+    sys.exit(0 if met else 1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -414,8 +414,8 @@ class _Seen:
     mentions: bool
     _nodes: dict[str, int | None] = field(factory=dict)
     _synonyms: dict[Hashable, list[Tie]] = field(factory=dict)
-    _relations: dict[tuple[Hashable, int], list[Tie]] = field(factory=dict)
-    _mentions: dict[tuple[Hashable, int], list[Tie]] = field(factory=dict)
+    _near_relations: dict[tuple[Hashable, int], list[Tie]] = field(factory=dict)
+    _near_facts: dict[tuple[Hashable, int], list[Tie]] = field(factory=dict)
     _missing: dict[str, set[Any]] = field(factory=lambda: defaultdict(set))
 
     @classmethod
@@ -457,8 +457,8 @@ class _Seen:
                 for node in {node for node, _ in tie.ends} & nodes:
                     self._synonyms[node].append(tie)
         for nodes, fetched, fetch in (
-            (missing["relations"], self._relations, self._newest_relations),
-            (missing["mentions"], self._mentions, self._newest_mentions),
+            (missing["relations"], self._near_relations, self._newest_relations),
+            (missing["mentions"], self._near_facts, self._newest_mentions),
         ):
             for most in {most for _, most in nodes}:
                 wanted = [node for node, each in nodes if each == most]
@@ -530,14 +530,14 @@ class _Seen:
     def links(self, node: Hashable, most: int) -> list[Tie]:
         """See ``Ties.links``."""
         key = (node, most)
-        self._miss("mentions", [] if key in self._mentions or not self.mentions else [key])
-        return [*self.relations(node, most), *self._mentions.get(key, [])]
+        self._miss("mentions", [] if key in self._near_facts or not self.mentions else [key])
+        return [*self.relations(node, most), *self._near_facts.get(key, [])]
 
     def relations(self, node: Hashable, most: int) -> list[Tie]:
         """The newest relations of a name, without those to its aliases, newest first."""
         key = (node, most)
-        self._miss("relations", [] if key in self._relations else [key])
-        return self._relations.get(key, [])
+        self._miss("relations", [] if key in self._near_relations else [key])
+        return self._near_relations.get(key, [])
 
     def _miss(self, kind: str, wanted: Iterable[object]) -> None:
         if found := set(wanted):

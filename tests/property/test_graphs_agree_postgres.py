@@ -73,9 +73,7 @@ def test_the_graph_in_postgres_answers_like_the_one_in_memory(
     limit: int,
 ) -> None:
     # Given a ledger of its own for each example, in both graphs
-    scope = Scope(
-        user_id=uuid.uuid4().hex, agent_id=view.scope.agent_id, run_id=view.scope.run_id
-    )
+    scope = Scope(user_id=uuid.uuid4().hex, agent_id=view.scope.agent_id, run_id=view.scope.run_id)
     graph, memory = PostgresKnowledgeGraph(database.sessions), InMemoryKnowledgeGraph()
     log = Driven(PostgresAuditLog(database.sessions, listener=_Listener(graph)))
     for hour, happened in enumerate(appends):
