@@ -213,7 +213,8 @@ def test_a_path_may_be_a_path_object(tmp_path: Path) -> None:
         ),
         (
             {"audit_log": {"provider": "sqllite"}},
-            "audit_log.provider: 'sqllite' is not one of sqlite, postgres, memory; did you mean sqlite?",
+            "audit_log.provider: 'sqllite' is not one of sqlite, postgres, memory; "
+            "did you mean sqlite?",
         ),
         (
             {"embedder": "hashing2"},
