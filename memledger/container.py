@@ -331,6 +331,10 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(
             _lazily("adapters.usage_store.sqlite:SqliteUsageStore"), database
         ),
+        postgres=providers.Singleton(
+            _lazily("adapters.usage_store.postgres:PostgresUsageStore"),
+            postgres.provided.sessions,
+        ),
         memory=providers.Singleton(_lazily("adapters.usage_store.memory:InMemoryUsageStore")),
     )
     knowledge_graph = providers.Singleton(
@@ -360,7 +364,7 @@ class Container(containers.DeclarativeContainer):
             fact_store,
             embedded_index,
             vectors_at_hand,
-            providers.List(embedded_graph),
+            providers.List(embedded_graph, usage_store),
         ),
         memory=providers.Singleton(
             _lazily("adapters.fact_store.memory_read_models:InMemoryReadModels"),
