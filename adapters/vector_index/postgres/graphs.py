@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from memledger.adapters.postgres.sessions import Connection, Sessions
+from memledger.adapters.postgres.sessions import Connection, Row, Sessions
 from memledger.adapters.vector_index.postgres.schema import Tables
 from memledger.adapters.vector_index.postgres.statements import (
     Plan,
@@ -70,8 +70,11 @@ class Graphs:
         """The number of a ledger, as SQL."""
         return Sql(f"(SELECT id FROM {self._tables.ledger} WHERE name = %s)", (ledger,))
 
-    async def near(self, connection: Connection, storage: Storage, plan: Plan) -> Plan:
-        """The plan with the nearest documents found by the graph of the ledger, if it has one.
+    async def near(
+        self, connection: Connection, storage: Storage, plan: Plan
+    ) -> tuple[Plan, list[Row] | None]:
+        """The nearest documents by the graph of the ledger, if it has one: the plan that knows
+        them, and their rows.
 
         Where a graph leads to fewer than were asked for, conditions may have kept out whatever
         it led to: then the engine compares all.
@@ -79,7 +82,7 @@ class Graphs:
         await self._refresh(connection)
         graph = self._known.get(plan.query.scope.ledger)
         if graph is None:
-            return plan
+            return plan, None
         explored = min(MOST_EXPLORED, max(FEWEST_EXPLORED, EXPLORED * plan.query.limit))
         await connection.execute(
             "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), "
@@ -94,8 +97,8 @@ class Graphs:
         asked = nearest_by_graph(plan, storage.dimension)
         rows = await (await connection.execute(asked.text, asked.values)).fetchall()
         if len(rows) < plan.query.limit:
-            return exact
-        return evolve(plan, near=[row[0] for row in rows])
+            return exact, None
+        return evolve(plan, near=[row[7] for row in rows]), [row[:7] for row in rows]
 
     async def _refresh(self, connection: Connection) -> None:
         if self._fresh_until < time.monotonic():

@@ -78,8 +78,10 @@ async def search(
         return strongest_first(
             _hits((*row[:6], found.by_number.get(row[7]), *row[7:]) for row in rows)
         )
-    plan = await graphs.near(connection, storage, plan)
-    hits = _hits(await _rows(connection, plan))
+    plan, nearest = await graphs.near(connection, storage, plan)
+    if nearest is None or plan.terms or plan.names:
+        nearest = await _rows(connection, plan)
+    hits = _hits(nearest)
     # By similarity alone the engine has put them in order already.
     return strongest_first(hits) if plan.needs_all_signals else hits
 

@@ -158,13 +158,18 @@ def _nearest(plan: Plan, columns: str, vector: Sql) -> Sql:
 
 
 def nearest_by_graph(plan: Plan, dimension: int) -> Sql:
-    """The statement for the numbers of the nearest documents, by an HNSW index."""
+    """The statement for the nearest documents by an HNSW index: what ``statement`` returns of
+    similarities alone, and the number of the document.
+    """
     assert plan.extension is not None
+    vector = _vector(plan)
     distance = graph_expression(plan.extension, dimension, "d.vector")
     return spliced(
-        f"SELECT d.id {{}} ORDER BY {distance} {plan.extension.operator('<=>')} {{}} LIMIT {{}}",
+        f"SELECT {_HIT}, {{}}, d.id {{}} "
+        f"ORDER BY {distance} {plan.extension.operator('<=>')} {{}} LIMIT {{}}",
+        similarity(plan.extension, vector),
         eligible(plan),
-        _vector(plan),
+        vector,
         Sql("%s", (plan.query.limit,)),
     )
 
