@@ -83,13 +83,10 @@ def _open_database(choice: Choice) -> Iterator[Database]:
 
 
 def _open_postgres(choice: Choice, mode: str, pool: Any) -> Iterator[PostgresDatabase]:
-    from memledger.adapters.audit_log.postgres import create_log
     from memledger.adapters.postgres.database import Database
-    from memledger.adapters.postgres.filters import create_casefold
-    from memledger.adapters.postgres.read_models import create_checkpoints
+    from memledger.adapters.postgres.steps import STEPS
 
-    steps = [create_log, create_casefold, create_checkpoints]
-    database = Database(choice.settings, steps, blocking=mode == "inline", pool=pool)
+    database = Database(choice.settings, STEPS, blocking=mode == "inline", pool=pool)
     yield database
     database.close()
 
@@ -406,6 +403,10 @@ class Container(containers.DeclarativeContainer):
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.projection_state.sqlite:SqliteProjectionState"), database
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.projection_state.postgres:PostgresProjectionState"),
+            postgres.provided.sessions,
         ),
         memory=providers.Singleton(
             _lazily("adapters.projection_state.memory:InMemoryProjectionState")

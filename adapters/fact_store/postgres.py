@@ -6,7 +6,7 @@ that function returns. Within a ledger the version stands for the order; positio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 
@@ -253,6 +253,19 @@ class PostgresFactStore:
                 "SELECT body::text FROM fact WHERE fact_id = %s ORDER BY version",
                 (fact_id,),
             )
+
+    async def versions_in(
+        self, connection: Connection, fact_ids: Sequence[FactId]
+    ) -> Mapping[FactId, Sequence[Fact]]:
+        """``versions`` of several facts, on a connection that is already in a transaction."""
+        found: dict[FactId, list[Fact]] = {}
+        for fact in await self._facts(
+            connection,
+            "SELECT body::text FROM fact WHERE fact_id = ANY(%s) ORDER BY fact_id, version",
+            (list(fact_ids),),
+        ):
+            found.setdefault(fact.fact_id, []).append(fact)
+        return found
 
     async def load(self, keys: Sequence[FactKey]) -> Sequence[Fact]:
         """See ``FactStore.load``."""

@@ -24,7 +24,8 @@ from memledger.adapters.postgres.numbering import Unnumbered, numbered, waiting
 from memledger.adapters.postgres.sessions import Connection, Sessions
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import Fact, FactKey
-from memledger.domain.indexing import context_for, document_of, to_index
+from memledger.domain.indexing import context_for, document_of, to_index, touched
+from memledger.domain.ledger import fact_id_of
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document
 from memledger.domain.recorded import Recorded
@@ -222,6 +223,16 @@ class PostgresReadModels:
                 for fact, context in versions
             ],
         )
+
+    async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
+        """See ``ReadModels.documents``."""
+        ids = {fact_id for item in chain if (fact_id := fact_id_of(item.event)) is not None}
+        async with self._sessions.reader() as connection:
+            versions = await self._facts.versions_in(connection, sorted(ids))
+            conversations = PostgresConversations(connection, self._facts)
+            return await conversations.settled(
+                lambda: touched(chain, conversations, lambda fact_id: versions.get(fact_id, ()))
+            )
 
     async def unembedded(self, limit: int) -> Sequence[str]:
         """See ``ReadModels.unembedded``."""

@@ -15,11 +15,10 @@ from processes import process
 from remains import check_agreement, check_promises, finish, remains
 from writer import SHORT, read_journal, read_lines, write_for_ever
 
-from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
 from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.filters import create_casefold
-from memledger.adapters.postgres.read_models import create_checkpoints
 from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.postgres.steps import STEPS
 from memledger.domain.recorded import Position
 from memledger.lifting import run_inline
 
@@ -61,7 +60,7 @@ def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
             stats = memory.stats()
             assert (stats.messages, stats.pending) == (messages, 0)
     # and the log has no gap
-    database = Database(postgres, [create_log, create_casefold, create_checkpoints])
+    database = Database(postgres, STEPS)
     log = PostgresAuditLog(database.sessions)
     position = 0
     while page := run_inline(log.read(Position(position), 1000)):
