@@ -58,6 +58,7 @@ from memledger.registry import BUILT_IN
 from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
+    from memledger.adapters.postgres.database import Database as PostgresDatabase
     from memledger.adapters.reranker.bounded import BoundedReranker
     from memledger.adapters.sqlite.database import Database
     from memledger.home_store import HomeStore
@@ -111,6 +112,15 @@ def _open_home(choice: Choice, mode: str, container: Container) -> Iterator[Home
         )
     yield home
     home.close()
+
+
+def _open_postgres(choice: Choice, mode: str, pool: Any) -> Iterator[PostgresDatabase]:
+    from memledger.adapters.postgres.database import Database
+    from memledger.adapters.postgres.steps import STEPS
+
+    database = Database(choice.settings, STEPS, blocking=mode == "inline", pool=pool)
+    yield database
+    database.close()
 
 
 def _open_loop() -> Iterator[BackgroundLoop]:
@@ -248,7 +258,8 @@ class Container(containers.DeclarativeContainer):
 
     ``audit_log``, ``fact_store``, ``vector_index``, ``knowledge_graph``, ``embedder``,
     ``language_model``, ``clock``, ``ids``, ``extractor``, ``reconciler`` and ``reranker`` are the
-    parts that a test would swap.
+    parts that a test would swap. ``postgres_pool`` is the pool of a host that wants its
+    own to be used.
     """
 
     itself: providers.Provider[Any] = providers.Self()
@@ -294,12 +305,19 @@ class Container(containers.DeclarativeContainer):
     store = providers.Callable(_kind, settings.provided.audit_log)
 
     database = providers.Resource(_open_database, settings.provided.audit_log)
+    postgres_pool: providers.Object[Any] = providers.Object(None)
+    postgres = providers.Resource(_open_postgres, settings.provided.audit_log, mode, postgres_pool)
     codec = providers.Singleton(_lazily("adapters.audit_log.codec:EventCodec"))
     home = providers.Resource(_open_home, settings.provided.audit_log, mode, itself)
     fact_store = providers.Selector(
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.fact_store.sqlite:SqliteFactStore"), database, codec
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.fact_store.postgres:PostgresFactStore"),
+            postgres.provided.sessions,
+            codec,
         ),
         memory=providers.Singleton(_lazily("adapters.fact_store.memory:InMemoryFactStore")),
         external=home.provided.fact_store,
@@ -309,6 +327,12 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(
             _lazily("adapters.vector_index.sqlite:SqliteVectorIndex"),
             database,
+            model=embedder.provided.model,
+            dimension=embedder.provided.dimension,
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.vector_index.postgres:PostgresVectorIndex"),
+            postgres.provided.sessions,
             model=embedder.provided.model,
             dimension=embedder.provided.dimension,
         ),
@@ -327,6 +351,10 @@ class Container(containers.DeclarativeContainer):
         sqlite=providers.Singleton(
             _lazily("adapters.knowledge_graph.sqlite:SqliteKnowledgeGraph"), database
         ),
+        postgres=providers.Singleton(
+            _lazily("adapters.knowledge_graph.postgres:PostgresKnowledgeGraph"),
+            postgres.provided.sessions,
+        ),
         memory=providers.Singleton(
             _lazily("adapters.knowledge_graph.memory:InMemoryKnowledgeGraph")
         ),
@@ -336,6 +364,10 @@ class Container(containers.DeclarativeContainer):
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.usage_store.sqlite:SqliteUsageStore"), database
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.usage_store.postgres:PostgresUsageStore"),
+            postgres.provided.sessions,
         ),
         memory=providers.Singleton(_lazily("adapters.usage_store.memory:InMemoryUsageStore")),
         external=home.provided.usage_store,
@@ -360,6 +392,15 @@ class Container(containers.DeclarativeContainer):
             vectors_at_hand,
             providers.List(embedded_graph, usage_store),
         ),
+        postgres=providers.Singleton(
+            _lazily("adapters.postgres.read_models:PostgresReadModels"),
+            postgres.provided.sessions,
+            postgres.provided.opening,
+            fact_store,
+            embedded_index,
+            vectors_at_hand,
+            providers.List(embedded_graph, usage_store),
+        ),
         memory=providers.Singleton(
             _lazily("adapters.fact_store.memory_read_models:InMemoryReadModels"),
             fact_store,
@@ -373,6 +414,12 @@ class Container(containers.DeclarativeContainer):
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.audit_log.sqlite:SqliteAuditLog"), database, codec, read_models
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.audit_log.postgres:PostgresAuditLog"),
+            postgres.provided.sessions,
+            codec,
+            read_models,
         ),
         memory=providers.Singleton(
             _lazily("adapters.audit_log.memory:InMemoryAuditLog"), codec, read_models
@@ -396,6 +443,10 @@ class Container(containers.DeclarativeContainer):
         store,
         sqlite=providers.Singleton(
             _lazily("adapters.projection_state.sqlite:SqliteProjectionState"), database
+        ),
+        postgres=providers.Singleton(
+            _lazily("adapters.projection_state.postgres:PostgresProjectionState"),
+            postgres.provided.sessions,
         ),
         memory=providers.Singleton(
             _lazily("adapters.projection_state.memory:InMemoryProjectionState")

@@ -46,7 +46,10 @@ LIBRARIES: Mapping[str, str] = {
 }
 """The distributions that built-in adapters stand on."""
 
-SURVEYS: Mapping[str, str] = {"sqlite": "memledger.adapters.sqlite.survey:survey"}
+SURVEYS: Mapping[str, str] = {
+    "sqlite": "memledger.adapters.sqlite.survey:survey",
+    "postgres": "memledger.adapters.postgres.survey:survey",
+}
 """How built-in home stores are looked at before they are opened."""
 
 EXTERNAL = {"vector_index": "index_projecting", "knowledge_graph": "graph_projecting"}

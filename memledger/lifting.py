@@ -7,6 +7,9 @@ plain methods  called inline, no loop, no hop  in a worker thread
 ``async def``  on one background event loop    awaited
 ============== =============================== ============================
 
+An adapter whose ``async def`` methods never suspend, because what they wait for blocks, says so by
+an attribute ``never_suspends`` that is true; its methods are called as they are under ``Memory``.
+
 Under ``Memory`` no lifted call ever suspends, so a use-case is run by a single ``send(None)``.
 """
 
@@ -36,9 +39,10 @@ class Lift(Protocol):
 
 
 class BackgroundLoop:
-    """One event loop in a daemon thread, started when it is first needed."""
+    """One event loop in a daemon thread of a given name, started when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "memledger-loop") -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,7 +73,7 @@ class BackgroundLoop:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="memledger-loop", daemon=True
+                    target=self._loop.run_forever, name=self._name, daemon=True
                 )
                 self._thread.start()
             return self._loop
@@ -113,7 +117,9 @@ class Lifted:
 
 
 def lift_inline(loop: BackgroundLoop) -> Lift:
-    """For ``Memory``: plain methods are called where they are, async ones on ``loop``."""
+    """For ``Memory``: plain methods are called where they are, async ones on ``loop``, unless the
+    adapter says that they never suspend.
+    """
 
     def lift_method(method: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(method):
@@ -128,7 +134,12 @@ def lift_inline(loop: BackgroundLoop) -> Lift:
 
         return inline
 
-    return lambda adapter: Lifted(adapter, lift_method)
+    def lift(adapter: Any) -> Any:
+        if getattr(adapter, "never_suspends", False) is True:
+            return adapter
+        return Lifted(adapter, lift_method)
+
+    return lift
 
 
 def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -122,7 +123,9 @@ class AsyncMemory:
         try:
             catch_up = getattr(container.read_models(), "catch_up", None)
             if catch_up is not None:
-                catch_up(container.audit_log(), on_rebuild)
+                caught_up = catch_up(container.audit_log(), on_rebuild)
+                if inspect.iscoroutine(caught_up):
+                    run_inline(caught_up)
             self._lanes: Lanes = container.lanes()
             self._in_turn: InTurn = container.in_turn()
             self._remember_many: RememberMany = container.remember_many()

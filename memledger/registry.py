@@ -51,6 +51,8 @@ class _BuiltIn:
     build: str
     takes_settings: bool = True
     asks_model: bool = False
+    extra: str = ""
+    """The extra of the package that its libraries come with."""
 
     def adapter(self) -> Adapter:
         build = _attribute(self.build)
@@ -75,10 +77,18 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         "sqlite": _BuiltIn(
             settings="memledger.adapters.sqlite.database:SqliteSettings", build=_BY_CONTAINER
         ),
+        "postgres": _BuiltIn(
+            settings="memledger.adapters.postgres.settings:PostgresSettings", build=_BY_CONTAINER
+        ),
         "memory": _BuiltIn(build=_BY_CONTAINER),
     },
     "vector_index": {
         "embedded": _BuiltIn(build=_BY_CONTAINER),
+        "pgvector": _BuiltIn(
+            settings="memledger.adapters.vector_index.pgvector:PgvectorSettings",
+            build="memledger.adapters.vector_index.pgvector:PgvectorIndex",
+            extra="postgres",
+        ),
         "qdrant": _BuiltIn(
             settings="memledger.adapters.vector_index.qdrant:QdrantSettings",
             build="memledger.adapters.vector_index.qdrant:QdrantVectorIndex",
@@ -187,7 +197,14 @@ def adapter_named(port: str, name: object) -> Adapter:
         raise InvalidRequest(path, f"expected a name, got {type(name).__name__}")
     built_in = BUILT_IN[port].get(name)
     if built_in is not None:
-        return built_in.adapter()
+        try:
+            return built_in.adapter()
+        except ModuleNotFoundError as error:
+            if not built_in.extra:
+                raise
+            raise InvalidRequest(
+                path, f"needs {error.name}; pip install 'memledger[{built_in.extra}]'"
+            ) from error
     if ":" in name:
         return _checked(_imported(name, path), path, name)
     registered = {point.name: point for point in entry_points(group=f"memledger.{port}")}

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from postgres_server import PostgresServer
+
+from memledger.adapters.postgres.settings import PostgresSettings
 
 pytest.register_assert_rewrite(
     "memledger.testing.audit_log",
@@ -20,3 +26,24 @@ pytest.register_assert_rewrite(
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this run's own. What it writes need only outlive its own crashes."""
+    server = PostgresServer("fsync=off", "max_connections=200", "shared_buffers=64MB")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresSettings]:
+    """Settings for a fresh schema, which is dropped after the test."""
+    dsn = os.environ.get("POSTGRES_DSN") or request.getfixturevalue("postgres_server").dsn
+    fresh = PostgresSettings(dsn=dsn, schema=f"test_{uuid.uuid4().hex}", partitions=2)
+    yield fresh
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(f'DROP SCHEMA IF EXISTS "{fresh.schema}" CASCADE'.encode())

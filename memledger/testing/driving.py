@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import Any
+
+from memledger.lifting import BackgroundLoop, run_inline
+
+_LOOP = BackgroundLoop("driven-adapters")
+"""One for all tests: what an adapter opens in a loop must find the same loop again."""
 
 
 class Driven:
@@ -12,6 +16,7 @@ class Driven:
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
+        self._run = run_inline if getattr(adapter, "never_suspends", False) else _LOOP.run
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._adapter, name)
@@ -19,6 +24,6 @@ class Driven:
             return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return asyncio.run(attribute(*args, **kwargs))
+            return self._run(attribute(*args, **kwargs))
 
         return call

@@ -1,18 +1,29 @@
-"""Both fact stores keep the contract."""
+"""All fact stores keep the contract."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import pytest
 
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
+from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
 from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from memledger.adapters.fact_store.memory import InMemoryFactStore
+from memledger.adapters.fact_store.postgres import PostgresFactStore
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
+from memledger.adapters.postgres.database import Database as PostgresDatabase
+from memledger.adapters.postgres.filters import create_casefold
+from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.domain.recorded import Recorded
+from memledger.lifting import run_inline
+from memledger.testing.driving import Driven
 from memledger.testing.fact_store import FactStoreContract
 
 
@@ -40,3 +51,39 @@ class TestSqliteFactStore(FactStoreContract):
         with database.transaction() as connection:
             facts.create(connection)
         return SqliteAuditLog(database, listener=_Facts(facts)), facts
+
+
+class _PostgresFacts:
+    def __init__(self, facts: PostgresFactStore) -> None:
+        self._facts = facts
+
+    async def begin(self, connection: Connection) -> None:
+        pass
+
+    async def apply(
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+    ) -> None:
+        await self._facts.apply(connection, ledger_id, chain)
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "suspending"])
+class TestPostgresFactStore(FactStoreContract):
+    @pytest.fixture(autouse=True)
+    def _stores(self, tmp_path: Path, postgres: PostgresSettings, blocking: bool) -> Iterator[None]:
+        self.database = PostgresDatabase(
+            postgres, [create_postgres_log, create_casefold], blocking=blocking
+        )
+        log, facts = self.make_stores(tmp_path)
+        self.log, self.facts = Driven(log), Driven(facts)
+        yield
+        self.database.close()
+
+    def make_stores(self, tmp_path: Path) -> tuple[PostgresAuditLog, PostgresFactStore]:
+        facts = PostgresFactStore(self.database.sessions, EventCodec())
+
+        async def create() -> None:
+            async with self.database.opening.transaction() as connection:
+                await facts.create(connection)
+
+        run_inline(create())
+        return PostgresAuditLog(self.database.sessions, listener=_PostgresFacts(facts)), facts

@@ -1,17 +1,27 @@
-"""Both knowledge graphs keep the contract."""
+"""All knowledge graphs keep the contract."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
+from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
 from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from memledger.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
 from memledger.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
+from memledger.adapters.postgres.database import Database as PostgresDatabase
+from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.domain.recorded import Recorded
+from memledger.lifting import run_inline
+from memledger.testing.driving import Driven
 from memledger.testing.knowledge_graph import KnowledgeGraphContract
 
 
@@ -41,3 +51,37 @@ class TestSqliteKnowledgeGraph(KnowledgeGraphContract):
         with database.transaction() as connection:
             graph.create(connection)
         return SqliteAuditLog(database, listener=_Graph(graph)), graph
+
+
+class _PostgresGraph:
+    def __init__(self, graph: PostgresKnowledgeGraph) -> None:
+        self._graph = graph
+
+    async def begin(self, connection: Connection) -> None:
+        pass
+
+    async def apply(
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+    ) -> None:
+        await self._graph.apply_in(connection, ledger_id, chain)
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "suspending"])
+class TestPostgresKnowledgeGraph(KnowledgeGraphContract):
+    @pytest.fixture(autouse=True)
+    def _graph(self, tmp_path: Path, postgres: PostgresSettings, blocking: bool) -> Iterator[None]:
+        self.database = PostgresDatabase(postgres, [create_postgres_log], blocking=blocking)
+        log, graph = self.make_graph(tmp_path)
+        self.log, self.graph = Driven(log), Driven(graph)
+        yield
+        self.database.close()
+
+    def make_graph(self, tmp_path: Path) -> tuple[PostgresAuditLog, PostgresKnowledgeGraph]:
+        graph = PostgresKnowledgeGraph(self.database.sessions)
+
+        async def create() -> None:
+            async with self.database.opening.transaction() as connection:
+                await graph.create(connection)
+
+        run_inline(create())
+        return PostgresAuditLog(self.database.sessions, listener=_PostgresGraph(graph)), graph

@@ -1,19 +1,27 @@
-"""The books in SQLite and in memory keep the contract."""
+"""The books in SQLite, in PostgreSQL and in memory keep the contract."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from memledger.adapters.postgres.database import Database as PostgresDatabase
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.projection_state.memory import InMemoryProjectionState
+from memledger.adapters.projection_state.postgres import PostgresProjectionState
+from memledger.adapters.projection_state.postgres import (
+    create_projection_state as create_postgres_state,
+)
 from memledger.adapters.projection_state.sqlite import (
     SqliteProjectionState,
     create_projection_state,
 )
 from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.testing import ProjectionStateContract
+from memledger.testing.driving import Driven
 from memledger.testing.projection_state import FEED, LONG
 
 
@@ -35,6 +43,19 @@ class TestSqliteProjectionState(ProjectionStateContract):
     def make_state(self, tmp_path: Path) -> SqliteProjectionState:
         self.database = opened(tmp_path / "state.db")
         return SqliteProjectionState(self.database)
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "suspending"])
+class TestPostgresProjectionState(ProjectionStateContract):
+    @pytest.fixture(autouse=True)
+    def _state(self, tmp_path: Path, postgres: PostgresSettings, blocking: bool) -> Iterator[None]:
+        self.database = PostgresDatabase(postgres, [create_postgres_state], blocking=blocking)
+        self.state = Driven(self.make_state(tmp_path))
+        yield
+        self.database.close()
+
+    def make_state(self, tmp_path: Path) -> PostgresProjectionState:
+        return PostgresProjectionState(self.database.sessions)
 
 
 def test_of_two_connections_to_one_file_one_gets_the_lease(tmp_path: Path) -> None:

@@ -1,17 +1,27 @@
-"""Both usage stores keep the contract."""
+"""All usage stores keep the contract."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
+from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
 from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.postgres.database import Database as PostgresDatabase
+from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.adapters.usage_store.memory import InMemoryUsageStore
+from memledger.adapters.usage_store.postgres import PostgresUsageStore
 from memledger.adapters.usage_store.sqlite import SqliteUsageStore
 from memledger.domain.recorded import Recorded
+from memledger.lifting import run_inline
+from memledger.testing.driving import Driven
 from memledger.testing.usage_store import UsageStoreContract
 
 
@@ -41,3 +51,37 @@ class TestSqliteUsageStore(UsageStoreContract):
         with database.transaction() as connection:
             usage.create(connection)
         return SqliteAuditLog(database, listener=_Listener(usage)), usage
+
+
+class _PostgresUsage:
+    def __init__(self, usage: PostgresUsageStore) -> None:
+        self._usage = usage
+
+    async def begin(self, connection: Connection) -> None:
+        pass
+
+    async def apply(
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+    ) -> None:
+        await self._usage.apply_in(connection, ledger_id, chain)
+
+
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "suspending"])
+class TestPostgresUsageStore(UsageStoreContract):
+    @pytest.fixture(autouse=True)
+    def _stores(self, tmp_path: Path, postgres: PostgresSettings, blocking: bool) -> Iterator[None]:
+        self.database = PostgresDatabase(postgres, [create_postgres_log], blocking=blocking)
+        log, usage = self.make_stores(tmp_path)
+        self.log, self.usage = Driven(log), Driven(usage)
+        yield
+        self.database.close()
+
+    def make_stores(self, tmp_path: Path) -> tuple[PostgresAuditLog, PostgresUsageStore]:
+        usage = PostgresUsageStore(self.database.sessions)
+
+        async def create() -> None:
+            async with self.database.opening.transaction() as connection:
+                await usage.create(connection)
+
+        run_inline(create())
+        return PostgresAuditLog(self.database.sessions, listener=_PostgresUsage(usage)), usage

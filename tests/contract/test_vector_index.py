@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from memledger.adapters.postgres.database import Database as PostgresDatabase
+from memledger.adapters.postgres.sessions import Sessions
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
+from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from memledger.adapters.vector_index.postgres import PostgresVectorIndex
 from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from memledger.lifting import run_inline
 from memledger.testing.vector_index import DIMENSION, VectorIndexContract
 
 
@@ -38,3 +47,44 @@ class TestSqliteVectorIndexInSegments(VectorIndexContract):
 
     def make_index(self, tmp_path: Path) -> SqliteVectorIndex:
         return sqlite_index(str(tmp_path / "index.db"), Sizes(first=3, tail=2, segment=6, cache=1))
+
+
+@pytest.mark.parametrize(
+    ("blocking", "pgvector"),
+    [(True, True), (False, True), (True, False)],
+    ids=["blocking", "suspending", "without-pgvector"],
+)
+class TestPostgresVectorIndex(VectorIndexContract):
+    @pytest.fixture(autouse=True)
+    def _database(
+        self, postgres: PostgresSettings, blocking: bool, pgvector: bool
+    ) -> Iterator[None]:
+        self.database = PostgresDatabase(postgres, [], blocking=blocking)
+        self.pgvector = pgvector
+        yield
+        self.database.close()
+
+    def make_index(self, tmp_path: Path) -> PostgresVectorIndex:
+        def index(sessions: Sessions) -> PostgresVectorIndex:
+            return PostgresVectorIndex(
+                sessions, model="m", dimension=DIMENSION, pgvector=self.pgvector
+            )
+
+        async def create() -> None:
+            async with self.database.opening.transaction() as connection:
+                await index(self.database.opening).create(connection)
+
+        run_inline(create())
+        return index(self.database.sessions)
+
+
+class TestPgvectorIndex(VectorIndexContract):
+    @pytest.fixture(autouse=True)
+    def _external(self, postgres: PostgresSettings) -> Iterator[None]:
+        settings = PgvectorSettings(dsn=postgres.dsn, schema=postgres.schema)
+        self.external = PgvectorIndex(settings, "m", DIMENSION)
+        yield
+        self.external.close()
+
+    def make_index(self, tmp_path: Path) -> PgvectorIndex:
+        return self.external

@@ -15,9 +15,14 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "memledger.memory",
+        "memledger.adapters.audit_log.postgres",
         "memledger.adapters.audit_log.sqlite",
         "memledger.adapters.embedder.hashing",
+        "memledger.adapters.knowledge_graph.postgres",
+        "memledger.adapters.postgres.database",
+        "memledger.adapters.postgres.read_models",
         "memledger.adapters.sqlite.read_models",
+        "memledger.adapters.vector_index.postgres",
         "memledger.adapters.vector_index.sqlite",
         "memledger.application.rules.extractor",
         "memledger.application.rules.reconciler",

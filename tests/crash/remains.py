@@ -10,13 +10,14 @@ from typing import Any
 from writer import DIMENSION, Entry, opened
 
 from memledger import Memory
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.domain.fact import FactStatus
 
 EVERYTHING = 1_000
 
 
 @contextmanager
-def remains(path: Path, dimension: int = DIMENSION) -> Iterator[Memory]:
+def remains(path: Path | PostgresSettings, dimension: int = DIMENSION) -> Iterator[Memory]:
     """The memory that is found: it opens, there was nothing to rebuild, and all of it agrees."""
     rebuilt: list[tuple[Any, ...]] = []
     with opened(

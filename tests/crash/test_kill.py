@@ -18,6 +18,7 @@ from processes import process, was_killed
 from remains import check_agreement, check_promises, finish, remains
 from writer import (
     DIMENSION,
+    SHORT,
     defer_until,
     do_until,
     open_until,
@@ -35,9 +36,6 @@ KILLS = 25
 
 LONGEST_JOURNAL = 25
 """Lines that a writer may come to write, two for every write."""
-
-SHORT = 0.01
-"""Seconds, about as long as a write takes."""
 
 OTHER_DIMENSION = 16
 ADA: dict[str, Any] = {"user_id": "ada"}

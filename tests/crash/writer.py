@@ -24,6 +24,7 @@ from typing import Any
 from attrs import frozen
 
 from memledger import Memory
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.vector_index import sqlite as sqlite_index
 from memledger.adapters.vector_index.sqlite.sizes import Sizes
 from memledger.domain.errors import NotFound
@@ -32,17 +33,26 @@ from memledger.settings import load_settings
 
 CITIES = ("Oslo", "Lisbon", "Kyoto", "Quito")
 DIMENSION = 32
+SHORT = 0.01
+"""Seconds, about as long as a write takes."""
+
 SMALL = Sizes(first=3, tail=2, segment=8)
 
 
 def opened(
-    path: Path, dimension: int = DIMENSION, *, durability: str = "full", **options: Any
+    path: Path | PostgresSettings,
+    dimension: int = DIMENSION,
+    *,
+    durability: str = "full",
+    **options: Any,
 ) -> Memory:
     """A memory that keeps its promises even if the power fails."""
-    config = {
-        "audit_log": {"path": str(path), "durability": durability},
-        "embedder": {"dimension": dimension},
-    }
+    log: dict[str, Any] = {"provider": "postgres"}
+    if isinstance(path, PostgresSettings):
+        log |= {name: getattr(path, name) for name in ("dsn", "schema", "partitions")}
+    else:
+        log = {"path": str(path), "durability": durability}
+    config = {"audit_log": log, "embedder": {"dimension": dimension}}
     with small_segments():
         return Memory(settings=load_settings(config, environment={}), **options)
 
@@ -119,7 +129,7 @@ def carry_out(
 # Killed by somebody else
 
 
-def write_for_ever(path: Path, journal: Path, seed: int) -> None:
+def write_for_ever(path: Path | PostgresSettings, journal: Path, seed: int) -> None:
     """Write from two threads that share one memory, until the process is killed."""
     threading.excepthook = _give_up
     memory, notes = opened(path), Journal(journal)

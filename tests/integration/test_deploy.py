@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from memledger.registry import BUILT_IN
 from memledger.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
@@ -75,12 +74,6 @@ def test_the_image_is_of_a_fixed_version() -> None:
     assert re.search(r":\d+\.\d+\.\d+", base)
 
 
-@pytest.mark.skipif(
-    "postgres" not in BUILT_IN["audit_log"]
-    or "weaviate" not in BUILT_IN["vector_index"]
-    or "neo4j" not in BUILT_IN["knowledge_graph"],
-    reason="one of the engines is not in this build",
-)
 def test_the_settings_load_with_the_variables_of_a_worker(compose: dict[str, Any]) -> None:
     environment = {
         name: filled_in(value)

@@ -103,9 +103,13 @@ class Place:
     """Where memories are opened in a test, and of which kind."""
 
     face: str
-    settings: Any
+    log: dict[str, Any]
     runner: asyncio.Runner
     opened: list[Driver] = field(factory=list)
+
+    @property
+    def settings(self) -> Any:
+        return load_settings({"audit_log": self.log}, environment={})
 
     def open(self, **overrides: Any) -> Driver:
         kind = Memory if self.face == "Memory" else AsyncMemory
@@ -115,32 +119,46 @@ class Place:
 
 
 FACES = ("Memory", "AsyncMemory")
-STORES = ("file", ":memory:", "lists")
+LASTING = ("file", "postgres")
+STORES = (*LASTING, ":memory:", "lists")
 
 
-def place_of(face: str, store: str, folder: Path) -> Iterator[Place]:
-    log: dict[str, Any] = {"provider": "memory"}
-    if store != "lists":
-        path = str(folder / "memory.db") if store == "file" else store
-        log = {"provider": "sqlite", "path": path, "durability": "normal"}
+def log_of(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of a log of the test's own."""
+    if store == "lists":
+        return {"provider": "memory"}
+    if store == "postgres":
+        settings = request.getfixturevalue("postgres")
+        return {
+            "provider": "postgres",
+            **{name: getattr(settings, name) for name in ("dsn", "schema", "partitions")},
+        }
+    path = store
+    if store == "file":
+        path = str(request.getfixturevalue("tmp_path") / "memory.db")
+    return {"provider": "sqlite", "path": path, "durability": "normal"}
+
+
+def place_of(face: str, log: dict[str, Any]) -> Iterator[Place]:
     with asyncio.Runner() as runner:
-        place = Place(face, load_settings({"audit_log": log}, environment={}), runner)
+        place = Place(face, log, runner)
         yield place
         for driver in place.opened:
             driver.close()
 
 
 @pytest.fixture(params=[(face, store) for face in FACES for store in STORES], ids="-".join)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Every face on every store."""
     face, store = request.param
-    yield from place_of(face, store, tmp_path)
+    yield from place_of(face, log_of(store, request))
 
 
-@pytest.fixture(params=FACES)
-def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """Every face on a file that can be opened again."""
-    yield from place_of(request.param, "file", tmp_path)
+@pytest.fixture(params=[(face, store) for face in FACES for store in LASTING], ids="-".join)
+def lasting(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Every face on what can be opened again."""
+    face, store = request.param
+    yield from place_of(face, log_of(store, request))
 
 
 @pytest.fixture
@@ -621,14 +639,14 @@ def test_what_was_cut_off_before_extraction_is_finished_under_its_key(place: Pla
     assert held.verify().ok
 
 
-def test_what_was_cut_off_is_finished_by_another_process(file: Place) -> None:
-    dying = file.open(extractor=Dying())
+def test_what_was_cut_off_is_finished_by_another_process(lasting: Place) -> None:
+    dying = lasting.open(extractor=Dying())
     with pytest.raises(SystemExit):
         dying.add("I live in Paris", user_id="alice", idempotency_key="k")
     dying.close()
-    receipt = file.open().add("I live in Paris", user_id="alice", idempotency_key="k")
+    receipt = lasting.open().add("I live in Paris", user_id="alice", idempotency_key="k")
     assert decisions(receipt) == ["add"]
-    assert texts(file.opened[-1]) == ["I live in Paris"]
+    assert texts(lasting.opened[-1]) == ["I live in Paris"]
 
 
 def test_an_extraction_that_fails_leaves_what_was_said_in_the_ledger(place: Place) -> None:
@@ -958,9 +976,9 @@ def test_reads_and_writes_at_once_do_not_disturb_each_other(held: Driver) -> Non
 
 
 ADD_IN_A_PROCESS = """
-import sys
+import json, sys
 from memledger import Memory
-with Memory(sys.argv[1]) as held:
+with Memory.from_config(json.loads(sys.argv[1])) as held:
     print("ready", flush=True)
     sys.stdin.readline()
     for infer in (True, False):
@@ -969,13 +987,13 @@ with Memory(sys.argv[1]) as held:
 """
 
 
-def test_identical_additions_by_several_processes_leave_one_active_fact(file: Place) -> None:
-    # Given processes that have one file open
-    held = file.open()
-    path = file.settings.audit_log.settings.path
+def test_identical_additions_by_several_processes_leave_one_active_fact(lasting: Place) -> None:
+    # Given processes that have one store open
+    held = lasting.open()
+    config = json.dumps({"audit_log": lasting.log})
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", ADD_IN_A_PROCESS, path, str(number)],
+            [sys.executable, "-c", ADD_IN_A_PROCESS, config, str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -996,8 +1014,8 @@ def test_identical_additions_by_several_processes_leave_one_active_fact(file: Pl
     assert held.verify().ok
 
 
-def test_two_memories_on_one_file_see_what_the_other_writes(file: Place) -> None:
-    one, other = file.open(), file.open()
+def test_two_memories_on_one_file_see_what_the_other_writes(lasting: Place) -> None:
+    one, other = lasting.open(), lasting.open()
     fact_id = added(one, "I like tea")
     assert texts(other) == found(other, "tea") == ["I like tea"]
     other.update(fact_id, "I like green tea")
@@ -1119,12 +1137,12 @@ def test_a_vector_that_was_computed_once_is_not_lost_when_its_neighbourhood_grow
     assert result[0].signals["similarity"] > 0.3
 
 
-def test_after_reopening_no_text_is_embedded_again(file: Place) -> None:
-    first = file.open(embedder=Remote())
+def test_after_reopening_no_text_is_embedded_again(lasting: Place) -> None:
+    first = lasting.open(embedder=Remote())
     added(first, "I live in Paris", occurred_at=NOON)
     first.close()
     remote = Remote()
-    held = file.open(embedder=remote)
+    held = lasting.open(embedder=remote)
     held.add("I live in Paris", user_id="alice", occurred_at=NOON + timedelta(minutes=1))
     assert remote.calls == 0
 
@@ -1335,13 +1353,13 @@ def test_verifying_tells_how_far_it_is(held: Driver) -> None:
 # Opening and closing
 
 
-def test_a_memory_of_a_file_is_there_when_it_is_opened_again(file: Place) -> None:
-    first = file.open()
+def test_a_memory_of_a_file_is_there_when_it_is_opened_again(lasting: Place) -> None:
+    first = lasting.open()
     fact_id = added(first, "I like tea")
     first.update(fact_id, "I like green tea")
     history = first.history(fact_id)
     first.close()
-    again = file.open()
+    again = lasting.open()
     assert again.history(fact_id) == history
     assert texts(again) == found(again, "tea") == ["I like green tea"]
     assert again.verify().ok
@@ -1353,8 +1371,8 @@ def test_closing_twice_does_nothing(held: Driver) -> None:
     held.close()
 
 
-def test_a_closed_memory_of_a_file_says_so(file: Place) -> None:
-    held = file.open()
+def test_a_closed_memory_of_a_file_says_so(lasting: Place) -> None:
+    held = lasting.open()
     added(held, "I like tea")
     held.close()
     for use in (

@@ -14,6 +14,7 @@ import pytest
 
 from memledger.domain.errors import AdapterUnavailable
 from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads, run_inline
+from memledger.testing.driving import Driven
 
 
 class Plain:
@@ -109,6 +110,48 @@ def test_a_plain_adapter_under_async_memory_runs_in_a_worker(workers: ThreadPool
 def test_an_async_adapter_under_async_memory_is_awaited(workers: ThreadPoolExecutor) -> None:
     adapter = lift_to_threads(workers)(Async())
     assert asyncio.run(use_case(adapter)) == ("tea or coffee", threading.current_thread().name)
+
+
+class Blocking:
+    """An adapter written with ``async def`` over calls that block."""
+
+    never_suspends = True
+
+    async def where(self, *words: str, end: str = "") -> tuple[str, str]:
+        return " ".join(words) + end, threading.current_thread().name
+
+
+def test_an_async_adapter_that_never_suspends_is_called_where_the_caller_is(
+    loop: BackgroundLoop,
+) -> None:
+    adapter = lift_inline(loop)(Blocking())
+    said, thread = run_inline(use_case(adapter))
+    assert said == "tea or coffee"
+    assert thread == threading.current_thread().name
+    assert "memledger-loop" not in {each.name for each in threading.enumerate()}
+
+
+def test_an_adapter_that_suspends_although_it_says_that_it_never_does_is_found_out(
+    loop: BackgroundLoop,
+) -> None:
+    class Liar(Async):
+        never_suspends = True
+
+    with pytest.raises(RuntimeError, match="suspended under Memory"):
+        run_inline(use_case(lift_inline(loop)(Liar())))
+
+
+@pytest.mark.parametrize(
+    ("adapter", "thread"),
+    [
+        (Plain(), threading.main_thread().name),
+        (Async(), "driven-adapters"),
+        (Blocking(), threading.main_thread().name),
+    ],
+    ids=["plain", "async", "never suspends"],
+)
+def test_contract_suites_drive_adapters_of_all_kinds(adapter: Any, thread: str) -> None:
+    assert Driven(adapter).where("tea", end="!") == ("tea!", thread)
 
 
 # What holds in all of them

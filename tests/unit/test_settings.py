@@ -213,7 +213,8 @@ def test_a_path_may_be_a_path_object(tmp_path: Path) -> None:
         ),
         (
             {"audit_log": {"provider": "sqllite"}},
-            "audit_log.provider: 'sqllite' is not one of sqlite, memory; did you mean sqlite?",
+            "audit_log.provider: 'sqllite' is not one of sqlite, postgres, memory; "
+            "did you mean sqlite?",
         ),
         (
             {"embedder": "hashing2"},
@@ -292,8 +293,8 @@ def test_a_wrong_setting_is_named_with_its_path_and_what_is_allowed(
             "patience: expected a number, got dict; it is in seconds",
         ),
         (
-            {"MEMLEDGER_AUDIT_LOG": "postgres"},
-            "audit_log.provider: 'postgres' is not one of sqlite, memory",
+            {"MEMLEDGER_AUDIT_LOG": "oracle"},
+            "audit_log.provider: 'oracle' is not one of sqlite, postgres, memory",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""What all adapters on PostgreSQL share: sessions, schema, failures, numbering and filters."""

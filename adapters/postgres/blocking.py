@@ -1,0 +1,168 @@
+"""Sessions over connections that block, for ``Memory``: coroutines over them never suspend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from typing import Any, TypeAlias
+
+import psycopg
+from attrs import field, frozen
+
+from memledger.adapters.postgres.failures import translating
+from memledger.adapters.postgres.frames import Frame
+from memledger.adapters.postgres.sessions import Connection, Cursor, Row
+
+Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+
+STALE = 32
+"""Dead connections of a pool that are put away before the server is taken to be down."""
+
+
+@frozen
+class _Cursor:
+    cursor: psycopg.Cursor[Any]
+
+    @property
+    def rowcount(self) -> int:
+        return self.cursor.rowcount
+
+    async def fetchone(self) -> Row | None:
+        row: Row | None = self.cursor.fetchone()
+        return row
+
+    async def fetchall(self) -> list[Row]:
+        return self.cursor.fetchall()
+
+
+@frozen
+class _Connection:
+    connection: psycopg.Connection[Any]
+    statements: list[str] = field(factory=list)
+    rows: list[Row] = field(factory=list)
+
+    async def execute(self, query: str, parameters: Sequence[object] = ()) -> Cursor:
+        return _Cursor(self.connection.execute(query.encode(), parameters or None))
+
+    async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(query.encode(), rows)
+
+    def afterwards(self, statement: str) -> list[Row]:
+        self.statements.append(statement)
+        return self.rows
+
+
+class BlockingSessions:
+    """``Sessions`` over psycopg's plain connections.
+
+    Args:
+        lend: lends a connection, outside of any transaction, for the length of a block.
+        frame: what is set in each transaction.
+    """
+
+    never_suspends = True
+
+    def __init__(self, lend: Lend, frame: Frame) -> None:
+        self._lend = lend
+        self._frame = frame
+        self.schema = frame.schema
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, flushed: bool = True, patient: bool = False
+    ) -> AsyncIterator[Connection]:
+        """See ``Sessions.transaction``."""
+        with self._begun(self._frame.writing(flushed=flushed, patient=patient)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Connection]:
+        """See ``Sessions.reader``."""
+        with self._begun(self._frame.reading()) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection outside of any transaction, for a single statement that only reads."""
+        with translating(), self._lend() as connection, _autocommitting(connection):
+            yield _Connection(connection)
+
+    @contextmanager
+    def _begun(self, script: str) -> Iterator[Connection]:
+        with translating(), self._executed(script) as (connection, _):
+            try:
+                lent = _Connection(connection)
+                yield lent
+                end = self._frame.ending(lent.statements).encode()
+                lent.rows.extend(_all(connection.execute(end, prepare=False)))
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    async def call(self, statement: str) -> list[Row]:
+        """See ``Sessions.call``."""
+        with translating(), self._executed(self._frame.around(statement)) as (_, cursor):
+            return _all(cursor)
+
+    async def alone(self, statement: str) -> None:
+        """See ``Sessions.alone``."""
+        with translating(), self._lend() as connection, _autocommitting(connection):
+            connection.execute(statement.encode(), prepare=False)
+
+    @contextmanager
+    def _executed(
+        self, script: str
+    ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[Any]]]:
+        """A connection on which a script has been run. One that turns out to be dead is put away,
+        and another one taken.
+        """
+        for left in range(STALE, -1, -1):
+            with self._lend() as connection, _autocommitting(connection):
+                try:
+                    cursor = connection.execute(script.encode(), prepare=False)
+                except psycopg.OperationalError:
+                    if left and connection.closed:
+                        continue
+                    _roll_back(connection)
+                    raise
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+                yield connection, cursor
+                return
+
+
+def _all(cursor: psycopg.Cursor[Any]) -> list[Row]:
+    """The rows of all statements of a script."""
+    rows: list[Row] = []
+    while True:
+        if cursor.description is not None:
+            rows += cursor.fetchall()
+        if not cursor.nextset():
+            return rows
+
+
+@contextmanager
+def _autocommitting(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Have psycopg begin no transactions of its own."""
+    if connection.autocommit:
+        yield
+        return
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.autocommit = False
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    if connection.closed:
+        return
+    try:
+        connection.execute("ROLLBACK", prepare=False)
+    except psycopg.Error:
+        # It is of no more use to anybody; the server rolls back when it is gone.
+        with suppress(psycopg.Error):
+            connection.close()

@@ -1,0 +1,136 @@
+"""Opening a PostgreSQL database: its sessions, and its schema brought up to date."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from psycopg import conninfo
+
+from memledger.adapters.postgres.blocking import BlockingSessions
+from memledger.adapters.postgres.failures import ADAPTER
+from memledger.adapters.postgres.frames import Frame, quoted
+from memledger.adapters.postgres.migrations import Migration, migrate
+from memledger.adapters.postgres.sessions import Sessions
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.postgres.suspending import SuspendingSessions
+from memledger.domain.errors import InvalidRequest
+from memledger.lifting import run_inline
+
+FOR_EVER = 365 * 86400.0
+"""Seconds; psycopg's pools know no wait without end."""
+
+
+class Database:
+    """An open database.
+
+    Args:
+        settings: see ``PostgresSettings``.
+        migrations: steps that bring an empty schema to the current one; see ``migrate``.
+        blocking: whether ``sessions`` are for callers that must not suspend.
+        pool: a host's own pool, to be used in place of one made from the settings: a
+            ``ConnectionPool`` for blocking callers, an ``AsyncConnectionPool`` for others. Its
+            connections come back as they were lent, and it is left open.
+
+    Attributes:
+        sessions: for all adapters.
+        opening: blocking ones, for what has to be done while the memory is being opened.
+
+    Raises:
+        InvalidRequest: a setting is wrong, the server refuses it, or the schema is newer.
+        AdapterUnavailable: the server did not answer.
+    """
+
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        migrations: Sequence[Migration],
+        *,
+        blocking: bool = True,
+        pool: Any = None,
+    ) -> None:
+        settings.check()
+        self.settings = settings
+        self._frame = Frame(
+            schema=quoted(settings.schema),
+            statement_timeout=math.ceil(settings.statement_timeout * 1000),
+        )
+        self._lent = pool
+        self._pool: psycopg_pool.ConnectionPool[Any] | None = None
+        self._conninfo, self._arguments = self._target(blocking)
+        self.opening = BlockingSessions(self._connected, self._frame)
+        run_inline(migrate(self.opening, settings, migrations))
+        self.sessions: Sessions = self._blocking() if blocking else self._suspending()
+
+    def _target(self, blocking: bool) -> tuple[str, Mapping[str, Any]]:
+        settings = self.settings
+        if self._lent is None:
+            arguments = {"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)}
+            return _checked(settings.dsn), arguments
+        wanted = psycopg_pool.ConnectionPool if blocking else psycopg_pool.AsyncConnectionPool
+        if not isinstance(self._lent, wanted):
+            face = "Memory" if blocking else "AsyncMemory"
+            raise InvalidRequest(
+                "overrides.postgres_pool", f"{face} needs a psycopg_pool.{wanted.__name__}"
+            )
+        if not isinstance(self._lent.conninfo, str) or callable(self._lent.kwargs):
+            raise InvalidRequest(
+                "overrides.postgres_pool", "expected a pool with a fixed conninfo and kwargs"
+            )
+        return self._lent.conninfo, self._lent.kwargs or {}
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection of its own, for a pool may belong to a loop that is not running yet."""
+        connection = psycopg.connect(self._conninfo, **{**self._arguments, "autocommit": True})
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _blocking(self) -> BlockingSessions:
+        pool = self._lent
+        if pool is None:
+            pool = self._pool = psycopg_pool.ConnectionPool(
+                self._conninfo, open=True, **self._size()
+            )
+        return BlockingSessions(pool.connection, self._frame)
+
+    def _suspending(self) -> SuspendingSessions:
+        async def open_pool() -> psycopg_pool.AsyncConnectionPool[Any]:
+            pool = psycopg_pool.AsyncConnectionPool(self._conninfo, open=False, **self._size())
+            await pool.open()
+            return pool
+
+        return SuspendingSessions(open_pool, self._frame, self._lent)
+
+    def _size(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "kwargs": dict(self._arguments),
+            "min_size": settings.min_connections,
+            "max_size": settings.max_connections,
+            "timeout": settings.connect_timeout or FOR_EVER,
+            "name": f"memledger-{ADAPTER}",
+        }
+
+    def close(self) -> None:
+        """Close what was opened here. Closing twice does nothing."""
+        if isinstance(self.sessions, SuspendingSessions):
+            self.sessions.close()
+        if self._pool is not None:
+            self._pool.close()
+
+
+def _checked(dsn: str) -> str:
+    try:
+        conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise InvalidRequest(
+            "audit_log.dsn", f"is not a libpq connection string or URI: {error}"
+        ) from error
+    return dsn

@@ -1,0 +1,234 @@
+"""pgvector as an index of its own: in a PostgreSQL that need not be the one of the log.
+
+It is ``adapters.vector_index.postgres`` over a pool of its own, no more. Its methods are plain and
+block; under ``AsyncMemory`` they run in threads.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import psycopg
+import psycopg_pool
+from attrs import field, frozen
+from psycopg import conninfo
+
+from memledger.adapters.postgres.blocking import BlockingSessions
+from memledger.adapters.postgres.failures import translating
+from memledger.adapters.postgres.frames import Frame, quoted
+from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.vector_index.postgres import PostgresVectorIndex
+from memledger.adapters.vector_index.postgres.graphs import LARGE
+from memledger.adapters.vector_index.postgres.schema import (
+    LONGEST_PREFIX,
+    check_name,
+    find_extension,
+)
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.fact import FactKey
+from memledger.domain.ports.embedder import Vector
+from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
+from memledger.domain.scope import LedgerId
+from memledger.lifting import run_inline
+
+ADAPTER = "pgvector"
+
+T = TypeVar("T")
+
+
+def _positive(_: object, attribute: Any, value: float) -> None:
+    if not 0 < value <= 86_400:
+        raise ValueError(f"{attribute.name}: expected more than 0, at most 86400, got {value}")
+
+
+@frozen(kw_only=True)
+class PgvectorSettings:
+    """Where the index is.
+
+    Args:
+        dsn: a libpq connection string or URI; what it leaves out comes from ``PG*`` variables.
+        schema: holds the tables; made if it is missing.
+        table: what the names of the tables begin with: 1 to 30 of a-z, 0-9 and _.
+        max_connections: of the pool; one is kept open.
+        connect_timeout: seconds to wait for a connection.
+        statement_timeout: seconds that one statement may take.
+
+    Raises:
+        ValueError: a number out of range.
+        InvalidRequest: a name that would need quotes.
+    """
+
+    dsn: str = field(default="", repr=False)
+    schema: str = "memledger_pgvector"
+    table: str = "index"
+    max_connections: int = field(default=10, validator=_positive)
+    connect_timeout: float = field(default=10.0, validator=_positive)
+    statement_timeout: float = field(default=30.0, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        check_name(self.schema, "vector_index.schema")
+        check_name(self.table, "vector_index.table", LONGEST_PREFIX)
+
+
+class _Sessions(BlockingSessions):
+    """Sessions whose readers are not in a transaction: a search is one statement, which sees one
+    state of the database by itself, and costs one round trip instead of three.
+    """
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Connection]:
+        """A connection on which each statement is a transaction."""
+        with self.reading() as connection:
+            yield connection
+
+
+class PgvectorIndex:
+    """See ``ExternalIndex``. Safe to share between threads; the tables, between processes.
+
+    Args:
+        settings: where it is. The server is not asked for anything before the first call.
+        model: what made the vectors, as ``Embedder.model``.
+        dimension: components per vector.
+        large: documents from which a ledger is searched by a graph.
+    """
+
+    def __init__(
+        self, settings: PgvectorSettings, model: str, dimension: int, *, large: int = LARGE
+    ) -> None:
+        milliseconds = math.ceil(settings.statement_timeout * 1000)
+        self._frame = Frame(schema=quoted(settings.schema), statement_timeout=milliseconds)
+        self._pool = psycopg_pool.ConnectionPool(
+            _conninfo(settings.dsn, self._frame),
+            kwargs={"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)},
+            min_size=1,
+            max_size=settings.max_connections,
+            timeout=settings.connect_timeout,
+            name=f"memledger-{ADAPTER}",
+            open=False,
+        )
+        self._sessions = _Sessions(self._pool.connection, self._frame)
+        self._index = PostgresVectorIndex(
+            self._sessions,
+            model=model,
+            dimension=dimension,
+            prefix=settings.table,
+            large=large,
+        )
+        self._schema = settings.schema
+        self._lock = threading.Lock()
+        self._ready = False
+
+    def put(self, documents: Sequence[Document]) -> None:
+        """See ``VectorIndex.put``. The call with which a ledger becomes very large makes a graph
+        for it, after the documents are in, and takes as long as that takes.
+        """
+        self._run(self._index.put(documents))
+        for ledger in dict.fromkeys(document.scope.ledger for document in documents):
+            self.compact(ledger)
+
+    def compact(self, ledger: LedgerId | None = None) -> int:
+        """See ``PostgresVectorIndex.compact``."""
+        return self._run(self._index.compact(ledger))
+
+    def remove(self, keys: Sequence[FactKey]) -> None:
+        """See ``VectorIndex.remove``."""
+        self._run(self._index.remove(keys))
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """See ``VectorIndex.search``."""
+        return self._run(self._index.search(query))
+
+    def speakers(self, ledger: LedgerId) -> Sequence[str]:
+        """See ``VectorIndex.speakers``."""
+        return self._run(self._index.speakers(ledger))
+
+    def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
+        """See ``VectorIndex.vectors_for``."""
+        return self._run(self._index.vectors_for(texts))
+
+    def count(self, ledger: LedgerId) -> int:
+        """See ``VectorIndex.count``."""
+        return self._run(self._index.count(ledger))
+
+    def clear(self) -> None:
+        """See ``Engine.clear``: the tables are dropped and made again."""
+        self._run(self._cleared())
+
+    async def _cleared(self) -> None:
+        async with self._sessions.transaction(patient=True) as connection:
+            await self._index.start_over(connection)
+
+    def ping(self) -> str:
+        """See ``Engine.ping``."""
+        return self._run(self._versions())
+
+    async def _versions(self) -> str:
+        async with self._sessions.reader() as connection:
+            cursor = await connection.execute("SELECT current_setting('server_version')")
+            ((server,),) = await cursor.fetchall()
+            extension = await find_extension(connection)
+            version = ".".join(map(str, extension.version)) if extension else "none"
+            return f"{ADAPTER} {version} on PostgreSQL {server.split()[0]}"
+
+    def close(self) -> None:
+        """See ``Engine.close``."""
+        self._pool.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._prepare()
+            return run_inline(work)
+        except AdapterUnavailable as error:
+            raise AdapterUnavailable(ADAPTER, error.problem) from error
+        except InvalidRequest as error:
+            # What is shared with the log calls its settings by the log's name.
+            path = error.path.replace("audit_log.", "vector_index.")
+            raise InvalidRequest(path, error.problem) from error
+        finally:
+            work.close()
+
+    def _prepare(self) -> None:
+        if self._ready:
+            return
+        with self._lock:
+            if self._ready:
+                return
+            with translating():
+                self._pool.open()
+            run_inline(self._made())
+            self._ready = True
+
+    async def _made(self) -> None:
+        async with self._sessions.transaction(patient=True) as connection:
+            cursor = await connection.execute("SELECT to_regnamespace(%s)", (self._schema,))
+            if await cursor.fetchall() == [(None,)]:
+                # Several processes may start at once; "IF NOT EXISTS" alone races.
+                await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (ADAPTER,))
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._frame.schema}")
+            await self._index.create(connection)
+            if await find_extension(connection) is None:
+                raise AdapterUnavailable(
+                    ADAPTER,
+                    "the database has no extension pgvector, and this user may not install it; "
+                    "have a superuser run CREATE EXTENSION vector there",
+                )
+
+
+def _conninfo(dsn: str, frame: Frame) -> str:
+    """The connection string, with what every session of this index is set to."""
+    try:
+        given = conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise InvalidRequest(
+            "vector_index.dsn", f"is not a libpq connection string or URI: {error}"
+        ) from error
+    options = (
+        f"-c search_path={frame.schema},public -c statement_timeout={frame.statement_timeout} "
+        # Compiling takes longer than any of these statements, and what it costs is guessed badly.
+        "-c jit=off -c hnsw.iterative_scan=strict_order -c hnsw.ef_search=200"
+    )
+    return conninfo.make_conninfo(dsn, options=f"{given.get('options') or ''} {options}".strip())

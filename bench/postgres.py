@@ -1,0 +1,195 @@
+"""What the log on PostgreSQL costs: eight processes that append to 1,000 ledgers, with positions
+given after the commit and, in the same run, under one global lock.
+
+The server is one of its own, with the settings that PostgreSQL comes with: every append is on disk
+before it is acknowledged. Run it with ``sh dev bench postgres``.
+
+The rows take turns, so that a machine that grows slower in the course of a run does not favour
+one. After each run every position, version and hash is verified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+from attrs import evolve
+
+from bench.report import Row, paired, quantile, report
+from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from memledger.adapters.postgres.advisory import advisory_key
+from memledger.adapters.postgres.database import Database
+from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.application.verify import broken_link
+from memledger.domain.events import FactAdded
+from memledger.domain.fact import FactId
+from memledger.domain.recorded import (
+    Append,
+    CorrelationId,
+    EventId,
+    Head,
+    NewEvent,
+    Position,
+    Recorded,
+)
+from memledger.domain.scope import LedgerId, Scope
+from memledger.lifting import run_inline
+from tests.postgres_server import PostgresServer
+
+PROCESSES = 8
+LEDGERS = 1_000
+TEXT = "Alice moved from Oslo to Lisbon and works at a bakery near the river now. " * 3
+
+
+class UnderOneLock(PostgresAuditLog):
+    """The same log, with positions taken inside of the transaction: whoever appends holds one lock
+    until the commit is on disk, for otherwise a reader could pass a position that is still open.
+    """
+
+    async def _written(self, append: Append) -> tuple[int, list[Recorded], bool]:
+        async with self._sessions.transaction() as connection:
+            await self._lock(connection)
+            ledger_id, chain, replayed = await self._appended(connection, append)
+            cursor = await connection.execute(
+                "SELECT position_of(%s, %s)", (ledger_id, chain[0].version)
+            )
+            (position,) = await cursor.fetchone() or (0,)
+        placed = [evolve(item, position=Position(position + at)) for at, item in enumerate(chain)]
+        return ledger_id, placed, replayed
+
+    async def _lock(self, connection: Connection) -> None:
+        key = advisory_key(self._sessions.schema, "everything")
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
+
+
+LOGS: dict[str, type[PostgresAuditLog]] = {
+    "numbered": PostgresAuditLog,
+    "one lock": UnderOneLock,
+}
+
+
+def append_to(ledger: LedgerId) -> Append:
+    """One fact, some 300 bytes."""
+    event = FactAdded(
+        fact_id=FactId(uuid.uuid4().hex),
+        scope=Scope(user_id=ledger),
+        text=TEXT,
+        occurred_at=datetime.now(UTC),
+    )
+    return Append(
+        ledger=ledger,
+        events=[NewEvent(event_id=EventId(uuid.uuid4().hex), event=event)],
+        recorded_at=datetime.now(UTC),
+        correlation_id=CorrelationId(uuid.uuid4().hex),
+    )
+
+
+def write(
+    settings: PostgresSettings, name: str, seed: int, seconds: float, start: Barrier, out: Any
+) -> None:
+    """Append to ledgers at random until the time is over; reports the time of every append."""
+    database = Database(settings, [create_log])
+    log = LOGS[name](database.sessions)
+    ledgers = random.Random(seed)
+    run_inline(log.append(append_to(LedgerId(f"user:{seed}"))))
+    took: list[float] = []
+    start.wait()
+    end = time.perf_counter() + seconds
+    while (begun := time.perf_counter()) < end:
+        run_inline(log.append(append_to(LedgerId(f"user:{ledgers.randrange(LEDGERS)}"))))
+        took.append(time.perf_counter() - begun)
+    out.put(took)
+    database.close()
+
+
+def measure(dsn: str, name: str, seconds: float, processes: int) -> tuple[float, list[float]]:
+    """Appends a second of all processes, and the seconds of each append."""
+    settings = PostgresSettings(dsn=dsn, schema=f"bench_{uuid.uuid4().hex}", max_connections=2)
+    Database(settings, [create_log]).close()
+    context = multiprocessing.get_context("spawn")
+    start, out = context.Barrier(processes), context.Queue()
+    running = [
+        context.Process(target=write, args=(settings, name, seed, seconds, start, out))
+        for seed in range(processes)
+    ]
+    for process in running:
+        process.start()
+    took = [seconds for _ in running for seconds in out.get()]
+    for process in running:
+        process.join()
+    verify(settings, len(took) + processes)
+    return len(took) / seconds, took
+
+
+def verify(settings: PostgresSettings, appended: int) -> None:
+    """No update was lost: all events are there, numbered without gaps, and every chain holds."""
+    database = Database(settings, [create_log])
+    log = PostgresAuditLog(database.sessions)
+    heads: dict[LedgerId, Head] = {}
+    position = 0
+    page: Sequence[Recorded] = ()
+    while page := run_inline(log.read(Position(position), 1000)):
+        for item in page:
+            position += 1
+            assert item.position == position
+            assert broken_link(item, heads.get(item.ledger, Head())) is None
+            heads[item.ledger] = Head(
+                version=item.version, hash=item.hash, recorded_at=item.recorded_at
+            )
+    assert position == appended, f"{appended} were acknowledged, {position} are there"
+    for ledger, head in heads.items():
+        assert run_inline(log.head(ledger)) == head
+    database.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench postgres", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=PROCESSES)
+    options = parser.parse_args()
+    waits: dict[str, list[float]] = {name: [] for name in LOGS}
+
+    def rate(name: str) -> float:
+        appends, took = measure(server.dsn, name, options.seconds, options.processes)
+        waits[name] += took
+        return appends
+
+    server = PostgresServer()
+    try:
+        server.start()
+        ours, theirs = paired(options.rounds, *(partial(rate, name) for name in LOGS))
+    finally:
+        server.remove()
+    times = [
+        Row(
+            case=f"append, {name}",
+            unit="ms",
+            ours=quantile(waits["numbered"], share) * 1e3,
+            theirs=quantile(waits["one lock"], share) * 1e3,
+            more_is_better=False,
+        )
+        for name, share in (("median", 0.5), ("95 of 100", 0.95))
+    ]
+    met = report(
+        "postgres",
+        f"{options.processes} processes append to {LEDGERS:,} ledgers on PostgreSQL",
+        [Row(case="appends", unit="/s", ours=ours, theirs=theirs, bar=3.0), *times],
+        subjects=("numbered", "one lock"),
+        settings={"seconds": options.seconds, "processes": options.processes},
+    )
+    sys.exit(0 if met else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Writers on one PostgreSQL are killed, again and again, while others go on writing.
+
+What ``SIGKILL`` leaves behind is a transaction that the server rolls back when it notices, or a
+commit whose events nobody has numbered. ``POSTGRES_KILLS`` sets how many times; a full proof takes
+200.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+from processes import process
+from remains import check_agreement, check_promises, finish, remains
+from writer import SHORT, read_journal, read_lines, write_for_ever
+
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
+from memledger.adapters.postgres.database import Database
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.postgres.steps import STEPS
+from memledger.domain.recorded import Position
+from memledger.lifting import run_inline
+
+KILLS = int(os.environ.get("POSTGRES_KILLS", "8"))
+LONGEST_JOURNAL = 16
+"""Lines that the writer which is killed may come to write, two for every write."""
+
+
+def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
+    tmp_path: Path, postgres: PostgresSettings
+) -> None:
+    # Given two processes that write to the same ledgers, two threads each
+    lives = random.Random(KILLS)
+    messages = 0
+    for kill in range(0, KILLS, 2):
+        journals = [tmp_path / f"{kill}-{name}.jsonl" for name in ("first", "second")]
+        with (
+            process(write_for_ever, postgres, journals[0], kill) as first,
+            process(write_for_ever, postgres, journals[1], kill + 1) as second,
+        ):
+            # When one is killed at any moment, and then the other one
+            for writer, journal in zip((first, second), journals, strict=True):
+                lines = len(read_lines(journal)) + lives.randrange(LONGEST_JOURNAL)
+                while len(read_lines(journal)) < lines:
+                    writer.join(timeout=SHORT)
+                    assert writer.exitcode is None
+                writer.join(timeout=lives.uniform(0, SHORT))
+                writer.kill()
+                writer.join()
+        entries = [entry for journal in journals for entry in read_journal(journal)]
+        with remains(postgres) as memory:
+            # Then all that they acknowledged is there, and the rest can be sent again
+            check_promises(memory, entries)
+            finish(memory, entries)
+            check_agreement(memory)
+            messages += sum(
+                len(entry.arguments["messages"]) for entry in entries if entry.action == "add"
+            )
+            stats = memory.stats()
+            assert (stats.messages, stats.pending) == (messages, 0)
+    # and the log has no gap
+    database = Database(postgres, STEPS)
+    log = PostgresAuditLog(database.sessions)
+    position = 0
+    while page := run_inline(log.read(Position(position), 1000)):
+        assert [item.position for item in page] == [
+            position + number for number in range(1, len(page) + 1)
+        ]
+        position += len(page)
+    assert position == run_inline(log.last_position()) > 0
+    database.close()

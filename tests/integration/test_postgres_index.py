@@ -1,0 +1,292 @@
+"""The index on PostgreSQL, where it does what no other index has to."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from attrs import evolve
+
+from memledger.adapters.postgres.database import Database
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from memledger.adapters.vector_index.postgres import PostgresVectorIndex
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.filters import parse_filter
+from memledger.domain.ports.vector_index import IndexQuery
+from memledger.domain.scope import LedgerId, Scope
+from memledger.lifting import run_inline
+from memledger.settings import load_settings
+from memledger.testing.driving import Driven
+from memledger.testing.vector_index import DIMENSION, LATER, document, vector
+
+ALICE = LedgerId("user:alice")
+LARGE = 20
+
+
+def query(text: str | None = None, **fields: Any) -> IndexQuery:
+    return evolve(IndexQuery(scope=Scope(user_id="alice"), text=text, now=LATER), **fields)
+
+
+@pytest.fixture
+def database(postgres: PostgresSettings) -> Iterator[Database]:
+    database = Database(postgres, [])
+    yield database
+    database.close()
+
+
+def index_in(database: Database, **options: Any) -> PostgresVectorIndex:
+    index = PostgresVectorIndex(
+        database.sessions, model="m", dimension=DIMENSION, large=LARGE, **options
+    )
+
+    async def create() -> None:
+        async with database.sessions.transaction() as connection:
+            await index.create(connection)
+
+    run_inline(create())
+    return index
+
+
+def within(database: Database, work: Any) -> Any:
+    """What ``work`` returns, called with a connection in a transaction."""
+
+    async def run() -> Any:
+        async with database.sessions.transaction() as connection:
+            return await work(connection)
+
+    return run_inline(run())
+
+
+def settings_of(postgres: PostgresSettings) -> PgvectorSettings:
+    return PgvectorSettings(dsn=postgres.dsn, schema=postgres.schema)
+
+
+# Graphs
+
+
+def test_a_ledger_that_became_large_is_searched_by_a_graph(postgres: PostgresSettings) -> None:
+    # With so few documents the planner would rather read them all.
+    dsn = f"{postgres.dsn} options='-c enable_seqscan=off -c enable_sort=off'"
+    database = Database(evolve(postgres, dsn=dsn), [])
+    index = Driven(index_in(database))
+    documents = [document("tea", vector=vector(1, n / 10)) for n in range(LARGE)]
+    index.put(documents[1:])
+    assert index.compact() == 0
+    index.put(documents[:1])
+    assert index.compact() == 1
+    assert index.compact() == 0
+    found = index.search(query(vector=vector(1), limit=5))
+    database.close()
+    assert [hit.key for hit in found] == [each.key for each in documents[:5]]
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        deadline = time.monotonic() + 30
+        # What a backend counted is known when it is gone.
+        while not connection.execute(
+            "SELECT FROM pg_stat_user_indexes WHERE schemaname = %s "
+            "AND indexrelname LIKE '%%hnsw%%' AND idx_scan > 0",
+            (postgres.schema,),
+        ).fetchall():
+            assert time.monotonic() < deadline
+
+
+def test_other_processes_learn_of_a_graph(database: Database) -> None:
+    writer, reader = Driven(index_in(database)), Driven(index_in(database))
+    documents = [document("tea", vector=vector(1, n / 10)) for n in range(LARGE)]
+    writer.put(documents)
+    assert writer.compact(ALICE) == 1
+    before = reader.search(query("tea", vector=vector(1), limit=5))
+    assert before == writer.search(query("tea", vector=vector(1), limit=5))
+
+
+def test_what_a_filter_keeps_out_does_not_use_up_the_graph(database: Database) -> None:
+    index = Driven(index_in(database))
+    near = [
+        document("tea", vector=vector(1, n / 1000), attributes={"metadata": {"n": n}})
+        for n in range(300)
+    ]
+    far = document("tea", vector=vector(-1, 1), attributes={"metadata": {"n": -1}})
+    index.put([*near, far])
+    assert index.compact() == 1
+    hits = index.search(query(vector=vector(1), where=parse_filter({"n": -1}), limit=3))
+    assert [hit.key for hit in hits] == [far.key]
+
+
+def test_a_large_ledger_without_pgvector_has_no_graph(database: Database) -> None:
+    index = Driven(index_in(database, pgvector=False))
+    index.put([document("tea") for _ in range(LARGE)])
+    assert index.compact() == 0
+
+
+# Meaning
+
+
+def test_case_is_folded_as_python_folds_it(database: Database) -> None:
+    index = Driven(index_in(database))
+    street = document("tea", attributes={"metadata": {"place": "Straße"}})
+    index.put([street])
+    where = parse_filter({"place": {"icontains": "STRASSE"}})
+    assert [hit.key for hit in index.search(query("tea", where=where))] == [street.key]
+
+
+def test_a_term_counts_as_often_as_it_is_said(database: Database) -> None:
+    index = Driven(index_in(database))
+    once, often = document("tea milk gin", vector=None), document("tea tea milk", vector=None)
+    index.put([once, often])
+    assert [hit.key for hit in index.search(query("tea"))] == [often.key, once.key]
+
+
+# Rebuilding
+
+
+@pytest.mark.parametrize("pgvector", [True, False])
+def test_vectors_outlive_a_rebuild(database: Database, pgvector: bool) -> None:
+    index = index_in(database, pgvector=pgvector)
+    tea, gin = document("tea", vector=vector(1, 2)), document("gin", vector=vector(3))
+    Driven(index).put([tea, gin])
+
+    async def rebuild(connection: Any) -> Any:
+        await index.clear(connection)
+        assert await index.count_in(connection) == 0
+        found = await index.vectors_in(connection, ["tea", "gin", "milk"])
+        await index.put_in(connection, [evolve(tea, vector=found["tea"])])
+        await index.forget_unused_in(connection)
+        return found
+
+    assert within(database, rebuild) == {"tea": vector(1, 2), "gin": vector(3)}
+    assert dict(Driven(index).vectors_for(["tea", "gin"])) == {"tea": vector(1, 2)}
+
+
+def test_what_waits_for_its_vector_is_listed_oldest_first(database: Database) -> None:
+    index = index_in(database)
+    Driven(index).put([document("a", vector=None), document("b")])
+    Driven(index).put([document("c\0\x01", vector=None)])
+    waiting = within(database, lambda connection: index.without_vector(connection, 5))
+    assert [text for _, text in waiting] == ["a", "c\0\x01"]
+
+
+def test_a_rebuild_moves_to_pgvector_once_it_may_be_used(database: Database) -> None:
+    tea = document("tea", vector=vector(1))
+    Driven(index_in(database, pgvector=False)).put([tea])
+    index = index_in(database)
+    within(database, index.clear)
+    Driven(index).put([tea])
+    (hit,) = Driven(index).search(query(vector=vector(1)))
+    assert hit.similarity == 1.0
+
+    async def kind(connection: Any) -> Any:
+        cursor = await connection.execute(
+            "SELECT typname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid "
+            "WHERE attrelid = 'index_document'::regclass AND attname = 'vector'"
+        )
+        return await cursor.fetchone()
+
+    assert within(database, kind) == ("vector",)
+
+
+def test_vectors_of_another_embedder_are_not_compared(postgres: PostgresSettings) -> None:
+    old = PgvectorIndex(settings_of(postgres), "old", DIMENSION)
+    new = PgvectorIndex(settings_of(postgres), "new", DIMENSION + 1)
+    tea = document("tea", vector=vector(1))
+    old.put([tea])
+    (hit,) = new.search(query("tea", vector=[1.0] * (DIMENSION + 1)))
+    assert hit.similarity is None
+    new.put([evolve(tea, vector=[1.0] * (DIMENSION + 1))])
+    (hit,) = new.search(query("tea", vector=[1.0] * (DIMENSION + 1)))
+    assert hit.similarity == 1.0
+    old.close()
+    new.close()
+
+
+# pgvector as an index of its own
+
+
+def test_it_says_what_it_is(postgres: PostgresSettings) -> None:
+    index = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
+    assert index.ping().startswith("pgvector 0.")
+    assert " on PostgreSQL " in index.ping()
+    index.close()
+
+
+def test_clearing_it_makes_it_as_good_as_new(postgres: PostgresSettings) -> None:
+    index = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
+    tea = document("tea")
+    index.put([tea])
+    index.clear()
+    assert index.count(ALICE) == 0
+    assert index.search(query("tea", vector=vector(1))) == []
+    assert dict(index.vectors_for(["tea"])) == {}
+    index.put([tea])
+    assert [hit.key for hit in index.search(query("tea"))] == [tea.key]
+    index.close()
+
+
+def test_two_indexes_share_a_schema_by_the_names_of_their_tables(
+    postgres: PostgresSettings,
+) -> None:
+    one = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
+    other = PgvectorIndex(evolve(settings_of(postgres), table="other"), "m", DIMENSION)
+    one.put([document("tea")])
+    assert (one.count(ALICE), other.count(ALICE)) == (1, 0)
+    one.close()
+    other.close()
+
+
+def test_an_engine_that_is_not_there_is_named(postgres: PostgresSettings) -> None:
+    away = PgvectorSettings(dsn="host=127.0.0.1 port=1", connect_timeout=0.5)
+    index = PgvectorIndex(away, "m", DIMENSION)
+    with pytest.raises(AdapterUnavailable) as caught:
+        index.ping()
+    assert caught.value.adapter == "pgvector"
+    index.close()
+
+
+def test_a_closed_index_says_so_and_closing_twice_does_nothing(postgres: PostgresSettings) -> None:
+    index = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
+    index.ping()
+    index.close()
+    index.close()
+    with pytest.raises(AdapterUnavailable, match="closed"):
+        index.ping()
+
+
+def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings) -> None:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        name = f"role_{postgres.schema}"
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE ROLE {name} LOGIN".encode())
+        try:
+            dsn = f"{postgres.dsn} user={name} dbname={name}"
+            with psycopg.connect(f"{postgres.dsn} dbname={name}", autocommit=True) as other:
+                other.execute(f"CREATE SCHEMA memledger_pgvector AUTHORIZATION {name}".encode())
+            index = PgvectorIndex(PgvectorSettings(dsn=dsn), "m", DIMENSION)
+            with pytest.raises(AdapterUnavailable, match="CREATE EXTENSION vector"):
+                index.ping()
+            index.close()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            connection.execute(f"DROP ROLE {name}".encode())
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"schema": 'a"b'}, "vector_index.schema"),
+        ({"table": "a" * 31}, "vector_index.table"),
+        ({"max_connections": 0}, "max_connections"),
+        ({"connect_timeout": -1}, "connect_timeout"),
+    ],
+)
+def test_settings_that_can_not_work_are_refused(options: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidRequest, match=path):
+        load_settings({"vector_index": {"provider": "pgvector", **options}}, environment={})
+
+
+def test_without_its_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "memledger.adapters.vector_index.pgvector", None)
+    with pytest.raises(InvalidRequest, match=r"memledger\[postgres\]"):
+        load_settings({"vector_index": "pgvector"}, environment={})

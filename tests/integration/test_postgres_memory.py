@@ -1,0 +1,243 @@
+"""A memory on PostgreSQL beside others on the same schema: rebuilds, pools, and what lags."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import psycopg_pool
+import pytest
+
+from memledger import AsyncMemory, Memory
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
+from memledger.adapters.postgres.read_models import PostgresReadModels
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.events import RelationAsserted
+from memledger.domain.scope import Scope
+from memledger.lifting import run_inline
+from memledger.settings import load_settings
+from memledger.testing.audit_log import ALICE, append_of, new_id
+
+USER: dict[str, Any] = {"user_id": "alice"}
+
+
+def settings_of(postgres: PostgresSettings, dimension: int = 32, **changes: Any) -> Any:
+    log = {name: getattr(postgres, name) for name in ("dsn", "schema", "partitions")}
+    config = {
+        "audit_log": {"provider": "postgres", **log, **changes},
+        "embedder": {"dimension": dimension},
+    }
+    return load_settings(config, environment={})
+
+
+@pytest.fixture
+def memory(postgres: PostgresSettings) -> Iterator[Memory]:
+    with Memory(settings=settings_of(postgres)) as opened:
+        yield opened
+
+
+def log_alone(memory: Memory) -> PostgresAuditLog:
+    """The log of a memory, for a writer that has no read models."""
+    return PostgresAuditLog(memory._inner._container.postgres().sessions)
+
+
+def texts(memory: Memory) -> list[str]:
+    return [item.fact.text for item in memory.search("tea", **USER)]
+
+
+def test_another_embedder_rebuilds_and_those_with_the_old_one_are_refused(
+    postgres: PostgresSettings, memory: Memory
+) -> None:
+    memory.add("I like tea", **USER)
+    rebuilt: list[tuple[str, int, int]] = []
+    with Memory(
+        settings=settings_of(postgres, 64), on_rebuild=lambda *step: rebuilt.append(step)
+    ) as other:
+        total = other.stats().last_position
+        assert rebuilt == [("rebuilding read models", total, total)]
+        assert texts(other) == ["I like tea"]
+        assert other.verify().ok
+        # The one that is open with the old embedder changes nothing
+        with pytest.raises(InvalidRequest, match="another process has rebuilt the index"):
+            memory.add("I like coffee", **USER)
+        assert other.stats().last_position == total
+        assert set(other.stats().positions.values()) == {total}
+
+
+@pytest.mark.parametrize("table", ["fact", "message", "graph_mention"])
+def test_a_table_that_is_gone_is_built_again_from_the_log(
+    postgres: PostgresSettings, memory: Memory, table: str
+) -> None:
+    memory.add("I like tea. Ann lives in Oslo.", **USER)
+    before = memory.get_all(**USER)
+    memory.close()
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f'DROP TABLE "{postgres.schema}".{table}'.encode())
+    with Memory(settings=settings_of(postgres)) as again:
+        assert again.get_all(**USER).facts == before.facts
+        assert again.verify().ok
+
+
+def test_what_was_written_without_read_models_is_told_and_caught_up_on(
+    postgres: PostgresSettings, memory: Memory
+) -> None:
+    memory.add("I like tea", **USER)
+    stand = memory.stats().last_position
+    relation = RelationAsserted(
+        relation_id=new_id(),
+        scope=Scope(user_id="alice"),
+        subject="Ann",
+        predicate="sister",
+        object="Eve",
+    )
+    run_inline(log_alone(memory).append(append_of([relation], ledger=ALICE)))
+    stats = memory.stats()
+    assert (stats.last_position, set(stats.positions.values())) == (stand + 1, {stand})
+    with pytest.raises(AdapterUnavailable, match="open the database again"):
+        memory.add("I like coffee", **USER)
+    with Memory(settings=settings_of(postgres)) as again:
+        stats = again.stats()
+        assert set(stats.positions.values()) == {stats.last_position}
+        again.add("I like coffee", **USER)
+        assert again.verify().ok
+
+
+def test_writers_are_told_while_another_process_rebuilds(
+    postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilding, finish = threading.Event(), threading.Event()
+
+    def held_up(*_: object) -> None:
+        rebuilding.set()
+        assert finish.wait(60)
+
+    def rebuild() -> list[str]:
+        with Memory(settings=settings_of(postgres, 64), on_rebuild=held_up) as other:
+            return texts(other)
+
+    hasty = settings_of(postgres, statement_timeout=0.3)
+    with Memory(settings=hasty) as memory, ThreadPoolExecutor(1) as threads:
+        memory.add("I like tea", **USER)
+        # Given a rebuild that is not done
+        done = threads.submit(rebuild)
+        try:
+            assert rebuilding.wait(60)
+            # Then readers see what was there before, and writers are told
+            assert texts(memory) == ["I like tea"]
+            with pytest.raises(AdapterUnavailable, match="is rebuilding the read models"):
+                memory.add("I like coffee", **USER)
+        finally:
+            finish.set()
+        assert done.result() == ["I like tea"]
+
+
+def test_several_that_start_at_once_with_another_embedder_rebuild_once(
+    postgres: PostgresSettings, memory: Memory
+) -> None:
+    memory.add("I like tea", **USER)
+    memory.close()
+    start = threading.Barrier(4)
+    rebuilt: list[tuple[str, int, int]] = []
+
+    def open_again(_: int) -> list[str]:
+        start.wait()
+        with Memory(
+            settings=settings_of(postgres, 64), on_rebuild=lambda *step: rebuilt.append(step)
+        ) as opened:
+            return texts(opened)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(open_again, range(4))) == [["I like tea"]] * 4
+    assert len(rebuilt) == 1
+
+
+def test_a_rebuild_that_is_cut_off_leaves_what_was_there(
+    postgres: PostgresSettings, memory: Memory
+) -> None:
+    memory.add("I like tea", **USER)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Memory(settings=settings_of(postgres, 64), on_rebuild=fail)
+    assert texts(memory) == ["I like tea"]
+    memory.add("I like coffee", **USER)
+    assert memory.verify().ok
+
+
+# The pool of a host
+
+
+def test_a_memory_uses_the_pool_of_its_host_and_leaves_it_open(
+    postgres: PostgresSettings,
+) -> None:
+    with psycopg_pool.ConnectionPool(postgres.dsn, min_size=1, max_size=2, open=True) as pool:
+        with Memory(settings=settings_of(postgres), overrides={"postgres_pool": pool}) as memory:
+            memory.add("I like tea", **USER)
+            assert texts(memory) == ["I like tea"]
+        with pool.connection() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_an_async_memory_uses_the_pool_of_its_host_and_leaves_it_open(
+    postgres: PostgresSettings,
+) -> None:
+    async def main() -> list[str]:
+        async with psycopg_pool.AsyncConnectionPool(
+            postgres.dsn, min_size=1, max_size=2, open=False
+        ) as pool:
+            async with await AsyncMemory.open(
+                settings=settings_of(postgres), overrides={"postgres_pool": pool}
+            ) as memory:
+                await asyncio.gather(*(memory.add(f"I like tea {n}", **USER) for n in range(4)))
+                found = await memory.get_all(**USER)
+            async with pool.connection() as connection:
+                assert not connection.autocommit
+        return sorted(fact.text for fact in found.facts)
+
+    assert asyncio.run(main()) == [f"I like tea {n}" for n in range(4)]
+
+
+def test_an_async_memory_that_is_used_in_two_loops_has_a_pool_in_each(
+    postgres: PostgresSettings,
+) -> None:
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        memory = first.run(AsyncMemory.open(settings=settings_of(postgres)))
+        first.run(memory.add("I like tea", **USER))
+        second.run(memory.add("I like coffee", **USER))
+        assert len(first.run(memory.get_all(**USER)).facts) == 2
+        second.run(memory.close())
+
+
+def test_an_addition_that_is_cancelled_in_the_middle_of_a_statement_holds_up_nobody(
+    postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = asyncio.Event()
+
+    async def main() -> bool:
+        async with await AsyncMemory.open(settings=settings_of(postgres)) as memory:
+            apply = PostgresReadModels.apply
+
+            async def slow(self: Any, connection: Any, *arguments: Any) -> None:
+                await apply(self, connection, *arguments)
+                inside.set()
+                await connection.execute("SELECT pg_sleep(60)")
+
+            monkeypatch.setattr(PostgresReadModels, "apply", slow)
+            task = asyncio.create_task(memory.add("I like tea", idempotency_key="k", **USER))
+            await inside.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            monkeypatch.setattr(PostgresReadModels, "apply", apply)
+            receipt = await memory.add("I like tea", idempotency_key="k", **USER)
+            assert len(receipt.verdicts) == 1
+            return (await memory.verify()).ok
+
+    assert asyncio.run(main())

@@ -1,0 +1,101 @@
+"""The graph in PostgreSQL and the one in memory answer alike, whatever happened."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from postgres_server import PostgresServer
+from test_graphs_agree import histories, names, views
+
+from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from memledger.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
+from memledger.adapters.postgres.database import Database
+from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.domain.events import Event
+from memledger.domain.graph import View
+from memledger.domain.recorded import Recorded
+from memledger.domain.scope import Scope
+from memledger.lifting import run_inline
+from memledger.testing.audit_log import NOON, append_of
+from memledger.testing.driving import Driven
+
+
+class _Listener:
+    def __init__(self, graph: PostgresKnowledgeGraph) -> None:
+        self._graph = graph
+
+    async def begin(self, connection: Connection) -> None:
+        pass
+
+    async def apply(
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+    ) -> None:
+        await self._graph.apply_in(connection, ledger_id, chain)
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    fresh = PostgresSettings(dsn=postgres_server.dsn, schema=f"g{uuid.uuid4().hex}", partitions=1)
+    opened = Database(fresh, [create_log])
+    graph = PostgresKnowledgeGraph(opened.sessions)
+
+    async def create() -> None:
+        async with opened.sessions.transaction() as connection:
+            await graph.create(connection)
+
+    run_inline(create())
+    yield opened
+    opened.close()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    appends=histories,
+    view=views,
+    start=st.lists(names, max_size=3),
+    depth=st.integers(1, 3),
+    limit=st.sampled_from([1, 3, 100]),
+)
+def test_the_graph_in_postgres_answers_like_the_one_in_memory(
+    database: Database,
+    appends: list[list[Event]],
+    view: View,
+    start: list[str],
+    depth: int,
+    limit: int,
+) -> None:
+    # Given a ledger of its own for each example, in both graphs
+    scope = Scope(user_id=uuid.uuid4().hex, agent_id=view.scope.agent_id, run_id=view.scope.run_id)
+    graph, memory = PostgresKnowledgeGraph(database.sessions), InMemoryKnowledgeGraph()
+    log = Driven(PostgresAuditLog(database.sessions, listener=_Listener(graph)))
+    for hour, happened in enumerate(appends):
+        own = [_of(scope, event) for event in happened]
+        moment = NOON + timedelta(hours=hour)
+        memory.apply(log.append(append_of(own, ledger=scope.ledger, at=moment)).recorded)
+    # Then both say the same
+    seen, driven = evolve(view, scope=scope), Driven(graph)
+    for method, arguments in (
+        ("neighbours", (start, depth, limit)),
+        ("relations", ((*start, "Ann")[0], limit)),
+        ("entities", (None, limit)),
+        ("entities", (start, limit)),
+    ):
+        asked = getattr(memory, method)(seen, *arguments)
+        assert list(getattr(driven, method)(seen, *arguments)) == list(asked)
+    held = memory.versions(scope.ledger)
+    found = driven.versions(scope.ledger)
+    assert sorted(map(repr, found)) == sorted(map(repr, held))
+
+
+def _of(scope: Scope, event: Event) -> Event:
+    """The event, as one of the owner of ``scope``."""
+    inner = getattr(event, "scope", None)
+    return event if inner is None else evolve(event, scope=evolve(inner, user_id=scope.user_id))
