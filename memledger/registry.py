@@ -82,6 +82,10 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
             settings="memledger.adapters.vector_index.qdrant:QdrantSettings",
             build="memledger.adapters.vector_index.qdrant:QdrantVectorIndex",
         ),
+        "weaviate": _BuiltIn(
+            settings="memledger.adapters.vector_index.weaviate.settings:WeaviateSettings",
+            build="memledger.adapters.vector_index.weaviate:WeaviateVectorIndex",
+        ),
     },
     "knowledge_graph": {
         "embedded": _BuiltIn(build=_BY_CONTAINER),

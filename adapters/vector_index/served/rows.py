@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from attrs import frozen
 
 from memledger.adapters.vector_index.analysis import analyse
@@ -84,30 +85,47 @@ def _packed_attributes(attributes: Mapping[str, Any]) -> str:
 
 @frozen(kw_only=True)
 class Row:
-    """What came back of a document. ``attributes`` and ``terms`` are there if asked for."""
+    """What came back of a document. Its times and attributes are made when they are asked for:
+    most candidates are dropped before. ``attributes`` and ``terms`` are there if asked for.
+    """
 
     key: FactKey
     speaker: str | None
-    occurred_at: datetime
-    visible: Interval
-    valid: Interval
+    times: Sequence[Any]
     names: frozenset[str]
-    attributes: Mapping[str, Any]
+    packed: str | None
     terms: Mapping[str, Sequence[str]]
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When it was said."""
+        return from_microseconds(self.times[0])
+
+    @property
+    def visible(self) -> Interval:
+        """When reads see it."""
+        return _interval(self.times[1], self.times[2])
+
+    @property
+    def valid(self) -> Interval:
+        """When it holds."""
+        return _interval(self.times[3], self.times[4])
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What filters see."""
+        return {} if self.packed is None else _unpacked_attributes(self.packed)
 
 
 def row_of(found: Mapping[str, Any]) -> Row:
     """A row from the properties of a document."""
-    fact, version, speaker, at, since, until, valid_from, valid_to, names = json.loads(found["row"])
-    packed = found.get("attributes")
+    fact, version, speaker, *times, names = msgspec.json.decode(found["row"])
     return Row(
         key=(FactId(fact), version),
         speaker=speaker,
-        occurred_at=from_microseconds(at),
-        visible=_interval(since, until),
-        valid=_interval(valid_from, valid_to),
+        times=times,
         names=frozenset(names),
-        attributes={} if packed is None else _unpacked_attributes(packed),
+        packed=found.get("attributes"),
         terms={name: found[name] for name in FIELDS if name in found},
     )
 

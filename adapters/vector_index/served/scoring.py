@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
@@ -61,7 +60,7 @@ class Scoring:
 
     def hit(self, row: Row, similarity: float | None) -> Hit:
         """A row with all of its signals."""
-        keyword, context = (self._score(field, row) for field in FIELDS)
+        keyword, context = (self.score(field, row) for field in FIELDS)
         return Hit(
             key=row.key,
             similarity=similarity,
@@ -75,21 +74,17 @@ class Scoring:
             valid=row.valid,
         )
 
-    def _score(self, field: str, row: Row) -> float | None:
+    def score(self, field: str, row: Row) -> float | None:
+        """The keyword signal of one field, ``None`` if the query has no terms."""
         rarities = self.rarities.get(field)
         if not rarities:
             return None
         terms = row.terms.get(field, ())
-        counts = Counter(terms)
+        length, average = float(len(terms)), self.averages[field]
         score = sum(
-            rarity
-            * bm25.weight(
-                float(min(counts[term], bm25.MAX_FREQUENCY)),
-                float(len(terms)),
-                self.averages[field],
-            )
+            rarity * bm25.weight(float(min(count, bm25.MAX_FREQUENCY)), length, average)
             for term, rarity in rarities.items()
-            if term in counts
+            if (count := terms.count(term))
         )
         return round(score / self.reaches[field], DIGITS)
 

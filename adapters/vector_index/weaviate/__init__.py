@@ -1,0 +1,11 @@
+"""The vector index on a Weaviate server, with its settings."""
+
+from memledger.adapters.vector_index.weaviate.index import WeaviateVectorIndex
+from memledger.adapters.vector_index.weaviate.settings import (
+    Consistency,
+    IndexKind,
+    Tenancy,
+    WeaviateSettings,
+)
+
+__all__ = ["Consistency", "IndexKind", "Tenancy", "WeaviateSettings", "WeaviateVectorIndex"]

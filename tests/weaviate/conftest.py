@@ -1,0 +1,72 @@
+"""A Weaviate server for the tests: a real one where ``WEAVIATE_URL`` says so, else the stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import weaviate
+from attrs import evolve
+from making import MakeIndex
+
+from memledger.adapters.vector_index.weaviate import WeaviateSettings, WeaviateVectorIndex
+from memledger.testing.driving import Driven
+from memledger.testing.vector_index import DIMENSION
+from memledger.testing.weaviate import WeaviateServer
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[WeaviateSettings]:
+    """Where the server is."""
+    if "WEAVIATE_URL" in os.environ:
+        url = urlsplit(os.environ["WEAVIATE_URL"])
+        yield WeaviateSettings(
+            host=url.hostname or "127.0.0.1",
+            port=url.port or 8080,
+            grpc_port=int(os.environ.get("WEAVIATE_GRPC_PORT", "50051")),
+        )
+        return
+    with WeaviateServer() as stand_in:
+        yield WeaviateSettings(port=stand_in.port, grpc_port=stand_in.grpc_port)
+
+
+@pytest.fixture
+def raw(server: WeaviateSettings) -> Iterator[weaviate.WeaviateClient]:
+    """The client alone."""
+    with weaviate.connect_to_custom(
+        http_host=server.host,
+        http_port=server.port,
+        http_secure=False,
+        grpc_host=server.host,
+        grpc_port=server.grpc_port,
+        grpc_secure=False,
+        skip_init_checks=True,
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def settings(server: WeaviateSettings, raw: weaviate.WeaviateClient) -> Iterator[WeaviateSettings]:
+    """Settings for collections of the test's own, which are dropped after it."""
+    own = evolve(server, collection=f"T{uuid.uuid4().hex}", buckets=2)
+    yield own
+    raw.collections.delete([own.collection, f"{own.collection}Directory"])
+
+
+@pytest.fixture
+def make_index(settings: WeaviateSettings) -> Iterator[MakeIndex]:
+    """Makes indexes on these collections, and closes them."""
+    made: list[WeaviateVectorIndex] = []
+
+    def make(model: str = "m", dimension: int = DIMENSION, **changes: Any) -> Any:
+        made.append(WeaviateVectorIndex(evolve(settings, **changes), model, dimension))
+        return Driven(made[-1])
+
+    yield make
+    for each in made:
+        asyncio.run(each.close())

@@ -1,0 +1,303 @@
+"""A server that is away, silent or strange: errors say so, nothing is swallowed, and what is tried
+again succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import pytest
+import weaviate
+from attrs import evolve
+from cutting import CuttingProxy
+from making import MakeIndex
+from weaviate.classes.data import DataObject
+
+from memledger.adapters.vector_index.weaviate import (
+    Tenancy,
+    WeaviateSettings,
+    WeaviateVectorIndex,
+)
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.ports.vector_index import IndexQuery
+from memledger.domain.scope import LedgerId, Scope
+from memledger.testing.driving import Driven
+from memledger.testing.vector_index import DIMENSION, LATER, document, vector
+from memledger.testing.weaviate import WeaviateServer
+
+ALICE = LedgerId("user:alice")
+TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)
+
+
+class Wires:
+    """A proxy before each of the server's two ports."""
+
+    def __init__(self, settings: WeaviateSettings) -> None:
+        self.proxies = [
+            CuttingProxy((settings.host, port)) for port in (settings.port, settings.grpc_port)
+        ]
+
+    def ports(self) -> dict[str, Any]:
+        http, grpc = self.proxies
+        return {"host": "127.0.0.1", "port": http.port, "grpc_port": grpc.port}
+
+    def up(self) -> None:
+        for proxy in self.proxies:
+            proxy.up()
+
+    def down(self) -> None:
+        for proxy in self.proxies:
+            proxy.down()
+
+    def silence(self) -> None:
+        for proxy in self.proxies:
+            proxy.silence()
+
+
+@pytest.fixture
+def wires(settings: WeaviateSettings) -> Iterator[Wires]:
+    wires = Wires(settings)
+    http, grpc = wires.proxies
+    with http, grpc:
+        yield wires
+
+
+def test_a_server_that_is_not_there_is_waited_for_once_and_then_reported(
+    wires: Wires, make_index: MakeIndex
+) -> None:
+    index = make_index(**wires.ports(), startup_wait=1.0)
+    began = monotonic()
+    with pytest.raises(AdapterUnavailable, match="after waiting 1 s; is the server running") as one:
+        index.search(TEA)
+    assert monotonic() - began >= 0.7
+    assert one.value.adapter == "weaviate"
+    assert f"127.0.0.1:{wires.ports()['port']}" in str(one.value)
+    with pytest.raises(AdapterUnavailable, match="is the server running") as two:
+        index.put([document("tea")])
+    assert "after waiting" not in str(two.value)
+
+
+def test_a_server_that_comes_while_it_is_waited_for_is_used(
+    wires: Wires, make_index: MakeIndex
+) -> None:
+    index = make_index(**wires.ports(), startup_wait=30.0)
+    starting = threading.Timer(0.5, wires.up)
+    starting.start()
+    index.put([document("tea")])
+    starting.join()
+    assert index.count(ALICE) == 1
+
+
+def test_after_the_server_was_away_the_same_calls_succeed(
+    wires: Wires, make_index: MakeIndex
+) -> None:
+    wires.up()
+    index = make_index(**wires.ports(), timeout=2.0, write_timeout=2.0)
+    first, second = document("tea"), document("green tea")
+    index.put([first])
+    wires.down()
+    for call in (
+        lambda: index.search(TEA),
+        lambda: index.put([second]),
+        lambda: index.remove([first.key]),
+        lambda: index.count(ALICE),
+        lambda: index.speakers(ALICE),
+        lambda: index.vectors_for(["tea"]),
+        lambda: index.ping(),
+        lambda: index.keys(),
+        lambda: index.clear(),
+    ):
+        with pytest.raises(AdapterUnavailable, match="weaviate"):
+            call()
+    wires.up()
+    assert index.ping().startswith("weaviate ")
+    index.put([first, second])
+    assert {hit.key for hit in index.search(TEA)} == {first.key, second.key}
+    index.remove([first.key])
+    assert index.count(ALICE) == 1
+
+
+def test_connections_that_fall_silent_are_given_up_and_replaced(
+    wires: Wires, make_index: MakeIndex
+) -> None:
+    wires.up()
+    index = make_index(**wires.ports(), timeout=1.0, write_timeout=1.0)
+    tea = document("tea")
+    index.put([tea])
+    wires.silence()
+    began = monotonic()
+    with pytest.raises(AdapterUnavailable, match=r"no answer from .* within 1 s"):
+        index.search(TEA)
+    assert monotonic() - began < 5
+    assert [hit.key for hit in index.search(TEA)] == [tea.key]
+
+
+def test_an_object_that_a_batch_could_not_write_is_reported_and_can_be_put_again(
+    settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
+) -> None:
+    index = make_index(tenancy=Tenancy.NONE)
+    index.ping()
+    stranger = raw.collections.use(settings.collection)
+    vector_of_another = DataObject(properties={}, vector=[1.0] * (DIMENSION + 1))
+    stranger.data.insert_many([vector_of_another])
+    without, tea = document("water", vector=None), document("tea")
+    with pytest.raises(AdapterUnavailable, match="refused 1 of a batch of 2, the first one at 1"):
+        index.put([without, tea])
+    with pytest.raises(AdapterUnavailable, match="Every object failed"):
+        index.put([tea])
+    index.clear()
+    index.put([without, tea])
+    assert [hit.key for hit in index.search(TEA)] == [tea.key]
+
+
+def test_a_wrong_key_is_refused_at_once_and_the_right_one_is_not_shown() -> None:
+    with WeaviateServer(api_key="sesame") as server:
+        right = WeaviateSettings(
+            port=server.port, grpc_port=server.grpc_port, api_key="sesame", startup_wait=30.0
+        )
+        assert "sesame" not in repr(right)
+        for key in ("", "simsalabim"):
+            index = WeaviateVectorIndex(evolve(right, api_key=key), "m", DIMENSION)
+            began = monotonic()
+            with pytest.raises(AdapterUnavailable, match=r"check vector_index\.api_key"):
+                asyncio.run(index.ping())
+            assert monotonic() - began < 10
+            asyncio.run(index.close())
+        index = WeaviateVectorIndex(right, "m", DIMENSION)
+        assert asyncio.run(index.ping()) == "weaviate 1.39.0"
+        asyncio.run(index.close())
+
+
+def test_a_key_that_is_withdrawn_is_reported_as_such() -> None:
+    with WeaviateServer(api_key="old") as server:
+        settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port, api_key="old")
+        index = Driven(WeaviateVectorIndex(settings, "m", DIMENSION))
+        index.put([document("tea")])
+        server.require("new")
+        with pytest.raises(AdapterUnavailable, match=r"check vector_index\.api_key"):
+            index.search(TEA)
+        server.require("old")
+        assert len(index.search(TEA)) == 1
+        index.close()
+
+
+def test_headers_are_sent_with_every_call() -> None:
+    with WeaviateServer(api_key="sesame") as server:
+        settings = WeaviateSettings(
+            port=server.port,
+            grpc_port=server.grpc_port,
+            headers=("Authorization: Bearer sesame",),
+        )
+        index = Driven(WeaviateVectorIndex(settings, "m", DIMENSION))
+        index.put([document("tea")])
+        assert len(index.search(TEA)) == 1
+        index.close()
+
+
+def test_a_server_that_is_too_old_is_refused_with_its_version() -> None:
+    with WeaviateServer(version="1.32.4") as server:
+        settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port)
+        index = WeaviateVectorIndex(settings, "m", DIMENSION)
+        with pytest.raises(AdapterUnavailable, match=r"version 1\.32\.4; at least 1\.33"):
+            asyncio.run(index.ping())
+        asyncio.run(index.close())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model": "n"}, "embedder 'm', the settings say 'n'"),
+        ({"dimension": 5}, "dimension 4, the settings say 5"),
+        ({"tenancy": Tenancy.NONE}, "tenancy 'bucket of 2', the settings say 'none'"),
+        ({"buckets": 3}, "tenancy 'bucket of 2', the settings say 'bucket of 3'"),
+    ],
+)
+def test_a_collection_that_was_made_for_something_else_is_refused_until_it_is_rebuilt(
+    make_index: MakeIndex, changes: dict[str, Any], named: str
+) -> None:
+    tea = document("tea")
+    old = make_index()
+    old.put([tea])
+    new = make_index(**changes)
+    for call in (lambda: new.search(IndexQuery(scope=tea.scope, text="tea", now=LATER)), new.ping):
+        with pytest.raises(AdapterUnavailable, match=named):
+            call()
+    assert old.count(ALICE) == 1
+    new.clear()
+    assert new.count(ALICE) == 0
+    assert new.ping().startswith("weaviate ")
+
+
+def test_a_collection_of_somebody_else_is_never_touched(
+    settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
+) -> None:
+    theirs = raw.collections.create(settings.collection, description="Cats")
+    theirs.data.insert_many([DataObject(properties={"name": "Minka"})])
+    index = make_index()
+    for call in (index.ping, index.clear, lambda: index.put([document("tea")])):
+        with pytest.raises(AdapterUnavailable, match="was not made by memledger"):
+            call()
+    assert len(theirs.query.fetch_objects(limit=2).objects) == 1
+
+
+def test_what_the_server_makes_by_itself_of_a_late_write_is_replaced(
+    settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
+) -> None:
+    late = raw.collections.use(f"{settings.collection}Directory")
+    late.data.insert_many([DataObject(properties={"generation": "x"})])
+    index = make_index()
+    index.put([document("tea")])
+    assert index.count(ALICE) == 1
+
+
+def test_an_index_whose_collections_are_dropped_makes_them_again(
+    settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
+) -> None:
+    index = make_index()
+    index.put([document("tea")])
+    raw.collections.delete([settings.collection, f"{settings.collection}Directory"])
+    with pytest.raises(AdapterUnavailable, match="dropped meanwhile"):
+        index.search(TEA)
+    assert index.search(TEA) == []
+    index.put([document("tea")])
+    assert len(index.search(TEA)) == 1
+
+
+def test_a_closed_index_says_so(make_index: MakeIndex) -> None:
+    index = make_index()
+    index.put([document("tea")])
+    index.close()
+    index.close()
+    with pytest.raises(AdapterUnavailable, match="has been closed"):
+        index.search(TEA)
+    never_used = make_index()
+    never_used.close()
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for bad in (
+        {"port": 0},
+        {"grpc_port": 70_000},
+        {"timeout": 0.0},
+        {"collection": "lower"},
+        {"buckets": 0},
+        {"headers": ("no colon",)},
+    ):
+        with pytest.raises(ValueError):
+            WeaviateSettings(**bad)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_document_that_is_too_large_for_one_request_is_a_refusal() -> None:
+    with WeaviateServer(largest_message=1 << 20) as server:
+        settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port)
+        index = Driven(WeaviateVectorIndex(settings, "m", DIMENSION))
+        huge = document("tea", attributes={"metadata": {"huge": "x" * (2 << 20)}})
+        with pytest.raises(InvalidRequest, match="documents"):
+            index.put([huge])
+        index.put([document("tea")])
+        assert len(index.search(TEA)) == 1
+        index.close()
