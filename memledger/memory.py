@@ -937,7 +937,10 @@ class _Inline(AsyncMemory):
 
     async def _close_within(self, grace: float) -> None:
         await self._lanes.close(grace)
-        self._close()
+        try:
+            await self._leave()
+        finally:
+            self._close()
         await self._lanes.farewell()
 
 

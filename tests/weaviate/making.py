@@ -1,4 +1,4 @@
-"""What the tests make indexes with."""
+"""What the fixture that makes indexes is."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 MakeIndex: TypeAlias = Callable[..., Any]
-"""Settings that differ, as keywords; returns an index whose methods are plain calls."""
+"""Takes a model, a dimension and changes of the settings; its methods are plain calls."""

@@ -5,6 +5,7 @@ ledgers take.
 from __future__ import annotations
 
 import asyncio
+import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from attrs import evolve
 from making import MakeIndex
 
+from memledger import Memory
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.adapters.vector_index.weaviate import (
     IndexKind,
@@ -55,6 +57,11 @@ def in_memory(documents: list[Document], query: IndexQuery) -> list[Hit]:
     reference = InMemoryVectorIndex()
     reference.put(documents)
     return reference.search(query)
+
+
+def names_of_threads() -> set[str]:
+    """Of those that run."""
+    return {thread.name for thread in threading.enumerate()}
 
 
 def signals(hits: list[Hit]) -> list[Any]:
@@ -297,3 +304,46 @@ def test_it_is_chosen_by_name_with_settings_from_a_file_or_variables() -> None:
     index = choice.adapter.build(choice.settings, "m", DIMENSION)
     assert isinstance(index, WeaviateVectorIndex)
     asyncio.run(index.close())
+
+
+def test_a_memory_keeps_it_in_step_and_searches_it(settings: WeaviateSettings) -> None:
+    section = {
+        "provider": "weaviate",
+        "host": settings.host,
+        "port": settings.port,
+        "grpc_port": settings.grpc_port,
+        "collection": settings.collection,
+        "buckets": 2,
+    }
+    loaded = load_settings(
+        {"vector_index": section, "projections": {"wait": 60}, "audit_log": "memory"},
+        environment={},
+    )
+    with Memory(settings=loaded) as memory:
+        receipt = memory.add("I live in Paris and I like green tea.", user_id="ann")
+        assert receipt.lagging == ()
+        found = memory.search("Where does she live?", user_id="ann")
+        assert found.degraded == ()
+        assert "Paris" in found[0].fact.text
+        assert memory.search("tea", user_id="bob").results == ()
+        memory.rebuild("vector_index")
+        assert memory.search("green tea", user_id="ann").degraded == ()
+        memory.delete_all(user_id="ann")
+        assert len(memory.search("green tea", user_id="ann")) == 0
+        assert "memledger-weaviate" in names_of_threads()
+    # An engine that the memory made is closed with it.
+    assert "memledger-weaviate" not in names_of_threads()
+
+
+def test_where_rows_are_is_told_by_the_fingerprint_and_where_the_server_is_is_not() -> None:
+    def fingerprint(**changes: Any) -> str:
+        return WeaviateVectorIndex(WeaviateSettings(**changes), "m", DIMENSION).fingerprint
+
+    same: list[dict[str, Any]] = [{}, {"host": "elsewhere", "port": 1}, {"timeout": 1.0}]
+    others: list[dict[str, Any]] = [
+        {"collection": "Other"},
+        {"buckets": 3},
+        {"tenancy": Tenancy.LEDGER},
+    ]
+    assert len({fingerprint(**changes) for changes in same}) == 1
+    assert len({fingerprint(**changes) for changes in [{}, *others]}) == 4

@@ -20,7 +20,12 @@ from attrs import evolve, frozen
 from memledger.adapters.vector_index import bm25
 from memledger.adapters.vector_index.names import names_in
 from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
-from memledger.adapters.vector_index.qdrant.connection import NAME, Connection, QdrantSettings
+from memledger.adapters.vector_index.qdrant.connection import (
+    LAYOUT,
+    NAME,
+    Connection,
+    QdrantSettings,
+)
 from memledger.adapters.vector_index.qdrant.rendering import (
     filter_of,
     point_of,
@@ -72,11 +77,16 @@ class QdrantVectorIndex:
         model: the embedder whose vectors it holds; another one's are refused.
         dimension: components per vector.
 
+    Attributes:
+        fingerprint: what its rows depend on besides the embedder; an index with another one has
+            to be fed from the beginning.
+
     Raises:
         InvalidRequest: the client is not installed.
     """
 
     def __init__(self, settings: QdrantSettings, model: str, dimension: int) -> None:
+        self.fingerprint = f"{settings.collection}/{LAYOUT}"
         self._settings = settings
         self._dimension = dimension
         self._connection = Connection(settings, model, dimension)

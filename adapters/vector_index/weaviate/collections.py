@@ -65,6 +65,13 @@ class Collections:
     dimension: int
 
     @property
+    def fingerprint(self) -> str:
+        """What has to be the same for rows to be where they are looked for."""
+        made_for = self._made_for()
+        parts = (made_for[key] for key in ("memledger", "analysis", "tenancy"))
+        return "/".join(map(str, (self.settings.collection, *parts)))
+
+    @property
     def directory_name(self) -> str:
         """The collection beside the documents."""
         return f"{self.settings.collection}Directory"

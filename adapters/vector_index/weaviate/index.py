@@ -75,6 +75,10 @@ class WeaviateVectorIndex:
         model: the embedder whose vectors it holds; another one's are refused.
         dimension: components per vector.
 
+    Attributes:
+        fingerprint: what its rows depend on besides the embedder; an index with another one has
+            to be fed from the beginning.
+
     Raises:
         InvalidRequest: the client is not installed.
     """
@@ -84,6 +88,7 @@ class WeaviateVectorIndex:
         self._settings = settings
         self._dimension = dimension
         self._collections = Collections(settings=settings, model=model, dimension=dimension)
+        self.fingerprint = self._collections.fingerprint
         self._loop = OwnLoop(NAME)
         self._connection = Connection(settings)
         self._statistics = Statistics(self._connection)
