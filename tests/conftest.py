@@ -11,17 +11,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer
 
+import memledger.testing
 from memledger.adapters.postgres.settings import PostgresSettings
 
-pytest.register_assert_rewrite(
-    "memledger.testing.audit_log",
-    "memledger.testing.embedder",
-    "memledger.testing.fact_store",
-    "memledger.testing.language_model",
-    "memledger.testing.projection_state",
-    "memledger.testing.reranker",
-    "memledger.testing.vector_index",
-)
+# All at once, before any of them is imported by one test for the sake of another.
+pytest.register_assert_rewrite(*memledger.testing.MODULES.values())
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)

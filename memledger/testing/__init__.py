@@ -38,7 +38,7 @@ __all__ = [
     "VectorIndexContract",
 ]
 
-_MODULES = {
+MODULES = {
     "AuditLogContract": "memledger.testing.audit_log",
     "EmbedderContract": "memledger.testing.embedder",
     "FactStoreContract": "memledger.testing.fact_store",
@@ -49,11 +49,12 @@ _MODULES = {
     "UsageStoreContract": "memledger.testing.usage_store",
     "VectorIndexContract": "memledger.testing.vector_index",
 }
+"""Where each suite is, by its name."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Registered before the first import, or a failing contract would not show its values.
-    pytest.register_assert_rewrite(_MODULES[name])
-    return getattr(import_module(_MODULES[name]), name)
+    pytest.register_assert_rewrite(MODULES[name])
+    return getattr(import_module(MODULES[name]), name)

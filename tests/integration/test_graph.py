@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from memledger import AsyncMemory, Memory
 from memledger.application.reconciliation import Reconciliation
 from memledger.domain.errors import AdapterUnavailable
 from memledger.domain.graph import SAME_AS
+from memledger.domain.recorded import Recorded
 from memledger.domain.scope import Scope
 from memledger.domain.verdicts import Decision, Proposal
 from memledger.settings import load_settings
@@ -151,7 +153,13 @@ def searched(memory: Memory, question: str = QUESTION, **options: Any) -> dict[s
 
 
 class _Silent:
-    """A graph that does not answer."""
+    """A graph of its own that takes everything in and does not answer."""
+
+    async def apply(self, chain: Sequence[Recorded]) -> None:
+        """Take in events."""
+
+    async def clear(self) -> None:
+        """Forget them."""
 
     async def neighbours(self, *_arguments: Any) -> Any:
         raise AdapterUnavailable("graph", "is down")
@@ -228,12 +236,12 @@ class TestRecall:
             assert "Eve works at Acme." not in searched(memory)
             assert "Eve works at Acme." in searched(memory, as_of=before)
 
-    def test_without_the_graph_the_search_goes_on_and_says_so(self, where: Path | None) -> None:
+    def test_for_a_graph_that_does_not_answer_the_log_s_own_does(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS, knowledge_graph=_Silent()) as memory:
             result = memory.search(QUESTION, user_id="ann")
 
-        assert result.degraded == ("graph",)
-        assert len(result) == 10
+        assert result.degraded == ("knowledge_graph",)
+        assert "Eve works at Acme." in [one.fact.text for one in result]
 
     def test_a_plain_search_tells_no_way(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:

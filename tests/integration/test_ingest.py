@@ -27,7 +27,7 @@ KILLED_AT_THE_NTH_WRITE = """
 import os, signal, sys
 from memledger.adapters.cli.main import run
 from memledger.application.remember import Remember
-from memledger.memory import Memory
+from memledger.__main__ import CommandLineFace
 
 left, observe = int(sys.argv[1]), Remember.observe
 
@@ -39,7 +39,7 @@ async def doomed(self, request):
     return await observe(self, request)
 
 Remember.observe = doomed
-sys.exit(run(Memory, sys.argv[2:]))
+sys.exit(run(CommandLineFace(), sys.argv[2:]))
 """
 
 
