@@ -26,7 +26,7 @@ from memledger.domain.ports.audit_log import AuditLog
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.ports.knowledge_graph import KnowledgeGraph
-from memledger.domain.ports.vector_index import Hit, IndexQuery, VectorIndex
+from memledger.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
 from memledger.domain.query import Query, understand
 from memledger.domain.ranking import Ranked, Weights, rank, reordered
 from memledger.domain.scope import Scope
@@ -139,7 +139,7 @@ class Recall:
         *,
         log: AuditLog,
         facts: FactStore,
-        index: Reading[VectorIndex],
+        index: Reading[SearchedIndex],
         graph: Reading[KnowledgeGraph],
         embedding: Embedding,
         weights: Weights = Weights(),
@@ -197,7 +197,7 @@ class Recall:
             raise InvalidRequest("rerank", "there is no reranker; choose one in reranker.provider")
         return None if request.rerank is False else self._reranking
 
-    async def _candidates(self, index: VectorIndex, request: RecallRequest) -> _Candidates:
+    async def _candidates(self, index: SearchedIndex, request: RecallRequest) -> _Candidates:
         speakers = await index.speakers(request.scope.ledger)
         query = understand(request.query, speakers=speakers)
         vector = await self._vector(query.text_for_embedding)

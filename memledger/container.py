@@ -26,6 +26,7 @@ from memledger.application.embedding import Embedding, check_vectors
 from memledger.application.explore import Explore
 from memledger.application.following import Follow
 from memledger.application.in_turn import InTurn
+from memledger.application.joined_index import JoinedIndex
 from memledger.application.lag import MeasureLag
 from memledger.application.outage import Outage
 from memledger.application.polling import Polling
@@ -45,6 +46,7 @@ from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelErr
 from memledger.domain.ports.clock import IdSource
 from memledger.domain.ports.embedder import Embedder, Vector
 from memledger.domain.ports.projection_state import Feed
+from memledger.domain.ports.vector_index import SIGNALS
 from memledger.lanes import TaskLanes, ThreadLanes
 from memledger.lifting import (
     BackgroundLoop,
@@ -225,6 +227,13 @@ def _reading(
     return Reading(embedded, External(engine=engine, projecting=projecting, log=log, clock=clock))
 
 
+def _searched(engine: Any, lifted: Any, embedded: Any) -> Any:
+    """What recall searches: the engine, and the log's own index beside one that knows no words."""
+    if "keyword" in getattr(engine, "signals", SIGNALS):
+        return lifted
+    return JoinedIndex(lifted, embedded)
+
+
 def _there(*projections: Projecting | None) -> list[Projecting]:
     return [projecting for projecting in projections if projecting is not None]
 
@@ -378,6 +387,9 @@ class Container(containers.DeclarativeContainer):
     lifted_embedder = providers.Singleton(_lifted, lift_slow, embedder)
     lifted_embedded_index = providers.Singleton(_lifted, lift, embedded_index)
     lifted_index = providers.Singleton(_lifted, lift, vector_index)
+    searched_index = providers.Singleton(
+        _searched, vector_index, lifted_index, lifted_embedded_index
+    )
     lifted_embedded_graph = providers.Singleton(_lifted, lift, embedded_graph)
     lifted_graph = providers.Singleton(_lifted, lift, knowledge_graph)
     embedding = providers.Singleton(Embedding, lifted_embedder, lifted_embedded_index)
@@ -523,7 +535,7 @@ class Container(containers.DeclarativeContainer):
         lease=feeding.lease,
     )
     index_reading = providers.Singleton(
-        _reading, lifted_embedded_index, lifted_index, index_projecting, lifted_log, lifted_clock
+        _reading, lifted_embedded_index, searched_index, index_projecting, lifted_log, lifted_clock
     )
     graph_reading = providers.Singleton(
         _reading, lifted_embedded_graph, lifted_graph, graph_projecting, lifted_log, lifted_clock

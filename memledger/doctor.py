@@ -37,6 +37,7 @@ from memledger.settings import Settings, read_settings, settings_of
 
 LIBRARIES: Mapping[str, str] = {
     "fastembed": "fastembed",
+    "langchain": "langchain-core",
     "litellm": "litellm",
     "neo4j": "neo4j",
     "pgvector": "psycopg",

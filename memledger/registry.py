@@ -89,6 +89,11 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
             build="memledger.adapters.vector_index.pgvector:PgvectorIndex",
             extra="postgres",
         ),
+        "langchain": _BuiltIn(
+            settings="memledger.adapters.vector_index.langchain:LangchainSettings",
+            build="memledger.adapters.vector_index.langchain:LangchainVectorIndex",
+            extra="langchain",
+        ),
         "qdrant": _BuiltIn(
             settings="memledger.adapters.vector_index.qdrant:QdrantSettings",
             build="memledger.adapters.vector_index.qdrant:QdrantVectorIndex",

@@ -12,16 +12,6 @@ depends on the order of additions: without rounding, equal documents would not b
 """
 
 
-def strength(hit: Hit) -> float:
-    """The mean of the signals that are known for a hit, 0 if there is none."""
-    known = [
-        signal
-        for signal in (hit.similarity, hit.keyword, hit.context, hit.entities)
-        if signal is not None
-    ]
-    return sum(known) / len(known) if known else 0.0
-
-
 def strongest_first(hits: Iterable[Hit]) -> list[Hit]:
     """Best first by the mean of the known signals, ties by key."""
-    return sorted(hits, key=lambda hit: (-strength(hit), hit.key))
+    return sorted(hits, key=lambda hit: (-hit.strength, hit.key))

@@ -13,6 +13,9 @@ from memledger.domain.filters import Filter
 from memledger.domain.ports.embedder import Vector
 from memledger.domain.scope import LedgerId, Scope
 
+SIGNALS = frozenset({"similarity", "keyword", "context", "entities"})
+"""All that an index may tell of a hit; the fields of ``Hit`` of these names."""
+
 
 @frozen(kw_only=True)
 class Document:
@@ -78,8 +81,27 @@ class Hit:
     occurred_at: datetime
     valid: Interval = Interval()
 
+    @property
+    def strength(self) -> float:
+        """The mean of the signals that are known, 0 if there is none."""
+        signals = (self.similarity, self.keyword, self.context, self.entities)
+        known = [signal for signal in signals if signal is not None]
+        return sum(known) / len(known) if known else 0.0
 
-class VectorIndex(Protocol):
+
+class SearchedIndex(Protocol):
+    """What recall needs of a ``VectorIndex``; see there."""
+
+    async def search(self, query: IndexQuery) -> list[Hit]:
+        """The candidates for a recall."""
+        ...
+
+    async def speakers(self, ledger: LedgerId) -> Sequence[str]:
+        """The names of all who speak in the documents of a ledger."""
+        ...
+
+
+class VectorIndex(SearchedIndex, Protocol):
     """A searchable copy of the facts, disposable and rebuilt from the log.
 
     Contract:
@@ -91,6 +113,10 @@ class VectorIndex(Protocol):
           filter is applied *before* the cut to ``limit``.
         * Reads see every ``put`` and ``remove`` that returned before.
         * ``remove`` of an unknown key does nothing.
+        * An external index that can't tell all of ``SIGNALS`` says which by an attribute
+          ``signals``, a frozenset of their names. Without ``"keyword"`` it need not answer a query
+          without a vector, ``speakers`` or ``count``; recall asks the log's own index for those
+          (``application.joined_index``). ``"similarity"`` is what it has to have.
 
     Raises:
         InvalidRequest: a vector of another dimension or with components that are not finite.
@@ -103,14 +129,6 @@ class VectorIndex(Protocol):
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
         """Delete, leaving no trace of the text."""
-        ...
-
-    async def search(self, query: IndexQuery) -> list[Hit]:
-        """The candidates for a recall."""
-        ...
-
-    async def speakers(self, ledger: LedgerId) -> Sequence[str]:
-        """The names of all who speak in the documents of a ledger."""
         ...
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:

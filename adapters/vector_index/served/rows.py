@@ -49,6 +49,13 @@ def properties(document: Document) -> dict[str, Any]:
             for name in TIME_FIELDS
             if isinstance(value := document.attributes.get(name), datetime)
         },
+        **packed(document),
+    }
+
+
+def packed(document: Document) -> dict[str, str]:
+    """What ``row_of`` makes a row of, without its terms."""
+    return {
         "row": _packed(document),
         "attributes": _packed_attributes(document.attributes),
     }

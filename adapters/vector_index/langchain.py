@@ -1,0 +1,250 @@
+"""Any LangChain ``VectorStore`` as an external index, for engines that have no adapter.
+
+What such stores have in common is to take texts with metadata, to bring up the nearest, and to
+delete by id. No more is asked of one; words, speakers and counts it does not know.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.metadata import version
+from operator import attrgetter
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+from attrs import field, frozen
+from attrs.validators import ge, matches_re
+from langchain_core.documents import Document as Held
+from langchain_core.embeddings import Embeddings
+
+from memledger.adapters.vector_index.ordering import strongest_first
+from memledger.adapters.vector_index.refusals import check_query, checked_vectors, components
+from memledger.adapters.vector_index.served.carried import carried, hit, similarity, unit
+from memledger.adapters.vector_index.served.eligibility import Eligibility
+from memledger.adapters.vector_index.served.rows import row_of
+from memledger.adapters.vector_index.served.tokens import ledger_token, object_id
+from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.fact import FactKey
+from memledger.domain.ports.embedder import Vector
+from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
+from memledger.domain.scope import LedgerId
+
+NAME = "langchain"
+_GROWTH = 4
+_PAGE = 1_000
+
+
+@frozen(kw_only=True)
+class LangchainSettings:
+    """Which store.
+
+    Args:
+        store: ``package.module:factory``; called once with an ``Embeddings``, it returns the
+            ``VectorStore``, which is for this index alone.
+        narrow: ``package.module:function``; called with what the metadata of the documents of one
+            ledger have as ``ledger`` (str), it returns the ``filter`` of a search in the store's
+            own terms. Empty: a search looks through the documents of all ledgers.
+        most: documents that one search looks through at the most.
+        persistent: whether the store has its documents still when the process has ended.
+
+    Raises:
+        ValueError: a number out of range, or a name that is none.
+    """
+
+    store: str = field(validator=matches_re(r"[\w.]+:[\w.]+"))
+    narrow: str = field(default="", validator=matches_re(r"([\w.]+:[\w.]+)?"))
+    most: int = field(default=10_000, validator=ge(1))
+    persistent: bool = True
+
+
+class LangchainVectorIndex:
+    """See ``ExternalIndex``. Safe to share between threads, which take turns: stores differ in
+    what they stand.
+
+    Args:
+        settings: which store; it is made by the first call that needs it.
+        model: the embedder whose vectors it holds, each of ``dimension`` components.
+    """
+
+    signals = frozenset({"similarity"})
+
+    def __init__(self, settings: LangchainSettings, model: str, dimension: int) -> None:
+        # What was in a store that forgets has to be brought again.
+        self.fingerprint = settings.store if settings.persistent else uuid4().hex
+        self._settings = settings
+        self._dimension = dimension
+        self._anywhere = [1.0] + [0.0] * (dimension - 1)
+        self._lock = threading.Lock()
+        self._made: Any = None
+        self._at_hand: Mapping[str, list[float]] = {}
+
+    def put(self, documents: Sequence[Document]) -> None:
+        """See ``VectorIndex.put``."""
+        vectors = checked_vectors(documents, self._dimension)
+        latest = {each.key: (each, vector) for each, vector in zip(documents, vectors, strict=True)}
+        with self._asking(NotImplementedError, TypeError, ValueError) as store:
+            self._delete(store, list(latest))
+            batch: dict[str, tuple[Document, Any]] = {}
+            for document, vector in latest.values():
+                if vector is not None:
+                    # The store asks by text, so that a batch has one vector for each.
+                    if document.text in batch:
+                        self._add(store, batch)
+                        batch = {}
+                    batch[document.text] = (document, vector)
+            self._add(store, batch)
+
+    def remove(self, keys: Sequence[FactKey]) -> None:
+        """See ``VectorIndex.remove``."""
+        with self._asking() as store:
+            self._delete(store, list(dict.fromkeys(keys)))
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """See ``VectorIndex.search``; it tells ``signals`` only, and needs a vector.
+
+        Raises:
+            AdapterUnavailable: the store failed, or has too many documents to look through.
+        """
+        check_query(query)
+        if query.vector is None:
+            raise _lacking("keywords")
+        asked = unit(components(query.vector, self._dimension, "vector"))
+        towards = self._direction(asked)
+        eligible = Eligibility(query=query, condition=True, exact=False)
+        named: dict[str, Any] = {}
+        size = 2 * query.limit
+        with self._asking() as store:
+            if self._settings.narrow:
+                narrow = _imported(self._settings.narrow, "vector_index.narrow")
+                named["filter"] = narrow(ledger_token(query.scope.ledger))
+            while True:
+                size = min(size, self._settings.most)
+                found = store.similarity_search_by_vector(towards, k=size, **named)
+                near = [similarity(each.metadata, asked) for each in found]
+                pairs = zip(found, near, strict=True)
+                hits = [one for each, s in pairs if (one := hit(each.metadata, s, eligible))]
+                best = heapq.nsmallest(query.limit, hits, key=lambda one: (-one.strength, one.key))
+                # What comes behind the last one found is no nearer: not even equals are missing.
+                # Zero vectors may be anywhere.
+                last = next(filter(None, reversed(near)), 0.0)
+                enough = len(best) == query.limit and last < best[-1].strength
+                if enough or len(found) < size:
+                    return strongest_first(best)
+                if size == self._settings.most:
+                    raise AdapterUnavailable(
+                        NAME,
+                        f"the nearest {size} documents do not settle what the best {query.limit} "
+                        "are; set vector_index.narrow, or raise vector_index.most",
+                    )
+                size *= _GROWTH
+
+    def speakers(self, ledger: LedgerId) -> Sequence[str]:
+        """Raises InvalidRequest."""
+        raise _lacking("speakers")
+
+    def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
+        """Nothing; see ``ExternalIndex``."""
+        return {}
+
+    def count(self, ledger: LedgerId) -> int:
+        """Not to be had: raises InvalidRequest."""
+        raise _lacking("counts")
+
+    def clear(self) -> None:
+        """See ``Engine.clear``: deletes, page by page, what a search brings up."""
+        gone: set[str] = set()
+        with self._asking() as store:
+            while found := store.similarity_search_by_vector(self._anywhere, k=_PAGE):
+                ids = {str(object_id(row_of(each.metadata).key)) for each in found}
+                if ids <= gone or store.delete(ids=sorted(ids)) is False:
+                    raise AdapterUnavailable(NAME, "the store still has what it was told to delete")
+                gone |= ids
+
+    def ping(self) -> str:
+        """See ``Engine.ping``."""
+        with self._asking() as store:
+            store.similarity_search_by_vector(self._anywhere, k=1)
+            return f"langchain-core {version('langchain-core')}, {type(store).__name__}"
+
+    def close(self) -> None:
+        """See ``Engine.close``; stores have no such thing, so it is left to be collected."""
+        with self._lock:
+            self._made = None
+
+    def _add(self, store: Any, batch: Mapping[str, tuple[Document, Any]]) -> None:
+        if batch:
+            self._at_hand = {text: self._direction(unit(v)) for text, (_, v) in batch.items()}
+            store.add_documents(
+                [Held(page_content=text, metadata=carried(*one)) for text, one in batch.items()],
+                ids=[str(object_id(document.key)) for document, _ in batch.values()],
+            )
+
+    def _delete(self, store: Any, keys: Sequence[FactKey]) -> None:
+        ids = [str(object_id(key)) for key in keys]
+        with suppress(NotImplementedError):
+            # Some refuse to delete what they do not have.
+            ids = [found.id for found in store.get_by_ids(ids)] if ids else []
+        if ids and store.delete(ids=ids) is False:
+            raise AdapterUnavailable(NAME, "the store has not deleted what it was told to")
+
+    @contextmanager
+    def _asking(self, *refusals: type[Exception]) -> Iterator[Any]:
+        """The store, for one thread at a time; whatever it raises becomes an error of ours."""
+        with self._lock:
+            try:
+                if self._made is None:
+                    make = _imported(self._settings.store, "vector_index.store")
+                    self._made = make(_StandIn(self._vector_of))
+                self._at_hand = {}
+                yield self._made
+            except (AdapterUnavailable, InvalidRequest):
+                raise
+            except Exception as error:
+                problem = f"the store failed: {error!r}"
+                if isinstance(error, refusals):
+                    raise InvalidRequest("vector_index.store", problem) from error
+                raise AdapterUnavailable(NAME, problem) from error
+
+    def _direction(self, vector: npt.NDArray[np.float64]) -> list[float]:
+        """What the store sees: many take no vector of zeros."""
+        return vector.tolist() if vector.any() else self._anywhere
+
+    def _vector_of(self, text: str) -> list[float]:
+        if self._made is None:
+            # Stores try out how long vectors are.
+            return self._anywhere
+        if text not in self._at_hand:
+            raise InvalidRequest("vector_index.store", "changes texts before it has them embedded")
+        return self._at_hand[text]
+
+
+class _StandIn(Embeddings):
+    """What a store takes for an embedding model."""
+
+    def __init__(self, vector_of: Callable[[str], list[float]]) -> None:
+        self._vector_of = vector_of
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self._vector_of(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self._vector_of(text)
+
+
+def _imported(name: str, path: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        found: Callable[..., Any] = attrgetter(attribute)(import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise InvalidRequest(path, f"{name} can't be imported: {error}") from error
+    return found
+
+
+def _lacking(what: str) -> InvalidRequest:
+    return InvalidRequest("vector_index", f"{NAME} knows no {what}; ask the log's own index")
