@@ -60,6 +60,7 @@ from memledger.registry import BUILT_IN
 from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
+    from memledger.adapters.postgres.arrivals import PostgresArrivals
     from memledger.adapters.postgres.database import Database as PostgresDatabase
     from memledger.adapters.reranker.bounded import BoundedReranker
     from memledger.adapters.sqlite.database import Database
@@ -123,6 +124,14 @@ def _open_postgres(choice: Choice, mode: str, pool: Any) -> Iterator[PostgresDat
     database = Database(choice.settings, STEPS, blocking=mode == "inline", pool=pool)
     yield database
     database.close()
+
+
+def _open_arrivals(postgres: PostgresDatabase) -> Iterator[PostgresArrivals]:
+    from memledger.adapters.postgres.arrivals import PostgresArrivals
+
+    arrivals = PostgresArrivals(postgres.connect_apart, postgres.sessions.schema)
+    yield arrivals
+    arrivals.close()
 
 
 def _open_loop() -> Iterator[BackgroundLoop]:
@@ -466,7 +475,15 @@ class Container(containers.DeclarativeContainer):
         external=home.provided.projection_state,
     )
     lifted_state = providers.Singleton(_lifted, lift, projection_state)
-    arrivals = providers.Singleton(Polling, log=lifted_log, clock=lifted_clock)
+    polling = providers.Singleton(Polling, log=lifted_log, clock=lifted_clock)
+    postgres_arrivals = providers.Resource(_open_arrivals, postgres)
+    arrivals = providers.Selector(
+        store,
+        sqlite=polling,
+        postgres=providers.Singleton(_lifted, lift, postgres_arrivals),
+        memory=polling,
+        external=polling,
+    )
     feeding = settings.provided.projections
     index_projecting = providers.Singleton(
         _projecting,

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import psycopg_pool
 from psycopg import conninfo
+from psycopg.rows import tuple_row
 
 from memledger.adapters.postgres.blocking import BlockingSessions
 from memledger.adapters.postgres.failures import ADAPTER
@@ -91,6 +92,15 @@ class Database:
             yield connection
         finally:
             connection.close()
+
+    async def connect_apart(self) -> psycopg.AsyncConnection[Any]:
+        """A connection outside of the pool, for one who listens; the caller closes it."""
+        plain: dict[str, Any] = {
+            "autocommit": True,
+            "row_factory": tuple_row,
+            "cursor_factory": psycopg.AsyncCursor,
+        }
+        return await psycopg.AsyncConnection.connect(self._conninfo, **{**self._arguments, **plain})
 
     def _blocking(self) -> BlockingSessions:
         pool = self._lent

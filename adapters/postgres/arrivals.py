@@ -1,0 +1,155 @@
+"""News of events on PostgreSQL: the numbering notifies whoever listens.
+
+A notification is a hint, the position is the truth: one that is missed costs a look. It is sent by
+the numbering and not by the append, since ``NOTIFY`` has all who commit with one wait for each
+other, and only while somebody listens, which a shared advisory lock of the listener tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from memledger.adapters.postgres.advisory import advisory_key
+from memledger.domain.recorded import Position
+
+BETWEEN = 1.0
+"""Seconds between two looks while no notification comes."""
+
+SHORTEST = 0.05
+LONGEST = 0.5
+"""Seconds before connecting again."""
+
+GRACE = 1.0
+"""Seconds that a server which does not answer may keep a waiter beyond what it asked for."""
+
+Connect = Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]
+
+
+def listening_key(schema: str) -> int:
+    """The advisory lock that listeners share; ``schema`` is quoted."""
+    return advisory_key(schema, "listening")
+
+
+def channel_of(schema: str) -> str:
+    """What is notified; ``schema`` is quoted, and may be too long for a channel itself."""
+    return f"memledger_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+class PostgresArrivals:
+    """``Arrivals`` by ``LISTEN``, on one connection for each of those who wait at a time.
+
+    Args:
+        connect: a new connection, in autocommit, that returns tuples.
+        schema: the log's, quoted.
+    """
+
+    def __init__(self, connect: Connect, schema: str) -> None:
+        self._connect = connect
+        self._schema = schema
+        self._idle: list[psycopg.AsyncConnection[Any]] = []
+        self._closed = False
+
+    async def wait(self, after: Position, seconds: float) -> None:
+        """See ``Arrivals.wait``. A server that can't be reached is tried until the time is over;
+        what is wrong with it the log itself tells.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        pause = SHORTEST
+        try:
+            async with asyncio.timeout(seconds + GRACE):
+                while not self._closed:
+                    try:
+                        await self._listen(after, deadline)
+                    except psycopg.Error:
+                        left = deadline - asyncio.get_running_loop().time()
+                        if left <= 0:
+                            return
+                        await asyncio.sleep(min(pause, left))
+                        pause = min(2 * pause, LONGEST)
+                    else:
+                        return
+        except TimeoutError:
+            return
+
+    async def _listen(self, after: Position, deadline: float) -> None:
+        connection = self._idle.pop() if self._idle else await self._listening()
+        try:
+            while not await self._arrived(connection, after):
+                left = deadline - asyncio.get_running_loop().time()
+                if left <= 0:
+                    break
+                async for _ in connection.notifies(timeout=min(left, BETWEEN), stop_after=1):
+                    pass
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        self._idle.append(connection)
+        if self._closed:
+            self.close()
+
+    async def _listening(self) -> psycopg.AsyncConnection[Any]:
+        connection = await self._connect()
+        try:
+            channel = sql.Identifier(channel_of(self._schema))
+            await connection.execute(sql.SQL("LISTEN {}").format(channel))
+            # Waits for a numbering that has found nobody listening; the look comes after it.
+            await connection.execute(
+                "SELECT pg_advisory_lock_shared(%s::bigint)", (listening_key(self._schema),)
+            )
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        return connection
+
+    async def _arrived(self, connection: psycopg.AsyncConnection[Any], after: Position) -> bool:
+        """Whether there is more, or something that has no position yet."""
+        schema = self._schema
+        query = (
+            f"SELECT coalesce((SELECT max(last_position) FROM {schema}.place), 0) > %s::bigint "
+            f"OR {schema}.waiting()"
+        )
+        row = await (await connection.execute(query.encode(), (after,))).fetchone()
+        return bool(row and row[0])
+
+    def close(self) -> None:
+        """Let go of the connections. Closing twice does nothing."""
+        self._closed = True
+        while self._idle:
+            connection = self._idle.pop()
+            connection.pgconn.finish()
+
+
+def create_notification(schema: str, _partitions: int) -> list[str]:
+    """Have the numbering notify, if it numbered something and somebody listens."""
+    return [
+        f"""
+        CREATE OR REPLACE FUNCTION {schema}.number_since(since xid8) RETURNS void
+        LANGUAGE plpgsql AS $$
+        DECLARE
+            -- Taken before the arrivals are looked at: rather too low than too high.
+            passed xid8 := pg_snapshot_xmin(pg_current_snapshot());
+            base bigint := coalesce((SELECT max(last_position) FROM {schema}.place), 0);
+        BEGIN
+            WITH arrived AS (
+                DELETE FROM {schema}.arrival WHERE xid >= since
+                RETURNING id, ledger_id, first_version, last_version
+            ), counted AS (
+                SELECT *, base + sum(last_version - first_version + 1) OVER (ORDER BY id) AS last
+                FROM arrived
+            )
+            INSERT INTO {schema}.place
+            SELECT last, last - last_version + first_version, ledger_id, first_version,
+                last_version, passed
+            FROM counted;
+            -- Those who number take turns: only a listener can have this lock.
+            IF FOUND AND NOT pg_try_advisory_xact_lock({listening_key(schema)}) THEN
+                PERFORM pg_notify('{channel_of(schema)}', '');
+            END IF;
+        END $$
+        """
+    ]

@@ -1,0 +1,162 @@
+"""Waiting for events over PostgreSQL: woken by a notification, or none the worse without one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import pytest
+
+from memledger import AsyncMemory, Memory
+from memledger.adapters.postgres import arrivals
+from memledger.adapters.postgres.frames import quoted
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.vector_index.memory import InMemoryVectorIndex
+from memledger.application import working
+from memledger.domain.ports.vector_index import Document
+from memledger.lifting import run_inline
+from memledger.settings import load_settings
+
+USER: dict[str, Any] = {"user_id": "ann"}
+PATIENCE = 60.0
+NEVER = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a notification can wake anybody before the test gives up."""
+    monkeypatch.setattr(arrivals, "BETWEEN", NEVER)
+    monkeypatch.setattr(working, "IDLE", NEVER)
+
+
+def settings_of(postgres: PostgresSettings) -> Any:
+    log = {name: getattr(postgres, name) for name in ("dsn", "schema", "partitions")}
+    config = {
+        "audit_log": {"provider": "postgres", **log},
+        "embedder": {"dimension": 32},
+        "projections": {"wait": 0},
+    }
+    return load_settings(config, environment={})
+
+
+def listener(postgres: PostgresSettings, *, other_than: int = 0) -> int:
+    """The process of the server that has looked and listens now, once there is one."""
+    deadline = time.monotonic() + PATIENCE
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        while True:
+            row = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND pid <> %s "
+                "AND starts_with(query, 'SELECT coalesce') AND strpos(query, %s) > 0",
+                (other_than, f"{quoted(postgres.schema)}.waiting()"),
+            ).fetchone()
+            if row is not None:
+                return int(row[0])
+            assert time.monotonic() < deadline, "nobody listens"
+
+
+def kill(postgres: PostgresSettings, pid: int) -> None:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+def waiting_in_thread(memory: Memory) -> threading.Thread:
+    after = memory.stats().last_position
+    container = memory._inner._container
+    thread = threading.Thread(
+        target=lambda: run_inline(container.arrivals().wait(after, NEVER)), daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def test_a_waiter_wakes_when_another_memory_appends(postgres: PostgresSettings) -> None:
+    with Memory(settings=settings_of(postgres)) as memory:
+        with Memory(settings=settings_of(postgres)) as other:
+            thread = waiting_in_thread(memory)
+            listener(postgres)
+            other.add("I like tea", **USER)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_waiter_whose_connection_is_killed_listens_on_another_one(
+    postgres: PostgresSettings,
+) -> None:
+    with Memory(settings=settings_of(postgres)) as memory:
+        thread = waiting_in_thread(memory)
+        pid = listener(postgres)
+        kill(postgres, pid)
+        listener(postgres, other_than=pid)
+        memory.add("I like tea", **USER)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_task_waits_without_holding_up_its_loop(postgres: PostgresSettings) -> None:
+    async def use() -> None:
+        async with AsyncMemory(settings=settings_of(postgres)) as memory:
+            after = (await memory.stats()).last_position
+            waiter = asyncio.create_task(memory._container.arrivals().wait(after, NEVER))
+            pid = await asyncio.to_thread(listener, postgres)
+            await asyncio.to_thread(kill, postgres, pid)
+            await asyncio.to_thread(lambda: listener(postgres, other_than=pid))
+            await memory.add("I like tea", **USER)
+            await asyncio.wait_for(waiter, PATIENCE)
+
+    asyncio.run(use())
+
+
+def test_a_waiter_returns_when_its_time_is_over(postgres: PostgresSettings) -> None:
+    with Memory(settings=settings_of(postgres)) as memory:
+        for _ in range(2):
+            run_inline(memory._inner._container.arrivals().wait(0, 0.01))
+        assert memory.stats().last_position == 0
+
+
+def test_nobody_is_notified_while_nobody_listens(postgres: PostgresSettings) -> None:
+    # A channel without the lock that tells of a listener
+    with (
+        Memory(settings=settings_of(postgres)) as memory,
+        psycopg.connect(postgres.dsn, autocommit=True) as connection,
+    ):
+        schema = quoted(postgres.schema)
+        channel = arrivals.channel_of(schema)
+        connection.execute(f"LISTEN {channel}".encode())
+        memory.add("I like tea", **USER)
+        connection.execute("SELECT pg_notify(%s, 'the first')", (channel,))
+        assert [notice.payload for notice in connection.notifies(stop_after=1)] == ["the first"]
+
+
+class Told(InMemoryVectorIndex):
+    """An index that tells when it was fed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fed = threading.Event()
+
+    def put(self, documents: Sequence[Document]) -> None:
+        super().put(documents)
+        self.fed.set()
+
+
+def test_a_worker_feeds_what_another_memory_wrote_without_looking_for_it(
+    postgres: PostgresSettings,
+) -> None:
+    index, stop = Told(), threading.Event()
+    with (
+        Memory(settings=settings_of(postgres), overrides={"vector_index": index}) as memory,
+        Memory(settings=settings_of(postgres)) as other,
+    ):
+        thread = threading.Thread(target=lambda: memory.run_worker(stop=stop.is_set), daemon=True)
+        thread.start()
+        listener(postgres)
+        other.add("I like tea", **USER)
+        assert index.fed.wait(PATIENCE)
+        stop.set()
+        other.add("I like coffee", user_id="eve")  # wakes it, so that it sees that it is to stop
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
