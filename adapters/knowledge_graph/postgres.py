@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from attrs import define, evolve, field, frozen
 
+from memledger.adapters.knowledge_graph.columns import microseconds, row_of, visible
 from memledger.adapters.postgres.nul import restored, storable
 from memledger.adapters.postgres.numbering import Unnumbered, numbered
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
@@ -34,7 +35,7 @@ from memledger.domain.graph import (
     touches,
 )
 from memledger.domain.ledger import fact_id_of
-from memledger.domain.moments import from_microseconds, to_microseconds
+from memledger.domain.moments import from_microseconds
 from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
@@ -320,7 +321,7 @@ class _Writing:
         """Write all of it."""
         for kind in ("relation", "fact"):
             rows = [
-                (_integer(link.recorded.end), link.key[1], self.ledger_id)
+                (microseconds(link.recorded.end), link.key[1], self.ledger_id)
                 for link in self.closed
                 if link.key[0] == kind
             ]
@@ -337,7 +338,7 @@ class _Writing:
                 _insert("graph_relation", f"ledger_id, {_RELATION}"),
                 [
                     (
-                        *(self.ledger_id, *_row(link)),
+                        *(self.ledger_id, *row_of(link)),
                         link.relation_id,
                         *map(storable, (link.subject, link.predicate, link.object)),
                         *(names[normalised(end)] for end in (link.subject, link.object)),
@@ -362,7 +363,7 @@ class _Writing:
         await connection.executemany(
             _insert("graph_fact", f"id, ledger_id, {_MENTION}"),
             [
-                (number, self.ledger_id, *_row(link), list(map(storable, link.entities)), named)
+                (number, self.ledger_id, *row_of(link), list(map(storable, link.entities)), named)
                 for number, link, named in zip(ids, mentions, nodes, strict=True)
             ],
         )
@@ -429,7 +430,7 @@ class _Seen:
             (view.scope.ledger,),
         )
         ledger_id, aliases, related = await cursor.fetchone() or (None, False, False)
-        return cls(connection, ledger_id, *_visible(view), aliases, related, view.mentions)
+        return cls(connection, ledger_id, *visible(view, "%s"), aliases, related, view.mentions)
 
     async def answered(self, walking: Walking[T]) -> T:
         """What ``walking`` comes to here: ``domain.walk.answered``, awaited."""
@@ -570,48 +571,6 @@ class _Seen:
         ]
 
 
-def _visible(view: View) -> tuple[str, tuple[object, ...]]:
-    """``View.sees`` as a condition."""
-    ids = view.scope.ids()
-    clauses, parameters = [f"{name} = %s" for name in ids], [*ids.values()]
-    moments: list[int] = []
-    if view.as_of is None:
-        clauses.append("recorded_to IS NULL")
-    else:
-        clauses.append("recorded_from <= %s AND (recorded_to IS NULL OR recorded_to > %s)")
-        moments += [to_microseconds(view.as_of)] * 2
-    clauses.append("(expires_at IS NULL OR expires_at > %s)")
-    moments.append(to_microseconds(view.now))
-    if view.valid_at is not None:
-        clauses.append(
-            "(valid_from IS NULL OR valid_from <= %s) AND (valid_to IS NULL OR valid_to > %s)"
-        )
-        moments += [to_microseconds(view.valid_at)] * 2
-    elif not view.ended:
-        clauses.append("(valid_to IS NULL OR valid_to > %s)")
-        moments.append(to_microseconds(view.now))
-    return " AND ".join(clauses), (*parameters, *moments)
-
-
-def _row(link: Link) -> tuple[object, ...]:
-    """The columns of ``_SHARED``, of a link whose positions are versions."""
-    scope = link.scope
-    return (
-        link.position,
-        link.ended_by,
-        scope.user_id,
-        scope.agent_id,
-        scope.run_id,
-        scope.app_id,
-        _integer(link.valid.start),
-        _integer(link.valid.end),
-        _integer(link.recorded.start),
-        _integer(link.recorded.end),
-        _integer(link.expires_at),
-        link.fact_id,
-    )
-
-
 def _shared(row: Sequence[Any]) -> dict[str, Any]:
     """What all links have: two positions, then the columns of ``_SHARED``."""
     return {
@@ -675,7 +634,3 @@ def _interval(start: int | None, end: int | None) -> Interval:
 
 def _moment(value: int | None) -> datetime | None:
     return None if value is None else from_microseconds(value)
-
-
-def _integer(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)

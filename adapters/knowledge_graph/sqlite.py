@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from attrs import field, frozen
 
+from memledger.adapters.knowledge_graph.columns import microseconds, row_of, visible
 from memledger.adapters.sqlite.connections import Connections, one_view
 from memledger.domain.events import RelationAsserted, RelationEnded
 from memledger.domain.fact import FactId, Interval
@@ -32,7 +33,7 @@ from memledger.domain.graph import (
     touches,
 )
 from memledger.domain.ledger import fact_id_of
-from memledger.domain.moments import from_microseconds, to_microseconds
+from memledger.domain.moments import from_microseconds
 from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
@@ -269,13 +270,13 @@ class _Writer:
             self._connection.execute(
                 f"UPDATE graph_{kind} SET recorded_to = ? "
                 f"WHERE {kind}_id = ? AND ledger = ? AND recorded_to IS NULL",
-                (_integer(before.recorded.end), key, ledger),
+                (microseconds(before.recorded.end), key, ledger),
             )
         if after is None:
             return
         self.added += 1
         names = [self._name(ledger, end) for end in after.ends]
-        shared = (ledger, *_row(after))
+        shared = (ledger, *row_of(after))
         if isinstance(after, Relation):
             said = (after.relation_id, after.subject, after.predicate, after.object)
             self._connection.execute(_INSERT_RELATION, (*shared, *said, names[0], names[-1]))
@@ -331,7 +332,9 @@ class _Seen:
             (view.scope.ledger,),
         ).fetchone()
         ledger, aliases, related = row or (None, False, False)
-        return cls(connection, ledger, *_visible(view), bool(aliases), bool(related), view.mentions)
+        return cls(
+            connection, ledger, *visible(view, "?"), bool(aliases), bool(related), view.mentions
+        )
 
     def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
         """See ``Ties.nodes``."""
@@ -441,47 +444,6 @@ def _node(connection: sqlite3.Connection, ledger: int | None, folded: str) -> in
     return None if row is None else row[0]
 
 
-def _visible(view: View) -> tuple[str, tuple[object, ...]]:
-    """``View.sees`` as a condition."""
-    ids = view.scope.ids()
-    clauses, parameters = [f"{name} = ?" for name in ids], [*ids.values()]
-    moments: list[int] = []
-    if view.as_of is None:
-        clauses.append("recorded_to IS NULL")
-    else:
-        clauses.append("recorded_from <= ? AND (recorded_to IS NULL OR recorded_to > ?)")
-        moments += [to_microseconds(view.as_of)] * 2
-    clauses.append("(expires_at IS NULL OR expires_at > ?)")
-    moments.append(to_microseconds(view.now))
-    if view.valid_at is not None:
-        clauses.append(
-            "(valid_from IS NULL OR valid_from <= ?) AND (valid_to IS NULL OR valid_to > ?)"
-        )
-        moments += [to_microseconds(view.valid_at)] * 2
-    elif not view.ended:
-        clauses.append("(valid_to IS NULL OR valid_to > ?)")
-        moments.append(to_microseconds(view.now))
-    return " AND ".join(clauses), (*parameters, *moments)
-
-
-def _row(link: Link) -> tuple[object, ...]:
-    scope = link.scope
-    return (
-        link.position,
-        link.ended_by,
-        scope.user_id,
-        scope.agent_id,
-        scope.run_id,
-        scope.app_id,
-        _integer(link.valid.start),
-        _integer(link.valid.end),
-        _integer(link.recorded.start),
-        _integer(link.recorded.end),
-        _integer(link.expires_at),
-        link.fact_id,
-    )
-
-
 def _relation(row: tuple[Any, ...]) -> Relation:
     return Relation(
         position=row[0],
@@ -541,10 +503,6 @@ def _moment(value: int | None) -> datetime | None:
 
 def _encode(values: Sequence[object]) -> str:
     return msgspec.json.encode(values).decode()
-
-
-def _integer(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
 
 
 def _position(tie: Tie) -> Position:
