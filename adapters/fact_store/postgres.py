@@ -14,6 +14,7 @@ import msgspec
 from attrs import define, field
 
 from memledger.adapters.audit_log.codec import EventCodec
+from memledger.adapters.fact_store.visibility import covered, visible
 from memledger.adapters.postgres.filters import searchable, to_sql
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
 from memledger.domain.conversation import Message
@@ -302,7 +303,7 @@ class PostgresFactStore:
         """See ``FactStore.find``."""
         column = query.order.value.lstrip("-")
         descending = query.order.value.startswith("-")
-        clauses, parameters = _visible(query)
+        clauses, parameters = visible(query, "%s")
         if query.where is not None:
             clause, values = to_sql(query.where, _FILTER_COLUMNS, "metadata")
             clauses.append(clause)
@@ -340,11 +341,11 @@ class PostgresFactStore:
 
     async def standing(self, scope: Scope) -> Sequence[Fact]:
         """See ``FactStore.standing``."""
-        covered, parameters = _covered(scope)
+        clauses, parameters = covered(scope, "%s")
         async with self._sessions.reader() as connection:
             return await self._facts(
                 connection,
-                f"SELECT body::text FROM fact WHERE {' AND '.join(covered)} AND {_LATEST} "
+                f"SELECT body::text FROM fact WHERE {' AND '.join(clauses)} AND {_LATEST} "
                 "ORDER BY id",
                 parameters,
             )
@@ -453,31 +454,3 @@ def _integer(moment: datetime | None) -> int | None:
 
 def _one_or_all(ledger: LedgerId | None) -> tuple[str, list[object]]:
     return ("true", []) if ledger is None else (_OF_LEDGER, [ledger])
-
-
-def _covered(scope: Scope) -> tuple[list[str], list[object]]:
-    """``Scope.covers`` as conditions."""
-    ids = scope.ids()
-    return [_OF_LEDGER, *(f"{name} = %s" for name in ids)], [scope.ledger, *ids.values()]
-
-
-def _visible(query: FactQuery) -> tuple[list[str], list[object]]:
-    """``Scope.covers`` and ``Fact.visible`` as conditions."""
-    clauses, parameters = _covered(query.scope)
-    if query.as_of is None:
-        clauses.append("recorded_to IS NULL")
-    else:
-        clauses.append("recorded_from <= %s AND (recorded_to IS NULL OR recorded_to > %s)")
-        parameters.extend([to_microseconds(query.as_of)] * 2)
-    moment = to_microseconds(query.now)
-    clauses.append("status IN ('active', 'superseded') AND (expires_at IS NULL OR expires_at > %s)")
-    parameters.append(moment)
-    if query.valid_at is None:
-        clauses.append("(valid_to IS NULL OR valid_to > %s)")
-        parameters.append(moment)
-    else:
-        clauses.append(
-            "(valid_from IS NULL OR valid_from <= %s) AND (valid_to IS NULL OR valid_to > %s)"
-        )
-        parameters.extend([to_microseconds(query.valid_at)] * 2)
-    return clauses, parameters

@@ -14,6 +14,7 @@ from hashlib import blake2b
 import msgspec
 
 from memledger.adapters.audit_log.codec import EventCodec
+from memledger.adapters.fact_store.visibility import covered, visible
 from memledger.adapters.sqlite.database import Database
 from memledger.adapters.sqlite.filters import to_sql
 from memledger.domain.conversation import Message
@@ -281,7 +282,7 @@ class SqliteFactStore:
         """See ``FactStore.find``."""
         column = query.order.value.lstrip("-")
         descending = query.order.value.startswith("-")
-        clauses, parameters = _visible(query)
+        clauses, parameters = visible(query, "?")
         if query.where is not None:
             clause, values = to_sql(
                 query.where, _FILTER_COLUMNS, "json_extract(body, '$.metadata')"
@@ -326,11 +327,11 @@ class SqliteFactStore:
 
     def standing(self, scope: Scope) -> Sequence[Fact]:
         """See ``FactStore.standing``."""
-        covered, parameters = _covered(scope)
+        clauses, parameters = covered(scope, "?")
         with self._database.reader() as connection:
             return self._facts(
                 connection.execute(
-                    f"SELECT body FROM fact WHERE {' AND '.join(covered)} AND {_LATEST} "
+                    f"SELECT body FROM fact WHERE {' AND '.join(clauses)} AND {_LATEST} "
                     "ORDER BY id",
                     parameters,
                 )
@@ -415,35 +416,3 @@ def _digest(text: str) -> bytes:
 
 def _integer(moment: datetime | None) -> int | None:
     return None if moment is None else to_microseconds(moment)
-
-
-def _covered(scope: Scope) -> tuple[list[str], list[object]]:
-    """``Scope.covers`` as conditions."""
-    ids = scope.ids()
-    clauses = [
-        "ledger_id = (SELECT id FROM ledger WHERE name = ?)",
-        *(f"{name} = ?" for name in ids),
-    ]
-    return clauses, [scope.ledger, *ids.values()]
-
-
-def _visible(query: FactQuery) -> tuple[list[str], list[object]]:
-    """``Scope.covers`` and ``Fact.visible`` as conditions."""
-    clauses, parameters = _covered(query.scope)
-    if query.as_of is None:
-        clauses.append("recorded_to IS NULL")
-    else:
-        clauses.append("recorded_from <= ? AND (recorded_to IS NULL OR recorded_to > ?)")
-        parameters.extend([to_microseconds(query.as_of)] * 2)
-    moment = to_microseconds(query.now)
-    clauses.append("status IN ('active', 'superseded') AND (expires_at IS NULL OR expires_at > ?)")
-    parameters.append(moment)
-    if query.valid_at is None:
-        clauses.append("(valid_to IS NULL OR valid_to > ?)")
-        parameters.append(moment)
-    else:
-        clauses.append(
-            "(valid_from IS NULL OR valid_from <= ?) AND (valid_to IS NULL OR valid_to > ?)"
-        )
-        parameters.extend([to_microseconds(query.valid_at)] * 2)
-    return clauses, parameters
