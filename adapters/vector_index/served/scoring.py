@@ -40,22 +40,29 @@ class Scoring:
     ) -> Scoring:
         """What the counts of a ledger come to.
 
+        They are asked for one after another while others may write: there may be more holders
+        than documents, and terms in texts that had none.
+
         Args:
             documents: all of the ledger, whatever their version; at least one.
             names: the entities of the ledger that the query names.
             holders: by field, how many documents have each term of the query.
             averages: by field, the mean number of terms.
         """
+        held = {
+            field: {term: min(count, documents) for term, count in counts.items()}
+            for field, counts in holders.items()
+        }
         return cls(
             names=names,
             rarities={
                 field: {term: bm25.rarity(documents, count) for term, count in counts.items()}
-                for field, counts in holders.items()
+                for field, counts in held.items()
             },
             reaches={
-                field: bm25.reach(documents, counts.values()) for field, counts in holders.items()
+                field: bm25.reach(documents, counts.values()) for field, counts in held.items()
             },
-            averages=averages,
+            averages={field: average or 1.0 for field, average in averages.items()},
         )
 
     def hit(self, row: Row, similarity: float | None) -> Hit:

@@ -20,15 +20,9 @@ async def scoring(
     if not terms:
         return Scoring.of(documents=documents, names=known, holders={}, averages={})
     holders = await statistics.holders(terms)
-    averages = await statistics.averages()
-    # Counted at different moments, there may be more holders than documents, and terms in texts
-    # that had none.
-    counts = {
-        field: {term: min(holders[field, term], documents) for term in terms} for field in FIELDS
-    }
     return Scoring.of(
         documents=documents,
         names=known,
-        holders=counts,
-        averages={field: averages[field] or 1.0 for field in FIELDS},
+        holders={field: {term: holders[field, term] for term in terms} for field in FIELDS},
+        averages=await statistics.averages(),
     )

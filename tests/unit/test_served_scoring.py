@@ -1,0 +1,48 @@
+"""Scores from counts that were asked for one after another, while others were writing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from memledger.adapters.vector_index.served.rows import FIELDS, properties, row_of
+from memledger.adapters.vector_index.served.scoring import Scoring
+from memledger.domain.fact import FactId, Interval
+from memledger.domain.ports.vector_index import Document
+from memledger.domain.scope import Scope
+
+NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
+TEA = row_of(
+    properties(
+        Document(
+            key=(FactId("tea"), 1),
+            scope=Scope(user_id="ann"),
+            text="green tea",
+            context="green tea",
+            occurred_at=NOON,
+            visible=Interval(start=NOON),
+        )
+    )
+)
+
+
+def keyword(*, documents: int, holders: int, average: float) -> float:
+    scoring = Scoring.of(
+        documents=documents,
+        names=frozenset(),
+        holders={field: {"tea": holders} for field in FIELDS},
+        averages=dict.fromkeys(FIELDS, average),
+    )
+    score = scoring.hit(TEA, None).keyword
+    assert score is not None
+    return score
+
+
+def test_more_holders_than_documents_count_as_all_of_them() -> None:
+    assert keyword(documents=2, holders=9, average=2) == keyword(documents=2, holders=2, average=2)
+
+
+@pytest.mark.parametrize("holders", [0, 1, 2, 50])
+def test_a_text_in_a_ledger_whose_texts_seemed_empty_has_a_score(holders: int) -> None:
+    assert keyword(documents=1, holders=holders, average=0.0) > 0
