@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from memledger.adapters.knowledge_graph.awaiting import answered
 from memledger.adapters.knowledge_graph.columns import microseconds, row_of, visible
 from memledger.adapters.postgres.nul import restored, storable
 from memledger.adapters.postgres.numbering import Unnumbered, numbered
@@ -39,9 +40,7 @@ from memledger.domain.moments import from_microseconds
 from memledger.domain.recorded import Position, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, Walking, known_as, walk
-
-T = TypeVar("T")
+from memledger.domain.walk import Reached, Tie, known_as, walk
 
 AT_ONCE = 64
 """Names whose links are asked for in one statement. What a walk does not come to look at, because
@@ -161,7 +160,7 @@ class PostgresKnowledgeGraph:
 
         async def read(connection: Connection) -> list[Reached]:
             seen = await _Seen.of(connection, view)
-            return await seen.answered(walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
+            return await answered(seen, walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
 
         return await numbered(self._sessions, read)
 
@@ -170,7 +169,7 @@ class PostgresKnowledgeGraph:
 
         async def read(connection: Connection) -> list[Relation]:
             seen = await _Seen.of(connection, view)
-            nodes = await seen.answered(known_as([entity]))
+            nodes = await answered(seen, known_as([entity]))
             near = await seen.relations(nodes, limit)
             found = {
                 tie.link.key: tie.link
@@ -197,7 +196,7 @@ class PostgresKnowledgeGraph:
                     *await seen.counted(among=aliased),
                 ]
             else:
-                nodes = await seen.answered(known_as(names))
+                nodes = await answered(seen, known_as(names))
                 synonyms = await seen.synonyms(nodes)
                 counted = await seen.counted(among=nodes)
             return _grouped(counted, synonyms)[:limit]
@@ -431,17 +430,6 @@ class _Seen:
         )
         ledger_id, aliases, related = await cursor.fetchone() or (None, False, False)
         return cls(connection, ledger_id, *visible(view, "%s"), aliases, related, view.mentions)
-
-    async def answered(self, walking: Walking[T]) -> T:
-        """What ``walking`` comes to here: ``domain.walk.answered``, awaited."""
-        answer = None
-        while True:
-            try:
-                question = walking.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = await question(self)
 
     async def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
         """See ``Ties.nodes``."""

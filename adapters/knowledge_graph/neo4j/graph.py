@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from memledger.adapters.knowledge_graph.awaiting import answered
 from memledger.adapters.knowledge_graph.neo4j import statements
 from memledger.adapters.knowledge_graph.neo4j.connection import ADAPTER, Connection
 from memledger.adapters.knowledge_graph.neo4j.seen import AT_ONCE, Seen
@@ -83,7 +84,7 @@ class Neo4jKnowledgeGraph:
 
         async def look(tx: AsyncManagedTransaction) -> list[Reached]:
             seen = await Seen.begin(tx, view, entities)
-            return await seen.answer(walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
+            return await answered(seen, walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
 
         return await self._connection.read(look)
 
@@ -92,7 +93,7 @@ class Neo4jKnowledgeGraph:
 
         async def look(tx: AsyncManagedTransaction) -> list[Relation]:
             seen = await Seen.begin(tx, view, [entity])
-            nodes = await seen.answer(known_as([entity]))
+            nodes = await answered(seen, known_as([entity]))
             ties = [tie for of_one in await seen.relations(nodes, limit) for tie in of_one]
             found = {link.key: link for link in _relations(ties)}
             return sorted(found.values(), key=lambda link: link.position, reverse=True)[:limit]
@@ -112,7 +113,7 @@ class Neo4jKnowledgeGraph:
                 counted = await seen.counted(without=aliased, most=limit)
                 counted += await seen.counted(among=aliased)
             else:
-                nodes = await seen.answer(known_as(names))
+                nodes = await answered(seen, known_as(names))
                 synonyms = await seen.synonyms(nodes)
                 counted = await seen.counted(among=nodes)
             return _put_together(counted, _relations(synonyms))[:limit]

@@ -7,7 +7,7 @@ position of the log that its first one found, so that they are answered from one
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from attrs import frozen
 
@@ -15,12 +15,10 @@ from memledger.adapters.knowledge_graph.neo4j import statements
 from memledger.adapters.knowledge_graph.neo4j.versions import key_of, seen_in, tie_of
 from memledger.domain.graph import Mention, View
 from memledger.domain.recorded import Position
-from memledger.domain.walk import Tie, Walking
+from memledger.domain.walk import Tie
 
 if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction
-
-T = TypeVar("T")
 
 AT_ONCE = 32
 """Names whose links are asked for in one question."""
@@ -59,17 +57,6 @@ class Seen:
             return cls(tx, view, Position(0), False, frozenset())
         position = Position(row["position"] or 0)
         return cls(tx, view, position, bool(row["aliases"]), frozenset(row["keys"]))
-
-    async def answer(self, walking: Walking[T]) -> T:
-        """What ``walking`` comes to here: ``domain.walk.answered``, awaited."""
-        answer = None
-        while True:
-            try:
-                question = walking.send(answer)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            answer = await question(self)
 
     async def nodes(self, names: Sequence[str]) -> Sequence[tuple[Hashable, str]]:
         """See ``Ties.nodes``; of the names that it was begun with."""
