@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from memledger.adapters.postgres.advisory import advisory_key
+from memledger.adapters.postgres.numbering import channel_of, listening_key
 from memledger.domain.recorded import Position
 
 BETWEEN = 1.0
@@ -28,16 +28,6 @@ GRACE = 1.0
 """Seconds that a server which does not answer may keep a waiter beyond what it asked for."""
 
 Connect = Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]
-
-
-def listening_key(schema: str) -> int:
-    """The advisory lock that listeners share; ``schema`` is quoted."""
-    return advisory_key(schema, "listening")
-
-
-def channel_of(schema: str) -> str:
-    """What is notified; ``schema`` is quoted, and may be too long for a channel itself."""
-    return f"memledger_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 class PostgresArrivals:
@@ -122,34 +112,3 @@ class PostgresArrivals:
         while self._idle:
             connection = self._idle.pop()
             connection.pgconn.finish()
-
-
-def create_notification(schema: str, _partitions: int) -> list[str]:
-    """Have the numbering notify, if it numbered something and somebody listens."""
-    return [
-        f"""
-        CREATE OR REPLACE FUNCTION {schema}.number_since(since xid8) RETURNS void
-        LANGUAGE plpgsql AS $$
-        DECLARE
-            -- Taken before the arrivals are looked at: rather too low than too high.
-            passed xid8 := pg_snapshot_xmin(pg_current_snapshot());
-            base bigint := coalesce((SELECT max(last_position) FROM {schema}.place), 0);
-        BEGIN
-            WITH arrived AS (
-                DELETE FROM {schema}.arrival WHERE xid >= since
-                RETURNING id, ledger_id, first_version, last_version
-            ), counted AS (
-                SELECT *, base + sum(last_version - first_version + 1) OVER (ORDER BY id) AS last
-                FROM arrived
-            )
-            INSERT INTO {schema}.place
-            SELECT last, last - last_version + first_version, ledger_id, first_version,
-                last_version, passed
-            FROM counted;
-            -- Those who number take turns: only a listener can have this lock.
-            IF FOUND AND NOT pg_try_advisory_xact_lock({listening_key(schema)}) THEN
-                PERFORM pg_notify('{channel_of(schema)}', '');
-            END IF;
-        END $$
-        """
-    ]

@@ -6,7 +6,10 @@ committed without a position and leaves an *arrival*. Whoever wants a position t
 the numbering and numbers all arrivals that it sees, a *place* each. What commits later gets a later
 place: nothing is skipped, there are no gaps, and nobody waits for a transaction that is open.
 
-The lock is held for one statement, which ends on the server whatever becomes of the client.
+The lock is held for one statement, which ends on the server whatever becomes of the client. It is
+the numbering that notifies those who wait for events, and not the append: ``NOTIFY`` has all who
+commit with one wait for each other. It does so only while somebody listens, which a shared
+advisory lock of the listener tells.
 """
 
 from __future__ import annotations
@@ -29,6 +32,16 @@ was there, so that more than a few are only needed where writers hold up the num
 
 class Unnumbered(Exception):
     """A read met an event that has no position yet."""
+
+
+def listening_key(schema: str) -> int:
+    """The advisory lock that listeners share; ``schema`` is quoted."""
+    return advisory_key(schema, "listening")
+
+
+def channel_of(schema: str) -> str:
+    """What is notified; ``schema`` is quoted, and may be too long for a channel itself."""
+    return f"memledger_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 def create_numbering(schema: str, _partitions: int) -> list[str]:
@@ -80,6 +93,10 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
             SELECT last, last - last_version + first_version, ledger_id, first_version,
                 last_version, passed
             FROM counted;
+            -- Those who number take turns: only a listener can have this lock.
+            IF FOUND AND NOT pg_try_advisory_xact_lock({listening_key(schema)}) THEN
+                PERFORM pg_notify('{channel_of(schema)}', '');
+            END IF;
         END $$
         """,
         f"""

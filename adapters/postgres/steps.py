@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memledger.adapters.audit_log.postgres import create_log
-from memledger.adapters.postgres.arrivals import create_notification
 from memledger.adapters.postgres.filters import create_casefold
 from memledger.adapters.postgres.migrations import Migration
 from memledger.adapters.postgres.read_models import create_checkpoints
@@ -18,5 +17,4 @@ STEPS: Sequence[Migration] = (
     create_casefold,
     create_checkpoints,
     create_projection_state,
-    create_notification,
 )

@@ -14,6 +14,7 @@ import pytest
 from memledger import AsyncMemory, Memory
 from memledger.adapters.postgres import arrivals
 from memledger.adapters.postgres.frames import quoted
+from memledger.adapters.postgres.numbering import channel_of
 from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.application import working
@@ -124,7 +125,7 @@ def test_nobody_is_notified_while_nobody_listens(postgres: PostgresSettings) -> 
         psycopg.connect(postgres.dsn, autocommit=True) as connection,
     ):
         schema = quoted(postgres.schema)
-        channel = arrivals.channel_of(schema)
+        channel = channel_of(schema)
         connection.execute(f"LISTEN {channel}".encode())
         memory.add("I like tea", **USER)
         connection.execute("SELECT pg_notify(%s, 'the first')", (channel,))
