@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from attrs import evolve
+
 from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.failures import Collision
 from memledger.adapters.postgres.nul import restored, storable
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
-from memledger.domain.moments import from_microseconds, to_microseconds
+from memledger.adapters.projection_state.letters import LETTER, letter_of, row_of
 from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
-from memledger.domain.recorded import EventId, Position
+from memledger.domain.recorded import Position
 from memledger.domain.scope import LedgerId
 
 T = TypeVar("T")
@@ -35,9 +37,6 @@ WHERE projection = %s AND partition = %s AND fingerprint = %s AND expires <= {_N
 RETURNING token, position, must_clear
 """
 _HELD = "projection = %s AND partition = %s AND token = %s AND owner IS NOT NULL"
-_LETTER = (
-    "projection, partition, position, version, event_id, ledger, type_name, cause, tries, since"
-)
 _STANDINGS = f"""
 SELECT projection, partition, fingerprint, position, CASE WHEN expires > {_NOW} THEN owner END,
        (SELECT count(*) FROM dead_letter AS dead
@@ -269,10 +268,10 @@ class PostgresProjectionState:
                     (lease.projection, replaced),
                 )
             if dead:
-                marks = ", ".join(["%s"] * len(_LETTER.split(", ")))
+                marks = ", ".join(["%s"] * len(LETTER.split(", ")))
                 await connection.executemany(
-                    f"INSERT INTO dead_letter ({_LETTER}) VALUES ({marks})",
-                    map(_letter_row, dead),
+                    f"INSERT INTO dead_letter ({LETTER}) VALUES ({marks})",
+                    [row_of(evolve(each, cause=storable(each.cause))) for each in dead],
                 )
             return True
 
@@ -334,11 +333,12 @@ class PostgresProjectionState:
         """See ``ProjectionState.dead_letters``."""
         async with self._sessions.reader() as connection:
             cursor = await connection.execute(
-                f"SELECT {_LETTER} FROM dead_letter WHERE projection = %s AND position > %s "
+                f"SELECT {LETTER} FROM dead_letter WHERE projection = %s AND position > %s "
                 "AND partition = coalesce(%s, partition) ORDER BY position LIMIT %s",
                 (projection, after or 0, partition, limit),
             )
-            return [_letter(row) for row in await cursor.fetchall()]
+            letters = map(letter_of, await cursor.fetchall())
+            return [evolve(each, cause=restored(each.cause)) for each in letters]
 
 
 async def _share_out(
@@ -356,34 +356,3 @@ async def _share_out(
 
 def _held(lease: Lease) -> tuple[str, int, int]:
     return lease.projection, lease.partition, lease.token
-
-
-def _letter_row(letter: DeadLetter) -> tuple[object, ...]:
-    return (
-        letter.projection,
-        letter.partition,
-        letter.position,
-        letter.version,
-        letter.event_id,
-        letter.ledger,
-        letter.type_name,
-        storable(letter.cause),
-        letter.tries,
-        to_microseconds(letter.since),
-    )
-
-
-def _letter(row: Row) -> DeadLetter:
-    projection, partition, position, version, event_id, ledger, type_name, cause, tries, since = row
-    return DeadLetter(
-        projection=projection,
-        partition=partition,
-        position=Position(position),
-        version=version,
-        event_id=EventId(event_id),
-        ledger=LedgerId(ledger),
-        type_name=type_name,
-        cause=restored(cause),
-        tries=tries,
-        since=from_microseconds(since),
-    )

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from memledger.adapters.projection_state.letters import LETTER, letter_of, row_of
 from memledger.adapters.sqlite.database import Database
-from memledger.domain.moments import from_microseconds, to_microseconds
 from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
-from memledger.domain.recorded import EventId, Position
+from memledger.domain.recorded import Position
 from memledger.domain.scope import LedgerId
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ WHERE projection = :projection AND partition = :partition AND fingerprint = :fin
 RETURNING token, position, must_clear
 """
 _HELD = "projection = ? AND partition = ? AND token = ? AND owner IS NOT NULL"
-_LETTER = (
-    "projection, partition, position, version, event_id, ledger, type_name, cause, tries, since"
-)
 _STANDINGS = """
 SELECT projection, partition, fingerprint, position, CASE WHEN expires > ? THEN owner END,
        (SELECT count(*) FROM dead_letter
@@ -250,9 +247,9 @@ class SqliteProjectionState:
                 [(lease.projection, at) for at in revived],
             )
             connection.executemany(
-                f"INSERT OR REPLACE INTO dead_letter ({_LETTER}) "
+                f"INSERT OR REPLACE INTO dead_letter ({LETTER}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                map(_letter_row, dead),
+                map(row_of, dead),
             )
             return True
 
@@ -307,11 +304,11 @@ class SqliteProjectionState:
         """See ``ProjectionState.dead_letters``."""
         with self._database.reader() as connection:
             rows = connection.execute(
-                f"SELECT {_LETTER} FROM dead_letter WHERE projection = ? AND position > ? "
+                f"SELECT {LETTER} FROM dead_letter WHERE projection = ? AND position > ? "
                 "AND partition = coalesce(?, partition) ORDER BY position LIMIT ?",
                 (projection, after or 0, partition, limit),
             ).fetchall()
-        return [_letter(*row) for row in rows]
+        return [letter_of(row) for row in rows]
 
 
 def _share_out(
@@ -329,44 +326,3 @@ def _share_out(
 
 def _held(lease: Lease) -> tuple[str, int, int]:
     return lease.projection, lease.partition, lease.token
-
-
-def _letter_row(letter: DeadLetter) -> tuple[object, ...]:
-    return (
-        letter.projection,
-        letter.partition,
-        letter.position,
-        letter.version,
-        letter.event_id,
-        letter.ledger,
-        letter.type_name,
-        letter.cause,
-        letter.tries,
-        to_microseconds(letter.since),
-    )
-
-
-def _letter(
-    projection: str,
-    partition: int,
-    position: int,
-    version: int,
-    event_id: str,
-    ledger: str,
-    type_name: str,
-    cause: str,
-    tries: int,
-    since: int,
-) -> DeadLetter:
-    return DeadLetter(
-        projection=projection,
-        partition=partition,
-        position=Position(position),
-        version=version,
-        event_id=EventId(event_id),
-        ledger=LedgerId(ledger),
-        type_name=type_name,
-        cause=cause,
-        tries=tries,
-        since=from_microseconds(since),
-    )
