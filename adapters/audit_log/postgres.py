@@ -6,8 +6,7 @@ locked. Positions are given after the commit; see ``memledger.adapters.postgres.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from memledger.adapters.postgres.numbering import (
     waiting,
 )
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
-from memledger.domain.errors import AdapterUnavailable
+from memledger.domain.errors import AdapterUnavailable, Conflict
 from memledger.domain.moments import from_microseconds, to_microseconds
 from memledger.domain.ports.audit_log import Appended
 from memledger.domain.recorded import Append, CorrelationId, Head, Position, Recorded
@@ -146,10 +145,9 @@ def create_log(schema: str, partitions: int) -> list[str]:
         # Statements of their own: each sees what was committed while the one before it waited.
         f"""
         CREATE FUNCTION {schema}.begin_append(
-            called text, genesis bytea, request_key text, event_ids uuid[]
-        ) RETURNS TABLE (
-            id bigint, version bigint, hash bytea, recorded_at bigint, lags boolean,
-            by_key boolean, earlier bigint, first_version bigint, last_version bigint
+            called text, genesis bytea, request_key text,
+            OUT id bigint, OUT version bigint, OUT hash bytea, OUT recorded_at bigint,
+            OUT lags boolean, OUT first_version bigint, OUT last_version bigint
         ) LANGUAGE plpgsql AS $$
         BEGIN
             LOOP
@@ -161,18 +159,11 @@ def create_log(schema: str, partitions: int) -> list[str]:
                 ON CONFLICT (name) DO NOTHING;
             END LOOP;
             lags := EXISTS (SELECT FROM {schema}.lagging WHERE ledger_id = begin_append.id);
-            FOR by_key, earlier, first_version, last_version IN
-                SELECT true, request.ledger_id, request.first_version, request.last_version
+            IF request_key IS NOT NULL THEN
+                SELECT request.first_version, request.last_version
+                INTO first_version, last_version
                 FROM {schema}.request
-                WHERE request.ledger_id = begin_append.id AND key = request_key
-                UNION ALL
-                SELECT false, event_key.ledger_id, event_key.version, event_key.version
-                FROM {schema}.event_key WHERE event_id = ANY(event_ids)
-            LOOP
-                RETURN NEXT;
-            END LOOP;
-            IF NOT FOUND THEN
-                RETURN NEXT;
+                WHERE request.ledger_id = begin_append.id AND key = request_key;
             END IF;
         END $$
         """,
@@ -221,55 +212,52 @@ class PostgresAuditLog:
         chaining.check(append)
         for left in range(TRIES - 1, -1, -1):
             try:
-                ledger_id, chain, replayed = await self._written(append)
-            except Collision:
-                if not left:
+                ledger_id, versions, chain = await self._written(append)
+            except (Collision, Conflict) as lost:
+                # What is appended again meets its own events: they are looked for only then.
+                if earlier := await self._recorded_before(append):
+                    return Appended(recorded=tuple(earlier), replayed=True)
+                if isinstance(lost, Conflict) or not left:
                     raise
             else:
                 break
-        if replayed:
-            # Read again, with the positions; what was committed but not flushed is by then.
-            chain = await self._same(ledger_id, [item.version for item in chain])
-        return Appended(recorded=tuple(chain), replayed=replayed)
+        if not chain:
+            # Read with the positions; what was committed but not flushed is by then.
+            return Appended(recorded=tuple(await self._same(ledger_id, versions)), replayed=True)
+        return Appended(recorded=tuple(chain), replayed=False)
 
-    async def _written(self, append: Append) -> tuple[int, list[Recorded], bool]:
+    async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
         # The numbering is flushed, and with it all that was committed before.
         async with self._sessions.transaction(flushed=False) as connection:
-            ledger_id, chain, replayed = await self._appended(connection, append)
-            if replayed:
-                return ledger_id, chain, True
-            numbering = numbering_of(self._sessions, ledger_id, chain[0].version)
-            numbered = connection.afterwards(numbering)
+            ledger_id, versions, chain = await self._appended(connection, append)
+            if not chain:
+                return ledger_id, versions, chain
+            numbered = connection.afterwards(numbering_of(self._sessions, ledger_id, versions[0]))
         ((position,),) = numbered
         placed = [evolve(item, position=Position(position + at)) for at, item in enumerate(chain)]
-        return ledger_id, placed, False
+        return ledger_id, versions, placed
 
     async def _appended(
         self, connection: Connection, append: Append
-    ) -> tuple[int, list[Recorded], bool]:
+    ) -> tuple[int, range, list[Recorded]]:
         """All that an append does inside of its transaction.
 
         Returns:
-            The ledger, the events with their versions where their positions will be, and whether
-            they had been there before.
+            The ledger, the versions of the events, and the events with their versions where their
+            positions will be; none if they were recorded before under the append's key.
         """
         if self._listener is not None:
             await self._listener.begin(connection)
         cursor = await connection.execute(
-            "SELECT * FROM begin_append(%s, %s, %s, %s)",
-            (
-                append.ledger,
-                Head().hash,
-                append.idempotency_key,
-                [UUID(hex=new.event_id) for new in append.events],
-            ),
+            "SELECT * FROM begin_append(%s, %s, %s)",
+            (append.ledger, Head().hash, append.idempotency_key),
         )
-        rows = await cursor.fetchall()
-        ledger_id, lags, head = rows[0][0], rows[0][4], _head(rows[0][1:])
-        if rows[0][6] is not None:
-            return ledger_id, await self._earlier(connection, append, rows), True
+        ((ledger_id, version, hashed, recorded_at, lags, first, last),) = await cursor.fetchall()
+        if first is not None:
+            return ledger_id, range(first, last + 1), []
+        head = _head((version, hashed, recorded_at))
         chaining.check_version(append, head)
-        chain = chaining.chained(append, head, Position(head.version), self._codec)
+        chain = chaining.chained(append, head, Position(version), self._codec)
         await connection.execute(_WRITE, _values(ledger_id, append, chain))
         if self._listener is not None:
             if lags:
@@ -281,27 +269,19 @@ class PostgresAuditLog:
             await self._listener.apply(connection, ledger_id, chain)
         elif not lags:
             await connection.execute(
-                "INSERT INTO lagging VALUES (%s, %s) ON CONFLICT DO NOTHING",
-                (ledger_id, head.version),
+                "INSERT INTO lagging VALUES (%s, %s) ON CONFLICT DO NOTHING", (ledger_id, version)
             )
-        return ledger_id, chain, False
+        return ledger_id, range(version + 1, chain[-1].version + 1), chain
 
-    async def _earlier(
-        self, connection: Connection, append: Append, rows: Sequence[Row]
-    ) -> list[Recorded]:
-        """What was recorded under the append's key or, without one, under its event ids."""
-        for by_key, ledger_id, first, last in (row[5:] for row in rows):
-            if by_key:
-                return await self._versions(connection, ledger_id, list(range(first, last + 1)))
-        versions: dict[int, list[int]] = defaultdict(list)
-        for _, ledger_id, version, _ in (row[5:] for row in rows):
-            versions[ledger_id].append(version)
-        found = [
-            item
-            for ledger_id, of_ledger in versions.items()
-            for item in await self._versions(connection, ledger_id, of_ledger)
-        ]
-        chaining.check_same(append, found, self._codec)
+    async def _recorded_before(self, append: Append) -> list[Recorded]:
+        """What was recorded under the append's event ids."""
+        found = await self._numbered(
+            "WHERE (event.ledger_id, event.version) IN "
+            "(SELECT ledger_id, version FROM event_key WHERE event_id = ANY(%s)) ORDER BY 1",
+            ([UUID(hex=new.event_id) for new in append.events],),
+        )
+        if found:
+            chaining.check_same(append, found, self._codec)
         return found
 
     async def _versions(
@@ -315,7 +295,7 @@ class PostgresAuditLog:
         )
         return self._decoded(await cursor.fetchall())
 
-    async def _same(self, ledger_id: int, versions: Sequence[int]) -> list[Recorded]:
+    async def _same(self, ledger_id: int, versions: range) -> list[Recorded]:
         return await self._numbered(
             "WHERE event.ledger_id = %s AND event.version = ANY(%s) ORDER BY event.version",
             (ledger_id, list(versions)),
@@ -468,8 +448,8 @@ def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[A
     """The parameters of ``_WRITE``."""
     first, newest = chain[0], chain[-1]
     moment = to_microseconds(newest.recorded_at)
-    versions = [item.version for item in chain]
-    ids = [UUID(hex=item.event_id) for item in chain]
+    versions = _array(str(item.version) for item in chain)
+    ids = _array(item.event_id for item in chain)
     key = append.idempotency_key
     return [
         *(newest.version, newest.hash, moment, ledger_id),
@@ -479,11 +459,20 @@ def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[A
         *(ledger_id, moment, UUID(hex=append.correlation_id)),
         *(UUID(hex=append.causation_id) if append.causation_id else None, append.actor),
         *(versions, ids),
-        [item.type_name for item in chain],
-        [item.schema_version for item in chain],
-        [item.payload for item in chain],
-        [item.salt for item in chain],
-        [item.payload_digest for item in chain],
-        [item.previous_hash for item in chain],
-        [item.hash for item in chain],
+        _array(item.type_name for item in chain),
+        _array(str(item.schema_version) for item in chain),
+        _array(_hex(item.payload) for item in chain),
+        _array(_hex(item.salt) for item in chain),
+        _array(_hex(item.payload_digest) for item in chain),
+        _array(_hex(item.previous_hash) for item in chain),
+        _array(_hex(item.hash) for item in chain),
     ]
+
+
+def _array(elements: Iterable[str]) -> str:
+    """An array literal. Written here, since psycopg's arrays cost a sixth of an append."""
+    return "{" + ",".join(elements) + "}"
+
+
+def _hex(value: bytes | None) -> str:
+    return "NULL" if value is None else f'"\\\\x{value.hex()}"'
