@@ -317,7 +317,7 @@ class PostgresAuditLog:
 
     async def head(self, ledger: LedgerId) -> Head:
         """See ``AuditLog.head``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 "SELECT version, hash, recorded_at FROM ledger WHERE name = %s", (ledger,)
             )
@@ -388,7 +388,7 @@ class PostgresAuditLog:
 
     async def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 "SELECT name FROM ledger WHERE name > %s ORDER BY name LIMIT %s",
                 (after or "", limit),

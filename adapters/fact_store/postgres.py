@@ -16,7 +16,7 @@ from attrs import define, field
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.adapters.fact_store.visibility import covered, visible
 from memledger.adapters.postgres.filters import searchable, to_sql
-from memledger.adapters.postgres.sessions import Connection, Row, Sessions
+from memledger.adapters.postgres.sessions import Connection, Reader, Row, Sessions
 from memledger.domain.conversation import Message
 from memledger.domain.errors import IntegrityError
 from memledger.domain.events import InferenceRecorded, MessageObserved
@@ -241,14 +241,14 @@ class PostgresFactStore:
         return self._encoder.encode(fact).decode()
 
     async def _facts(
-        self, connection: Connection, query: str, parameters: Sequence[object]
+        self, connection: Reader, query: str, parameters: Sequence[object]
     ) -> list[Fact]:
         cursor = await connection.execute(query, parameters)
         return [self._decoder.decode(body) for (body,) in await cursor.fetchall()]
 
     async def versions(self, fact_id: FactId) -> Sequence[Fact]:
         """See ``FactStore.versions``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self._facts(
                 connection,
                 "SELECT body::text FROM fact WHERE fact_id = %s ORDER BY version",
@@ -256,7 +256,7 @@ class PostgresFactStore:
             )
 
     async def versions_in(
-        self, connection: Connection, fact_ids: Sequence[FactId]
+        self, connection: Reader, fact_ids: Sequence[FactId]
     ) -> Mapping[FactId, Sequence[Fact]]:
         """``versions`` of several facts, on a connection that is already in a transaction."""
         found: dict[FactId, list[Fact]] = {}
@@ -272,10 +272,10 @@ class PostgresFactStore:
         """See ``FactStore.load``."""
         if not keys:
             return []
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self.load_in(connection, keys)
 
-    async def load_in(self, connection: Connection, keys: Sequence[FactKey]) -> list[Fact]:
+    async def load_in(self, connection: Reader, keys: Sequence[FactKey]) -> list[Fact]:
         """``load`` on a connection that is already in a transaction."""
         return await self._facts(
             connection,
@@ -286,7 +286,7 @@ class PostgresFactStore:
         )
 
     async def citing_in(
-        self, connection: Connection, message_ids: Sequence[MessageId]
+        self, connection: Reader, message_ids: Sequence[MessageId]
     ) -> list[tuple[MessageId, Fact]]:
         """All versions of the facts whose evidence names one of the messages."""
         cursor = await connection.execute(
@@ -317,7 +317,7 @@ class PostgresFactStore:
             f"SELECT body::text FROM fact WHERE {' AND '.join(clauses)} "
             f"ORDER BY {column} {direction}, fact_id {direction} LIMIT %s"
         )
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self._facts(connection, sql, (*parameters, query.limit))
 
     async def active(
@@ -342,7 +342,7 @@ class PostgresFactStore:
     async def standing(self, scope: Scope) -> Sequence[Fact]:
         """See ``FactStore.standing``."""
         clauses, parameters = covered(scope, "%s")
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self._facts(
                 connection,
                 f"SELECT body::text FROM fact WHERE {' AND '.join(clauses)} AND {_LATEST} "
@@ -352,7 +352,7 @@ class PostgresFactStore:
 
     async def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
         """See ``FactStore.due``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self._facts(
                 connection,
                 f"SELECT body::text FROM fact WHERE {_OF_LEDGER} AND expires_at <= %s "
@@ -363,7 +363,7 @@ class PostgresFactStore:
     async def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
         """See ``FactStore.pending``."""
         where, parameters = _one_or_all(ledger)
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 "SELECT payload, type, schema_version, "
                 "known_position(ledger_id, version) AS position "
@@ -378,7 +378,7 @@ class PostgresFactStore:
     ) -> Sequence[CorrelationId]:
         """See ``FactStore.unfinished``."""
         where, parameters = _one_or_all(ledger)
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 "SELECT correlation_id FROM message JOIN event USING (ledger_id, version) "
                 f"WHERE pending AND {where} GROUP BY correlation_id "

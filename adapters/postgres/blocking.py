@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -10,8 +10,8 @@ import psycopg
 from attrs import field, frozen
 
 from memledger.adapters.postgres.failures import translating
-from memledger.adapters.postgres.frames import Frame
-from memledger.adapters.postgres.sessions import Connection, Cursor, Row
+from memledger.adapters.postgres.frames import Frame, setting
+from memledger.adapters.postgres.sessions import Connection, Cursor, Reader, Row
 
 Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
@@ -41,7 +41,14 @@ class _Connection:
     statements: list[str] = field(factory=list)
     rows: list[Row] = field(factory=list)
 
-    async def execute(self, query: str, parameters: Sequence[object] = ()) -> Cursor:
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        if settings:
+            self.connection.execute(setting(settings).encode())
         return _Cursor(self.connection.execute(query.encode(), parameters or None))
 
     async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
@@ -51,6 +58,19 @@ class _Connection:
     def afterwards(self, statement: str) -> list[Row]:
         self.statements.append(statement)
         return self.rows
+
+
+@frozen
+class _Glance:
+    sessions: BlockingSessions
+
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        return _Cursor(self.sessions.seen(query, parameters, settings))
 
 
 class BlockingSessions:
@@ -82,11 +102,25 @@ class BlockingSessions:
         with self._begun(self._frame.reading()) as connection:
             yield connection
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection outside of any transaction, for a single statement that only reads."""
-        with translating(), self._lend() as connection, _autocommitting(connection):
-            yield _Connection(connection)
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[Reader]:
+        """See ``Sessions.glance``."""
+        with translating():
+            yield _Glance(self)
+
+    def seen(
+        self, query: str, parameters: Sequence[object], settings: Mapping[str, str] | None
+    ) -> psycopg.Cursor[Any]:
+        """What a single statement has read."""
+        before = self._frame.glancing(settings)
+        for left in range(STALE, -1, -1):
+            with self._lend() as connection, _autocommitting(connection):
+                try:
+                    return _at_once(connection, before, query, parameters)
+                except psycopg.OperationalError:
+                    if not (left and connection.closed):
+                        raise
+        raise AssertionError("the last try returns or raises")
 
     @contextmanager
     def _begun(self, script: str) -> Iterator[Connection]:
@@ -131,6 +165,20 @@ class BlockingSessions:
                     raise
                 yield connection, cursor
                 return
+
+
+def _at_once(
+    connection: psycopg.Connection[Any],
+    before: str | None,
+    query: str,
+    parameters: Sequence[object],
+) -> psycopg.Cursor[Any]:
+    if before is None:
+        return connection.execute(query.encode(), parameters or None)
+    # One transaction to the server: nothing in between waits for an answer.
+    with connection.pipeline():
+        connection.execute(before.encode())
+        return connection.execute(query.encode(), parameters or None)
 
 
 def _all(cursor: psycopg.Cursor[Any]) -> list[Row]:

@@ -6,7 +6,7 @@ that shares its pool, will give to somebody else; and it costs no round trip of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -21,10 +21,13 @@ class Frame:
     """Args:
     schema: where names are looked up, quoted.
     statement_timeout: in milliseconds, 0 for none.
+    preset: what all sessions are set to, besides the two above, so that a single statement need
+        not be told; ``None`` if sessions are set to nothing.
     """
 
     schema: str
     statement_timeout: int
+    preset: Mapping[str, str] | None = None
 
     def writing(self, *, flushed: bool = True, patient: bool = False) -> str:
         """The beginning of a writing transaction; see ``Sessions.transaction``."""
@@ -38,6 +41,21 @@ class Frame:
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         return f"{begin}; {self._settings(self.statement_timeout)}"
 
+    def glancing(self, settings: Mapping[str, str] | None) -> str | None:
+        """What has to be run right before a single statement, in the same transaction; ``None``
+        if sessions are set to all that already.
+        """
+        wanted = dict(settings or {})
+        if self.preset is None:
+            wanted |= {
+                "search_path": self._path,
+                "statement_timeout": str(self.statement_timeout),
+                "transaction_read_only": "on",
+            }
+        elif wanted.items() <= self.preset.items():
+            return None
+        return setting(wanted)
+
     def around(self, statement: str) -> str:
         """A writing transaction of one statement."""
         return f"{self.writing()}; {statement}; COMMIT"
@@ -47,6 +65,22 @@ class Frame:
         return "; ".join(["COMMIT", *map(self.around, afterwards)])
 
     def _settings(self, timeout: int) -> str:
+        return f"SET LOCAL search_path = {self._path}; SET LOCAL statement_timeout = {timeout}"
+
+    @property
+    def _path(self) -> str:
         # Extensions (vectors, trigrams) stand in public unless somebody moved them.
-        path = f"SET LOCAL search_path = {self.schema}, public"
-        return f"{path}; SET LOCAL statement_timeout = {timeout}"
+        return f"{self.schema}, public"
+
+
+def setting(settings: Mapping[str, str]) -> str:
+    """The statement that sets something until the transaction ends."""
+    calls = (
+        f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items()
+    )
+    return f"SELECT {', '.join(calls)}"
+
+
+def literal(value: str) -> str:
+    """A text as SQL, whatever is in it."""
+    return "'" + value.replace("'", "''") + "'"

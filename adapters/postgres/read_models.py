@@ -21,7 +21,7 @@ from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.conversations import PostgresConversations
 from memledger.adapters.postgres.failures import ADAPTER
 from memledger.adapters.postgres.numbering import Unnumbered, numbered, waiting
-from memledger.adapters.postgres.sessions import Connection, Sessions
+from memledger.adapters.postgres.sessions import Connection, Reader, Sessions
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import Fact, FactKey
 from memledger.domain.indexing import context_for, document_of, to_index, touched
@@ -102,9 +102,7 @@ class EmbeddedIndex(_Tables, Protocol):
         """``vectors_for`` inside a transaction."""
         ...
 
-    async def without_vector(
-        self, connection: Connection, limit: int
-    ) -> Sequence[tuple[FactKey, str]]:
+    async def without_vector(self, connection: Reader, limit: int) -> Sequence[tuple[FactKey, str]]:
         """Documents that wait to be embedded, with their texts."""
         ...
 
@@ -236,7 +234,7 @@ class PostgresReadModels:
 
     async def unembedded(self, limit: int) -> Sequence[str]:
         """See ``ReadModels.unembedded``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return [text for _, text in await self._index.without_vector(connection, limit)]
 
     async def supply(self, vectors: Mapping[str, Vector]) -> int:

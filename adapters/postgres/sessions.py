@@ -6,7 +6,7 @@ these protocols; over blocking connections its coroutines never suspend.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -30,14 +30,29 @@ class Cursor(Protocol):
         ...
 
 
-class Connection(Protocol):
-    """A connection inside a transaction. ``%s`` marks a parameter; unqualified names are looked up
-    in the schema of the sessions, then in those of the server's extensions.
+class Reader(Protocol):
+    """What runs statements. ``%s`` marks a parameter; unqualified names are looked up in the
+    schema of the sessions, then in those of the server's extensions.
     """
 
-    async def execute(self, query: str, parameters: Sequence[object] = ()) -> Cursor:
-        """Run one statement."""
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        """Run one statement.
+
+        Args:
+            query: what to run.
+            parameters: one for each ``%s``.
+            settings: what the server is to be set to meanwhile, or until the transaction ends.
+        """
         ...
+
+
+class Connection(Reader, Protocol):
+    """A connection inside a transaction."""
 
     async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row of parameters; what they return is dropped."""
@@ -86,6 +101,12 @@ class Sessions(Protocol):
 
     def reader(self) -> AbstractAsyncContextManager[Connection]:
         """A read-only transaction; all of its statements see one state of the database."""
+        ...
+
+    def glance(self) -> AbstractAsyncContextManager[Reader]:
+        """For a single statement that only reads: it costs one round trip where ``reader`` takes
+        three. Of several statements each sees a state of its own.
+        """
         ...
 
     async def call(self, statement: str) -> list[Row]:

@@ -7,7 +7,7 @@ for a connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeAlias
 
@@ -16,8 +16,8 @@ from attrs import field, frozen
 
 from memledger.adapters.postgres.blocking import STALE
 from memledger.adapters.postgres.failures import translating
-from memledger.adapters.postgres.frames import Frame
-from memledger.adapters.postgres.sessions import Connection, Cursor, Row
+from memledger.adapters.postgres.frames import Frame, setting
+from memledger.adapters.postgres.sessions import Connection, Cursor, Reader, Row
 
 Lent: TypeAlias = AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]
 
@@ -56,7 +56,14 @@ class _Connection:
     statements: list[str] = field(factory=list)
     rows: list[Row] = field(factory=list)
 
-    async def execute(self, query: str, parameters: Sequence[object] = ()) -> Cursor:
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        if settings:
+            await self.connection.execute(setting(settings).encode())
         return _Cursor(await self.connection.execute(query.encode(), parameters or None))
 
     async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
@@ -66,6 +73,19 @@ class _Connection:
     def afterwards(self, statement: str) -> list[Row]:
         self.statements.append(statement)
         return self.rows
+
+
+@frozen
+class _Glance:
+    sessions: SuspendingSessions
+
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        return _Cursor(await self.sessions.seen(query, parameters, settings))
 
 
 class SuspendingSessions:
@@ -105,6 +125,27 @@ class SuspendingSessions:
         """See ``Sessions.reader``."""
         async with self._begun(self._frame.reading()) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[Reader]:
+        """See ``Sessions.glance``."""
+        with translating():
+            yield _Glance(self)
+
+    async def seen(
+        self, query: str, parameters: Sequence[object], settings: Mapping[str, str] | None
+    ) -> psycopg.AsyncCursor[Any]:
+        """See ``BlockingSessions``."""
+        before = self._frame.glancing(settings)
+        pool = await self._pool()
+        for left in range(STALE, -1, -1):
+            async with pool.connection() as connection, _autocommitting(connection):
+                try:
+                    return await _at_once(connection, before, query, parameters)
+                except psycopg.OperationalError:
+                    if not (left and connection.closed):
+                        raise
+        raise AssertionError("the last try returns or raises")
 
     @asynccontextmanager
     async def _begun(self, script: str) -> AsyncIterator[Connection]:
@@ -178,6 +219,19 @@ class SuspendingSessions:
             loop, opening = self._pools.popitem()
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(_close(opening), loop).result()
+
+
+async def _at_once(
+    connection: psycopg.AsyncConnection[Any],
+    before: str | None,
+    query: str,
+    parameters: Sequence[object],
+) -> psycopg.AsyncCursor[Any]:
+    if before is None:
+        return await connection.execute(query.encode(), parameters or None)
+    async with connection.pipeline():
+        await connection.execute(before.encode())
+        return await connection.execute(query.encode(), parameters or None)
 
 
 async def _all(cursor: psycopg.AsyncCursor[Any]) -> list[Row]:

@@ -152,7 +152,7 @@ class PostgresProjectionState:
 
     async def standings(self, projection: str) -> Sequence[Standing]:
         """See ``ProjectionState.standings``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(_STANDINGS, (projection,))
             rows = await cursor.fetchall()
         return [
@@ -171,7 +171,7 @@ class PostgresProjectionState:
 
     async def reach(self, feed: Feed, ledger: LedgerId) -> Position:
         """See ``ProjectionState.reach``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 "SELECT partition, position, fingerprint, must_clear, "
                 "(SELECT min(dead.position) FROM dead_letter AS dead "
@@ -331,7 +331,7 @@ class PostgresProjectionState:
         limit: int = 1000,
     ) -> Sequence[DeadLetter]:
         """See ``ProjectionState.dead_letters``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 f"SELECT {LETTER} FROM dead_letter WHERE projection = %s AND position > %s "
                 "AND partition = coalesce(%s, partition) ORDER BY position LIMIT %s",

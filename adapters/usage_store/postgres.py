@@ -90,7 +90,7 @@ class PostgresUsageStore:
         where, parameters = "true", []
         if ledger is not None:
             where, parameters = "ledger_id = (SELECT id FROM ledger WHERE name = %s)", [ledger]
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(_TOTALS.format(where=where), parameters)
             rows = await cursor.fetchall()
         return [

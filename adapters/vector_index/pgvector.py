@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,14 +19,14 @@ from psycopg import conninfo
 from memledger.adapters.postgres.blocking import BlockingSessions
 from memledger.adapters.postgres.failures import translating
 from memledger.adapters.postgres.frames import Frame, quoted
-from memledger.adapters.postgres.sessions import Connection
 from memledger.adapters.vector_index.postgres import PostgresVectorIndex
-from memledger.adapters.vector_index.postgres.graphs import LARGE
+from memledger.adapters.vector_index.postgres.graphs import LARGE, exploring
 from memledger.adapters.vector_index.postgres.schema import (
     LONGEST_PREFIX,
     check_name,
     find_extension,
 )
+from memledger.adapters.vector_index.postgres.searching import NO_COMPILING
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import FactKey
 from memledger.domain.ports.embedder import Vector
@@ -36,6 +35,9 @@ from memledger.domain.scope import LedgerId
 from memledger.lifting import run_inline
 
 ADAPTER = "pgvector"
+
+PRESET = {**NO_COMPILING, **exploring(200)}
+"""What every session of this index is set to: what searches with a limit of 100 want."""
 
 T = TypeVar("T")
 
@@ -74,18 +76,6 @@ class PgvectorSettings:
         check_name(self.table, "vector_index.table", LONGEST_PREFIX)
 
 
-class _Sessions(BlockingSessions):
-    """Sessions whose readers are not in a transaction: a search is one statement, which sees one
-    state of the database by itself, and costs one round trip instead of three.
-    """
-
-    @asynccontextmanager
-    async def reader(self) -> AsyncIterator[Connection]:
-        """A connection on which each statement is a transaction."""
-        with self.reading() as connection:
-            yield connection
-
-
 class PgvectorIndex:
     """See ``ExternalIndex``. Safe to share between threads; the tables, between processes.
 
@@ -100,7 +90,9 @@ class PgvectorIndex:
         self, settings: PgvectorSettings, model: str, dimension: int, *, large: int = LARGE
     ) -> None:
         milliseconds = math.ceil(settings.statement_timeout * 1000)
-        self._frame = Frame(schema=quoted(settings.schema), statement_timeout=milliseconds)
+        self._frame = Frame(
+            schema=quoted(settings.schema), statement_timeout=milliseconds, preset=PRESET
+        )
         self._pool = psycopg_pool.ConnectionPool(
             _conninfo(settings.dsn, self._frame),
             kwargs={"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)},
@@ -110,7 +102,7 @@ class PgvectorIndex:
             name=f"memledger-{ADAPTER}",
             open=False,
         )
-        self._sessions = _Sessions(self._pool.connection, self._frame)
+        self._sessions = BlockingSessions(self._pool.connection, self._frame)
         self._index = PostgresVectorIndex(
             self._sessions,
             model=model,
@@ -167,7 +159,7 @@ class PgvectorIndex:
         return self._run(self._versions())
 
     async def _versions(self) -> str:
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute("SELECT current_setting('server_version')")
             ((server,),) = await cursor.fetchall()
             extension = await find_extension(connection)
@@ -228,7 +220,6 @@ def _conninfo(dsn: str, frame: Frame) -> str:
         ) from error
     options = (
         f"-c search_path={frame.schema},public -c statement_timeout={frame.statement_timeout} "
-        # Compiling takes longer than any of these statements, and what it costs is guessed badly.
-        "-c jit=off -c hnsw.iterative_scan=strict_order -c hnsw.ef_search=200"
+        + " ".join(f"-c {name}={value}" for name, value in PRESET.items())
     )
     return conninfo.make_conninfo(dsn, options=f"{given.get('options') or ''} {options}".strip())

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from memledger.adapters.postgres.sessions import Connection, Row, Sessions
+from memledger.adapters.postgres.sessions import Reader, Row, Sessions
 from memledger.adapters.vector_index.postgres.schema import Tables
 from memledger.adapters.vector_index.postgres.statements import (
     Plan,
@@ -71,7 +71,7 @@ class Graphs:
         return Sql(f"(SELECT id FROM {self._tables.ledger} WHERE name = %s)", (ledger,))
 
     async def near(
-        self, connection: Connection, storage: Storage, plan: Plan
+        self, connection: Reader, storage: Storage, plan: Plan
     ) -> tuple[Plan, list[Row] | None]:
         """The nearest documents by the graph of the ledger, if it has one: the plan that knows
         them, and their rows.
@@ -84,10 +84,6 @@ class Graphs:
         if graph is None:
             return plan, None
         explored = min(MOST_EXPLORED, max(FEWEST_EXPLORED, EXPLORED * plan.query.limit))
-        await connection.execute(
-            "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), "
-            f"set_config('hnsw.ef_search', '{explored}', true)"
-        )
         exact = plan
         plan = evolve(
             plan,
@@ -95,16 +91,17 @@ class Graphs:
             model=_pinned(graph.model, plan.model),
         )
         asked = nearest_by_graph(plan, storage.dimension)
-        rows = await (await connection.execute(asked.text, asked.values)).fetchall()
+        cursor = await connection.execute(asked.text, asked.values, exploring(explored))
+        rows = await cursor.fetchall()
         if len(rows) < plan.query.limit:
             return exact, None
         return evolve(plan, near=[row[7] for row in rows]), [row[:7] for row in rows]
 
-    async def _refresh(self, connection: Connection) -> None:
+    async def _refresh(self, connection: Reader) -> None:
         if self._fresh_until < time.monotonic():
             await self.learn(connection)
 
-    async def learn(self, connection: Connection) -> None:
+    async def learn(self, connection: Reader) -> None:
         """Read which ledgers have a graph."""
         self._fresh_until = time.monotonic() + REFRESHED
         cursor = await connection.execute(
@@ -115,7 +112,7 @@ class Graphs:
         }
 
     async def due(
-        self, connection: Connection, storage: Storage, ledger: LedgerId | None
+        self, connection: Reader, storage: Storage, ledger: LedgerId | None
     ) -> Sequence[Graph]:
         """The ledgers that are worth a graph and have none.
 
@@ -161,6 +158,11 @@ class Graphs:
                 f"UPDATE {t.ledger} SET graph = %s WHERE id = %s", (graph.model, graph.ledger)
             )
             await self.learn(connection)
+
+
+def exploring(candidates: int) -> Mapping[str, str]:
+    """The settings of a search that keeps so many candidates."""
+    return {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": str(candidates)}
 
 
 def _pinned(number: int, condition: Sql) -> Sql:

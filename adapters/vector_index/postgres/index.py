@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from memledger.adapters.postgres.nul import restored as unescaped
-from memledger.adapters.postgres.sessions import Connection, Sessions
+from memledger.adapters.postgres.sessions import Connection, Reader, Sessions
 from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION
 from memledger.adapters.vector_index.postgres import schema, writing
 from memledger.adapters.vector_index.postgres.graphs import LARGE, Graphs
@@ -108,13 +108,11 @@ class PostgresVectorIndex:
         """See ``VectorIndex.remove``."""
         await writing.remove(connection, self._tables, keys)
 
-    async def search_in(self, connection: Connection, query: IndexQuery) -> list[Hit]:
+    async def search_in(self, connection: Reader, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``. Inside a transaction it sees what that wrote."""
         return await search(connection, await self._storage(connection), query, self._graphs)
 
-    async def vectors_in(
-        self, connection: Connection, texts: Sequence[str]
-    ) -> Mapping[str, Vector]:
+    async def vectors_in(self, connection: Reader, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
         digests = {digest_of(text): text for text in texts}
         extension = (await self._storage(connection)).extension
@@ -136,15 +134,13 @@ class PostgresVectorIndex:
             for digest, exponent, vector in await cursor.fetchall()
         }
 
-    async def count_in(self, connection: Connection) -> int:
+    async def count_in(self, connection: Reader) -> int:
         """Documents of all ledgers, counted."""
         cursor = await connection.execute(f"SELECT count(*) FROM {self._tables.wording}")
         count: int = (await cursor.fetchall())[0][0]
         return count
 
-    async def without_vector(
-        self, connection: Connection, limit: int
-    ) -> Sequence[tuple[FactKey, str]]:
+    async def without_vector(self, connection: Reader, limit: int) -> Sequence[tuple[FactKey, str]]:
         """Documents that wait to be embedded, with their texts, oldest first."""
         t = self._tables
         cursor = await connection.execute(
@@ -175,7 +171,7 @@ class PostgresVectorIndex:
 
     async def search(self, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self.search_in(connection, query)
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
@@ -186,7 +182,7 @@ class PostgresVectorIndex:
             f"SELECT min(d.speaker) AS name FROM {t.document} AS d "
             f"WHERE d.ledger = (SELECT id FROM {t.ledger} WHERE name = %s)"
         )
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 f"WITH RECURSIVE speaker AS ({following} UNION ALL SELECT ("
                 f"{following} AND d.speaker > speaker.name) FROM speaker "
@@ -198,12 +194,12 @@ class PostgresVectorIndex:
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             return await self.vectors_in(connection, texts)
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 f"SELECT documents FROM {self._tables.ledger} WHERE name = %s", (ledger,)
             )
@@ -227,14 +223,14 @@ class PostgresVectorIndex:
         Raises:
             AdapterUnavailable: the server did not answer, or another process is at it.
         """
-        async with self._sessions.reader() as connection:
+        async with self._sessions.glance() as connection:
             storage = await self._storage(connection)
             due = await self._graphs.due(connection, storage, ledger)
         for each in due:
             await self._graphs.make(self._sessions, storage, each)
         return len(due)
 
-    async def _storage(self, connection: Connection) -> Storage:
+    async def _storage(self, connection: Reader) -> Storage:
         """What the tables were made for, which does not change while they are there."""
         if self._known is None:
             stored = await schema.stored_as(connection, self._tables)

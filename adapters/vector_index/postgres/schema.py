@@ -15,7 +15,7 @@ from attrs import frozen
 
 from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.filters import create_casefold
-from memledger.adapters.postgres.sessions import Connection
+from memledger.adapters.postgres.sessions import Connection, Reader
 from memledger.domain.errors import InvalidRequest
 
 FORMAT = 1
@@ -121,7 +121,7 @@ class Extension:
         return f"OPERATOR({self.schema}.{sign})"
 
 
-async def find_extension(connection: Connection) -> Extension | None:
+async def find_extension(connection: Reader) -> Extension | None:
     """pgvector, if it is installed in the database."""
     cursor = await connection.execute(
         "SELECT quote_ident(nspname), extversion FROM pg_extension "
@@ -153,7 +153,7 @@ async def install_extension(connection: Connection) -> Extension | None:
     return await find_extension(connection)
 
 
-async def stored_as(connection: Connection, tables: Tables) -> str | None:
+async def stored_as(connection: Reader, tables: Tables) -> str | None:
     """The type of the column of vectors as it is now; ``None`` if there is no such table."""
     cursor = await connection.execute(
         "SELECT typname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid "

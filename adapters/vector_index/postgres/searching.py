@@ -9,7 +9,7 @@ from attrs import evolve
 
 from memledger.adapters.postgres.filters import to_sql
 from memledger.adapters.postgres.nul import restored
-from memledger.adapters.postgres.sessions import Connection, Row
+from memledger.adapters.postgres.sessions import Reader, Row
 from memledger.adapters.vector_index import bm25
 from memledger.adapters.vector_index.names import names_in
 from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
@@ -25,6 +25,9 @@ from memledger.domain.filters import BUILT_IN_FIELDS, TIME_FIELDS, Filter
 from memledger.domain.moments import from_microseconds
 from memledger.domain.ports.vector_index import Hit, IndexQuery
 
+NO_COMPILING = {"jit": "off"}
+"""Compiling takes longer than any search, and what it costs the server guesses badly."""
+
 
 def _column(name: str) -> str:
     if name in TIME_FIELDS:
@@ -38,12 +41,12 @@ _COLUMNS = {name: _column(name) for name in BUILT_IN_FIELDS}
 
 
 async def search(
-    connection: Connection, storage: Storage, query: IndexQuery, graphs: Graphs
+    connection: Reader, storage: Storage, query: IndexQuery, graphs: Graphs
 ) -> list[Hit]:
     """See ``VectorIndex.search``.
 
     Args:
-        connection: inside a transaction, or one on which every statement is one.
+        connection: inside a transaction, or a glance.
         storage: where the documents are, and whose vectors are compared with.
         query: what to look for.
         graphs: which ledgers have an HNSW index.
@@ -91,9 +94,9 @@ def _translated(where: Filter) -> Sql:
     return Sql(text, tuple(values))
 
 
-async def _rows(connection: Connection, plan: Plan) -> list[Row]:
+async def _rows(connection: Reader, plan: Plan) -> list[Row]:
     asked = statement(plan)
-    return await (await connection.execute(asked.text, asked.values)).fetchall()
+    return await (await connection.execute(asked.text, asked.values, NO_COMPILING)).fetchall()
 
 
 def _hits(rows: Iterable[Row]) -> list[Hit]:

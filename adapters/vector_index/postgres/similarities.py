@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from attrs import frozen
 
-from memledger.adapters.postgres.sessions import Connection, Row
+from memledger.adapters.postgres.sessions import Reader, Row
 from memledger.adapters.vector_index.ordering import DIGITS
 from memledger.adapters.vector_index.postgres.statements import Plan, eligible, spliced
 from memledger.adapters.vector_index.postgres.vectors import Components
@@ -24,7 +24,7 @@ class Similarities:
     nearest: Sequence[int]
 
 
-async def similarities(connection: Connection, plan: Plan, vector: Components) -> Similarities:
+async def similarities(connection: Reader, plan: Plan, vector: Components) -> Similarities:
     """Compare a vector of length 1 with those of the documents that a plan admits."""
     asked = spliced("SELECT d.id, d.fact_id, d.version, d.length, d.vector {}", eligible(plan))
     rows = await (await connection.execute(asked.text, asked.values)).fetchall()
