@@ -26,7 +26,7 @@ from memledger.adapters.vector_index.postgres.schema import (
     check_name,
     find_extension,
 )
-from memledger.adapters.vector_index.postgres.searching import NO_COMPILING
+from memledger.adapters.vector_index.postgres.searching import PLANNING
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import FactKey
 from memledger.domain.ports.embedder import Vector
@@ -36,7 +36,7 @@ from memledger.lifting import run_inline
 
 ADAPTER = "pgvector"
 
-PRESET = {**NO_COMPILING, **exploring(200)}
+PRESET = {**PLANNING, **exploring(200)}
 """What every session of this index is set to: what searches with a limit of 100 want."""
 
 T = TypeVar("T")

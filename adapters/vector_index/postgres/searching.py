@@ -25,8 +25,10 @@ from memledger.domain.filters import BUILT_IN_FIELDS, TIME_FIELDS, Filter
 from memledger.domain.moments import from_microseconds
 from memledger.domain.ports.vector_index import Hit, IndexQuery
 
-NO_COMPILING = {"jit": "off"}
-"""Compiling takes longer than any search, and what it costs the server guesses badly."""
+PLANNING = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
+"""Compiling takes longer than any search, and what it costs the server guesses badly. Planning
+takes as long as searching a small ledger, and no plan depends on what is asked for.
+"""
 
 
 def _column(name: str) -> str:
@@ -82,11 +84,12 @@ async def search(
             _hits((*row[:6], found.by_number.get(row[7]), *row[7:]) for row in rows)
         )
     plan, nearest = await graphs.near(connection, storage, plan)
-    if nearest is None or plan.terms or plan.names:
-        nearest = await _rows(connection, plan)
-    hits = _hits(nearest)
-    # By similarity alone the engine has put them in order already.
-    return strongest_first(hits) if plan.needs_all_signals else hits
+    if plan.terms or plan.names:
+        return strongest_first(_hits(await _rows(connection, plan)))
+    if nearest is not None:
+        return strongest_first(_nearest(nearest))
+    # Those that it has compared exactly the engine has put in order, too.
+    return _nearest(await _rows(connection, plan))
 
 
 def _translated(where: Filter) -> Sql:
@@ -96,32 +99,48 @@ def _translated(where: Filter) -> Sql:
 
 async def _rows(connection: Reader, plan: Plan) -> list[Row]:
     asked = statement(plan)
-    return await (await connection.execute(asked.text, asked.values, NO_COMPILING)).fetchall()
+    return await (await connection.execute(asked.text, asked.values, PLANNING)).fetchall()
+
+
+def _nearest(rows: Iterable[Row]) -> list[Hit]:
+    """The hits of a search by similarity alone. Half of what the client does is making them."""
+    return [
+        Hit(
+            key=(fact_id, version),
+            similarity=similarity,
+            speaker=None if speaker is None else restored(speaker),
+            occurred_at=from_microseconds(occurred_at),
+            valid=_ALWAYS if since is None and until is None else _interval(since, until),
+        )
+        for fact_id, version, speaker, occurred_at, since, until, similarity in rows
+    ]
 
 
 def _hits(rows: Iterable[Row]) -> list[Hit]:
-    hits = []
-    for fact_id, version, speaker, occurred_at, valid_from, valid_to, similarity, *words in rows:
-        _, keyword, context, shared, known = words or _NO_WORDS
-        hits.append(
-            Hit(
-                key=(fact_id, version),
-                similarity=similarity,
-                keyword=keyword,
-                context=context,
-                entities=round(shared / known, DIGITS) if known else None,
-                speaker=None if speaker is None else restored(speaker),
-                occurred_at=from_microseconds(occurred_at),
-                valid=_ALWAYS
-                if valid_from is None and valid_to is None
-                else Interval(start=_moment(valid_from), end=_moment(valid_to)),
-            )
+    """The hits of a search by all signals."""
+    return [
+        Hit(
+            key=(fact_id, version),
+            similarity=similarity,
+            keyword=keyword,
+            context=context,
+            entities=round(shared / known, DIGITS) if known else None,
+            speaker=None if speaker is None else restored(speaker),
+            occurred_at=from_microseconds(occurred_at),
+            valid=_ALWAYS if since is None and until is None else _interval(since, until),
         )
-    return hits
+        for (
+            (fact_id, version, speaker, occurred_at, since, until, similarity),
+            (_, keyword, context, shared, known),
+        ) in ((row[:7], row[7:]) for row in rows)
+    ]
 
 
 _ALWAYS = Interval()
-_NO_WORDS = (None, None, None, 0, 0)
+
+
+def _interval(since: int | None, until: int | None) -> Interval:
+    return Interval(start=_moment(since), end=_moment(until))
 
 
 def _moment(value: int | None) -> datetime | None:
