@@ -32,7 +32,7 @@ WRITERS = 8
 class Dying(PostgresAuditLog):
     """A writer that dies between its commit and the numbering."""
 
-    async def _written(self, append: Append) -> tuple[int, list[Recorded], bool]:
+    async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
         async with self._sessions.transaction(flushed=False) as connection:
             return await self._appended(connection, append)
 
