@@ -180,13 +180,15 @@ class Worker:
         try:
             while not stop():
                 with suppress(AdapterUnavailable):
-                    self._workers = await self._state.renew(self._owner, self._lease)
+                    self._workers = await self._state.renew(
+                        self._owner, tuple(self._held), self._lease
+                    )
                     if on_report is not None:
                         on_report(await self.report())
                 await self._rest(min(self._lease / 3, REPORT), stop)
         finally:
             with suppress(AdapterUnavailable):
-                await self._state.renew(self._owner, 0)
+                await self._state.renew(self._owner, (), 0)
 
     async def report(self) -> Report:
         """How everything stands."""

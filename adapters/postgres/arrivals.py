@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from memledger.adapters.postgres.numbering import channel_of, listening_key
+from memledger.adapters.postgres.silence import SuspendingConnection
 from memledger.domain.recorded import Position
 
 BETWEEN = 1.0
@@ -25,9 +25,11 @@ LONGEST = 0.5
 """Seconds before connecting again."""
 
 GRACE = 1.0
-"""Seconds that a server which does not answer may keep a waiter beyond what it asked for."""
+"""Seconds that a server which does not answer may keep a waiter beyond what it asked for, and
+after which its connection is given up for another one.
+"""
 
-Connect = Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]
+Connect = Callable[[], Awaitable[SuspendingConnection]]
 
 
 class PostgresArrivals:
@@ -41,7 +43,7 @@ class PostgresArrivals:
     def __init__(self, connect: Connect, schema: str) -> None:
         self._connect = connect
         self._schema = schema
-        self._idle: list[psycopg.AsyncConnection[Any]] = []
+        self._idle: list[SuspendingConnection] = []
         self._closed = False
 
     async def wait(self, after: Position, seconds: float) -> None:
@@ -82,9 +84,10 @@ class PostgresArrivals:
         if self._closed:
             self.close()
 
-    async def _listening(self) -> psycopg.AsyncConnection[Any]:
+    async def _listening(self) -> SuspendingConnection:
         connection = await self._connect()
         try:
+            connection.answer_timeout = GRACE
             channel = sql.Identifier(channel_of(self._schema))
             await connection.execute(sql.SQL("LISTEN {}").format(channel))
             # Waits for a numbering that has found nobody listening; the look comes after it.
@@ -96,7 +99,7 @@ class PostgresArrivals:
             raise
         return connection
 
-    async def _arrived(self, connection: psycopg.AsyncConnection[Any], after: Position) -> bool:
+    async def _arrived(self, connection: SuspendingConnection, after: Position) -> bool:
         """Whether there is more, or something that has no position yet."""
         schema = self._schema
         query = (

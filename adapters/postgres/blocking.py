@@ -12,6 +12,7 @@ from attrs import field, frozen
 from memledger.adapters.postgres.failures import translating
 from memledger.adapters.postgres.frames import Frame, setting
 from memledger.adapters.postgres.sessions import Connection, Cursor, Reader, Row
+from memledger.adapters.postgres.silence import Silence, waiting_for
 
 Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
@@ -93,7 +94,8 @@ class BlockingSessions:
         self, *, flushed: bool = True, patient: bool = False
     ) -> AsyncIterator[Connection]:
         """See ``Sessions.transaction``."""
-        with self._begun(self._frame.writing(flushed=flushed, patient=patient)) as connection:
+        script = self._frame.writing(flushed=flushed, patient=patient)
+        with self._begun(script, patient=patient) as connection:
             yield connection
 
     @asynccontextmanager
@@ -114,17 +116,27 @@ class BlockingSessions:
         """What a single statement has read."""
         before = self._frame.glancing(settings)
         for left in range(STALE, -1, -1):
-            with self._lend() as connection, _autocommitting(connection):
+            with self._borrowed() as connection:
                 try:
                     return _at_once(connection, before, query, parameters)
-                except psycopg.OperationalError:
-                    if not (left and connection.closed):
+                except psycopg.OperationalError as error:
+                    if not (left and connection.closed) or isinstance(error, Silence):
                         raise
         raise AssertionError("the last try returns or raises")
 
     @contextmanager
-    def _begun(self, script: str) -> Iterator[Connection]:
-        with translating(), self._executed(script) as (connection, _):
+    def _borrowed(self, *, patient: bool = False) -> Iterator[psycopg.Connection[Any]]:
+        bound = None if patient else self._frame.answer_timeout
+        with (
+            self._lend() as connection,
+            waiting_for(connection, bound),
+            _autocommitting(connection),
+        ):
+            yield connection
+
+    @contextmanager
+    def _begun(self, script: str, *, patient: bool = False) -> Iterator[Connection]:
+        with translating(), self._executed(script, patient=patient) as (connection, _):
             try:
                 lent = _Connection(connection)
                 yield lent
@@ -141,22 +153,22 @@ class BlockingSessions:
 
     async def alone(self, statement: str) -> None:
         """See ``Sessions.alone``."""
-        with translating(), self._lend() as connection, _autocommitting(connection):
+        with translating(), self._borrowed(patient=True) as connection:
             connection.execute(statement.encode(), prepare=False)
 
     @contextmanager
     def _executed(
-        self, script: str
+        self, script: str, *, patient: bool = False
     ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[Any]]]:
         """A connection on which a script has been run. One that turns out to be dead is put away,
-        and another one taken.
+        and another one taken. Of one that is silent the script has been waited for already.
         """
         for left in range(STALE, -1, -1):
-            with self._lend() as connection, _autocommitting(connection):
+            with self._borrowed(patient=patient) as connection:
                 try:
                     cursor = connection.execute(script.encode(), prepare=False)
-                except psycopg.OperationalError:
-                    if left and connection.closed:
+                except psycopg.OperationalError as error:
+                    if left and connection.closed and not isinstance(error, Silence):
                         continue
                     _roll_back(connection)
                     raise

@@ -14,10 +14,11 @@ from psycopg.rows import tuple_row
 
 from memledger.adapters.postgres.blocking import BlockingSessions
 from memledger.adapters.postgres.failures import ADAPTER
-from memledger.adapters.postgres.frames import Frame, quoted
+from memledger.adapters.postgres.frames import Frame
 from memledger.adapters.postgres.migrations import Migration, migrate
 from memledger.adapters.postgres.sessions import Sessions
 from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.postgres.silence import BlockingConnection, SuspendingConnection
 from memledger.adapters.postgres.suspending import SuspendingSessions
 from memledger.domain.errors import InvalidRequest
 from memledger.lifting import run_inline
@@ -56,9 +57,8 @@ class Database:
     ) -> None:
         settings.check()
         self.settings = settings
-        self._frame = Frame(
-            schema=quoted(settings.schema),
-            statement_timeout=math.ceil(settings.statement_timeout * 1000),
+        self._frame = Frame.of(
+            settings.schema, settings.statement_timeout, settings.connect_timeout
         )
         self._lent = pool
         self._pool: psycopg_pool.ConnectionPool[Any] | None = None
@@ -87,32 +87,41 @@ class Database:
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection of its own, for a pool may belong to a loop that is not running yet."""
-        connection = psycopg.connect(self._conninfo, **{**self._arguments, "autocommit": True})
+        arguments = {**self._arguments, "autocommit": True}
+        connection = BlockingConnection.connect(self._conninfo, **arguments)
         try:
             yield connection
         finally:
             connection.close()
 
-    async def connect_apart(self) -> psycopg.AsyncConnection[Any]:
+    async def connect_apart(self) -> SuspendingConnection:
         """A connection outside of the pool, for one who listens; the caller closes it."""
         plain: dict[str, Any] = {
             "autocommit": True,
             "row_factory": tuple_row,
             "cursor_factory": psycopg.AsyncCursor,
         }
-        return await psycopg.AsyncConnection.connect(self._conninfo, **{**self._arguments, **plain})
+        return await SuspendingConnection.connect(self._conninfo, **{**self._arguments, **plain})
 
     def _blocking(self) -> BlockingSessions:
         pool = self._lent
         if pool is None:
             pool = self._pool = psycopg_pool.ConnectionPool(
-                self._conninfo, open=True, **self._size()
+                self._conninfo,
+                connection_class=BlockingConnection,
+                open=True,
+                **self._size(),
             )
         return BlockingSessions(pool.connection, self._frame)
 
     def _suspending(self) -> SuspendingSessions:
         async def open_pool() -> psycopg_pool.AsyncConnectionPool[Any]:
-            pool = psycopg_pool.AsyncConnectionPool(self._conninfo, open=False, **self._size())
+            pool = psycopg_pool.AsyncConnectionPool(
+                self._conninfo,
+                connection_class=SuspendingConnection,
+                open=False,
+                **self._size(),
+            )
             await pool.open()
             return pool
 
@@ -125,6 +134,9 @@ class Database:
             "min_size": settings.min_connections,
             "max_size": settings.max_connections,
             "timeout": settings.connect_timeout or FOR_EVER,
+            # Given up after so long, and begun again by whoever next asks for a connection. Left
+            # to go on, its pauses grow with the outage, and outlast it by as much.
+            "reconnect_timeout": settings.connect_timeout or FOR_EVER,
             "name": f"memledger-{ADAPTER}",
         }
 

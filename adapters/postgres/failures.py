@@ -9,6 +9,7 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
+from memledger.adapters.postgres.silence import Silence
 from memledger.domain.errors import (
     AdapterUnavailable,
     IntegrityError,
@@ -44,6 +45,16 @@ _REMEDIES: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], st
         (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow),
         "the server is being stopped or started; try again",
     ),
+    (
+        errors.IdleInTransactionSessionTimeout,
+        "the server heard nothing for too long and gave the connection up; try again",
+    ),
+    (
+        Silence,
+        "the connection is up and silent; check what stands between here and the server. What was "
+        "asked for may have been done: try again, a write with the idempotency_key that it had",
+    ),
+    (errors.ConnectionTimeout, "the server can't be reached, or does not answer; try again"),
     (errors.ReadOnlySqlTransaction, "the server is a read-only replica; name the primary"),
 )
 _REFUSALS = (

@@ -111,7 +111,8 @@ class Sessions(Protocol):
 
     async def call(self, statement: str) -> list[Row]:
         """Run one statement without parameters in a writing transaction of its own, in one round
-        trip: once the server has it, it ends whatever becomes of this process.
+        trip: once the server has it, it ends whatever becomes of this process. It may be run twice
+        where a connection breaks, so that the second time must change nothing.
         """
         ...
 

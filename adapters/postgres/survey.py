@@ -11,9 +11,10 @@ import psycopg
 from psycopg import conninfo
 
 from memledger.adapters.postgres.blocking import BlockingSessions
-from memledger.adapters.postgres.frames import Frame, quoted
+from memledger.adapters.postgres.frames import Frame
 from memledger.adapters.postgres.migrations import check_server, version_of
 from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.postgres.silence import BlockingConnection
 from memledger.adapters.postgres.steps import STEPS
 from memledger.domain.errors import InvalidRequest
 from memledger.lifting import run_inline
@@ -42,13 +43,12 @@ def survey(settings: PostgresSettings) -> tuple[Mapping[str, Any], PostgresSetti
     @contextmanager
     def connected() -> Iterator[psycopg.Connection[Any]]:
         limit = math.ceil(settings.connect_timeout)
-        with psycopg.connect(settings.dsn, autocommit=True, connect_timeout=limit) as connection:
+        with BlockingConnection.connect(
+            settings.dsn, autocommit=True, connect_timeout=limit
+        ) as connection:
             yield connection
 
-    frame = Frame(
-        schema=quoted(settings.schema),
-        statement_timeout=math.ceil(settings.statement_timeout * 1000),
-    )
+    frame = Frame.of(settings.schema, settings.statement_timeout, settings.connect_timeout)
     details = run_inline(_details(BlockingSessions(connected, frame), settings))
     where = {name: named[name] for name in TOLD if name in named}
     current = details["version"] == len(STEPS)

@@ -18,8 +18,10 @@ from memledger.adapters.postgres.blocking import STALE
 from memledger.adapters.postgres.failures import translating
 from memledger.adapters.postgres.frames import Frame, setting
 from memledger.adapters.postgres.sessions import Connection, Cursor, Reader, Row
+from memledger.adapters.postgres.silence import Silence, waiting_for
 
-Lent: TypeAlias = AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]
+_Raw: TypeAlias = psycopg.AsyncConnection[Any]
+Lent: TypeAlias = AbstractAsyncContextManager[_Raw]
 
 
 class Pool(Protocol):
@@ -117,7 +119,8 @@ class SuspendingSessions:
         self, *, flushed: bool = True, patient: bool = False
     ) -> AsyncIterator[Connection]:
         """See ``Sessions.transaction``."""
-        async with self._begun(self._frame.writing(flushed=flushed, patient=patient)) as connection:
+        script = self._frame.writing(flushed=flushed, patient=patient)
+        async with self._begun(script, patient=patient) as connection:
             yield connection
 
     @asynccontextmanager
@@ -137,20 +140,28 @@ class SuspendingSessions:
     ) -> psycopg.AsyncCursor[Any]:
         """See ``BlockingSessions``."""
         before = self._frame.glancing(settings)
-        pool = await self._pool()
         for left in range(STALE, -1, -1):
-            async with pool.connection() as connection, _autocommitting(connection):
+            async with self._borrowed() as connection:
                 try:
                     return await _at_once(connection, before, query, parameters)
-                except psycopg.OperationalError:
-                    if not (left and connection.closed):
+                except psycopg.OperationalError as error:
+                    if not (left and connection.closed) or isinstance(error, Silence):
                         raise
         raise AssertionError("the last try returns or raises")
 
     @asynccontextmanager
-    async def _begun(self, script: str) -> AsyncIterator[Connection]:
+    async def _borrowed(self, *, patient: bool = False) -> AsyncIterator[_Raw]:
+        bound = None if patient else self._frame.answer_timeout
+        pool = await self._pool()
+        async with pool.connection() as connection:
+            with waiting_for(connection, bound):
+                async with _autocommitting(connection):
+                    yield connection
+
+    @asynccontextmanager
+    async def _begun(self, script: str, *, patient: bool = False) -> AsyncIterator[Connection]:
         with translating():
-            async with self._executed(script) as (connection, _):
+            async with self._executed(script, patient=patient) as (connection, _):
                 try:
                     lent = _Connection(connection)
                     yield lent
@@ -169,22 +180,20 @@ class SuspendingSessions:
     async def alone(self, statement: str) -> None:
         """See ``Sessions.alone``."""
         with translating():
-            pool = await self._pool()
-            async with pool.connection() as connection, _autocommitting(connection):
+            async with self._borrowed(patient=True) as connection:
                 await connection.execute(statement.encode(), prepare=False)
 
     @asynccontextmanager
     async def _executed(
-        self, script: str
-    ) -> AsyncIterator[tuple[psycopg.AsyncConnection[Any], psycopg.AsyncCursor[Any]]]:
+        self, script: str, *, patient: bool = False
+    ) -> AsyncIterator[tuple[_Raw, psycopg.AsyncCursor[Any]]]:
         """See ``BlockingSessions``."""
-        pool = await self._pool()
         for left in range(STALE, -1, -1):
-            async with pool.connection() as connection, _autocommitting(connection):
+            async with self._borrowed(patient=patient) as connection:
                 try:
                     cursor = await connection.execute(script.encode(), prepare=False)
-                except psycopg.OperationalError:
-                    if left and connection.closed:
+                except psycopg.OperationalError as error:
+                    if left and connection.closed and not isinstance(error, Silence):
                         continue
                     await _roll_back(connection)
                     raise

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from attrs import define, evolve
 
-from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
+from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
 from memledger.domain.recorded import Position
 from memledger.domain.scope import LedgerId
 
@@ -114,17 +114,22 @@ class InMemoryProjectionState:
                 must_clear=row.must_clear,
             )
 
-    def renew(self, owner: str, seconds: float) -> int:
+    def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
         """See ``ProjectionState.renew``."""
         with self._lock:
             now = self._now()
             self._workers[owner] = now + seconds
             self._workers = {who: until for who, until in self._workers.items() if until > now}
-            for row in (row for rows in self._rows.values() for row in rows if row.owner == owner):
-                if seconds > 0:
-                    row.expires = now + seconds
-                else:
+            for track, row in (
+                ((projection, partition), row)
+                for projection, rows in self._rows.items()
+                for partition, row in enumerate(rows)
+                if row.owner == owner
+            ):
+                if seconds <= 0:
                     row.owner, row.expires = None, 0.0
+                elif track in held:
+                    row.expires = now + seconds
             return len(self._workers)
 
     def advance(

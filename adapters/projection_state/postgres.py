@@ -7,7 +7,7 @@ time is the server's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 from attrs import evolve
@@ -17,7 +17,7 @@ from memledger.adapters.postgres.failures import Collision
 from memledger.adapters.postgres.nul import restored, storable
 from memledger.adapters.postgres.sessions import Connection, Row, Sessions
 from memledger.adapters.projection_state.letters import LETTER, letter_of, row_of
-from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
+from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
 from memledger.domain.recorded import Position
 from memledger.domain.scope import LedgerId
 
@@ -219,7 +219,7 @@ class PostgresProjectionState:
             must_clear=must_clear,
         )
 
-    async def renew(self, owner: str, seconds: float) -> int:
+    async def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
         """See ``ProjectionState.renew``."""
 
         async def renew(connection: Connection) -> int:
@@ -230,8 +230,10 @@ class PostgresProjectionState:
                 await connection.execute(
                     f"INSERT INTO worker VALUES (%s, {_NOW} + %s)", (owner, seconds)
                 )
-                await connection.execute(
-                    f"UPDATE feed SET expires = {_NOW} + %s WHERE owner = %s", (seconds, owner)
+                await connection.executemany(
+                    f"UPDATE feed SET expires = {_NOW} + %s "
+                    "WHERE owner = %s AND projection = %s AND partition = %s",
+                    [(seconds, owner, *track) for track in sorted(held)],
                 )
             else:
                 await connection.execute(

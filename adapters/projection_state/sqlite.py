@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from memledger.adapters.projection_state.letters import LETTER, letter_of, row_of
 from memledger.adapters.sqlite.database import Database
-from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
+from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
 from memledger.domain.recorded import Position
 from memledger.domain.scope import LedgerId
 
@@ -204,7 +204,7 @@ class SqliteProjectionState:
             must_clear=bool(must_clear),
         )
 
-    def renew(self, owner: str, seconds: float) -> int:
+    def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
         """See ``ProjectionState.renew``."""
         now = self._now()
 
@@ -212,8 +212,10 @@ class SqliteProjectionState:
             connection.execute("DELETE FROM worker WHERE expires <= ? OR owner = ?", (now, owner))
             if seconds > 0:
                 connection.execute("INSERT INTO worker VALUES (?, ?)", (owner, now + seconds))
-                connection.execute(
-                    "UPDATE feed SET expires = ? WHERE owner = ?", (now + seconds, owner)
+                connection.executemany(
+                    "UPDATE feed SET expires = ? "
+                    "WHERE owner = ? AND projection = ? AND partition = ?",
+                    [(now + seconds, owner, *track) for track in held],
                 )
             else:
                 connection.execute(

@@ -18,7 +18,8 @@ from psycopg import conninfo
 
 from memledger.adapters.postgres.blocking import BlockingSessions
 from memledger.adapters.postgres.failures import translating
-from memledger.adapters.postgres.frames import Frame, quoted
+from memledger.adapters.postgres.frames import Frame
+from memledger.adapters.postgres.silence import BlockingConnection
 from memledger.adapters.vector_index.postgres import PostgresVectorIndex
 from memledger.adapters.vector_index.postgres.graphs import LARGE, exploring
 from memledger.adapters.vector_index.postgres.schema import (
@@ -89,16 +90,17 @@ class PgvectorIndex:
     def __init__(
         self, settings: PgvectorSettings, model: str, dimension: int, *, large: int = LARGE
     ) -> None:
-        milliseconds = math.ceil(settings.statement_timeout * 1000)
-        self._frame = Frame(
-            schema=quoted(settings.schema), statement_timeout=milliseconds, preset=PRESET
+        self._frame = Frame.of(
+            settings.schema, settings.statement_timeout, settings.connect_timeout, PRESET
         )
         self._pool = psycopg_pool.ConnectionPool(
             _conninfo(settings.dsn, self._frame),
+            connection_class=BlockingConnection,
             kwargs={"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)},
             min_size=1,
             max_size=settings.max_connections,
             timeout=settings.connect_timeout,
+            reconnect_timeout=settings.connect_timeout,
             name=f"memledger-{ADAPTER}",
             open=False,
         )

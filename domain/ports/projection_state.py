@@ -6,16 +6,19 @@ themselves are ``domain.ports.external``; who drives them is ``application.proje
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from attrs import frozen
 
 from memledger.domain.plain import plain
 from memledger.domain.recorded import EventId, Position
 from memledger.domain.scope import LedgerId
+
+Track: TypeAlias = tuple[str, int]
+"""One partition: the name of its projection, and its number."""
 
 
 @frozen(kw_only=True)
@@ -137,10 +140,11 @@ class ProjectionState(Protocol):
         """
         ...
 
-    async def renew(self, owner: str, seconds: float) -> int:
-        """Say that a worker lives: all leases of ``owner`` that nobody else has been given run for
-        another ``seconds``. Returns how many workers have said so and are still believed, this one
-        among them; ``seconds`` of 0 takes it from the list at once, and its leases with it.
+    async def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
+        """Say that a worker lives: its leases of ``held`` that nobody else has been given run for
+        another ``seconds``. One that it has been given without hearing of it runs out. Returns how
+        many workers have said so and are still believed, this one among them; ``seconds`` of 0
+        takes it from the list at once, and all of its leases with it.
         """
         ...
 

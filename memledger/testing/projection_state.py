@@ -183,7 +183,7 @@ class ProjectionStateContract:
     def test_who_says_that_it_lives_keeps_its_leases(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken(owner="ann", seconds=GONE)
-        self.state.renew("ann", LONG)
+        self.state.renew("ann", [(FEED.projection, 0)], LONG)
         assert self.refused(owner="bob")
         assert self.state.advance(lease, Position(2))
 
@@ -191,17 +191,24 @@ class ProjectionStateContract:
         self.state.enrol(FEED)
         self.taken(owner="ann", seconds=GONE)
         self.state.release(self.taken(owner="bob"))
-        self.state.renew("ann", LONG)
+        self.state.renew("ann", [(FEED.projection, 0)], LONG)
         assert not self.refused(owner="eve")
+
+    def test_a_lease_that_its_owner_does_not_know_of_runs_out(self) -> None:
+        # As when the answer that gave it was lost, or the call that lets go of it
+        self.state.enrol(FEED)
+        self.taken(owner="ann", seconds=GONE)
+        self.state.renew("ann", [], LONG)
+        assert not self.refused(owner="ann")
 
     def test_workers_are_counted_until_they_leave(self) -> None:
         self.state.enrol(FEED)
-        assert self.state.renew("ann", LONG) == 1
-        assert self.state.renew("bob", LONG) == 2
-        assert self.state.renew("ann", LONG) == 2
+        assert self.state.renew("ann", [], LONG) == 1
+        assert self.state.renew("bob", [], LONG) == 2
+        assert self.state.renew("ann", [], LONG) == 2
         self.taken(owner="ann")
-        self.state.renew("ann", 0)
-        assert self.state.renew("bob", LONG) == 1
+        self.state.renew("ann", [], 0)
+        assert self.state.renew("bob", [], LONG) == 1
         assert not self.refused(owner="bob")
 
     # Positions
@@ -303,7 +310,7 @@ class ProjectionStateContract:
         assert self.refused(SHARED)
         # Not for long: who is at work can neither record anything nor go on
         assert not self.state.advance(busy, Position(9))
-        self.state.renew("ann", LONG)
+        self.state.renew("ann", [], LONG)
         assert self.standing(3).owner is None
 
     def test_a_clearing_that_was_lost_is_done_by_the_next(self) -> None:

@@ -1,16 +1,21 @@
-"""The command line, run in this process, with a database of the test's own."""
+"""The command line, run in this process; PostgreSQL behind a wire that fails as it is told to."""
 
 from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from command_line import CommandLine, Outcome
+from psycopg import conninfo
 
 from memledger.__main__ import CommandLineFace
 from memledger.adapters.cli.main import run
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.testing.unreliable_wire import UnreliableWire
 
 
 @pytest.fixture
@@ -31,3 +36,22 @@ def memledger(
         return Outcome(code=code, out=captured.out, err=captured.err)
 
     return command
+
+
+@pytest.fixture
+def wire(postgres: PostgresSettings) -> Iterator[UnreliableWire]:
+    where = conninfo.conninfo_to_dict(postgres.dsn)
+    with UnreliableWire(str(where["host"]), int(where.get("port") or 5432)) as made:
+        yield made
+
+
+@pytest.fixture
+def over_wire(postgres: PostgresSettings, wire: UnreliableWire) -> PostgresSettings:
+    dsn = conninfo.make_conninfo(postgres.dsn, host="127.0.0.1", port=wire.port)
+    return evolve(postgres, dsn=dsn, connect_timeout=2.0)
+
+
+@pytest.fixture
+def impatient(over_wire: PostgresSettings) -> PostgresSettings:
+    """Gives up after a second in which nothing is heard."""
+    return evolve(over_wire, statement_timeout=0.5, connect_timeout=0.5)

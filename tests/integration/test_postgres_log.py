@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -12,19 +12,18 @@ from typing import Any
 import psycopg
 import psycopg_pool
 import pytest
+from appending import Holding, check_ledgers, count_of
 from attrs import evolve
 from postgres_server import PostgresServer
 
 from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
 from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.sessions import Connection
 from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.application.verify import broken_link
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.recorded import Append, Head, Position, Recorded
 from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import ALICE, BOB, append_of, fact_added
+from memledger.testing.audit_log import ALICE, BOB
 from memledger.testing.driving import Driven
 
 WRITERS = 8
@@ -33,30 +32,9 @@ WRITERS = 8
 class Dying(PostgresAuditLog):
     """A writer that dies between its commit and the numbering."""
 
-    async def _written(self, append: Append) -> tuple[int, list[Recorded], bool]:
+    async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
         async with self._sessions.transaction(flushed=False) as connection:
             return await self._appended(connection, append)
-
-
-class Holding:
-    """A listener that keeps the transactions of one ledger open until it is told."""
-
-    def __init__(self, ledger: LedgerId, before: Callable[[], object] = lambda: None) -> None:
-        self._ledger = ledger
-        self._before = before
-        self.open = threading.Event()
-        self.release = threading.Event()
-
-    async def begin(self, connection: Connection) -> None:
-        pass
-
-    async def apply(
-        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
-    ) -> None:
-        if chain[0].ledger == self._ledger:
-            self._before()
-            self.open.set()
-            assert self.release.wait(60)
 
 
 @pytest.fixture
@@ -76,20 +54,6 @@ def log(database: Database) -> Any:
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2 * WRITERS) as pool:
         yield pool
-
-
-def count_of(size: int, ledger: LedgerId) -> Append:
-    return append_of([fact_added() for _ in range(size)], ledger=ledger)
-
-
-def check_ledgers(log: Any, seen: Sequence[Recorded]) -> None:
-    """Every ledger is whole, in its own order, and hangs together."""
-    for ledger in {item.ledger for item in seen}:
-        head = Head()
-        for item in (item for item in seen if item.ledger == ledger):
-            assert broken_link(item, head) is None
-            head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
-        assert log.head(ledger) == head
 
 
 # Positions

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from attrs import evolve
 from graphs import PLACES, STAND_IN, PlainGraph, address_of, plain, settings_at
-from proxy import Proxy
 
 from memledger.adapters.audit_log.memory import InMemoryAuditLog
 from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
@@ -25,6 +24,10 @@ from memledger.domain.graph import SAME_AS, View
 from memledger.domain.recorded import Position, Recorded
 from memledger.testing.audit_log import NOON, append_of
 from memledger.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
+from memledger.testing.unreliable_wire import UnreliableWire, When
+
+COMMIT = b"\x00\x02\xb0\x12\x00\x00"
+"""The message as it is on the wire, in a chunk of its own."""
 
 VIEW = View(scope=SCOPE, now=LATER)
 
@@ -46,15 +49,14 @@ def graph(settings: Neo4jSettings) -> Iterator[PlainGraph]:
 
 
 @pytest.fixture
-def proxy(settings: Neo4jSettings) -> Iterator[Proxy]:
-    made = Proxy(address_of(settings))
-    yield made
-    made.stop()
+def wire(settings: Neo4jSettings) -> Iterator[UnreliableWire]:
+    with UnreliableWire(*address_of(settings)) as made:
+        yield made
 
 
 @pytest.fixture
-def behind_proxy(settings: Neo4jSettings, proxy: Proxy) -> Neo4jSettings:
-    return evolve(settings, uri=f"bolt://{proxy.address}")
+def over_wire(settings: Neo4jSettings, wire: UnreliableWire) -> Neo4jSettings:
+    return evolve(settings, uri=f"bolt://127.0.0.1:{wire.port}")
 
 
 def history() -> tuple[list[Recorded], InMemoryKnowledgeGraph]:
@@ -81,12 +83,12 @@ def assert_same(graph: PlainGraph, memory: InMemoryKnowledgeGraph) -> None:
 
 
 def test_while_the_server_is_down_that_is_said_and_afterwards_the_same_page_is_taken_in(
-    behind_proxy: Neo4jSettings, proxy: Proxy
+    over_wire: Neo4jSettings, wire: UnreliableWire
 ) -> None:
     events, memory = history()
-    with plain(evolve(behind_proxy, retry_for=0.0)) as graph:
+    with plain(evolve(over_wire, retry_for=0.0)) as graph:
         graph.apply(events[:2])
-        proxy.stop()
+        wire.cut()
         for call in (
             lambda: graph.apply(events),
             graph.ping,
@@ -95,31 +97,31 @@ def test_while_the_server_is_down_that_is_said_and_afterwards_the_same_page_is_t
             with pytest.raises(AdapterUnavailable, match=r"^neo4j: no answer from") as raised:
                 call()
             assert raised.value.adapter == "neo4j"
-        proxy.start()
+        wire.mend()
         graph.apply(events)
         assert_same(graph, memory)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_page_whose_commit_was_not_heard_of_is_taken_in_once(
-    behind_proxy: Neo4jSettings, proxy: Proxy, when: str
+    over_wire: Neo4jSettings, wire: UnreliableWire, when: When
 ) -> None:
     events, memory = history()
-    with plain(behind_proxy) as graph:
+    with plain(over_wire) as graph:
         graph.apply(events[:1])
-        proxy.cut_at_commit(when, when)
+        wire.cut_at(COMMIT, when, when)
         graph.apply(events)
-        assert not proxy.cuts
+        assert not wire.cuts
         assert_same(graph, memory)
 
 
 def test_a_page_is_taken_in_once_though_its_writer_was_told_that_it_failed(
-    behind_proxy: Neo4jSettings, proxy: Proxy
+    over_wire: Neo4jSettings, wire: UnreliableWire
 ) -> None:
     events, memory = history()
-    with plain(evolve(behind_proxy, retry_for=0.0)) as graph:
+    with plain(evolve(over_wire, retry_for=0.0)) as graph:
         graph.apply(events[:1])
-        proxy.cut_at_commit("after")
+        wire.cut_at(COMMIT, "after")
         with pytest.raises(AdapterUnavailable, match="neo4j: no answer"):
             graph.apply(events)
         assert_same(graph, memory)

@@ -107,3 +107,32 @@ def test_a_slow_wire_is_late(wire: UnreliableWire) -> None:
             echo(client, b"slow")
         client.settimeout(5)
         assert client.recv(1024) == b"slow"
+
+
+def test_a_connection_is_cut_before_what_it_says_is_heard(wire: UnreliableWire) -> None:
+    wire.cut_at(b"COMMIT", "before")
+    with connected(wire) as client:
+        assert echo(client, b"BEGIN") == b"BEGIN"
+        client.sendall(b"COMMIT")
+        assert is_over(client)
+    assert not wire.cuts
+
+
+def test_a_connection_is_cut_where_the_answer_comes(wire: UnreliableWire) -> None:
+    wire.cut_at(b"COMMIT", "after")
+    with connected(wire) as client:
+        client.sendall(b"COMMIT")
+        assert is_over(client)
+    with connected(wire) as another:
+        assert echo(another, b"COMMIT") == b"COMMIT"
+
+
+def test_connections_that_there_are_fall_silent_and_new_ones_work(wire: UnreliableWire) -> None:
+    with connected(wire) as old:
+        echo(old, b"hello")
+        wire.silence()
+        old.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            echo(old, b"lost")
+        with connected(wire) as new:
+            assert echo(new, b"hello") == b"hello"

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import weaviate
-from attrs import evolve
-from cutting import CuttingProxy
+from attrs import evolve, frozen
 from making import MakeIndex
 from weaviate.classes.data import DataObject
 
@@ -26,6 +25,7 @@ from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.ports.vector_index import IndexQuery
 from memledger.domain.scope import LedgerId, Scope
 from memledger.testing.driving import Driven
+from memledger.testing.unreliable_wire import UnreliableWire
 from memledger.testing.vector_index import DIMENSION, LATER, document, vector
 from memledger.testing.weaviate import WeaviateServer
 
@@ -33,36 +33,35 @@ ALICE = LedgerId("user:alice")
 TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)
 
 
+@frozen
 class Wires:
-    """A proxy before each of the server's two ports."""
+    """One to each of the server's two ports; nothing passes before they are up."""
 
-    def __init__(self, settings: WeaviateSettings) -> None:
-        self.proxies = [
-            CuttingProxy((settings.host, port)) for port in (settings.port, settings.grpc_port)
-        ]
+    http: UnreliableWire
+    grpc: UnreliableWire
 
     def ports(self) -> dict[str, Any]:
-        http, grpc = self.proxies
-        return {"host": "127.0.0.1", "port": http.port, "grpc_port": grpc.port}
+        return {"host": "127.0.0.1", "port": self.http.port, "grpc_port": self.grpc.port}
 
     def up(self) -> None:
-        for proxy in self.proxies:
-            proxy.up()
+        self.http.mend()
+        self.grpc.mend()
 
     def down(self) -> None:
-        for proxy in self.proxies:
-            proxy.down()
+        self.http.cut()
+        self.grpc.cut()
 
     def silence(self) -> None:
-        for proxy in self.proxies:
-            proxy.silence()
+        self.http.silence()
+        self.grpc.silence()
 
 
 @pytest.fixture
 def wires(settings: WeaviateSettings) -> Iterator[Wires]:
-    wires = Wires(settings)
-    http, grpc = wires.proxies
-    with http, grpc:
+    host, port, grpc_port = settings.host, settings.port, settings.grpc_port
+    with UnreliableWire(host, port) as http, UnreliableWire(host, grpc_port) as grpc:
+        wires = Wires(http, grpc)
+        wires.down()
         yield wires
 
 

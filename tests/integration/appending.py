@@ -1,0 +1,48 @@
+"""Appends to a log on PostgreSQL, with open transactions among them, and what they must come to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from memledger.adapters.postgres.sessions import Connection
+from memledger.application.verify import broken_link
+from memledger.domain.recorded import Append, Head, Recorded
+from memledger.domain.scope import LedgerId
+from memledger.testing.audit_log import append_of, fact_added
+
+
+class Holding:
+    """A listener that keeps the transactions of one ledger open until it is told."""
+
+    def __init__(self, ledger: LedgerId, before: Callable[[], object] = lambda: None) -> None:
+        self._ledger = ledger
+        self._before = before
+        self.open = threading.Event()
+        self.release = threading.Event()
+
+    async def begin(self, connection: Connection) -> None:
+        pass
+
+    async def apply(
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+    ) -> None:
+        if chain[0].ledger == self._ledger:
+            self._before()
+            self.open.set()
+            assert self.release.wait(60)
+
+
+def count_of(size: int, ledger: LedgerId) -> Append:
+    return append_of([fact_added() for _ in range(size)], ledger=ledger)
+
+
+def check_ledgers(log: Any, seen: Sequence[Recorded]) -> None:
+    """Every ledger is whole, in its own order, and hangs together."""
+    for ledger in {item.ledger for item in seen}:
+        head = Head()
+        for item in (item for item in seen if item.ledger == ledger):
+            assert broken_link(item, head) is None
+            head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+        assert log.head(ledger) == head

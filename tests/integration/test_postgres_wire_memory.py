@@ -1,0 +1,281 @@
+"""Memories, workers and indexes over a wire to PostgreSQL that breaks: what lags catches up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import psycopg
+import pytest
+from engines import FlappingGraph, FlappingIndex
+from faces import ASYNC, SYNC, opened
+
+from memledger import Memory
+from memledger.adapters.postgres import arrivals
+from memledger.adapters.postgres.frames import quoted
+from memledger.adapters.postgres.settings import PostgresSettings
+from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from memledger.domain.errors import AdapterUnavailable
+from memledger.domain.graph import View
+from memledger.domain.ports.vector_index import IndexQuery
+from memledger.domain.scope import Scope
+from memledger.lifting import run_inline
+from memledger.settings import load_settings
+from memledger.testing.unreliable_wire import UnreliableWire, When
+from memledger.testing.vector_index import DIMENSION, LATER, document, vector
+
+ANN: dict[str, Any] = {"user_id": "ann"}
+TEA = "I like green tea."
+OSLO = "I work at Acme in Oslo."
+SOON = 30.0
+"""Seconds; a test that waits for so long has failed."""
+
+FACES = pytest.mark.parametrize("face", [SYNC, ASYNC])
+FAULTS = pytest.mark.parametrize("fault", ["drop", "cut", "half_close", "silence"])
+
+
+def config_of(postgres: PostgresSettings) -> dict[str, Any]:
+    names = ("dsn", "schema", "partitions", "connect_timeout", "statement_timeout")
+    log = {name: getattr(postgres, name) for name in names}
+    return {
+        "audit_log": {"provider": "postgres", **log},
+        "embedder": {"dimension": 32},
+        "projections": {"wait": 0, "lease": 1.0},
+    }
+
+
+def memory_at(postgres: PostgresSettings, **engines: Any) -> Memory:
+    settings = load_settings(config_of(postgres), environment={})
+    return Memory(settings=settings, overrides=engines)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread or process brings about."""
+    waited, deadline = threading.Event(), monotonic() + SOON
+    while not condition():
+        assert monotonic() < deadline, "it never came to be"
+        waited.wait(0.01)
+
+
+# Both faces
+
+
+@FACES
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_addition_whose_receipt_was_lost_is_made_once_under_its_key(
+    over_wire: PostgresSettings, wire: UnreliableWire, *, face: str, when: When
+) -> None:
+    async def use() -> None:
+        async with opened(face, config_of(over_wire)) as memory:
+            await memory.add(TEA, idempotency_key="tea", **ANN)
+            # Given an addition whose commit, or the answer to it, is lost
+            wire.cut_at(b"COMMIT; BEGIN", when)
+            with pytest.raises(AdapterUnavailable, match="postgres"):
+                await memory.add(OSLO, idempotency_key="oslo", **ANN)
+            assert not wire.cuts
+            # When it is made again, twice
+            one = await memory.add(OSLO, idempotency_key="oslo", **ANN)
+            two = await memory.add(OSLO, idempotency_key="oslo", **ANN)
+            # Then it is there once, and log and read models agree
+            assert [verdict.fact_id for verdict in one.verdicts] == [
+                verdict.fact_id for verdict in two.verdicts
+            ]
+            facts = [fact.text for fact in (await memory.get_all(**ANN)).facts]
+            assert sorted(facts) == sorted([TEA, OSLO])
+            assert (await memory.verify()).ok
+
+    asyncio.run(use())
+
+
+@FACES
+def test_a_memory_does_not_notice_that_its_connections_were_dropped(
+    over_wire: PostgresSettings, wire: UnreliableWire, *, face: str
+) -> None:
+    async def use() -> None:
+        async with opened(face, config_of(over_wire)) as memory:
+            calls: list[Callable[[], Any]] = [
+                lambda: memory.add(TEA, **ANN),
+                lambda: memory.search("tea", **ANN),
+                lambda: memory.get_all(**ANN),
+                memory.verify,
+                memory.stats,
+            ]
+            for call in calls:
+                await asyncio.gather(*(memory.get_all(**ANN) for _ in range(6)))
+                wire.drop()
+                await call()
+            assert [item.fact.text for item in await memory.search("tea", **ANN)] == [TEA]
+
+    asyncio.run(use())
+
+
+# Workers
+
+
+@contextmanager
+def working(memory: Memory) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: memory.run_worker(stop=stop.is_set), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(SOON)
+    assert not thread.is_alive()
+
+
+@FAULTS
+def test_what_lags_behind_a_broken_wire_is_brought_once_it_is_mended(
+    postgres: PostgresSettings, impatient: PostgresSettings, wire: UnreliableWire, fault: str
+) -> None:
+    index, graph = FlappingIndex(), FlappingGraph()
+    with (
+        memory_at(impatient, vector_index=index, knowledge_graph=graph) as memory,
+        memory_at(postgres) as writer,
+    ):
+
+        def lag() -> int:
+            # Measured past the wire, from the book that the worker keeps
+            last = writer.stats().last_position
+            with psycopg.connect(postgres.dsn) as connection:
+                (reached,) = connection.execute(
+                    f"SELECT min(position) FROM {quoted(postgres.schema)}.feed".encode()
+                ).fetchone() or (0,)
+            return int(last - reached)
+
+        with working(memory):
+            writer.add(OSLO, **ANN)
+            until(lambda: lag() == 0)
+            # Given a worker that works, whose wire breaks while a writer goes on
+            getattr(wire, fault)()
+            for number in range(8):
+                writer.add(f"My neighbour {number} works at Acme.", user_id=f"u{number % 3}")
+            # When it is mended
+            wire.mend()
+            # Then the worker brings the rest
+            until(lambda: lag() == 0)
+        assert memory.dead_letters() == []
+        # And engines hold what the log's own database holds, no more
+        for user in ("ann", "u0", "u1", "u2"):
+            facts = writer.get_all(user_id=user).facts
+            held = [item for item in index.documents.values() if item.scope.user_id == user]
+            assert sorted(item.text for item in held) == sorted(fact.text for fact in facts)
+            view = View(scope=Scope(user_id=user), now=datetime.now(UTC))
+            embedded = memory._inner._container.embedded_graph()
+            assert list(graph.entities(view)) == list(run_inline(embedded.entities(view))) != []
+
+
+def test_a_worker_that_could_not_let_go_of_a_lease_goes_on_once_it_has_run_out(
+    postgres: PostgresSettings, impatient: PostgresSettings, wire: UnreliableWire
+) -> None:
+    index = FlappingIndex()
+    with (
+        memory_at(impatient, vector_index=index) as memory,
+        memory_at(postgres) as writer,
+        working(memory),
+    ):
+        # Given a worker that lives, and whose lease is still in the book
+        wire.cut_at(b"owner = NULL, problem", "before")
+        writer.add(TEA, **ANN)
+        until(lambda: len(index.documents) == 1 and not wire.cuts)
+        # Then what comes next is brought all the same
+        writer.add(OSLO, **ANN)
+        until(lambda: len(index.documents) == 2)
+
+
+# Those who listen
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "BETWEEN", 0.1)
+    monkeypatch.setattr(arrivals, "GRACE", 0.5)
+
+
+def listens(postgres: PostgresSettings) -> bool:
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT FROM pg_stat_activity WHERE state = 'idle' "
+            "AND starts_with(query, 'SELECT coalesce') AND strpos(query, %s) > 0",
+            (f"{quoted(postgres.schema)}.waiting()",),
+        ).fetchone()
+        return row is not None
+
+
+@FAULTS
+@pytest.mark.usefixtures("quick")
+def test_who_listens_over_a_wire_that_breaks_hears_of_events_once_it_is_mended(
+    postgres: PostgresSettings, impatient: PostgresSettings, wire: UnreliableWire, fault: str
+) -> None:
+    with memory_at(impatient) as memory, memory_at(postgres) as writer:
+        after = memory.stats().last_position
+        news = memory._inner._container.arrivals()
+        thread = threading.Thread(target=lambda: run_inline(news.wait(after, 3600)), daemon=True)
+        thread.start()
+        until(lambda: listens(postgres))
+        getattr(wire, fault)()
+        writer.add(TEA, **ANN)
+        wire.mend()
+        thread.join(SOON)
+        assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_listens_to_a_server_that_is_not_heard_waits_no_longer_than_asked(
+    impatient: PostgresSettings, wire: UnreliableWire
+) -> None:
+    with memory_at(impatient) as memory:
+        news = memory._inner._container.arrivals()
+        run_inline(news.wait(0, 0.01))
+        wire.half_close()
+        began = monotonic()
+        run_inline(news.wait(0, 0.5))
+        assert monotonic() - began < 5
+        wire.mend()
+
+
+# The index of its own
+
+
+@pytest.fixture
+def index(impatient: PostgresSettings) -> Iterator[PgvectorIndex]:
+    settings = PgvectorSettings(
+        dsn=impatient.dsn, schema=impatient.schema, connect_timeout=0.5, statement_timeout=0.5
+    )
+    made = PgvectorIndex(settings, "m", DIMENSION)
+    yield made
+    made.close()
+
+
+QUERY = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)
+
+
+def test_an_index_does_not_notice_that_its_connections_were_dropped(
+    index: PgvectorIndex, wire: UnreliableWire
+) -> None:
+    tea = document("tea")
+    index.put([tea])
+    for call in (lambda: index.search(QUERY), lambda: index.put([tea])):
+        wire.drop()
+        call()
+    assert [hit.key for hit in index.search(QUERY)] == [tea.key]
+
+
+def test_an_index_whose_server_is_not_heard_says_so_in_time(
+    index: PgvectorIndex, wire: UnreliableWire
+) -> None:
+    tea = document("tea")
+    index.put([tea])
+    wire.half_close()
+    began = monotonic()
+    with pytest.raises(AdapterUnavailable, match="pgvector: the connection is up and silent"):
+        index.search(QUERY)
+    assert monotonic() - began < 10
+    wire.mend()
+    assert [hit.key for hit in index.search(QUERY)] == [tea.key]
