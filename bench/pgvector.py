@@ -31,10 +31,9 @@ from typing import Any
 
 import msgspec
 import psycopg
-from attrs import frozen
 
 from bench.report import Row, quantile, report
-from bench.scale import LIMIT, NEAREST, PER_OWNER, START, VISITS, Corpus, Shape, Vectors, document
+from bench.scale import LIMIT, NEAREST, START, Corpus, Shape, Vectors, document, half
 from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
 from memledger.adapters.vector_index.postgres.graphs import LARGE
 from memledger.domain.ports.vector_index import IndexQuery
@@ -52,16 +51,6 @@ HIT = (
 )
 
 Query = tuple[int, str, Vectors]
-
-
-@frozen
-class Half(Shape):
-    """Facts with even numbers are those of owner 0."""
-
-    def owner(self, number: int) -> int:
-        if number % 2 == 0:
-            return 0
-        return 1 + number // 2 // (PER_OWNER // VISITS) % (self.owners - 1)
 
 
 @contextmanager
@@ -288,7 +277,7 @@ def main() -> None:
     parser.add_argument("--dsn", help="a server of your own; the schema bench_pgvector is cleared")
     options = parser.parse_args()
     corpus = Corpus(options.facts, options.dimension)
-    shape = Half("half", 1 + max(1, options.facts // 2 // PER_OWNER))
+    shape = half(options.facts)
     drawn = corpus.queries(4 * options.queries)
     small = [query for query in drawn if query[0] % 2][: options.queries]
     big = [query for query in drawn if query[0] % 2 == 0][: options.queries]

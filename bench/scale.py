@@ -173,6 +173,21 @@ class Shape:
         return Scope(user_id=f"owner {self.owner(number)}")
 
 
+@frozen
+class Half(Shape):
+    """Facts with even numbers are those of owner 0."""
+
+    def owner(self, number: int) -> int:
+        if number % 2 == 0:
+            return 0
+        return 1 + number // 2 // (PER_OWNER // VISITS) % (self.owners - 1)
+
+
+def half(facts: int) -> Half:
+    """One owner with half of the facts, the others with a hundred each."""
+    return Half("half", 1 + max(1, facts // 2 // PER_OWNER))
+
+
 def shape_named(name: str, facts: int) -> Shape:
     return Shape(name, 1 if name == "one" else max(1, facts // PER_OWNER))
 

@@ -216,15 +216,30 @@ def test_names_and_speakers_are_found_behind_many_documents_of_others(
     assert hit.entities == 0.5
 
 
-def test_lengths_of_a_large_ledger_are_judged_by_a_sample(
+def test_a_large_ledger_is_judged_by_a_sample_and_its_rare_terms_by_all(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memledger.adapters.vector_index.weaviate.statistics.SAMPLE", 30)
-    documents = numbered(90)
+    for name, value in {"PROBE": 0.25, "SAMPLE": 150, "ENOUGH": 20, "GROWTH": 2}.items():
+        monkeypatch.setattr(f"memledger.adapters.vector_index.weaviate.statistics.{name}", value)
+    documents = [
+        document(
+            "saffron tea" if n == 0 else f"tea {'milk' * (n % 3)}",
+            context="sugar " * (n % 7),
+            key=(FactId(f"{n:05}"), 1),
+            vector=vector(1, n),
+        )
+        for n in range(600)
+    ]
     index = make_index()
     index.put(documents)
-    query = evolve(TEA, text="tea number7", limit=5)
-    assert signals(index.search(query)) == signals(in_memory(documents, query))
+    query = evolve(TEA, text="milk saffron sugar", limit=700)
+    expected = {hit.key: hit for hit in in_memory(documents, query)}
+    found = {hit.key: hit for hit in index.search(query)}
+    assert found.keys() == expected.keys()
+    for key, hit in found.items():
+        assert hit.similarity == pytest.approx(expected[key].similarity, abs=2e-6)
+        for signal in ("keyword", "context"):
+            assert getattr(hit, signal) == pytest.approx(getattr(expected[key], signal), rel=0.25)
 
 
 def test_what_was_counted_is_not_counted_again_until_the_ledger_changes() -> None:

@@ -18,6 +18,7 @@ from memledger.adapters.vector_index import bm25
 from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION
 from memledger.adapters.vector_index.served.rows import FIELDS
 from memledger.adapters.vector_index.weaviate.connection import NAME, Connection
+from memledger.adapters.vector_index.weaviate.reading import Reader
 from memledger.adapters.vector_index.weaviate.settings import (
     IndexKind,
     Tenancy,
@@ -95,6 +96,19 @@ class Collections:
     def directory(self, client: WeaviateAsyncClient) -> Collection:
         """The rows about ledgers and documents."""
         return self._opened(client, self.directory_name)
+
+    def reader(
+        self, connection: Connection, client: WeaviateAsyncClient, ledger: LedgerId
+    ) -> Reader:
+        """What reads the documents of a ledger, and of others that share its tenant."""
+        settings = self.settings
+        return Reader(
+            connection, client, settings.collection, self.tenant(ledger), settings.consistency
+        )
+
+    def directory_reader(self, connection: Connection, client: WeaviateAsyncClient) -> Reader:
+        """What reads the rows about ledgers."""
+        return Reader(connection, client, self.directory_name, None, self.settings.consistency)
 
     def _opened(self, client: WeaviateAsyncClient, name: str) -> Collection:
         from weaviate.classes.config import ConsistencyLevel

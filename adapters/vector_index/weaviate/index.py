@@ -6,6 +6,7 @@ needed until the first call.
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from memledger.adapters.vector_index.weaviate.connection import (
     Connection,
     require_weaviate,
 )
+from memledger.adapters.vector_index.weaviate.reading import Reader
 from memledger.adapters.vector_index.weaviate.rendering import rendered
 from memledger.adapters.vector_index.weaviate.rows import (
     ledger_id,
@@ -54,6 +56,9 @@ T = TypeVar("T")
 
 LARGEST_REQUEST = 8 << 20
 """Characters of text in one batch; a server takes about 100 MB in one request."""
+
+BATCHES = 4
+"""Batches that are on their way at once."""
 
 IDS = 1000
 """Ids that are asked for, or deleted, at once."""
@@ -91,7 +96,7 @@ class WeaviateVectorIndex:
         self.fingerprint = self._collections.fingerprint
         self._loop = OwnLoop(NAME)
         self._connection = Connection(settings)
-        self._statistics = Statistics(self._connection)
+        self._statistics = Statistics()
         self._prepared = False
 
     async def put(self, documents: Sequence[Document]) -> None:
@@ -181,8 +186,10 @@ class WeaviateVectorIndex:
         for each, (document, vector) in latest.items():
             tenant = self._collections.tenant(document.scope.ledger)
             by_tenant[tenant].append(_object(each, document, vector))
-        for tenant, objects in by_tenant.items():
-            await self._insert(self._collections.documents(client, tenant), objects)
+        await self._insert(
+            (self._collections.documents(client, tenant), objects)
+            for tenant, objects in by_tenant.items()
+        )
         ledgers = {document.scope.ledger for document, _ in latest.values()}
         await self._touch(client, ledgers | set(left.values()))
 
@@ -199,12 +206,7 @@ class WeaviateVectorIndex:
     async def _search(self, query: IndexQuery, vector: npt.NDArray[np.float32] | None) -> list[Hit]:
         client = await self._client()
         ledger = query.scope.ledger
-        search = Search(
-            self._connection,
-            self._of(client, ledger),
-            query,
-            None if vector is None else vector.tolist(),
-        )
+        search = Search(self._reader(client, ledger), query, vector)
         try:
             return await search(lambda: self._statistics_of(client, ledger))
         except AbsentTenant:
@@ -220,15 +222,14 @@ class WeaviateVectorIndex:
     async def _count(self, ledger: LedgerId) -> int:
         client = await self._client()
         try:
-            counted = await self._ask(
-                "counting documents",
-                self._of(client, ledger).aggregate.over_all(
-                    filters=rendered(in_ledger(ledger)), total_count=True
-                ),
+            return await self._reader(client, ledger).count(
+                "counting documents", rendered(in_ledger(ledger))
             )
         except AbsentTenant:
             return 0
-        return int(counted.total_count or 0)
+        except AdapterUnavailable:
+            self._prepared = False
+            raise
 
     async def _vectors_for(self, texts: Mapping[str, str]) -> dict[str, Vector]:
         from weaviate.classes.query import Filter
@@ -313,14 +314,14 @@ class WeaviateVectorIndex:
         )
         return f"{NAME} {version}"
 
-    def _of(self, client: WeaviateAsyncClient, ledger: LedgerId) -> Collection:
-        return self._collections.documents(client, self._collections.tenant(ledger))
+    def _reader(self, client: WeaviateAsyncClient, ledger: LedgerId) -> Reader:
+        return self._collections.reader(self._connection, client, ledger)
 
     async def _statistics_of(
         self, client: WeaviateAsyncClient, ledger: LedgerId
     ) -> LedgerStatistics:
-        directory = self._collections.directory(client)
-        return await self._statistics.of(directory, self._of(client, ledger), ledger)
+        directory = self._collections.directory_reader(self._connection, client)
+        return await self._statistics.of(directory, self._reader(client, ledger), ledger)
 
     async def _homes(self, client: WeaviateAsyncClient, ids: Sequence[UUID]) -> dict[UUID, _Home]:
         """Where those documents are that the index holds."""
@@ -363,7 +364,7 @@ class WeaviateVectorIndex:
             if homes.get(each) != home:
                 kept = {"ledger": home.ledger, "digest": home.digest}
                 rows.append(DataObject(uuid=each, properties=kept))
-        await self._insert(self._collections.directory(client), rows)
+        await self._insert([(self._collections.directory(client), rows)])
 
     async def _touch(self, client: WeaviateAsyncClient, ledgers: set[LedgerId]) -> None:
         """Give ledgers a new generation: what was counted of them is void."""
@@ -373,15 +374,19 @@ class WeaviateVectorIndex:
             DataObject(uuid=ledger_id(ledger), properties={"generation": uuid4().hex})
             for ledger in sorted(ledgers)
         ]
-        await self._insert(self._collections.directory(client), rows)
+        await self._insert([(self._collections.directory(client), rows)])
 
-    async def _insert(self, collection: Collection, objects: Sequence[Any]) -> None:
-        for batch in _batches(objects, self._settings.batch):
-            result = await self._ask(
-                "writing a batch",
-                collection.data.insert_many(batch),
-                self._settings.write_timeout,
-            )
+    async def _insert(self, parts: Iterable[tuple[Collection, Sequence[Any]]]) -> None:
+        """Write objects to collections, some batches at a time; no object is in two of them."""
+        at_once = asyncio.Semaphore(BATCHES)
+
+        async def write(collection: Collection, batch: list[Any]) -> None:
+            async with at_once:
+                result = await self._ask(
+                    "writing a batch",
+                    collection.data.insert_many(batch),
+                    self._settings.write_timeout,
+                )
             if result.has_errors:
                 place, error = min(result.errors.items())
                 raise AdapterUnavailable(
@@ -389,6 +394,12 @@ class WeaviateVectorIndex:
                     f"refused {len(result.errors)} of a batch of {len(batch)}, the first one at "
                     f"{place}: {error.message}",
                 )
+
+        await together(
+            write(collection, batch)
+            for collection, objects in parts
+            for batch in _batches(objects, self._settings.batch)
+        )
 
     async def _delete(self, client: WeaviateAsyncClient, homes: Mapping[UUID, LedgerId]) -> None:
         by_tenant: dict[str | None, list[UUID]] = defaultdict(list)

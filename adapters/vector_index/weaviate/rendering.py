@@ -1,8 +1,10 @@
-"""Conditions in the server's terms."""
+"""Conditions in the messages of the server's protocol."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from memledger.adapters.vector_index.served.conditions import (
     AllOf,
@@ -15,30 +17,59 @@ from memledger.adapters.vector_index.served.conditions import (
 
 
 def rendered(condition: Condition) -> Any:
-    """A filter of the client, ``None`` where everything is let through. One that lets nothing
+    """A ``Filters`` message, ``None`` where everything is let through. One that lets nothing
     through has no equivalent: ask nothing then.
     """
-    from weaviate.classes.query import Filter
-
     match condition:
         case Marked():
-            place = Filter.by_property(condition.field)
-            tokens = list(condition.tokens)
-            return place.equal(tokens[0]) if len(tokens) == 1 else place.contains_any(tokens)
+            return _among(condition.field, condition.tokens)
         case Within():
-            number = Filter.by_property(condition.field)
-            bounds: list[Any] = []
-            if condition.least is not None:
-                bounds.append(number.greater_or_equal(condition.least))
-            if condition.most is not None:
-                bounds.append(number.less_or_equal(condition.most))
-            return bounds[0] if len(bounds) == 1 else Filter.all_of(bounds)
+            bounds = [
+                _message(f"OPERATOR_{operator}_EQUAL", condition.field, value_int=bound)
+                for operator, bound in (
+                    ("GREATER_THAN", condition.least),
+                    ("LESS_THAN", condition.most),
+                )
+                if bound is not None
+            ]
+            return bounds[0] if len(bounds) == 1 else _joined("OPERATOR_AND", bounds)
         case AllOf():
-            return Filter.all_of([rendered(part) for part in condition.parts])
+            return _joined("OPERATOR_AND", map(rendered, condition.parts))
         case AnyOf():
-            return Filter.any_of([rendered(part) for part in condition.parts])
+            return _joined("OPERATOR_OR", map(rendered, condition.parts))
         case NotSo():
-            return Filter.not_(rendered(condition.part))
+            return _joined("OPERATOR_NOT", [rendered(condition.part)])
         case bool():
             assert condition, "the caller asks nothing where nothing is let through"
             return None
+
+
+def with_ids(ids: Iterable[UUID]) -> Any:
+    """The ``Filters`` message of the objects with some ids; at least one is given."""
+    return _among("_id", list(map(str, ids)))
+
+
+def _among(name: str, values: Iterable[str]) -> Any:
+    from weaviate.proto.v1 import base_pb2
+
+    first, *others = values
+    if not others:
+        return _message("OPERATOR_EQUAL", name, value_text=first)
+    array = base_pb2.TextArray(values=[first, *others])
+    return _message("OPERATOR_CONTAINS_ANY", name, value_text_array=array)
+
+
+def _message(operator: str, name: str, **value: Any) -> Any:
+    from weaviate.proto.v1 import base_pb2
+
+    return base_pb2.Filters(
+        operator=operator,
+        target=base_pb2.FilterTarget(property=name),
+        **value,
+    )
+
+
+def _joined(operator: str, parts: Iterable[Any]) -> Any:
+    from weaviate.proto.v1 import base_pb2
+
+    return base_pb2.Filters(operator=operator, filters=list(parts))

@@ -46,13 +46,24 @@ def properties(document: Document, scale: int) -> dict[str, Any]:
     }
 
 
-def with_terms(found: Mapping[str, Any]) -> dict[str, Any]:
+def with_terms(found: Mapping[str, str]) -> dict[str, Any]:
     """Properties of an object with the terms as ``row_of`` takes them."""
-    return {
-        name: value.split() if name in FIELDS else value
-        for name, value in found.items()
-        if value is not None
-    }
+    return {name: value.split() if name in FIELDS else value for name, value in found.items()}
+
+
+def cosines(vectors: Sequence[bytes], asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """How similar vectors are to ``asked``, 0 where one has no length.
+
+    Args:
+        vectors: as the server gives them: single precision, little-endian.
+        asked: scaled, like what is held.
+    """
+    held = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(len(vectors), -1)
+    wide, wanted = held.astype(np.float64), asked.astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide) * (wanted @ wanted))
+    found = np.zeros(len(vectors))
+    np.divide(wide @ wanted, lengths, out=found, where=lengths > 0)
+    return found
 
 
 def scaled(vector: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from memledger.adapters.vector_index.served.rows import FIELDS
 from memledger.adapters.vector_index.served.scoring import Scoring
 from memledger.adapters.vector_index.weaviate.statistics import LedgerStatistics
+from memledger.adapters.vector_index.weaviate.together import together
 
 
 async def scoring(
     statistics: LedgerStatistics, terms: Sequence[str], names: Sequence[str]
 ) -> Scoring | None:
     """What ``terms`` and ``names`` of a query count for in a ledger; ``None`` if it is empty."""
-    documents = await statistics.documents()
-    if not documents:
-        return None
-    known = await statistics.named(names) if names else frozenset[str]()
     if not terms:
-        return Scoring.of(documents=documents, names=known, holders={}, averages={})
-    holders = await statistics.holders(terms)
+        known = await statistics.named(names)
+        return Scoring(names=known, rarities={}, reaches={}, averages={})
+    extent = await statistics.extent()
+    if not extent.documents:
+        return None
+    calls: list[Coroutine[Any, Any, Any]] = [statistics.named(names), statistics.holders(terms)]
+    known, holders = await together(calls)
     return Scoring.of(
-        documents=documents,
+        documents=extent.documents,
         names=known,
         holders={field: {term: holders[field, term] for term in terms} for field in FIELDS},
-        averages=await statistics.averages(),
+        averages=extent.averages,
     )
