@@ -51,7 +51,7 @@ from memledger.domain.ports.clock import Clock, IdSource
 from memledger.domain.ports.fact_store import FactStore
 from memledger.domain.ports.link_history import LinkHistory
 from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
-from memledger.domain.recorded import CorrelationId, Head, Recorded
+from memledger.domain.recorded import CorrelationId, Head, Recorded, readable
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
 
@@ -265,6 +265,7 @@ class Remember:
 
     async def _replay(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
         """The receipt of an earlier try, as far as that has come."""
+        readable(first)
         said = [
             (message.scope, message.role, message.text, message.name, _shown(message.images))
             for message in (i.event.message for i in first if isinstance(i.event, MessageObserved))
@@ -276,7 +277,7 @@ class Remember:
             raise InvalidRequest(
                 "idempotency_key", "was used before for other messages; make a new key"
             )
-        done = await self._log.read_correlation(first[0].correlation_id)
+        done = readable(await self._log.read_correlation(first[0].correlation_id))
         return receipt_of(done, VERBATIM, replayed=True)
 
     async def finish(
@@ -297,8 +298,9 @@ class Remember:
             NotFound: there is no such request.
             AdapterUnavailable: as for the request itself; the messages go on waiting.
             ModelError: likewise.
+            Erased: what was said has been erased since.
         """
-        done = await self._log.read_correlation(correlation_id)
+        done = readable(await self._log.read_correlation(correlation_id))
         observed = [item.event for item in done if isinstance(item.event, MessageObserved)]
         if not observed:
             raise NotFound(f"no request {correlation_id}")

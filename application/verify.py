@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from memledger.domain.errors import IntegrityError
+from memledger.domain.errors import Erased, IntegrityError
 from memledger.domain.graph import Link, LinkKey, touches
 from memledger.domain.indexing import INDEXED
 from memledger.domain.ledger import LedgerState, fold
@@ -112,7 +112,7 @@ class Verify:
         while True:
             try:
                 page = await self._log.read_ledger(name, head.version, PAGE)
-            except IntegrityError as error:
+            except (IntegrityError, Erased) as error:
                 problems.append(f"{name}: {error}")
                 return _Folded(state=state, links=links, events=count)
             for item in page:

@@ -222,6 +222,16 @@ class CheckpointSealed:
     signature: str
 
 
+@frozen(kw_only=True)
+class PayloadErased:
+    """Stands where an event was read whose content is gone for good. It is not appended, and no
+    fold takes anything from it.
+    """
+
+    type_name: ClassVar[str] = "payload.erased"
+    schema_version: ClassVar[int] = 1
+
+
 Event: TypeAlias = (
     MessageObserved
     | InferenceRecorded
@@ -237,6 +247,7 @@ Event: TypeAlias = (
     | FactErased
     | LedgerErased
     | CheckpointSealed
+    | PayloadErased
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = (
@@ -255,3 +266,4 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     LedgerErased,
     CheckpointSealed,
 )
+"""What is stored."""

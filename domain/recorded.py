@@ -13,7 +13,8 @@ from typing import NewType
 
 from attrs import field, frozen
 
-from memledger.domain.events import Event
+from memledger.domain.errors import Erased
+from memledger.domain.events import Event, PayloadErased
 from memledger.domain.scope import LedgerId
 
 Position = NewType("Position", int)
@@ -61,7 +62,8 @@ class Recorded:
     """An event as the ledger keeps it.
 
     ``position`` orders the whole log, ``version`` the ledger, both without gaps from 1.
-    ``payload`` holds the stored bytes, among them any field that this release does not know.
+    ``payload`` holds the stored bytes, sealed or with any field that this release does not know.
+    ``event`` is a ``PayloadErased`` where nobody can read them any more.
     """
 
     position: Position
@@ -95,6 +97,21 @@ class Head:
         what was withdrawn or ran out by then must not come back.
         """
         return now if self.recorded_at is None else max(now, self.recorded_at)
+
+
+def readable(items: Sequence[Recorded]) -> Sequence[Recorded]:
+    """The same events, for those who can't do without what they say.
+
+    Raises:
+        Erased: the content of one of them is gone; names its ledger and its position.
+    """
+    for item in items:
+        if isinstance(item.event, PayloadErased):
+            raise Erased(
+                f"{item.ledger}: position {item.position}: the content of this {item.type_name} "
+                "was erased"
+            )
+    return items
 
 
 def payload_digest(salt: bytes, payload: bytes) -> bytes:

@@ -60,10 +60,12 @@ from memledger.registry import BUILT_IN
 from memledger.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
+    from memledger.adapters.audit_log.codec import EventCodec
     from memledger.adapters.postgres.arrivals import PostgresArrivals
     from memledger.adapters.postgres.database import Database as PostgresDatabase
     from memledger.adapters.reranker.bounded import BoundedReranker
     from memledger.adapters.sqlite.database import Database
+    from memledger.domain.ports.key_vault import KeyVault
     from memledger.home_store import HomeStore
 
 WORKERS = 16
@@ -144,6 +146,34 @@ def _open_workers(most: int, name: str) -> Iterator[ThreadPoolExecutor]:
     workers = ThreadPoolExecutor(most, thread_name_prefix=name)
     yield workers
     workers.shutdown()
+
+
+def _open_vault(choice: Choice) -> Iterator[KeyVault | None]:
+    """The vault that is chosen, ``None`` if there is none."""
+    if choice.chosen == "none":
+        yield None
+        return
+    vault = choice.adapter.build(choice.settings)
+    yield vault
+    vault.close()
+
+
+def _codec(vault: KeyVault | None) -> EventCodec:
+    if vault is None:
+        from memledger.adapters.audit_log.codec import EventCodec
+
+        return EventCodec()
+    from memledger.adapters.audit_log.sealing import SealingCodec
+
+    for method in ("key", "find", "destroy", "held", "ping", "close"):
+        found = getattr(vault, method, None)
+        if found is None or inspect.iscoroutinefunction(found):
+            raise InvalidRequest(
+                "key_vault.provider",
+                f"{type(vault).__qualname__} lacks a plain {method}(); "
+                "see memledger.domain.ports.key_vault",
+            )
+    return SealingCodec(vault)
 
 
 def _build(choice: Choice) -> Any:
@@ -274,10 +304,10 @@ def _vectors_at_hand(
 class Container(containers.DeclarativeContainer):
     """All parts by name.
 
-    ``audit_log``, ``fact_store``, ``vector_index``, ``knowledge_graph``, ``embedder``,
-    ``language_model``, ``clock``, ``ids``, ``extractor``, ``reconciler`` and ``reranker`` are the
-    parts that a test would swap. ``postgres_pool`` is the pool of a host that wants its
-    own to be used.
+    ``audit_log``, ``key_vault``, ``fact_store``, ``vector_index``, ``knowledge_graph``,
+    ``embedder``, ``language_model``, ``clock``, ``ids``, ``extractor``, ``reconciler`` and
+    ``reranker`` are the parts that a test would swap. ``postgres_pool`` is the pool of a host that
+    wants its own to be used.
     """
 
     itself: providers.Provider[Any] = providers.Self()
@@ -325,7 +355,8 @@ class Container(containers.DeclarativeContainer):
     database = providers.Resource(_open_database, settings.provided.audit_log)
     postgres_pool: providers.Object[Any] = providers.Object(None)
     postgres = providers.Resource(_open_postgres, settings.provided.audit_log, mode, postgres_pool)
-    codec = providers.Singleton(_lazily("adapters.audit_log.codec:EventCodec"))
+    key_vault = providers.Resource(_open_vault, settings.provided.key_vault)
+    codec = providers.Singleton(_codec, key_vault)
     home = providers.Resource(_open_home, settings.provided.audit_log, mode, itself)
     fact_store = providers.Selector(
         store,

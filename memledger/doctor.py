@@ -18,18 +18,21 @@ from typing import Any
 from attrs import define, evolve, field
 from dependency_injector import providers
 
+from memledger.adapters.audit_log.sealing import NEWEST
 from memledger.application.embedding import check_vectors
 from memledger.application.examination import Examination, Finding, Problem
 from memledger.container import Container
 from memledger.domain.conversation import Role
 from memledger.domain.errors import (
     AdapterUnavailable,
+    Erased,
     IntegrityError,
     InvalidRequest,
     MemledgerError,
     ModelError,
 )
 from memledger.domain.ports.language_model import ChatMessage, Prompt
+from memledger.domain.recorded import Position
 from memledger.lifting import run_inline
 from memledger.registry import Adapter
 from memledger.secrecy import Secrets
@@ -53,6 +56,7 @@ SURVEYS: Mapping[str, str] = {
 }
 """How built-in home stores are looked at before they are opened."""
 
+STORES = ("audit_log", "key_vault")
 EXTERNAL = {"vector_index": "index_projecting", "knowledge_graph": "graph_projecting"}
 ASKED = ("extractor", "reconciler", "reranker")
 
@@ -98,7 +102,7 @@ def examine(
         with _Examiner(settings, call=call) as examiner:
             findings += [
                 examiner.finding(port)
-                for port in ("audit_log", "embedder", *EXTERNAL, "language_model", *ASKED)
+                for port in (*STORES, "embedder", *EXTERNAL, "language_model", *ASKED)
                 if port not in broken
             ]
     return Examination(
@@ -179,6 +183,8 @@ class _Examiner:
             return
         if part == "audit_log":
             self._home(notes)
+        elif part == "key_vault":
+            self._vault(notes)
         elif part in EXTERNAL:
             self._external(part, notes)
         else:
@@ -216,6 +222,8 @@ class _Examiner:
         container = self._container
         last = await container.lifted_log().last_position()
         self._last_position = notes.details["last_position"] = last
+        # What is sealed can be read; what can't be is a finding.
+        await container.lifted_log().read(Position(max(0, last - NEWEST)), NEWEST)
         read_models = container.lifted_read_models()
         if self._embedder_known and hasattr(read_models, "state"):
             state = await read_models.state()
@@ -241,6 +249,11 @@ class _Examiner:
                 f"{count} documents have no vector, and are found by their words alone",
                 "call Memory.refill(), or add something; if they stay, look at embedder",
             )
+
+    def _vault(self, notes: _Notes) -> None:
+        vault: Any = self._container.key_vault()
+        notes.engine = vault.ping()
+        notes.details["keys"] = vault.held()
 
     def _external(self, part: str, notes: _Notes) -> None:
         container = self._container
@@ -347,6 +360,8 @@ def _problem(error: Exception) -> Problem:
             advice = f"set {error.path} right"
         case AdapterUnavailable():
             advice = "start it, or set right where it is to be found; then ask again"
+        case Erased():
+            advice = "set key_vault right, or restore the vault"
         case IntegrityError():
             advice = "stop writing to it, and restore a backup"
         case ModelError():

@@ -82,6 +82,16 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
         "memory": _BuiltIn(build=_BY_CONTAINER),
     },
+    "key_vault": {
+        "none": _BuiltIn(build=_BY_CONTAINER),
+        "sqlite": _BuiltIn(
+            settings="memledger.adapters.key_vault.sqlite:SqliteVaultSettings",
+            build="memledger.adapters.key_vault.sqlite:SqliteKeyVault",
+        ),
+        "memory": _BuiltIn(
+            build="memledger.adapters.key_vault.memory:InMemoryKeyVault", takes_settings=False
+        ),
+    },
     "vector_index": {
         "embedded": _BuiltIn(build=_BY_CONTAINER),
         "pgvector": _BuiltIn(

@@ -31,6 +31,7 @@ T = TypeVar("T")
 VARIABLE = "MEMLEDGER_"
 DEFAULTS = {
     "audit_log": "sqlite",
+    "key_vault": "none",
     "vector_index": "embedded",
     "knowledge_graph": "embedded",
     "embedder": "hashing",
@@ -89,6 +90,7 @@ class Settings:
     """
 
     audit_log: Choice
+    key_vault: Choice
     vector_index: Choice
     knowledge_graph: Choice
     embedder: Choice
@@ -172,6 +174,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
                 f"{port}.provider",
                 f"{others[port].chosen} asks a model; choose one in language_model.provider",
             )
+    _check_vault(others["key_vault"], others["audit_log"])
     return Settings(
         **others,
         language_model=model,
@@ -182,6 +185,16 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         grace=_seconds(raw.get("grace", 10.0), "grace"),
         retry_on_add=_choosing(raw.get("retry_on_add", False), "retry_on_add"),
     )
+
+
+def _check_vault(vault: Choice, log: Choice) -> None:
+    passing = log.chosen == "memory" or getattr(log.settings, "path", None) == ":memory:"
+    if vault.chosen == "memory" and not passing:
+        raise InvalidRequest(
+            "key_vault.provider",
+            f"memory forgets its keys when the process ends, and {log.chosen} keeps what is "
+            "sealed under them; choose another vault, or a log in memory",
+        )
 
 
 def _section(name: str, section: Any, settings: type[T]) -> T:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.domain.errors import Conflict, InvalidRequest
+from memledger.domain.events import PayloadErased
 from memledger.domain.moments import to_microseconds
 from memledger.domain.recorded import (
     SALT_BYTES,
@@ -18,6 +19,7 @@ from memledger.domain.recorded import (
     chain_hash,
     header_of,
     payload_digest,
+    readable,
 )
 
 _ID = re.compile(r"[0-9a-f]{32}").fullmatch
@@ -28,11 +30,13 @@ def check(append: Append) -> None:
     """Refuse what no log may store.
 
     Raises:
-        InvalidRequest: no events, an id that is not 32 hex digits, an event id that is given
-            twice, a control character in a name, a naive time.
+        InvalidRequest: no events, one that only stands for another, an id that is not 32 hex
+            digits, an event id that is given twice, a control character in a name, a naive time.
     """
     if not append.events:
         raise InvalidRequest("events", "is empty; append at least one event")
+    if any(isinstance(new.event, PayloadErased) for new in append.events):
+        raise InvalidRequest("events", "PayloadErased stands for what is gone; it is not appended")
     ids = [new.event_id for new in append.events]
     if len(set(ids)) != len(ids):
         raise InvalidRequest("events", "two events have the same event_id")
@@ -64,15 +68,18 @@ def check_version(append: Append, head: Head) -> None:
 
 
 def chained(append: Append, head: Head, last: Position, codec: EventCodec) -> list[Recorded]:
-    """The events of an append with their envelopes, following ``head`` and position ``last``."""
+    """The events of an append with their envelopes, following ``head`` and position ``last``.
+
+    Raises:
+        Erased: they would be sealed, and the key of their ledger has been destroyed.
+    """
     recorded_at = _after(head.recorded_at, append.recorded_at)
     moment = to_microseconds(recorded_at)
     salts = os.urandom(SALT_BYTES * len(append.events))
     previous = head.hash
     chain: list[Recorded] = []
-    for index, new in enumerate(append.events):
+    for index, (new, payload) in enumerate(zip(append.events, codec.stored(append), strict=True)):
         event = new.event
-        payload = codec.encode(event)
         salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
         digest = payload_digest(salt, payload)
         header = header_of(
@@ -116,8 +123,13 @@ def check_same(append: Append, earlier: list[Recorded], codec: EventCodec) -> No
 
     Raises:
         InvalidRequest: the events recorded under these ids are not these events.
+        Erased: nobody can tell any more.
     """
-    before = {item.event_id: (item.ledger, item.payload) for item in earlier}
+    documents = codec.documents(readable(earlier))
+    before = {
+        item.event_id: (item.ledger, document)
+        for item, document in zip(earlier, documents, strict=True)
+    }
     for new in append.events:
         if before.get(new.event_id) != (append.ledger, codec.encode(new.event)):
             raise InvalidRequest(

@@ -52,7 +52,7 @@ class InMemoryAuditLog:
         with self._lock:
             earlier = self._earlier(append)
             if earlier:
-                return Appended(recorded=tuple(earlier), replayed=True)
+                return Appended(recorded=tuple(self._codec.current(earlier)), replayed=True)
             head = self.head(append.ledger)
             chaining.check_version(append, head)
             chain = chaining.chained(append, head, self.last_position(), self._codec)
@@ -73,7 +73,7 @@ class InMemoryAuditLog:
                 return first
         found = [self._by_id[new.event_id] for new in append.events if new.event_id in self._by_id]
         if found:
-            chaining.check_same(append, found, self._codec)
+            chaining.check_same(append, list(self._codec.current(found)), self._codec)
         return found
 
     def head(self, ledger: LedgerId) -> Head:
@@ -93,24 +93,25 @@ class InMemoryAuditLog:
     def read(self, after: Position, limit: int = 1000) -> Sequence[Recorded]:
         """See ``AuditLog.read``."""
         with self._lock:
-            return self._events[after : after + limit]
+            return self._codec.current(self._events[after : after + limit])
 
     def read_ledger(
         self, ledger: LedgerId, after_version: int = 0, limit: int = 1000
     ) -> Sequence[Recorded]:
         """See ``AuditLog.read_ledger``."""
         with self._lock:
-            return self._ledgers.get(ledger, [])[after_version : after_version + limit]
+            events = self._ledgers.get(ledger, [])
+            return self._codec.current(events[after_version : after_version + limit])
 
     def read_correlation(self, correlation_id: CorrelationId) -> Sequence[Recorded]:
         """See ``AuditLog.read_correlation``."""
         with self._lock:
-            return list(self._by_correlation.get(correlation_id, ()))
+            return self._codec.current(list(self._by_correlation.get(correlation_id, ())))
 
     def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
         """See ``AuditLog.find_request``."""
         with self._lock:
-            return list(self._requests.get((ledger, idempotency_key), ()))
+            return self._codec.current(list(self._requests.get((ledger, idempotency_key), ())))
 
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""

@@ -403,6 +403,7 @@ class PostgresAuditLog:
             positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
             actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
         ) = zip(*rows, strict=True)  # fmt: skip
+        ids: list[Any] = [event_id.hex for event_id in event_ids]
         # All events of an append share one moment.
         moments = {value: from_microseconds(value) for value in set(recorded_at)}
         return list(
@@ -411,14 +412,14 @@ class PostgresAuditLog:
                 positions,
                 ledgers,
                 versions,
-                [event_id.hex for event_id in event_ids],
+                ids,
                 map(moments.__getitem__, recorded_at),
                 [request.hex for request in correlation_ids],
                 [cause.hex if cause else None for cause in causation_ids],
                 actors,
                 types,
                 schema_versions,
-                self._codec.decode_all(payloads, types, schema_versions, positions),
+                self._codec.decode_all(payloads, types, schema_versions, positions, ledgers, ids),
                 payloads,
                 salts,
                 digests,

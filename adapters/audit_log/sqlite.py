@@ -245,6 +245,7 @@ class SqliteAuditLog:
             positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
             actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
         ) = zip(*table, strict=True)  # fmt: skip
+        ids: list[Any] = list(map(bytes.hex, event_ids))
         # All events of an append share one moment.
         moments = {value: from_microseconds(value) for value in set(recorded_at)}
         return list(
@@ -253,14 +254,14 @@ class SqliteAuditLog:
                 positions,
                 ledgers,
                 versions,
-                map(bytes.hex, event_ids),
+                ids,
                 map(moments.__getitem__, recorded_at),
                 map(bytes.hex, correlation_ids),
                 [cause.hex() if cause else None for cause in causation_ids],
                 actors,
                 types,
                 schema_versions,
-                self._codec.decode_all(payloads, types, schema_versions, positions),
+                self._codec.decode_all(payloads, types, schema_versions, positions, ledgers, ids),
                 payloads,
                 salts,
                 digests,

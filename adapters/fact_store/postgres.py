@@ -19,12 +19,12 @@ from memledger.adapters.postgres.filters import searchable, to_sql
 from memledger.adapters.postgres.sessions import Connection, Reader, Row, Sessions
 from memledger.domain.conversation import Message
 from memledger.domain.errors import IntegrityError
-from memledger.domain.events import InferenceRecorded, MessageObserved
+from memledger.domain.events import InferenceRecorded, MessageObserved, PayloadErased
 from memledger.domain.fact import Fact, FactId, FactKey, FactStatus, MessageId
 from memledger.domain.ledger import FactChange, change_of, fact_id_of
 from memledger.domain.moments import to_microseconds
 from memledger.domain.ports.fact_store import FactQuery, Tally
-from memledger.domain.recorded import CorrelationId, Recorded
+from memledger.domain.recorded import CorrelationId, EventId, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
 
@@ -366,12 +366,14 @@ class PostgresFactStore:
         async with self._sessions.glance() as connection:
             cursor = await connection.execute(
                 "SELECT payload, type, schema_version, "
-                "known_position(ledger_id, version) AS position "
+                "known_position(ledger_id, event.version) AS position, ledger.name, event_id "
                 "FROM message JOIN event USING (ledger_id, version) "
-                f"WHERE pending AND {where} ORDER BY position, version LIMIT %s",
+                "JOIN ledger ON ledger.id = ledger_id "
+                f"WHERE pending AND {where} ORDER BY position, event.version LIMIT %s",
                 (*parameters, limit),
             )
-            return [self.message(row) for row in await cursor.fetchall()]
+            rows = await cursor.fetchall()
+            return [found for row in rows if (found := self.message(row)) is not None]
 
     async def unfinished(
         self, ledger: LedgerId | None, limit: int = 1000
@@ -409,14 +411,19 @@ class PostgresFactStore:
             pending=pending,
         )
 
-    def message(self, row: Row) -> Message:
-        """The message in a stored event: its payload, type, schema version and position.
+    def message(self, row: Row) -> Message | None:
+        """The message in a stored event: its payload, type, schema version, position, ledger and
+        id. ``None`` if it was erased.
 
         Raises:
             IntegrityError: the event observed no message.
         """
-        payload, type_name, schema_version, position = row
-        event = self._codec.decode(payload, type_name, schema_version, position)
+        payload, type_name, schema_version, position, ledger, event_id = row
+        event = self._codec.decode(
+            payload, type_name, schema_version, position, ledger, EventId(event_id.hex)
+        )
+        if isinstance(event, PayloadErased):
+            return None
         if not isinstance(event, MessageObserved):
             raise IntegrityError(f"position {position}: expected a message, found {type_name}")
         return event.message

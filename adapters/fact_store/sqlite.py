@@ -19,12 +19,12 @@ from memledger.adapters.sqlite.database import Database
 from memledger.adapters.sqlite.filters import to_sql
 from memledger.domain.conversation import Message
 from memledger.domain.errors import IntegrityError
-from memledger.domain.events import InferenceRecorded, MessageObserved
+from memledger.domain.events import InferenceRecorded, MessageObserved, PayloadErased
 from memledger.domain.fact import Fact, FactId, FactKey, FactStatus
 from memledger.domain.ledger import FactChange, change_of, fact_id_of
 from memledger.domain.moments import to_microseconds
 from memledger.domain.ports.fact_store import FactQuery, Tally
-from memledger.domain.recorded import CorrelationId, Recorded
+from memledger.domain.recorded import CorrelationId, EventId, Recorded
 from memledger.domain.scope import LedgerId, Scope
 from memledger.domain.text import normalised
 
@@ -353,13 +353,14 @@ class SqliteFactStore:
         """See ``FactStore.pending``."""
         with self._database.reader() as connection:
             rows = connection.execute(
-                "SELECT event.payload, event.type, event.schema_version, position "
-                "FROM message JOIN event USING (position) WHERE pending AND (? IS NULL OR "
+                "SELECT event.payload, event.type, event.schema_version, position, "
+                "ledger.name, event.event_id FROM message JOIN event USING (position) "
+                "JOIN ledger ON ledger.id = message.ledger_id WHERE pending AND (? IS NULL OR "
                 "message.ledger_id = (SELECT id FROM ledger WHERE name = ?)) "
                 "ORDER BY position LIMIT ?",
                 (ledger, ledger, limit),
             )
-            return [self.message(*row) for row in rows]
+            return [found for row in rows if (found := self.message(*row)) is not None]
 
     def unfinished(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[CorrelationId]:
         """See ``FactStore.unfinished``."""
@@ -397,14 +398,24 @@ class SqliteFactStore:
         )
 
     def message(
-        self, payload: bytes, type_name: str, schema_version: int, position: int
-    ) -> Message:
-        """The message in a stored event.
+        self,
+        payload: bytes,
+        type_name: str,
+        schema_version: int,
+        position: int,
+        ledger: LedgerId,
+        event_id: bytes,
+    ) -> Message | None:
+        """The message in a stored event, ``None`` if it was erased.
 
         Raises:
             IntegrityError: the event at that position observed no message.
         """
-        event = self._codec.decode(payload, type_name, schema_version, position)
+        event = self._codec.decode(
+            payload, type_name, schema_version, position, ledger, EventId(event_id.hex())
+        )
+        if isinstance(event, PayloadErased):
+            return None
         if not isinstance(event, MessageObserved):
             raise IntegrityError(f"position {position}: expected a message, found {type_name}")
         return event.message

@@ -27,12 +27,14 @@ _NEXT = (
     "ORDER BY version {direction} LIMIT %s)"
 )
 _AROUND = f"""
-SELECT own.message_id, own.version, payload, type, schema_version, near.version
+SELECT own.message_id, own.version, payload, type, schema_version, near.version, ledger.name,
+    event_id
 FROM message AS own
 CROSS JOIN LATERAL (
     {_NEXT.format(side="<=", direction="DESC")} UNION ALL {_NEXT.format(side=">", direction="ASC")}
 ) AS near
 JOIN event ON event.ledger_id = own.ledger_id AND event.version = near.version
+JOIN ledger ON ledger.id = own.ledger_id
 WHERE own.message_id = ANY(%s) AND abs(near.occurred_at - own.occurred_at) <= %s
 ORDER BY own.message_id, near.version
 """
@@ -88,7 +90,8 @@ class PostgresConversations:
         near: dict[tuple[MessageId, int], dict[int, Message]] = {}
         for message_id, own, *stored in await cursor.fetchall():
             message = self._facts.message(tuple(stored))
-            near.setdefault((MessageId(message_id), own), {})[stored[-1]] = message
+            if message is not None:
+                near.setdefault((MessageId(message_id), own), {})[stored[3]] = message
         return {
             message_id: Surroundings(
                 before=tuple(message for at, message in found.items() if at < own),
@@ -96,4 +99,5 @@ class PostgresConversations:
                 after=tuple(message for at, message in found.items() if at > own),
             )
             for (message_id, own), found in near.items()
+            if own in found
         }

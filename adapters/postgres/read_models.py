@@ -12,17 +12,19 @@ new ones until it is done. Whoever reads meanwhile sees what was there before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 from psycopg import errors
 
+from memledger.adapters.audit_log.sealing import NEWEST
 from memledger.adapters.fact_store.postgres import PostgresFactStore
 from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.conversations import PostgresConversations
 from memledger.adapters.postgres.failures import ADAPTER
 from memledger.adapters.postgres.numbering import Unnumbered, numbered, waiting
 from memledger.adapters.postgres.sessions import Connection, Reader, Sessions
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from memledger.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from memledger.domain.fact import Fact, FactKey
 from memledger.domain.indexing import context_for, document_of, to_index, touched
 from memledger.domain.ledger import fact_id_of
@@ -280,9 +282,18 @@ class PostgresReadModels:
 
         Other processes that open the database meanwhile wait for it; those that write wait until
         their statement timeout.
+
+        Raises:
+            InvalidRequest: events are sealed, and there is no vault.
+            Erased: there is one, without their key.
         """
         async with self._opening.reader() as connection:
             if await self._trusted(connection) and not await _lagging(connection):
+                for ledger_id, last in await _newest(connection):
+                    # What is damaged is for verify to tell.
+                    with suppress(IntegrityError):
+                        after = max(0, last - NEWEST)
+                        await log.read_ledger_in(connection, ledger_id, after, NEWEST)
                 return
         async with self._opening.transaction(patient=True) as connection:
             await connection.execute("SELECT stop_following()")
@@ -349,6 +360,14 @@ class PostgresReadModels:
             return int(row[0]) if row else 0
 
         return dict.fromkeys(self._fingerprints(), await numbered(self._sessions, read))
+
+
+async def _newest(connection: Connection) -> Sequence[tuple[int, int]]:
+    """The ledger that was written last, and its last version by then; nothing in a new log."""
+    cursor = await connection.execute(
+        "SELECT ledger_id, last_version FROM place ORDER BY last_position DESC LIMIT 1"
+    )
+    return [(ledger_id, last) for ledger_id, last in await cursor.fetchall()]
 
 
 async def _lagging(connection: Connection) -> list[tuple[int, int, int]]:

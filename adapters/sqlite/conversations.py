@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import frozen
 
@@ -18,8 +19,8 @@ _GAP = SAME_CONVERSATION // SAME_CONVERSATION.resolution
 
 _PLACE = "SELECT position, ledger_id, conversation, occurred_at FROM message WHERE message_id = ?"
 _NEXT = (
-    "SELECT position, message.occurred_at, payload, type, schema_version "
-    "FROM message JOIN event USING (position) "
+    "SELECT position, message.occurred_at, payload, type, schema_version, ledger.name, event_id "
+    "FROM message JOIN event USING (position) JOIN ledger ON ledger.id = message.ledger_id "
     "WHERE message.ledger_id = :ledger AND conversation = :conversation AND position {side} "
     "ORDER BY position {direction} LIMIT :limit + {more}"
 )
@@ -64,9 +65,12 @@ class SqliteConversations:
             },
         )
         near = {
-            position: self._message(place, position, occurred_at, *stored)
+            position: message
             for position, occurred_at, *stored in sorted(rows)
+            if (message := self._message(place, position, occurred_at, stored)) is not None
         }
+        if place.position not in near:
+            return None
         return Surroundings(
             before=tuple(message for at, message in near.items() if at < place.position),
             own=near[place.position],
@@ -82,16 +86,15 @@ class SqliteConversations:
         return self._places[message_id]
 
     def _message(
-        self,
-        near: _Place,
-        position: int,
-        occurred_at: int,
-        payload: bytes,
-        type_name: str,
-        schema_version: int,
-    ) -> Message:
+        self, near: _Place, position: int, occurred_at: int, stored: Sequence[Any]
+    ) -> Message | None:
         if position not in self._messages:
-            message = self._facts.message(payload, type_name, schema_version, position)
+            payload, type_name, schema_version, ledger, event_id = stored
+            message = self._facts.message(
+                payload, type_name, schema_version, position, ledger, event_id
+            )
+            if message is None:
+                return None
             self._messages[position] = message
             self._places[message.message_id] = _Place(
                 position, near.ledger, near.conversation, occurred_at

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from memledger.adapters.audit_log.sealing import NEWEST
 from memledger.adapters.fact_store.sqlite import SqliteFactStore
 from memledger.adapters.sqlite.connections import one_view
 from memledger.adapters.sqlite.conversations import SqliteConversations
 from memledger.adapters.sqlite.database import Database
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError
+from memledger.domain.errors import (
+    AdapterUnavailable,
+    IntegrityError,
+    InvalidRequest,
+    MemledgerError,
+)
 from memledger.domain.fact import Fact, FactKey
 from memledger.domain.indexing import INDEXED, context_for, document_of, to_index, touched
 from memledger.domain.ports.embedder import Vector
@@ -281,10 +288,19 @@ class SqliteReadModels:
     def catch_up(self, log: LogReader, progress: Progress | None = None) -> None:
         """Bring the read models up to the log: go on from the checkpoints where they can be
         trusted, start from nothing where they can't.
+
+        Raises:
+            InvalidRequest: events are sealed, and there is no vault.
+            Erased: there is one, without their key.
         """
         with self._database.reader() as connection:
-            if self._state(connection) == "current":
-                return
+            current = self._state(connection) == "current"
+            newest = Position(max(0, _last_position(connection) - NEWEST))
+        if current:
+            # What is damaged is for verify to tell.
+            with suppress(IntegrityError), self._database.reader() as connection:
+                log.read_in(connection, newest, NEWEST)
+            return
         with self._database.transaction() as connection:
             state = self._state(connection)
             if state == "damaged":

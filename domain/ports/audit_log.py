@@ -34,6 +34,8 @@ class AuditLog(Protocol):
           recorded the first time, ``replayed``. The same event id with other content is refused.
         * ``recorded_at`` strictly grows within a ledger, whatever the clock does.
         * Reads return events in order, at most ``limit`` of them; a short page is the last one.
+        * An event whose content was erased is read like any other; its ``event`` is a
+          ``PayloadErased``. A page that failed on it would keep all others from being read.
         * A reader never skips an event: what it has read up to position P is all there is up to P.
 
     Raises:
@@ -42,6 +44,8 @@ class AuditLog(Protocol):
         AdapterUnavailable: the store is locked, full or unreachable; nothing was written, or the
             same append may be tried again.
         IntegrityError: a stored event can't be read.
+        Erased: the key of the ledger has been destroyed, so that nothing can be appended; or there
+            is none for an event that was sealed.
     """
 
     async def append(self, append: Append) -> Appended:

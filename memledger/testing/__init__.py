@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memledger.testing.audit_log import AuditLogContract
     from memledger.testing.embedder import EmbedderContract
     from memledger.testing.fact_store import FactStoreContract
+    from memledger.testing.key_vault import KeyVaultContract
     from memledger.testing.knowledge_graph import KnowledgeGraphContract
     from memledger.testing.language_model import LanguageModelContract
     from memledger.testing.projection_state import ProjectionStateContract
@@ -30,6 +31,7 @@ __all__ = [
     "AuditLogContract",
     "EmbedderContract",
     "FactStoreContract",
+    "KeyVaultContract",
     "KnowledgeGraphContract",
     "LanguageModelContract",
     "ProjectionStateContract",
@@ -42,6 +44,7 @@ MODULES = {
     "AuditLogContract": "memledger.testing.audit_log",
     "EmbedderContract": "memledger.testing.embedder",
     "FactStoreContract": "memledger.testing.fact_store",
+    "KeyVaultContract": "memledger.testing.key_vault",
     "KnowledgeGraphContract": "memledger.testing.knowledge_graph",
     "LanguageModelContract": "memledger.testing.language_model",
     "ProjectionStateContract": "memledger.testing.projection_state",

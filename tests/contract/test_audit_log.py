@@ -10,7 +10,10 @@ import pytest
 from memledger.adapters.audit_log.memory import InMemoryAuditLog
 from memledger.adapters.audit_log.postgres import PostgresAuditLog
 from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
+from memledger.adapters.audit_log.sealing import SealingCodec
 from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.key_vault.memory import InMemoryKeyVault
+from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
 from memledger.adapters.postgres.database import Database as PostgresDatabase
 from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.sqlite.database import Database, SqliteSettings
@@ -22,9 +25,21 @@ class TestInMemoryAuditLog(AuditLogContract):
         return InMemoryAuditLog()
 
 
+class TestInMemoryAuditLogSealed(AuditLogContract):
+    def make_log(self, tmp_path: Path) -> InMemoryAuditLog:
+        return InMemoryAuditLog(SealingCodec(InMemoryKeyVault()))
+
+
 class TestSqliteAuditLog(AuditLogContract):
     def make_log(self, tmp_path: Path) -> SqliteAuditLog:
         return SqliteAuditLog(Database(SqliteSettings(path=str(tmp_path / "log.db")), [create_log]))
+
+
+class TestSqliteAuditLogSealed(AuditLogContract):
+    def make_log(self, tmp_path: Path) -> SqliteAuditLog:
+        database = Database(SqliteSettings(path=str(tmp_path / "log.db")), [create_log])
+        vault = SqliteKeyVault(SqliteVaultSettings(path=str(tmp_path / "keys.db")))
+        return SqliteAuditLog(database, SealingCodec(vault))
 
 
 class TestSqliteAuditLogInMemory(AuditLogContract):
@@ -42,3 +57,8 @@ class TestPostgresAuditLog(AuditLogContract):
 
     def make_log(self, tmp_path: Path) -> PostgresAuditLog:
         return PostgresAuditLog(self.database.sessions)
+
+
+class TestPostgresAuditLogSealed(TestPostgresAuditLog):
+    def make_log(self, tmp_path: Path) -> PostgresAuditLog:
+        return PostgresAuditLog(self.database.sessions, SealingCodec(InMemoryKeyVault()))

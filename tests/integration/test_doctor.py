@@ -81,8 +81,8 @@ class TestWhatIsWell:
 
         assert found.ok
         assert [each.part for each in found.findings] == [
-            "audit_log", "embedder", "vector_index", "knowledge_graph", "language_model",
-            "extractor", "reconciler", "reranker",
+            "audit_log", "key_vault", "embedder", "vector_index", "knowledge_graph",
+            "language_model", "extractor", "reconciler", "reranker",
         ]  # fmt: skip
         log = of("audit_log", found)
         assert log.engine == f"SQLite {sqlite3.sqlite_version}"

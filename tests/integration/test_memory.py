@@ -105,11 +105,12 @@ class Place:
     face: str
     log: dict[str, Any]
     runner: asyncio.Runner
+    vault: Any = "none"
     opened: list[Driver] = field(factory=list)
 
     @property
     def settings(self) -> Any:
-        return load_settings({"audit_log": self.log}, environment={})
+        return load_settings({"audit_log": self.log, "key_vault": self.vault}, environment={})
 
     def open(self, **overrides: Any) -> Driver:
         kind = Memory if self.face == "Memory" else AsyncMemory
@@ -119,7 +120,7 @@ class Place:
 
 
 FACES = ("Memory", "AsyncMemory")
-LASTING = ("file", "postgres")
+LASTING = ("file", "postgres", "sealed file")
 STORES = (*LASTING, ":memory:", "lists")
 
 
@@ -134,14 +135,21 @@ def log_of(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
             **{name: getattr(settings, name) for name in ("dsn", "schema", "partitions")},
         }
     path = store
-    if store == "file":
+    if store in ("file", "sealed file"):
         path = str(request.getfixturevalue("tmp_path") / "memory.db")
     return {"provider": "sqlite", "path": path, "durability": "normal"}
 
 
-def place_of(face: str, log: dict[str, Any]) -> Iterator[Place]:
+def vault_of(store: str, request: pytest.FixtureRequest) -> Any:
+    """The settings of a vault of the test's own."""
+    if store != "sealed file":
+        return "none"
+    return {"provider": "sqlite", "path": str(request.getfixturevalue("tmp_path") / "keys.db")}
+
+
+def place_of(face: str, store: str, request: pytest.FixtureRequest) -> Iterator[Place]:
     with asyncio.Runner() as runner:
-        place = Place(face, log, runner)
+        place = Place(face, log_of(store, request), runner, vault_of(store, request))
         yield place
         for driver in place.opened:
             driver.close()
@@ -151,14 +159,14 @@ def place_of(face: str, log: dict[str, Any]) -> Iterator[Place]:
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Every face on every store."""
     face, store = request.param
-    yield from place_of(face, log_of(store, request))
+    yield from place_of(face, store, request)
 
 
 @pytest.fixture(params=[(face, store) for face in FACES for store in LASTING], ids="-".join)
 def lasting(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Every face on what can be opened again."""
     face, store = request.param
-    yield from place_of(face, log_of(store, request))
+    yield from place_of(face, store, request)
 
 
 @pytest.fixture
@@ -990,7 +998,7 @@ with Memory.from_config(json.loads(sys.argv[1])) as held:
 def test_identical_additions_by_several_processes_leave_one_active_fact(lasting: Place) -> None:
     # Given processes that have one store open
     held = lasting.open()
-    config = json.dumps({"audit_log": lasting.log})
+    config = json.dumps({"audit_log": lasting.log, "key_vault": lasting.vault})
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", ADD_IN_A_PROCESS, config, str(number)],

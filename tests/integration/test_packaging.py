@@ -22,6 +22,7 @@ HEAVY = (
     "weaviate",
     "neo4j",
     "psycopg",
+    "cryptography",
     "click",
     "rich",
     "yaml",

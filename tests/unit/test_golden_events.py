@@ -38,7 +38,8 @@ from memledger.domain.events import (
 from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
 from memledger.domain.guidance import Guidance
 from memledger.domain.image import Image
-from memledger.domain.scope import Scope
+from memledger.domain.recorded import EventId
+from memledger.domain.scope import LedgerId, Scope
 
 GOLDEN = Path(__file__).parent / "golden_events"
 
@@ -184,7 +185,9 @@ def test_every_version_of_an_event_type_has_a_golden_file(
 @pytest.mark.parametrize(("type_name", "schema_version"), sorted(EXPECTED))
 def test_what_was_written_then_is_read_as_it_was_meant(type_name: str, schema_version: int) -> None:
     payload = golden(type_name, schema_version)
-    event = EventCodec().decode(payload, type_name, schema_version, position=1)
+    event = EventCodec().decode(
+        payload, type_name, schema_version, 1, LedgerId("user:ann"), EventId("0" * 32)
+    )
     assert event == EXPECTED[type_name, schema_version]
 
 

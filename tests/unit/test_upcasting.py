@@ -10,6 +10,8 @@ from attrs import frozen
 from memledger.adapters.audit_log.codec import EventCodec
 from memledger.domain.errors import IntegrityError
 from memledger.domain.events import EVENT_TYPES, Event, FactReaffirmed, InferenceRecorded
+from memledger.domain.recorded import EventId
+from memledger.domain.scope import LedgerId
 from memledger.domain.upcasting import UPCASTERS, EventRegistry, Raw, Upcaster
 
 
@@ -39,6 +41,14 @@ CHAIN: dict[tuple[str, int], Upcaster] = {
 }
 
 
+OF: dict[str, Any] = {"ledger": LedgerId("user:ann"), "event_id": EventId("0" * 32)}
+
+
+def of(count: int) -> tuple[list[LedgerId], list[EventId]]:
+    """Whose events they are, and their ids."""
+    return [OF["ledger"]] * count, [OF["event_id"]] * count
+
+
 def codec() -> EventCodec:
     return EventCodec(EventRegistry.of([CUP_FILLED], CHAIN))
 
@@ -55,7 +65,7 @@ def test_every_version_ever_written_is_read_in_the_shape_of_today(
     payload: bytes, version: int
 ) -> None:
     event: Any = CupFilled(what="tea", millilitres=300)
-    assert codec().decode(payload, "cup.filled", version, position=7) == event
+    assert codec().decode(payload, "cup.filled", version, position=7, **OF) == event
 
 
 def test_old_and_new_versions_are_read_together_in_order() -> None:
@@ -66,7 +76,7 @@ def test_old_and_new_versions_are_read_together_in_order() -> None:
         b'{"what":"milk","decilitres":1}',
     ]
     # When it is read in one go
-    events = codec().decode_all(payloads, ["cup.filled"] * 3, [3, 1, 2], [1, 2, 3])
+    events = codec().decode_all(payloads, ["cup.filled"] * 3, [3, 1, 2], [1, 2, 3], *of(3))
     # Then each event has the shape of today
     assert events == [
         CupFilled(what="tea", millilitres=300),
@@ -106,7 +116,7 @@ def test_no_upcaster_is_left_that_nothing_leads_to() -> None:
 
 def test_an_unknown_type_is_named_with_its_position() -> None:
     with pytest.raises(IntegrityError) as refused:
-        codec().decode(b"{}", "cup.emptied", 1, position=42)
+        codec().decode(b"{}", "cup.emptied", 1, position=42, **OF)
     assert str(refused.value) == (
         "position 42: unknown event type 'cup.emptied'; upgrade memledger to a release that "
         "knows it"
@@ -115,7 +125,7 @@ def test_an_unknown_type_is_named_with_its_position() -> None:
 
 def test_a_version_from_the_future_is_refused() -> None:
     with pytest.raises(IntegrityError) as refused:
-        codec().decode(b"{}", "cup.filled", 4, position=42)
+        codec().decode(b"{}", "cup.filled", 4, position=42, **OF)
     assert str(refused.value) == (
         "position 42: cup.filled has schema version 4, this release reads up to 3; "
         "upgrade memledger"
@@ -125,7 +135,7 @@ def test_a_version_from_the_future_is_refused() -> None:
 @pytest.mark.parametrize("version", [0, -1])
 def test_a_version_that_never_was_is_refused(version: int) -> None:
     with pytest.raises(IntegrityError, match="position 42"):
-        codec().decode(b"{}", "cup.filled", version, position=42)
+        codec().decode(b"{}", "cup.filled", version, position=42, **OF)
 
 
 @pytest.mark.parametrize(
@@ -150,21 +160,21 @@ def test_a_version_that_never_was_is_refused(version: int) -> None:
 def test_a_payload_that_does_not_fit_is_named_with_its_position(payload: Any, version: int) -> None:
     problem = r"position 42: the stored cup\.filled can't be read"
     with pytest.raises(IntegrityError, match=problem):
-        codec().decode(payload, "cup.filled", version, position=42)
+        codec().decode(payload, "cup.filled", version, position=42, **OF)
     with pytest.raises(IntegrityError, match=problem):
-        codec().decode_all([payload], ["cup.filled"], [version], [42])
+        codec().decode_all([payload], ["cup.filled"], [version], [42], *of(1))
 
 
 def test_among_many_the_one_that_does_not_fit_is_named() -> None:
     good = b'{"what":"tea","millilitres":300}'
     with pytest.raises(IntegrityError, match="position 12"):
-        codec().decode_all([good, b"{}", good], ["cup.filled"] * 3, [3, 3, 3], [11, 12, 13])
+        codec().decode_all([good, b"{}", good], ["cup.filled"] * 3, [3, 3, 3], [11, 12, 13], *of(3))
 
 
 def test_a_field_that_this_release_does_not_know_does_no_harm() -> None:
     event: Any = CupFilled(what="tea", millilitres=1)
     payload = b'{"what":"tea","millilitres":1,"sugar":{"lumps":2}}'
-    assert codec().decode(payload, "cup.filled", 3, position=1) == event
+    assert codec().decode(payload, "cup.filled", 3, position=1, **OF) == event
 
 
 def test_a_cost_among_the_parameters_became_a_field() -> None:
@@ -172,6 +182,6 @@ def test_a_cost_among_the_parameters_became_a_field() -> None:
         b'{"model":"m","output":"","parameters":{"cost":0.25,"top_p":1},"prompt_digest":"d",'
         b'"purpose":"extraction"}'
     )
-    event = EventCodec().decode(payload, "inference.recorded", 1, position=1)
+    event = EventCodec().decode(payload, "inference.recorded", 1, position=1, **OF)
     assert isinstance(event, InferenceRecorded)
     assert (event.cost, event.parameters) == (0.25, {"top_p": 1})

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from memledger.adapters.audit_log import chaining
 from memledger.adapters.audit_log.codec import EventCodec
-from memledger.domain.errors import AdapterUnavailable, IntegrityError
+from memledger.domain.errors import AdapterUnavailable, IntegrityError, MemledgerError
 from memledger.domain.ports.audit_log import Appended
 from memledger.domain.recorded import Append, CorrelationId, EventId, Head, Position, Recorded
 from memledger.domain.scope import LedgerId
@@ -77,11 +77,15 @@ class JsonLinesLog:
             try:
                 raw = json.loads(line)
                 self._keep(raw["key"], [self._recorded(each) for each in raw["events"]])
+            except MemledgerError:
+                # Typed already, such as that the key of a sealed event is missing.
+                raise
             except (ValueError, LookupError, TypeError) as error:
                 raise IntegrityError(f"{self._path}:{number} can't be read: {error}") from error
 
     def _recorded(self, raw: Mapping[str, Any]) -> Recorded:
-        payload = raw["payload"].encode()
+        # Sealed payloads are no UTF-8; this keeps them byte for byte.
+        payload = raw["payload"].encode(errors="surrogateescape")
         fields: dict[str, Any] = {name: raw[name] for name in PLAIN}
         fields |= {name: bytes.fromhex(raw[name]) for name in BYTES}
         return Recorded(
@@ -89,7 +93,12 @@ class JsonLinesLog:
             recorded_at=datetime.fromisoformat(raw["recorded_at"]),
             payload=payload,
             event=self._codec.decode(
-                payload, raw["type_name"], raw["schema_version"], raw["position"]
+                payload,
+                raw["type_name"],
+                raw["schema_version"],
+                raw["position"],
+                raw["ledger"],
+                raw["event_id"],
             ),
         )
 
@@ -116,6 +125,7 @@ class JsonLinesLog:
                 return first
         found = [self._by_id[new.event_id] for new in append.events if new.event_id in self._by_id]
         if found:
+            found = list(self._codec.current(found))
             chaining.check_same(append, found, self._codec)
         return found
 
@@ -157,24 +167,26 @@ class JsonLinesLog:
     def read(self, after: Position, limit: int = 1000) -> Sequence[Recorded]:
         """See ``AuditLog.read``."""
         with self._lock:
-            return self._events[after : after + limit]
+            return self._codec.current(self._events[after : after + limit])
 
     def read_ledger(
         self, ledger: LedgerId, after_version: int = 0, limit: int = 1000
     ) -> Sequence[Recorded]:
         """See ``AuditLog.read_ledger``."""
         with self._lock:
-            return self._ledgers.get(ledger, [])[after_version : after_version + limit]
+            events = self._ledgers.get(ledger, [])
+            return self._codec.current(events[after_version : after_version + limit])
 
     def read_correlation(self, correlation_id: CorrelationId) -> Sequence[Recorded]:
         """See ``AuditLog.read_correlation``."""
         with self._lock:
-            return [item for item in self._events if item.correlation_id == correlation_id]
+            found = [item for item in self._events if item.correlation_id == correlation_id]
+            return self._codec.current(found)
 
     def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
         """See ``AuditLog.find_request``."""
         with self._lock:
-            return self._requests.get((ledger, idempotency_key), ())
+            return self._codec.current(self._requests.get((ledger, idempotency_key), ()))
 
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
@@ -192,4 +204,4 @@ def _raw(item: Recorded) -> Iterator[tuple[str, Any]]:
     yield from ((name, getattr(item, name)) for name in PLAIN)
     yield from ((name, getattr(item, name).hex()) for name in BYTES)
     yield "recorded_at", item.recorded_at.isoformat()
-    yield "payload", item.payload.decode()
+    yield "payload", item.payload.decode(errors="surrogateescape")

@@ -1,0 +1,1 @@
+"""Keys of ledgers, a module a technology: ``sqlite``, and ``memory`` for tests."""

@@ -1,0 +1,57 @@
+"""Keys in memory: for tests and for swapping in. They are gone with the process, and with them all
+that was sealed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from memledger.domain.errors import Erased
+from memledger.domain.ports.key_vault import KEY_BYTES
+from memledger.domain.scope import LedgerId
+
+
+class InMemoryKeyVault:
+    """A dictionary behind a lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: dict[LedgerId, bytes | None] = {}
+
+    def key(self, ledger: LedgerId) -> bytes:
+        """See ``KeyVault.key``."""
+        with self._lock:
+            if ledger not in self._keys:
+                self._keys[ledger] = os.urandom(KEY_BYTES)
+            return _there(self._keys[ledger], ledger)
+
+    def find(self, ledger: LedgerId) -> bytes | None:
+        """See ``KeyVault.find``."""
+        with self._lock:
+            if ledger not in self._keys:
+                return None
+            return _there(self._keys[ledger], ledger)
+
+    def destroy(self, ledger: LedgerId) -> None:
+        """See ``KeyVault.destroy``."""
+        with self._lock:
+            self._keys[ledger] = None
+
+    def held(self) -> int:
+        """See ``KeyVault.held``."""
+        with self._lock:
+            return sum(key is not None for key in self._keys.values())
+
+    def ping(self) -> str:
+        """See ``KeyVault.ping``."""
+        return "memory (gone when it is closed)"
+
+    def close(self) -> None:
+        """See ``KeyVault.close``."""
+
+
+def _there(key: bytes | None, ledger: LedgerId) -> bytes:
+    if key is None:
+        raise Erased(f"{ledger}: its key has been destroyed")
+    return key

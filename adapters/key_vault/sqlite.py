@@ -1,0 +1,288 @@
+"""Keys in a SQLite file of their own, which only its owner may read.
+
+It keeps a rollback journal and no write-ahead log: in the latter a destroyed key would stay until
+somebody truncates it. Keys are destroyed by overwriting them where they are. Rows are only ever
+added at the end and never change their length, so that SQLite moves none of them, and leaves no
+copy in the free space of a page.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from attrs import field, frozen
+
+from memledger.adapters.key_vault.wrapping import Wrapping
+from memledger.adapters.sqlite.failures import translating
+from memledger.domain.errors import AdapterUnavailable, Erased, InvalidRequest
+from memledger.domain.ports.key_vault import KEY_BYTES
+from memledger.domain.scope import LedgerId
+
+APPLICATION_ID = 0x4D4C4B56
+"""``MLKV`` in ASCII, in the file's header."""
+
+SCHEMA_VERSION = 1
+OWNER_ONLY = 0o600
+OTHERS = 0o077
+"""The bits of a file's mode that concern anybody but its owner."""
+
+BUSY_TIMEOUT = 10.0
+"""Seconds to wait for other processes; they hold the file for one small commit."""
+
+_SCHEMA = (
+    "CREATE TABLE master (proof BLOB NOT NULL)",
+    "CREATE TABLE ledger_key (id INTEGER PRIMARY KEY, ledger TEXT NOT NULL, "
+    "destroyed INTEGER NOT NULL, key BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX ledger_key_of ON ledger_key (ledger)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+
+def _name_of_file(_settings: object, _field: object, path: str) -> None:
+    if not path or "\0" in path or path == ":memory:":
+        raise ValueError(f"expected the name of a file, got {path!r}")
+
+
+@frozen(kw_only=True)
+class SqliteVaultSettings:
+    """Where the keys are.
+
+    Args:
+        path: the file; not on the disk of the log, and not in its backups.
+        master_key: 64 hex digits (32 bytes) that the keys in the file are encrypted under; none,
+            and they are not.
+
+    Raises:
+        ValueError: ``path`` names no file.
+    """
+
+    path: str = field(validator=_name_of_file)
+    master_key: str = field(default="", repr=False)
+
+
+class SqliteKeyVault:
+    """See ``KeyVault``.
+
+    Args:
+        settings: see ``SqliteVaultSettings``.
+
+    Raises:
+        InvalidRequest: the master key is none.
+    """
+
+    def __init__(self, settings: SqliteVaultSettings) -> None:
+        self._path = Path(settings.path).absolute()
+        self._wrapping = Wrapping(settings.master_key)
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def key(self, ledger: LedgerId) -> bytes:
+        """See ``KeyVault.key``."""
+        with self._opened(make=True) as connection:
+            assert connection is not None
+            stored = _stored(connection, ledger)
+            if stored is None:
+                with _writing(connection):
+                    # Another process may have been first.
+                    stored = _stored(connection, ledger)
+                    if stored is None:
+                        stored = self._wrapping.wrapped(os.urandom(KEY_BYTES), ledger)
+                        _insert(connection, ledger, stored)
+            return self._wrapping.unwrapped(stored, ledger)
+
+    def find(self, ledger: LedgerId) -> bytes | None:
+        """See ``KeyVault.find``."""
+        with self._opened() as connection:
+            stored = None if connection is None else _stored(connection, ledger)
+            return None if stored is None else self._wrapping.unwrapped(stored, ledger)
+
+    def destroy(self, ledger: LedgerId) -> None:
+        """See ``KeyVault.destroy``."""
+        with self._opened(make=True) as connection:
+            assert connection is not None
+            with suppress(Erased), _writing(connection):
+                if _stored(connection, ledger) is None:
+                    # What it never had is overwritten all the same: one way to be destroyed.
+                    never = self._wrapping.wrapped(bytes(KEY_BYTES), ledger)
+                    _insert(connection, ledger, never)
+                connection.execute(
+                    "UPDATE ledger_key SET destroyed = 1, key = zeroblob(length(key)) "
+                    "WHERE ledger = ?",
+                    (ledger,),
+                )
+
+    def held(self) -> int:
+        """See ``KeyVault.held``."""
+        with self._opened() as connection:
+            if connection is None:
+                return 0
+            row = connection.execute("SELECT count(*) FROM ledger_key WHERE NOT destroyed")
+            return int(row.fetchone()[0])
+
+    def ping(self) -> str:
+        """See ``KeyVault.ping``."""
+        with self._opened() as connection:
+            there = "" if connection is not None else ", not there yet"
+            return f"SQLite {sqlite3.sqlite_version} ({self._path}{there})"
+
+    def close(self) -> None:
+        """See ``KeyVault.close``."""
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _opened(self, *, make: bool = False) -> Iterator[sqlite3.Connection | None]:
+        """The one connection, lent to one thread at a time; ``None`` if there is no vault yet."""
+        with self._lock, _translating(str(self._path)):
+            if self._closed:
+                raise AdapterUnavailable("sqlite", f"{self._path} has been closed; open it again")
+            if self._connection is None:
+                self._connection = self._connect(make=make)
+            yield self._connection
+
+    def _connect(self, *, make: bool) -> sqlite3.Connection | None:
+        if not self._path.exists():
+            if not make:
+                return None
+            _make_file(self._path)
+        _require_owner_only(self._path)
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(self._path))}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            # A key has to outlast what is sealed under it, in a power cut too: the directory is
+            # synchronised as well, when the journal is deleted.
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
+            if self._adopted(connection, make=make):
+                return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        return None
+
+    def _adopted(self, connection: sqlite3.Connection, *, make: bool) -> bool:
+        """Whether the file is a vault of this release, and this master key's."""
+        if make and _is_new(connection, self._path):
+            with _writing(connection):
+                # Another process may have been first.
+                if _is_new(connection, self._path):
+                    for statement in _SCHEMA:
+                        connection.execute(statement)
+                    proof = self._wrapping.check()
+                    connection.execute("INSERT INTO master VALUES (?)", (proof,))
+        elif _is_new(connection, self._path):
+            return False
+        (proof,) = connection.execute("SELECT proof FROM master").fetchone()
+        self._wrapping.require(proof, str(self._path))
+        return True
+
+
+def _stored(connection: sqlite3.Connection, ledger: LedgerId) -> bytes | None:
+    row = connection.execute(
+        "SELECT destroyed, key FROM ledger_key WHERE ledger = ?", (ledger,)
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0]:
+        raise Erased(f"{ledger}: its key has been destroyed")
+    stored: bytes = row[1]
+    return stored
+
+
+def _insert(connection: sqlite3.Connection, ledger: LedgerId, stored: bytes) -> None:
+    connection.execute(
+        "INSERT INTO ledger_key (ledger, destroyed, key) VALUES (?, 0, ?)", (ledger, stored)
+    )
+
+
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether nothing has been made in the file yet.
+
+    Raises:
+        InvalidRequest: it is another program's, or of a newer release.
+    """
+    # In one statement: another process may be making the tables at this very moment.
+    application, version, tables = connection.execute(
+        "SELECT (SELECT application_id FROM pragma_application_id), "
+        "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+    ).fetchone()
+    if not application and not tables:
+        return True
+    if application != APPLICATION_ID:
+        raise InvalidRequest("key_vault.path", f"{path} is no key vault; name another file")
+    if version > SCHEMA_VERSION:
+        raise InvalidRequest(
+            "key_vault.path",
+            f"{path} has schema version {version}, this release knows up to {SCHEMA_VERSION}; "
+            "upgrade memledger",
+        )
+    return False
+
+
+@contextmanager
+def _writing(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some failures (a full disk, an I/O error) have SQLite roll back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file that is its owner's alone, unless somebody else just did."""
+    try:
+        # Not opened under its own name: closing it would let go of the locks that another
+        # connection of this process may have on it by then.
+        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            Path(made).chmod(OWNER_ONLY)
+            with suppress(FileExistsError):
+                path.hardlink_to(made)
+        finally:
+            Path(made).unlink()
+    except OSError as error:
+        raise AdapterUnavailable(
+            "sqlite", f"{path} can't be made: {error}; make its folder, and make it writable"
+        ) from error
+
+
+def _require_owner_only(path: Path) -> None:
+    if os.name == "posix" and path.stat().st_mode & OTHERS:
+        raise InvalidRequest(
+            "key_vault.path", f"{path} is not its owner's alone; run chmod 600 {path}"
+        )
+
+
+@contextmanager
+def _translating(path: str) -> Iterator[None]:
+    try:
+        with translating(path):
+            yield
+    except InvalidRequest as error:
+        if error.path != "path":
+            raise
+        raise InvalidRequest("key_vault.path", error.problem) from error

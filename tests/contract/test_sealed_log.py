@@ -1,0 +1,211 @@
+"""What a sealed log keeps, whichever log: the contract of ``AuditLog`` says nothing of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from attrs import frozen
+from memledger_jsonlines.log import JsonLinesLog
+
+from memledger.adapters.audit_log.codec import EventCodec, is_sealed
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.postgres import PostgresAuditLog
+from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
+from memledger.adapters.audit_log.sealing import SealingCodec
+from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from memledger.adapters.key_vault.memory import InMemoryKeyVault
+from memledger.adapters.postgres.database import Database as PostgresDatabase
+from memledger.adapters.sqlite.database import Database, SqliteSettings
+from memledger.application.verify import broken_link
+from memledger.domain.errors import Erased, InvalidRequest
+from memledger.domain.events import FactErased, LedgerErased, PayloadErased
+from memledger.domain.fact import FactId
+from memledger.domain.recorded import Head, Position, readable
+from memledger.domain.scope import LedgerId
+from memledger.testing.audit_log import ALICE, BOB, append_of, fact_added, new_id
+from memledger.testing.driving import Driven
+
+
+@frozen
+class Store:
+    """Where a log is, whatever opens it."""
+
+    open: Callable[[EventCodec], Any]
+
+    def log(self, codec: EventCodec) -> Any:
+        return Driven(self.open(codec))
+
+
+@pytest.fixture(params=["sqlite", "postgres", "jsonlines", "memory"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Every store; the one in memory can't be opened twice."""
+    with ExitStack() as closing:
+        if request.param == "memory":
+            yield Store(InMemoryAuditLog)
+            return
+        if request.param == "postgres":
+            database = PostgresDatabase(
+                request.getfixturevalue("postgres"), [create_postgres_log], blocking=True
+            )
+            closing.callback(database.close)
+            yield Store(lambda codec: PostgresAuditLog(database.sessions, codec))
+            return
+        path = str(request.getfixturevalue("tmp_path") / "log")
+        if request.param == "sqlite":
+            file = Database(SqliteSettings(path=path), [create_log])
+            closing.callback(file.close)
+            yield Store(lambda codec: SqliteAuditLog(file, codec))
+            return
+        opened: list[JsonLinesLog] = []
+        closing.callback(lambda: [log.close() for log in opened])
+
+        def alone(codec: EventCodec) -> JsonLinesLog:
+            while opened:
+                opened.pop().close()
+            opened.append(JsonLinesLog(path, codec))
+            return opened[-1]
+
+        yield Store(alone)
+
+
+@pytest.fixture
+def lasting(request: pytest.FixtureRequest, store: Store) -> Store:
+    """Every store that can be opened again with another codec."""
+    if store.open is InMemoryAuditLog:
+        pytest.skip("can't be opened again")
+    return store
+
+
+@pytest.fixture
+def vault() -> InMemoryKeyVault:
+    return InMemoryKeyVault()
+
+
+@pytest.fixture
+def log(store: Store, vault: InMemoryKeyVault) -> Any:
+    return store.log(SealingCodec(vault))
+
+
+def chain_of(log: Any, ledger: LedgerId) -> list[str | None]:
+    """What is wrong with each event of a ledger."""
+    head, wrong = Head(), []
+    for item in log.read_ledger(ledger):
+        wrong.append(broken_link(item, head))
+        head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+    return wrong
+
+
+def test_what_is_stored_is_sealed_and_what_is_read_is_not(log: Any) -> None:
+    event = fact_added("The cat sleeps in the wardrobe.")
+    log.append(append_of([event]))
+    (read,) = log.read(Position(0))
+    assert read.event == event
+    assert is_sealed(read.payload)
+    assert b"wardrobe" not in read.payload
+
+
+def test_the_same_event_is_sealed_otherwise_each_time(log: Any) -> None:
+    event = fact_added()
+    log.append(append_of([event, event]))
+    one, two = log.read(Position(0))
+    assert one.event == two.event
+    assert one.payload[1:13] != two.payload[1:13]
+
+
+def test_that_something_was_erased_is_not_sealed(log: Any, vault: InMemoryKeyVault) -> None:
+    erased = FactErased(fact_id=FactId(new_id()), versions=(1,))
+    log.append(append_of([erased, fact_added()]))
+    # The key is gone by the time that the ledger is said to be
+    vault.destroy(ALICE)
+    log.append(append_of([LedgerErased()]))
+    first, second, third = log.read_ledger(ALICE)
+    assert [is_sealed(item.payload) for item in (first, second, third)] == [False, True, False]
+    assert (first.event, second.event, third.event) == (erased, PayloadErased(), LedgerErased())
+
+
+class TestWhatWasDestroyed:
+    @pytest.fixture(autouse=True)
+    def _written(self, log: Any, vault: InMemoryKeyVault) -> None:
+        """Given two ledgers, and the key of one of them destroyed."""
+        self.request = new_id()
+        self.append = append_of(
+            [fact_added("one"), fact_added("two")], idempotency_key="k", correlation_id=self.request
+        )
+        log.append(self.append)
+        log.append(append_of([fact_added("three")], ledger=BOB))
+        vault.destroy(ALICE)
+
+    def test_its_events_are_passed_over_where_all_are_read(self, log: Any) -> None:
+        events = [item.event for item in log.read(Position(0))]
+        assert [isinstance(event, PayloadErased) for event in events] == [True, True, False]
+        assert events[2].text == "three"
+
+    def test_whoever_needs_what_they_say_is_told_that_it_is_gone(self, log: Any) -> None:
+        for read in (
+            log.read_ledger(ALICE),
+            log.read_correlation(self.request),
+            log.find_request(ALICE, "k"),
+        ):
+            assert [item.version for item in read] == [1, 2]
+            with pytest.raises(Erased, match=r"user:alice: position 1: .*fact\.added was erased"):
+                readable(read)
+
+    def test_the_chain_holds(self, log: Any) -> None:
+        assert chain_of(log, ALICE) == [None, None]
+        assert chain_of(log, BOB) == [None]
+
+    def test_nothing_can_be_appended_to_it(self, log: Any) -> None:
+        before = log.head(ALICE)
+        with pytest.raises(Erased, match="user:alice"):
+            log.append(append_of([fact_added()]))
+        assert (log.head(ALICE), log.last_position()) == (before, 3)
+        log.append(append_of([fact_added()], ledger=BOB))
+        assert log.last_position() == 4
+
+    def test_the_same_key_returns_that_there_was_a_request(self, log: Any) -> None:
+        again = log.append(self.append)
+        assert again.replayed
+        assert [item.event for item in again.recorded] == [PayloadErased(), PayloadErased()]
+
+    def test_the_same_ids_are_refused_for_nobody_can_tell_what_they_were_used_for(
+        self, log: Any
+    ) -> None:
+        again = append_of([fact_added()], correlation_id=self.request)
+        object.__setattr__(again.events[0], "event_id", self.append.events[0].event_id)
+        with pytest.raises(Erased, match="user:alice"):
+            log.append(again)
+        assert log.last_position() == 3
+
+
+def test_a_log_may_be_sealed_from_some_day_on(lasting: Store, vault: InMemoryKeyVault) -> None:
+    # Given events that were stored plain
+    events = [fact_added("plain"), fact_added("sealed")]
+    lasting.log(EventCodec()).append(append_of(events[:1]))
+    # When the vault is chosen
+    log = lasting.log(SealingCodec(vault))
+    log.append(append_of(events[1:]))
+    # Then both are read, and the chain goes through
+    read = log.read(Position(0))
+    assert [item.event for item in read] == events
+    assert [is_sealed(item.payload) for item in read] == [False, True]
+    assert chain_of(log, ALICE) == [None, None]
+    # And what was never sealed outlives the key
+    vault.destroy(ALICE)
+    assert [item.event for item in log.read(Position(0))] == [events[0], PayloadErased()]
+
+
+def test_without_a_vault_the_setting_is_named(lasting: Store, vault: InMemoryKeyVault) -> None:
+    lasting.log(SealingCodec(vault)).append(append_of([fact_added()]))
+    with pytest.raises(InvalidRequest, match=r"key_vault\.provider: .*position 1 of user:alice"):
+        lasting.log(EventCodec()).read(Position(0))
+
+
+def test_with_a_vault_that_lacks_the_key_ledger_and_position_are_named(
+    lasting: Store, vault: InMemoryKeyVault
+) -> None:
+    lasting.log(SealingCodec(vault)).append(append_of([fact_added()]))
+    with pytest.raises(Erased, match=r"user:alice: position 1: the vault has no key"):
+        lasting.log(SealingCodec(InMemoryKeyVault())).read(Position(0))

@@ -1,0 +1,265 @@
+"""The vault in a file: who may read it, what is left of a destroyed key, whose master key it is."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from memledger.domain.errors import AdapterUnavailable, Erased, IntegrityError, InvalidRequest
+from memledger.domain.scope import LedgerId
+
+ANN = LedgerId("user:ann")
+MASTER_KEY = "0f" * 32
+OTHER_KEY = "f0" * 32
+
+Open = Callable[..., SqliteKeyVault]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "vault" / "keys.db"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Open]:
+    """Opens a vault at the path."""
+    path.parent.mkdir()
+    vaults: list[SqliteKeyVault] = []
+
+    def open_one(master_key: str = "") -> SqliteKeyVault:
+        settings = SqliteVaultSettings(path=str(path), master_key=master_key)
+        vaults.append(SqliteKeyVault(settings))
+        return vaults[-1]
+
+    yield open_one
+    for vault in vaults:
+        vault.close()
+
+
+def written(path: Path) -> bytes:
+    """All that is in the folder, journals included."""
+    return b"".join(each.read_bytes() for each in sorted(path.parent.iterdir()))
+
+
+def stored(path: Path) -> dict[str, bytes]:
+    with closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT ledger, key FROM ledger_key").fetchall())
+
+
+# Its file
+
+
+def test_nothing_is_made_before_a_key_is_asked_for(opened: Open, path: Path) -> None:
+    vault = opened()
+    assert (vault.find(ANN), vault.held()) == (None, 0)
+    assert "not there yet" in vault.ping()
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+def test_the_file_is_its_owners_alone_whatever_the_umask_says(opened: Open, path: Path) -> None:
+    before = os.umask(0)
+    try:
+        opened().key(ANN)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in path.parent.iterdir()] == ["keys.db"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_file_that_others_may_read_is_refused(opened: Open, path: Path, mode: int) -> None:
+    opened().key(ANN)
+    path.chmod(mode)
+    for ask in (opened().key, opened().find):
+        with pytest.raises(InvalidRequest, match=r"key_vault\.path: .*chmod 600"):
+            ask(ANN)
+
+
+def test_the_database_of_another_program_is_refused(opened: Open, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    path.chmod(0o600)
+    before = path.read_bytes()
+    with pytest.raises(InvalidRequest, match=r"key_vault\.path: .*no key vault"):
+        opened().key(ANN)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused(opened: Open, path: Path) -> None:
+    path.write_bytes(b"something else entirely" * 100)
+    path.chmod(0o600)
+    with pytest.raises(InvalidRequest, match=r"key_vault\.path: .*not a SQLite database"):
+        opened().key(ANN)
+
+
+def test_a_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None:
+    opened().key(ANN)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(InvalidRequest, match="upgrade memledger"):
+        opened().find(ANN)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    vault = SqliteKeyVault(SqliteVaultSettings(path=str(tmp_path / "none" / "keys.db")))
+    with pytest.raises(AdapterUnavailable, match="make its folder"):
+        vault.key(ANN)
+
+
+def test_a_vault_that_was_closed_says_so(opened: Open) -> None:
+    vault = opened()
+    vault.key(ANN)
+    vault.close()
+    with pytest.raises(AdapterUnavailable, match="has been closed"):
+        vault.key(ANN)
+
+
+@pytest.mark.parametrize("path", ["", ":memory:", "a\0b"])
+def test_what_is_no_name_of_a_file_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="name of a file"):
+        SqliteVaultSettings(path=path)
+
+
+# What is left of a key
+
+
+@pytest.mark.parametrize("master_key", ["", MASTER_KEY])
+def test_of_a_destroyed_key_no_byte_is_left_in_the_file_or_beside_it(
+    opened: Open, path: Path, master_key: str
+) -> None:
+    # Given a file whose pages have been split, with names that sort anyhow
+    random = Random(7)
+    vault = opened(master_key)
+    names = [LedgerId(f"user:{random.random()}{'x' * random.randrange(90)}") for _ in range(300)]
+    keys = {name: vault.key(name) for name in names}
+    rows = stored(path)
+    before = written(path)
+    assert all(row in before for row in rows.values())
+    # When every other key is destroyed, in another order
+    random.shuffle(names)
+    gone, kept = names[::2], names[1::2]
+    for name in gone:
+        vault.destroy(name)
+    # Then those are nowhere, neither as they were nor as they were stored; the others are there
+    after = written(path)
+    for name in gone:
+        assert keys[name] not in after
+        assert rows[name] not in after
+    assert {name: vault.find(name) for name in kept} == {name: keys[name] for name in kept}
+    assert [each.name for each in path.parent.iterdir()] == ["keys.db"]
+
+
+def test_a_destruction_that_was_rolled_back_leaves_the_key(opened: Open, path: Path) -> None:
+    # Given another process that holds the file for good, as far as this one waits
+    vault = opened()
+    key = vault.key(ANN)
+    assert vault._connection is not None
+    vault._connection.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        # When the key is to be destroyed
+        with pytest.raises(AdapterUnavailable, match="try again"):
+            vault.destroy(ANN)
+        other.execute("ROLLBACK")
+    # Then it is there, and can be destroyed afterwards
+    assert vault.find(ANN) == key
+    vault.destroy(ANN)
+    with pytest.raises(Erased):
+        vault.find(ANN)
+
+
+ASK = """
+import sys
+from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+vault = SqliteKeyVault(SqliteVaultSettings(path=sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+print(" ".join(vault.key(f"user:{number}").hex() for number in range(8)))
+"""
+
+
+def test_processes_that_make_the_same_vault_at_once_get_the_same_keys(
+    opened: Open, path: Path
+) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASK, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=60)[0].split() for process in processes]
+    vault = opened()
+    assert told == [[vault.key(LedgerId(f"user:{n}")).hex() for n in range(8)]] * 4
+
+
+# The master key
+
+
+def test_under_a_master_key_no_key_is_in_the_file(opened: Open, path: Path) -> None:
+    key = opened(MASTER_KEY).key(ANN)
+    assert key not in written(path)
+    assert bytes.fromhex(MASTER_KEY) not in written(path)
+    assert opened(MASTER_KEY).find(ANN) == key
+
+
+@pytest.mark.parametrize(
+    ("made_with", "opened_with", "problem"),
+    [
+        (MASTER_KEY, OTHER_KEY, "is not the one"),
+        (MASTER_KEY, "", "is missing"),
+        ("", MASTER_KEY, "made without one"),
+    ],
+)
+def test_a_vault_is_refused_under_another_master_key(
+    opened: Open, path: Path, made_with: str, opened_with: str, problem: str
+) -> None:
+    opened(made_with).key(ANN)
+    before = written(path)
+    for ask in (SqliteKeyVault.key, SqliteKeyVault.find, SqliteKeyVault.destroy):
+        with pytest.raises(InvalidRequest, match=rf"key_vault\.master_key: .*{problem}"):
+            ask(opened(opened_with), ANN)
+    assert written(path) == before
+
+
+@pytest.mark.parametrize("master_key", ["hunter2", "0f" * 31, "0f" * 33, "zz" * 32])
+def test_what_is_no_master_key_is_refused_without_being_shown(
+    opened: Open, master_key: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=r"key_vault\.master_key: expected 64 hex") as refusal:
+        opened(master_key)
+    assert master_key not in str(refusal.value)
+
+
+def test_a_stored_key_that_was_put_into_anothers_place_is_refused(opened: Open, path: Path) -> None:
+    vault = opened(MASTER_KEY)
+    vault.key(ANN)
+    vault.key(LedgerId("user:bob"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE ledger_key SET key = (SELECT key FROM ledger_key WHERE ledger = 'user:bob') "
+            "WHERE ledger = 'user:ann'"
+        )
+    with pytest.raises(IntegrityError, match="user:ann was changed"):
+        vault.key(ANN)

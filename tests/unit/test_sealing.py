@@ -1,0 +1,132 @@
+"""Seals: what they hold, and that they fit nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memledger.adapters.audit_log import chaining
+from memledger.adapters.audit_log.codec import SEALED, EventCodec, is_sealed
+from memledger.adapters.audit_log.memory import InMemoryAuditLog
+from memledger.adapters.audit_log.sealing import SealingCodec
+from memledger.adapters.key_vault.memory import InMemoryKeyVault
+from memledger.application.verify import broken_link
+from memledger.domain.errors import IntegrityError, InvalidRequest
+from memledger.domain.events import FactAdded, PayloadErased
+from memledger.domain.recorded import Head, Position, Recorded, payload_digest
+from memledger.domain.scope import LedgerId
+from memledger.testing.audit_log import ALICE, BOB, append_of, fact_added
+
+VAULT = InMemoryKeyVault()
+CODEC = SealingCodec(VAULT)
+
+
+def recorded(text: str = "I like tea", ledger: LedgerId = ALICE) -> Recorded:
+    append = append_of([fact_added(text)], ledger=ledger)
+    return chaining.chained(append, Head(), Position(0), CODEC)[0]
+
+
+def read(item: Recorded, **changes: Any) -> Any:
+    """What the codec makes of a stored event, parts of which were changed."""
+    names = ("payload", "type_name", "schema_version", "position", "ledger", "event_id")
+    return CODEC.decode(**{name: getattr(item, name) for name in names} | changes)
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))))
+def test_any_text_comes_back(text: str) -> None:
+    item = recorded(text)
+    assert is_sealed(item.payload)
+    assert read(item) == item.event
+
+
+@given(st.data())
+def test_a_bit_that_was_flipped_is_refused(data: st.DataObject) -> None:
+    item = recorded()
+    # The first byte tells that it is sealed at all: without it, it is no document either
+    place = data.draw(st.integers(0, 8 * len(item.payload) - 1))
+    changed = bytearray(item.payload)
+    changed[place // 8] ^= 1 << place % 8
+    with pytest.raises(IntegrityError, match="position 1"):
+        read(item, payload=bytes(changed))
+
+
+@given(st.integers(1, 400))
+def test_a_seal_that_was_cut_off_is_refused(length: int) -> None:
+    item = recorded()
+    with pytest.raises(IntegrityError, match="position 1"):
+        read(item, payload=item.payload[: min(length, len(item.payload) - 1)])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ledger": BOB},
+        {"event_id": "0" * 32},
+        {"type_name": "fact.retracted"},
+        {"schema_version": 2},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_seal_that_was_moved_is_refused(changes: dict[str, Any]) -> None:
+    VAULT.key(BOB)
+    with pytest.raises(IntegrityError, match="belongs to another event"):
+        read(recorded(), **changes)
+
+
+def test_a_seal_under_another_key_is_refused() -> None:
+    item = recorded()
+    other = InMemoryKeyVault()
+    other.key(ALICE)
+    with pytest.raises(IntegrityError, match="another key"):
+        SealingCodec(other).current([item])
+
+
+def test_whoever_has_no_key_sees_by_the_chain_what_was_changed() -> None:
+    # Given a sealed event whose payload somebody changed
+    item = recorded()
+    changed = evolve(item, payload=item.payload[:-1] + bytes([item.payload[-1] ^ 1]))
+    # Then its digest tells
+    assert broken_link(item, Head()) is None
+    assert broken_link(changed, Head()) == "the payload was changed"
+    # And whoever makes digest and chain anew is told by the seal
+    digest = payload_digest(item.salt, changed.payload)
+    with pytest.raises(IntegrityError, match="refused"):
+        CODEC.current([evolve(changed, payload_digest=digest)])
+
+
+def test_a_page_may_hold_events_of_all_sorts() -> None:
+    vault = InMemoryKeyVault()
+    sealing, plain = SealingCodec(vault), EventCodec()
+    gone, here = LedgerId("user:gone"), LedgerId("user:here")
+    chains = [
+        chaining.chained(append_of([fact_added(text)], ledger=ledger), Head(), Position(0), codec)
+        for text, ledger, codec in (
+            ("a", gone, sealing),
+            ("b", here, plain),
+            ("c", here, sealing),
+            ("d", gone, plain),
+            ("e", gone, sealing),
+        )
+    ]
+    vault.destroy(gone)
+    events = [item.event for item in sealing.current([chain[0] for chain in chains])]
+    told = [event.text if isinstance(event, FactAdded) else type(event) for event in events]
+    assert told == [PayloadErased, "b", "c", "d", PayloadErased]
+
+
+@given(st.binary())
+def test_no_document_begins_as_a_seal_does(rest: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(SEALED + rest)
+
+
+def test_what_only_stands_for_an_event_is_not_appended() -> None:
+    log = InMemoryAuditLog()
+    with pytest.raises(InvalidRequest, match="events"):
+        log.append(append_of([PayloadErased()]))
+    assert log.last_position() == 0
