@@ -113,6 +113,7 @@ class PgvectorIndex:
         self._schema = settings.schema
         self._lock = threading.Lock()
         self._ready = False
+        self._closed = False
 
     def put(self, documents: Sequence[Document]) -> None:
         """See ``VectorIndex.put``. The call with which a ledger becomes very large makes a graph
@@ -168,7 +169,9 @@ class PgvectorIndex:
 
     def close(self) -> None:
         """See ``Engine.close``."""
-        self._pool.close()
+        with self._lock:
+            self._closed = True
+            self._pool.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -189,6 +192,9 @@ class PgvectorIndex:
         with self._lock:
             if self._ready:
                 return
+            # A pool that was never open could still be opened.
+            if self._closed:
+                raise AdapterUnavailable(ADAPTER, "the index has been closed; open it again")
             with translating():
                 self._pool.open()
             run_inline(self._made())
