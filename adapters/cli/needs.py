@@ -58,6 +58,11 @@ class LedgerMemory(Protocol):
         occurred_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
         infer: bool = True,
+        kind: str | None = None,
+        instructions: str | None = None,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        categories: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         actor: str = ...,
     ) -> Receipt:
