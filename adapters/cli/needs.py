@@ -239,6 +239,10 @@ class LedgerMemory(Protocol):
         """Feed an external engine from the beginning."""
         ...
 
+    def compact(self) -> int:
+        """Have indexes make what is due."""
+        ...
+
     def dead_letters(self) -> list[DeadLetter]:
         """What external engines would not take."""
         ...

@@ -116,15 +116,11 @@ class PgvectorIndex:
         self._closed = False
 
     def put(self, documents: Sequence[Document]) -> None:
-        """See ``VectorIndex.put``. The call with which a ledger becomes very large makes a graph
-        for it, after the documents are in, and takes as long as that takes.
-        """
+        """See ``VectorIndex.put``."""
         self._run(self._index.put(documents))
-        for ledger in dict.fromkeys(document.scope.ledger for document in documents):
-            self.compact(ledger)
 
     def compact(self, ledger: LedgerId | None = None) -> int:
-        """See ``PostgresVectorIndex.compact``."""
+        """See ``Compactable.compact``."""
         return self._run(self._index.compact(ledger))
 
     def remove(self, keys: Sequence[FactKey]) -> None:

@@ -18,7 +18,7 @@ from command_line import CommandLine, on_terminal, start
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "search", "list", "get", "history", "graph", "update", "delete",
-    "retry", "stats", "verify", "worker", "rebuild", "dead", "doctor",
+    "retry", "stats", "verify", "worker", "rebuild", "compact", "dead", "doctor",
 )  # fmt: skip
 
 
@@ -535,3 +535,11 @@ class TestTerminal:
         outcome = on_terminal("verify", "--json")
 
         assert json.loads(outcome.out)["ok"] is True
+
+
+class TestCompact:
+    def test_where_nothing_is_due_nothing_is_made(self, memledger: CommandLine) -> None:
+        remember(memledger, "I sold the boat")
+
+        assert memledger("compact").out == "Made 0.\n"
+        assert memledger("compact", "--json").document == {"made": 0}
