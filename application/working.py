@@ -14,6 +14,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from memledger.application.compacting import Compact
 from memledger.application.lag import Lag, MeasureLag
 from memledger.application.projecting import Counts, Projecting
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
@@ -37,6 +38,11 @@ SHORTEST = 0.25
 LONGEST = 30.0
 """Seconds that an engine is left alone after a failure: twice as long each time, give or take a
 half, so that many workers do not come back at once."""
+
+UPKEEP = 60.0
+"""Seconds between two looks at what indexes have to make; give or take a half, so that one of many
+workers is the first to find it due.
+"""
 
 REPORT = 1.0
 """Seconds between two reports, at the most."""
@@ -68,8 +74,8 @@ OnReport = Callable[[Report], None]
 class Worker:
     """One run of one worker.
 
-    ``follow``, once for each of ``tracks``, or ``drain`` is to be run beside ``tend``; how is for
-    the face to say.
+    ``follow``, once for each of ``tracks``, and ``look_after``, or else ``drain``, are to be run
+    beside ``tend``; how is for the face to say.
 
     Args:
         projections: the external ones.
@@ -79,6 +85,7 @@ class Worker:
         clock: time and waiting.
         ids: names the worker, and spreads its pauses.
         measure_lag: for reports.
+        compact: looks after the indexes.
         lease: seconds that a lease runs for.
     """
 
@@ -92,6 +99,7 @@ class Worker:
         clock: Clock,
         ids: IdSource,
         measure_lag: MeasureLag,
+        compact: Compact,
         lease: float,
     ) -> None:
         self._projections = projections
@@ -101,6 +109,7 @@ class Worker:
         self._clock = clock
         self._ids = ids
         self._measure_lag = measure_lag
+        self._compact = compact
         self._lease = lease
         self._owner = ids.new()
         self._workers = 1
@@ -190,6 +199,18 @@ class Worker:
             with suppress(AdapterUnavailable):
                 await self._state.renew(self._owner, (), 0)
 
+    async def look_after(self, stop: Stop) -> None:
+        """Have indexes make what is due, now and then; what was begun is made first when told to
+        stop.
+        """
+        while not stop():
+            await self._rest(UPKEEP * self._spread(), stop)
+            if stop():
+                return
+            # One that is away is told of by whoever feeds it.
+            with suppress(AdapterUnavailable):
+                await self._compact()
+
     async def report(self) -> Report:
         """How everything stands."""
         counts = {
@@ -231,9 +252,12 @@ class Worker:
         return await self.report()
 
     def _backed_off(self, failures: int) -> float:
+        return min(LONGEST, SHORTEST * float(1 << min(failures - 1, 10))) * self._spread()
+
+    def _spread(self) -> float:
+        """A factor between a half and one and a half."""
         # The end of an id is as good as a random number, and differs between workers.
-        spread = int(self._ids.new()[-4:], 16) / 0xFFFF
-        return min(LONGEST, SHORTEST * float(1 << min(failures - 1, 10))) * (0.5 + spread)
+        return 0.5 + int(self._ids.new()[-4:], 16) / 0xFFFF
 
     async def _rest(self, seconds: float, stop: Stop) -> None:
         until = await self._clock.now() + timedelta(seconds=seconds)

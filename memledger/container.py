@@ -18,6 +18,7 @@ from dependency_injector import containers, providers
 
 from memledger.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
 from memledger.application.browse import Browse
+from memledger.application.compacting import Compact
 from memledger.application.curate import Curate
 from memledger.application.dead_letters import DeadLetters
 from memledger.application.deciding import Deciding
@@ -275,6 +276,12 @@ def _searched(engine: Any, lifted: Any, embedded: Any) -> Any:
 
 def _there(*projections: Projecting | None) -> list[Projecting]:
     return [projecting for projecting in projections if projecting is not None]
+
+
+def _compacting(embedded: Any, lifted_embedded: Any, index: Any, lifted: Any) -> Compact:
+    """What looks after those indexes that want it."""
+    indexes = [lifted_embedded] if index is embedded else [lifted_embedded, lifted]
+    return Compact([each for each in indexes if hasattr(each, "compact")])
 
 
 def _new_id(ids: IdSource) -> str:
@@ -571,6 +578,9 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         patience=settings.provided.patience,
     )
+    compact = providers.Singleton(
+        _compacting, embedded_index, lifted_embedded_index, vector_index, lifted_index
+    )
     worker = providers.Factory(
         Worker,
         projections=projections,
@@ -580,6 +590,7 @@ class Container(containers.DeclarativeContainer):
         clock=lifted_clock,
         ids=ids,
         measure_lag=measure_lag,
+        compact=compact,
         lease=feeding.lease,
     )
     index_reading = providers.Singleton(

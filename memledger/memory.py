@@ -826,7 +826,8 @@ class AsyncMemory:
             return run
 
         works: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            partial(worker.follow, track, stopped) for track in worker.tracks
+            *(partial(worker.follow, track, stopped) for track in worker.tracks),
+            partial(worker.look_after, stopped),
         ]
         if once:
             works = [partial(worker.drain, stopped)]
@@ -872,6 +873,22 @@ class AsyncMemory:
             if lag.problem is not None:
                 raise AdapterUnavailable(projection, f"the rebuild is cut short: {lag.problem}")
         return report
+
+    async def compact(self) -> int:
+        """Have indexes make what speeds up searches of very large ledgers and is due: on
+        PostgreSQL, and in ``pgvector``, a graph from 50,000 documents on.
+
+        Searches are right without it. Writers and readers go on meanwhile. A worker does it by
+        itself; without one, call it now and then.
+
+        Returns:
+            How many graphs or segments were made.
+
+        Raises:
+            AdapterUnavailable: an engine did not answer; what was made until then stays.
+        """
+        made: int = await self._container.compact()()
+        return made
 
     async def dead_letters(self) -> list[DeadLetter]:
         """The events that external engines would not take, each with its cause."""
@@ -1020,6 +1037,7 @@ class Memory:
     retry = _driven(AsyncMemory.retry)
     run_worker = _driven(AsyncMemory.run_worker)
     rebuild = _driven(AsyncMemory.rebuild)
+    compact = _driven(AsyncMemory.compact)
     dead_letters = _driven(AsyncMemory.dead_letters)
     retry_dead_letters = _driven(AsyncMemory.retry_dead_letters)
 

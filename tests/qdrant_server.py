@@ -51,7 +51,7 @@ class StandIn:
                 found = re.fullmatch(pattern, path)
                 if verb == method and found is not None:
                     name = found[1] if found.groups() else ""
-                    if name and handler not in (_create, _exists) and not self.has(name):
+                    if name and handler not in (_create, _exists, _drop) and not self.has(name):
                         raise Refused(404)
                     return handler(self, name, body)
         raise Refused(404)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import fields
 
 from memledger.adapters.cli.invocation import (
     ACTOR,
@@ -17,10 +18,13 @@ from memledger.adapters.cli.invocation import (
 )
 from memledger.adapters.cli.needs import DEFAULT_DATABASE
 from memledger.domain.errors import InvalidRequest
+from memledger.domain.fact import FactKind
+from memledger.domain.guidance import Guidance
 
 if TYPE_CHECKING:
     from memledger.application.receipt import Receipt
 
+GUIDANCE = tuple(each.name for each in fields(Guidance))
 ROLES = ("user", "assistant", "system", "tool")
 
 
@@ -41,6 +45,21 @@ def _metadata(
     return metadata
 
 
+def _guidance(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> dict[str, Any]:
+    """The arguments of ``add`` that say what is wanted: one in plain words, or all by name."""
+    if value is None or not value.lstrip().startswith("{"):
+        return {"instructions": value}
+    guidance = json_object(context, parameter, value) or {}
+    if unknown := guidance.keys() - GUIDANCE:
+        raise click.BadParameter(
+            f"{', '.join(sorted(unknown))}: unknown; there are {', '.join(GUIDANCE)}",
+            param=parameter,
+        )
+    return guidance
+
+
 @click.command()
 @click.argument("text")
 @click.option("--role", type=click.Choice(ROLES), default="user", help="Who said it: user.")
@@ -54,6 +73,18 @@ def _metadata(
     help="What the facts are to carry along; may be given several times.",
 )
 @click.option("--no-infer", is_flag=True, help="Store the text as one fact, word for word.")
+@click.option(
+    "--kind",
+    type=click.Choice([FactKind.PROCEDURAL.value]),
+    help="What the text is to become as a whole: how the run of an agent did its task.",
+)
+@click.option(
+    "--guidance",
+    callback=_guidance,
+    metavar="WORDS|JSON",
+    help="What is wanted of the facts, in plain words, or as a JSON object of "
+    f"{', '.join(GUIDANCE)}. A language model follows it.",
+)
 @time_option("--expires", "When the facts are to be forgotten.")
 @click.option("--key", help="Idempotency key: the same one with the same text is done once.")
 @command_options()
@@ -65,6 +96,8 @@ def add(
     at: datetime | None,
     metadata: dict[str, Any],
     no_infer: bool,
+    kind: str | None,
+    guidance: dict[str, Any],
     expires: datetime | None,
     key: str | None,
 ) -> None:
@@ -83,6 +116,8 @@ def add(
             metadata=metadata,
             expires_at=expires,
             infer=not no_infer,
+            kind=kind,
+            **guidance,
             idempotency_key=key,
             actor=ACTOR,
         )

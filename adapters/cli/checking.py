@@ -1,4 +1,4 @@
-"""The commands that look after the ledger itself: ``stats``, ``verify`` and ``retry``."""
+"""The commands that look after the ledger itself: ``stats``, ``verify``, ``compact``, ``retry``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,19 @@ def verify(call: Invocation) -> int:
         verification = memory.verify(progress=advance)
     call.answer(verification.to_dict(), lambda screen: screen.verification(verification))
     return 0 if verification.ok else 1
+
+
+@click.command()
+@command_options(scope=False)
+def compact(call: Invocation) -> None:
+    """Speed up searches of very large ledgers.
+
+    Makes the graphs that the index on PostgreSQL, or pgvector, is due. Everybody goes on
+    reading and writing meanwhile. A worker does it by itself.
+    """
+    with call.existing() as memory:
+        made = memory.compact()
+    call.answer({"made": made}, lambda screen: screen.line(f"Made {made}."))
 
 
 @click.command()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import click
 
 from memledger.adapters.cli.changing import add, delete, update
-from memledger.adapters.cli.checking import retry, stats, verify
+from memledger.adapters.cli.checking import compact, retry, stats, verify
 from memledger.adapters.cli.demo import demo
 from memledger.adapters.cli.doctor import doctor
 from memledger.adapters.cli.graph import graph
@@ -51,7 +51,7 @@ def command_line() -> None:
 
 for _command in (
     demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats,
-    verify, worker, rebuild, dead, doctor,
+    verify, worker, rebuild, compact, dead, doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 

@@ -58,6 +58,11 @@ class LedgerMemory(Protocol):
         occurred_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
         infer: bool = True,
+        kind: str | None = None,
+        instructions: str | None = None,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] | None = None,
+        categories: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         actor: str = ...,
     ) -> Receipt:
@@ -232,6 +237,10 @@ class LedgerMemory(Protocol):
         self, projection: str, *, on_report: Callable[[Report], None] | None = None
     ) -> Report:
         """Feed an external engine from the beginning."""
+        ...
+
+    def compact(self) -> int:
+        """Have indexes make what is due."""
         ...
 
     def dead_letters(self) -> list[DeadLetter]:

@@ -38,7 +38,7 @@ def _until_told() -> Iterator[Callable[[], bool]]:
     "--metrics-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve metrics for Prometheus on 127.0.0.1:PORT.",
+    help="Serve metrics for Prometheus on 127.0.0.1:PORT, and /healthy for whoever restarts it.",
 )
 @command_options(scope=False)
 def worker(call: Invocation, once: bool, metrics_port: int | None) -> int:

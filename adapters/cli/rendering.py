@@ -132,6 +132,8 @@ class Screen:
         )
         for skipped in receipt.skipped:
             self.line(f"left out ({skipped.reason}): {one_line(skipped.text)}", "dim")
+        if receipt.ignored:
+            self.line(f"The guidance ({', '.join(receipt.ignored)}) takes a model.", "yellow")
         if not receipt.verdicts and not receipt.skipped:
             self.line("It is in the ledger; no fact was drawn from it.")
         if receipt.lagging:

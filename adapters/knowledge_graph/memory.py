@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from typing import TypeVar
 from uuid import uuid4
 
@@ -60,7 +61,7 @@ class InMemoryKnowledgeGraph:
 
     def ping(self) -> str:
         """See ``ExternalGraph.ping``."""
-        return "memory"
+        return f"memory {version('memledger')}"
 
     def close(self) -> None:
         """See ``ExternalGraph.close``."""

@@ -9,3 +9,7 @@ def advisory_key(schema: str, purpose: str) -> int:
     """The key of the lock for ``purpose``; ``schema`` is quoted. The same in every process."""
     digest = blake2b(f"memledger {purpose} {schema}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+TRY_LOCK = "SELECT pg_try_advisory_lock"
+UNLOCK = "SELECT pg_advisory_unlock"

@@ -33,7 +33,7 @@ Connect = Callable[[], Awaitable[SuspendingConnection]]
 
 
 class PostgresArrivals:
-    """``Arrivals`` by ``LISTEN``, on one connection for each of those who wait at a time.
+    """``Arrivals`` by ``LISTEN``, on one connection for all who wait in an event loop.
 
     Args:
         connect: a new connection, in autocommit, that returns tuples.
@@ -43,7 +43,7 @@ class PostgresArrivals:
     def __init__(self, connect: Connect, schema: str) -> None:
         self._connect = connect
         self._schema = schema
-        self._idle: list[SuspendingConnection] = []
+        self._ears: dict[asyncio.AbstractEventLoop, _Ear] = {}
         self._closed = False
 
     async def wait(self, after: Position, seconds: float) -> None:
@@ -56,7 +56,7 @@ class PostgresArrivals:
             async with asyncio.timeout(seconds + GRACE):
                 while not self._closed:
                     try:
-                        await self._listen(after, deadline)
+                        await self._ear().hear(after, deadline)
                     except psycopg.Error:
                         left = deadline - asyncio.get_running_loop().time()
                         if left <= 0:
@@ -67,22 +67,80 @@ class PostgresArrivals:
                         return
         except TimeoutError:
             return
+        finally:
+            if self._closed:
+                self.close()
 
-    async def _listen(self, after: Position, deadline: float) -> None:
-        connection = self._idle.pop() if self._idle else await self._listening()
+    def _ear(self) -> _Ear:
+        loop = asyncio.get_running_loop()
+        for other in [other for other in self._ears if other.is_closed()]:
+            self._ears.pop(other).stop()
+        return self._ears.setdefault(loop, _Ear(self._connect, self._schema))
+
+    def close(self) -> None:
+        """Let go of the connections. Closing twice does nothing."""
+        self._closed = True
+        for ear in list(self._ears.values()):
+            ear.stop()
+
+
+class _Ear:
+    """The connection of a loop. One of those who wait reads it, the others wait for that one; when
+    it leaves, another takes its place.
+    """
+
+    def __init__(self, connect: Connect, schema: str) -> None:
+        self._connect = connect
+        self._schema = schema
+        self._connection: SuspendingConnection | None = None
+        self._reading = False
+        self._others: set[asyncio.Future[None]] = set()
+        self._last = 0
+
+    async def hear(self, after: Position, deadline: float) -> None:
+        """Return when there is something behind ``after``, or when the time is over."""
+        loop = asyncio.get_running_loop()
+        heard = False
+        while not heard and (left := deadline - loop.time()) > 0:
+            if not self._reading:
+                heard = await self._read(after, left)
+                continue
+            heard = self._last > after
+            if not heard:
+                self._others.add(woken := loop.create_future())
+                await asyncio.wait([woken], timeout=left)
+                self._others.discard(woken)
+                heard = self._last > after
+
+    async def _read(self, after: Position, left: float) -> bool:
+        """Look once, and wait for a notification if there is nothing; whether there is something.
+
+        The others are told of each look, and of its end, whatever that is.
+        """
+        self._reading = True
         try:
-            while not await self._arrived(connection, after):
-                left = deadline - asyncio.get_running_loop().time()
-                if left <= 0:
-                    break
-                async for _ in connection.notifies(timeout=min(left, BETWEEN), stop_after=1):
+            if self._connection is None:
+                self._connection = await self._listening()
+            self._last = await self._looked(self._connection)
+            self._wake()
+            if self._last <= after:
+                notices = self._connection.notifies(timeout=min(left, BETWEEN), stop_after=1)
+                async for _ in notices:
                     pass
         except BaseException:
-            connection.pgconn.finish()
+            if self._connection is not None:
+                self._connection.pgconn.finish()
+                self._connection = None
             raise
-        self._idle.append(connection)
-        if self._closed:
-            self.close()
+        finally:
+            self._reading = False
+            self._wake()
+        return self._last > after
+
+    def _wake(self) -> None:
+        for woken in self._others:
+            if not woken.done():
+                woken.set_result(None)
 
     async def _listening(self) -> SuspendingConnection:
         connection = await self._connect()
@@ -99,19 +157,18 @@ class PostgresArrivals:
             raise
         return connection
 
-    async def _arrived(self, connection: SuspendingConnection, after: Position) -> bool:
-        """Whether there is more, or something that has no position yet."""
+    async def _looked(self, connection: SuspendingConnection) -> int:
+        """The last position, or the one behind it if something waits to be given one."""
         schema = self._schema
         query = (
-            f"SELECT coalesce((SELECT max(last_position) FROM {schema}.place), 0) > %s::bigint "
-            f"OR {schema}.waiting()"
+            f"SELECT coalesce((SELECT max(last_position) FROM {schema}.place), 0) "
+            f"+ {schema}.waiting()::int"
         )
-        row = await (await connection.execute(query.encode(), (after,))).fetchone()
-        return bool(row and row[0])
+        row = await (await connection.execute(query.encode())).fetchone()
+        return int(row[0]) if row else 0
 
-    def close(self) -> None:
-        """Let go of the connections. Closing twice does nothing."""
-        self._closed = True
-        while self._idle:
-            connection = self._idle.pop()
-            connection.pgconn.finish()
+    def stop(self) -> None:
+        """Let go of the connection, unless somebody reads it, who does so afterwards."""
+        if self._connection is not None and not self._reading:
+            self._connection.pgconn.finish()
+            self._connection = None

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import psycopg
 from attrs import field, frozen
 
+from memledger.adapters.postgres.advisory import TRY_LOCK, UNLOCK
 from memledger.adapters.postgres.failures import translating
 from memledger.adapters.postgres.frames import Frame, setting
 from memledger.adapters.postgres.sessions import Connection, Cursor, Reader, Row
@@ -151,10 +152,20 @@ class BlockingSessions:
         with translating(), self._executed(self._frame.around(statement)) as (_, cursor):
             return _all(cursor)
 
-    async def alone(self, statement: str) -> None:
+    async def alone(self, key: int, *statements: str) -> bool:
         """See ``Sessions.alone``."""
         with translating(), self._borrowed(patient=True) as connection:
-            connection.execute(statement.encode(), prepare=False)
+            if connection.execute(f"{TRY_LOCK}({key})".encode()).fetchall() != [(True,)]:
+                return False
+            try:
+                # A bound may be among the options of the connection.
+                for statement in ("SET statement_timeout = 0", *statements):
+                    connection.execute(statement.encode(), prepare=False)
+            finally:
+                if not connection.closed:
+                    connection.execute(b"RESET statement_timeout", prepare=False)
+                    connection.execute(f"{UNLOCK}({key})".encode())
+            return True
 
     @contextmanager
     def _executed(

@@ -316,6 +316,15 @@ class PostgresReadModels:
             if not trusted:
                 await self._index.forget_unused_in(connection)
 
+    async def state(self) -> str:
+        """``current``; ``behind``, if there is more in the log; ``damaged``, if they were made by
+        other software or for another embedder, or a table is missing. ``catch_up`` mends both.
+        """
+        async with self._sessions.reader() as connection:
+            if not await self._trusted(connection):
+                return "damaged"
+            return "behind" if await _lagging(connection) else "current"
+
     async def _start_over(self, connection: Connection) -> None:
         for model in self._models():
             await model.create(connection)

@@ -116,8 +116,15 @@ class Sessions(Protocol):
         """
         ...
 
-    async def alone(self, statement: str) -> None:
-        """Run one statement outside of any transaction, without a bound on how long it may take,
-        for those that PostgreSQL runs no other way. Names must be qualified.
+    async def alone(self, key: int, *statements: str) -> bool:
+        """Run statements outside of any transaction, without a bound on how long they may take, for
+        those that PostgreSQL runs no other way. Names must be qualified.
+
+        Args:
+            key: of an advisory lock, which nobody else may have meanwhile.
+            statements: what to run, in order.
+
+        Returns:
+            Whether they were run; not, if somebody else has the lock.
         """
         ...

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 import psycopg
 from attrs import field, frozen
 
+from memledger.adapters.postgres.advisory import TRY_LOCK, UNLOCK
 from memledger.adapters.postgres.blocking import STALE
 from memledger.adapters.postgres.failures import translating
 from memledger.adapters.postgres.frames import Frame, setting
@@ -177,11 +178,22 @@ class SuspendingSessions:
             async with self._executed(self._frame.around(statement)) as (_, cursor):
                 return await _all(cursor)
 
-    async def alone(self, statement: str) -> None:
+    async def alone(self, key: int, *statements: str) -> bool:
         """See ``Sessions.alone``."""
         with translating():
             async with self._borrowed(patient=True) as connection:
-                await connection.execute(statement.encode(), prepare=False)
+                taken = await connection.execute(f"{TRY_LOCK}({key})".encode())
+                if await taken.fetchall() != [(True,)]:
+                    return False
+                try:
+                    # A bound may be among the options of the connection.
+                    for statement in ("SET statement_timeout = 0", *statements):
+                        await connection.execute(statement.encode(), prepare=False)
+                finally:
+                    if not connection.closed:
+                        await connection.execute(b"RESET statement_timeout", prepare=False)
+                        await connection.execute(f"{UNLOCK}({key})".encode())
+                return True
 
     @asynccontextmanager
     async def _executed(

@@ -82,6 +82,7 @@ class LangchainVectorIndex:
         self._anywhere = [1.0] + [0.0] * (dimension - 1)
         self._lock = threading.Lock()
         self._made: Any = None
+        self._closed = False
         self._at_hand: Mapping[str, list[float]] = {}
 
     def put(self, documents: Sequence[Document]) -> None:
@@ -175,7 +176,7 @@ class LangchainVectorIndex:
     def close(self) -> None:
         """See ``Engine.close``; stores have no such thing, so it is left to be collected."""
         with self._lock:
-            self._made = None
+            self._made, self._closed = None, True
 
     def _add(self, store: Any, batch: Mapping[str, tuple[Document, Any]]) -> None:
         if batch:
@@ -197,6 +198,8 @@ class LangchainVectorIndex:
     def _asking(self, *refusals: type[Exception]) -> Iterator[Any]:
         """The store, for one thread at a time; whatever it raises becomes an error of ours."""
         with self._lock:
+            if self._closed:
+                raise AdapterUnavailable(NAME, "the index has been closed; open it again")
             try:
                 if self._made is None:
                     make = _imported(self._settings.store, "vector_index.store")

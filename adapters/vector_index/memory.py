@@ -11,6 +11,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from importlib.metadata import version
 from uuid import uuid4
 
 import numpy as np
@@ -96,7 +97,7 @@ class InMemoryVectorIndex:
 
     def ping(self) -> str:
         """See ``ExternalIndex.ping``."""
-        return "memory"
+        return f"memory {version('memledger')}"
 
     def close(self) -> None:
         """See ``ExternalIndex.close``."""

@@ -115,17 +115,14 @@ class PgvectorIndex:
         self._schema = settings.schema
         self._lock = threading.Lock()
         self._ready = False
+        self._closed = False
 
     def put(self, documents: Sequence[Document]) -> None:
-        """See ``VectorIndex.put``. The call with which a ledger becomes very large makes a graph
-        for it, after the documents are in, and takes as long as that takes.
-        """
+        """See ``VectorIndex.put``."""
         self._run(self._index.put(documents))
-        for ledger in dict.fromkeys(document.scope.ledger for document in documents):
-            self.compact(ledger)
 
     def compact(self, ledger: LedgerId | None = None) -> int:
-        """See ``PostgresVectorIndex.compact``."""
+        """See ``Compactable.compact``."""
         return self._run(self._index.compact(ledger))
 
     def remove(self, keys: Sequence[FactKey]) -> None:
@@ -170,7 +167,9 @@ class PgvectorIndex:
 
     def close(self) -> None:
         """See ``Engine.close``."""
-        self._pool.close()
+        with self._lock:
+            self._closed = True
+            self._pool.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -191,6 +190,9 @@ class PgvectorIndex:
         with self._lock:
             if self._ready:
                 return
+            # A pool that was never open could still be opened.
+            if self._closed:
+                raise AdapterUnavailable(ADAPTER, "the index has been closed; open it again")
             with translating():
                 self._pool.open()
             run_inline(self._made())

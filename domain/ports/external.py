@@ -32,7 +32,9 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Closing twice does nothing."""
+        """Let go of connections. Closing twice does nothing; an engine that has connections
+        refuses all other calls afterwards.
+        """
         ...
 
 

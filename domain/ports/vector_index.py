@@ -138,3 +138,19 @@ class VectorIndex(SearchedIndex, Protocol):
     async def count(self, ledger: LedgerId) -> int:
         """Documents held for a ledger, all versions."""
         ...
+
+
+class Compactable(Protocol):
+    """An index that searches large ledgers faster once it has been looked after.
+
+    Contract: searches are right without it. Nothing that writes waits for it.
+    """
+
+    async def compact(self, ledger: LedgerId | None = None) -> int:
+        """Make what is due for a ledger (``None``: for all), outside of any transaction; returns
+        how much was made, 0 where another process is at it. Cheap where nothing is due.
+
+        Raises:
+            AdapterUnavailable: the engine did not answer.
+        """
+        ...

@@ -10,6 +10,7 @@ Adapters may be written with plain methods or ``async def``; the suites drive ei
 and ``hypothesis`` must be installed.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from memledger.testing.audit_log import AuditLogContract
     from memledger.testing.embedder import EmbedderContract
+    from memledger.testing.engine import EngineContract
+    from memledger.testing.external_graph import ExternalGraphContract
+    from memledger.testing.external_index import ExternalIndexContract
     from memledger.testing.fact_store import FactStoreContract
     from memledger.testing.key_vault import KeyVaultContract
     from memledger.testing.knowledge_graph import KnowledgeGraphContract
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditLogContract",
     "EmbedderContract",
+    "EngineContract",
+    "ExternalGraphContract",
+    "ExternalIndexContract",
     "FactStoreContract",
     "KeyVaultContract",
     "KnowledgeGraphContract",
@@ -43,6 +50,9 @@ __all__ = [
 MODULES = {
     "AuditLogContract": "memledger.testing.audit_log",
     "EmbedderContract": "memledger.testing.embedder",
+    "EngineContract": "memledger.testing.engine",
+    "ExternalGraphContract": "memledger.testing.external_graph",
+    "ExternalIndexContract": "memledger.testing.external_index",
     "FactStoreContract": "memledger.testing.fact_store",
     "KeyVaultContract": "memledger.testing.key_vault",
     "KnowledgeGraphContract": "memledger.testing.knowledge_graph",
@@ -58,6 +68,7 @@ MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Registered before the first import, or a failing contract would not show its values.
-    pytest.register_assert_rewrite(MODULES[name])
+    # Registered before the first import, or a failing contract would not show its values; all of
+    # them, for some inherit from others.
+    pytest.register_assert_rewrite(*(each for each in MODULES.values() if each not in sys.modules))
     return getattr(import_module(MODULES[name]), name)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
 from memledger.adapters.audit_log.postgres import PostgresAuditLog
 from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
 from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
@@ -22,13 +21,15 @@ from memledger.adapters.sqlite.database import Database, SqliteSettings
 from memledger.domain.recorded import Recorded
 from memledger.lifting import run_inline
 from memledger.testing.driving import Driven
+from memledger.testing.external_graph import ExternalGraphContract
 from memledger.testing.knowledge_graph import KnowledgeGraphContract
 
 
-class TestInMemoryKnowledgeGraph(KnowledgeGraphContract):
-    def make_graph(self, tmp_path: Path) -> tuple[InMemoryAuditLog, InMemoryKnowledgeGraph]:
-        graph = InMemoryKnowledgeGraph()
-        return InMemoryAuditLog(listener=graph), graph
+class TestInMemoryKnowledgeGraph(ExternalGraphContract):
+    closes = False
+
+    def make_external(self, tmp_path: Path) -> InMemoryKnowledgeGraph:
+        return InMemoryKnowledgeGraph()
 
 
 class _Graph:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from memledger.adapters.postgres.database import Database as PostgresDatabase
 from memledger.adapters.postgres.sessions import Sessions
@@ -16,6 +17,8 @@ from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSett
 from memledger.adapters.vector_index.postgres import PostgresVectorIndex
 from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
 from memledger.lifting import run_inline
+from memledger.testing.driving import Driven
+from memledger.testing.external_index import ExternalIndexContract
 from memledger.testing.vector_index import DIMENSION, VectorIndexContract
 
 
@@ -27,7 +30,9 @@ def sqlite_index(path: str, sizes: Sizes) -> SqliteVectorIndex:
     return index
 
 
-class TestInMemoryVectorIndex(VectorIndexContract):
+class TestInMemoryVectorIndex(ExternalIndexContract):
+    closes = False
+
     def make_index(self, tmp_path: Path) -> InMemoryVectorIndex:
         return InMemoryVectorIndex()
 
@@ -78,13 +83,23 @@ class TestPostgresVectorIndex(VectorIndexContract):
         return index(self.database.sessions)
 
 
-class TestPgvectorIndex(VectorIndexContract):
+class TestPgvectorIndex(ExternalIndexContract):
     @pytest.fixture(autouse=True)
-    def _external(self, postgres: PostgresSettings) -> Iterator[None]:
-        settings = PgvectorSettings(dsn=postgres.dsn, schema=postgres.schema)
-        self.external = PgvectorIndex(settings, "m", DIMENSION)
+    def _index(self, postgres: PostgresSettings, tmp_path: Path) -> Iterator[None]:
+        self.dsn, self.schema = postgres.dsn, postgres.schema
+        self.made: list[PgvectorIndex] = []
+        self.index = Driven(self.make_index(tmp_path))
         yield
-        self.external.close()
+        for each in self.made:
+            each.close()
 
-    def make_index(self, tmp_path: Path) -> PgvectorIndex:
-        return self.external
+    def make_index(self, tmp_path: Path, **changes: str) -> PgvectorIndex:
+        settings = PgvectorSettings(dsn=self.dsn, schema=self.schema)
+        self.made.append(PgvectorIndex(evolve(settings, **changes), "m", DIMENSION))
+        return self.made[-1]
+
+    def make_worker(self, tmp_path: Path) -> PgvectorIndex:
+        return self.make_index(tmp_path)
+
+    def make_neighbour(self, tmp_path: Path) -> PgvectorIndex:
+        return self.make_index(tmp_path, table="neighbour")

@@ -23,13 +23,8 @@ from memledger.domain.ports.embedder import Vector
 from memledger.domain.ports.vector_index import Document, IndexQuery
 from memledger.domain.scope import LedgerId, Scope
 from memledger.lifting import BackgroundLoop, lift_inline
-from memledger.testing.vector_index import (
-    DIMENSION,
-    LATER,
-    VectorIndexContract,
-    document,
-    vector,
-)
+from memledger.testing.external_index import ExternalIndexContract
+from memledger.testing.vector_index import DIMENSION, LATER, document, vector
 
 STORE = f"{__name__}:Probing"
 ALICE = Scope(user_id="alice")
@@ -108,12 +103,26 @@ class Both(JoinedIndex):
         found: int = await self.worded.count(ledger)
         return found
 
+    async def clear(self) -> None:
+        await self.near.clear()
+        await self.worded.clear()
 
-class TestBesideWords(VectorIndexContract):
+    async def ping(self) -> str:
+        answer: str = await self.near.ping()
+        return answer
+
+    async def close(self) -> None:
+        await self.near.close()
+
+
+class TestBesideWords(ExternalIndexContract):
     whole_hits = False
 
     def make_index(self, tmp_path: Path) -> Both:
         return Both()
+
+    def make_neighbour(self, tmp_path: Path) -> Both:
+        pytest.skip("declared: a store is for one index alone")
 
 
 def index_of(**settings: Any) -> LangchainVectorIndex:

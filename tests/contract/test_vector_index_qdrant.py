@@ -13,7 +13,8 @@ import pytest
 from memledger.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.testing.driving import Driven
-from memledger.testing.vector_index import DIMENSION, VectorIndexContract, document, vector
+from memledger.testing.external_index import ExternalIndexContract
+from memledger.testing.vector_index import DIMENSION, document, vector
 from tests import qdrant_server
 from tests.qdrant_server import API_KEY, StandIn
 
@@ -23,28 +24,50 @@ ALICE = "user:alice"
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 
 
-class TestLocalMode(VectorIndexContract):
+class TestLocalMode(ExternalIndexContract):
     def make_index(self, tmp_path: Path) -> QdrantVectorIndex:
         return QdrantVectorIndex(QdrantSettings(), "m", DIMENSION)
 
+    def make_neighbour(self, tmp_path: Path) -> Any:
+        pytest.skip("declared: in its local mode each index has an engine of its own")
 
-class TestOverHttp(VectorIndexContract):
+
+class OnServer(ExternalIndexContract):
+    def make_worker(self, tmp_path: Path) -> Any:
+        return self.made()
+
+    def make_neighbour(self, tmp_path: Path) -> Any:
+        return self.made(f"{self.collection}-neighbour")
+
+    def opened(self, url: str, api_key: str) -> Iterator[None]:
+        """Each test has collections of its own, which are dropped after it."""
+        self.collection = f"test-{uuid.uuid4().hex}"
+        made: list[Any] = []
+
+        def make(collection: str = self.collection) -> Any:
+            made.append(index_at(url, api_key=api_key, collection=collection))
+            return made[-1]
+
+        self.made = make
+        self.index = make()
+        yield
+        for each in (make(), make(f"{self.collection}-neighbour")):
+            each.clear()
+        for each in made:
+            each.close()
+
+
+class TestOverHttp(OnServer):
     @pytest.fixture(autouse=True)
     def _index(self, server: tuple[str, StandIn]) -> Iterator[None]:
-        self.index = index_at(server[0])
-        yield
-        self.index.close()
+        yield from self.opened(server[0], API_KEY)
 
 
 @pytest.mark.skipif(qdrant_server.real_url() is None, reason="QDRANT_URL names no server")
-class TestRealServer(VectorIndexContract):
+class TestRealServer(OnServer):
     @pytest.fixture(autouse=True)
     def _index(self) -> Iterator[None]:
-        url = qdrant_server.real_url() or ""
-        self.index = index_at(url, api_key="", collection=f"test-{uuid.uuid4().hex}")
-        yield
-        self.index.clear()
-        self.index.close()
+        yield from self.opened(qdrant_server.real_url() or "", "")
 
 
 @pytest.fixture

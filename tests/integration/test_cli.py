@@ -18,7 +18,7 @@ from command_line import CommandLine, on_terminal, start
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "search", "list", "get", "history", "graph", "update", "delete",
-    "retry", "stats", "verify", "worker", "rebuild", "dead", "doctor",
+    "retry", "stats", "verify", "worker", "rebuild", "compact", "dead", "doctor",
 )  # fmt: skip
 
 
@@ -110,6 +110,41 @@ class TestAdd:
 
         assert again.document["receipt"]["replayed"] is True
         assert len(memledger("list", "--user", "ana", "--json").document["facts"]) == 1
+
+    @pytest.mark.parametrize(
+        ("guidance", "named"),
+        [
+            ("Only what is about health.", ["instructions"]),
+            ('{"include": ["health"], "categories": ["body"]}', ["include", "categories"]),
+        ],
+    )
+    def test_guidance_is_handed_on_and_told_if_nobody_follows_it(
+        self, memledger: CommandLine, guidance: str, named: list[str]
+    ) -> None:
+        asked = ("add", "I weigh 82 kg.", "--user", "ana", "--guidance", guidance)
+
+        assert memledger(*asked, "--json").document["receipt"]["ignored"] == named
+        assert f"The guidance ({', '.join(named)}) takes a model." in memledger(*asked).out
+
+    def test_guidance_of_another_name_is_wrong_usage(self, memledger: CommandLine) -> None:
+        outcome = memledger("add", "x", "--user", "ana", "--guidance", '{"topics": ["health"]}')
+
+        assert outcome.code == 2
+        assert "topics: unknown; there are instructions, include" in outcome.err
+
+    def test_guidance_of_another_shape_is_refused(self, memledger: CommandLine) -> None:
+        outcome = memledger("add", "x", "--user", "ana", "--guidance", '{"include": 3}')
+
+        assert outcome.code == 1
+        assert "include: " in outcome.err
+
+    def test_the_run_of_an_agent_becomes_one_fact(self, memledger: CommandLine) -> None:
+        said = "Searched trains for 12 May. Booked train 121."
+        memledger("add", said, "--role", "assistant", "--agent", "booker", "--kind", "procedural")
+
+        (fact,) = memledger("list", "--agent", "booker", "--json").document["facts"]
+
+        assert fact["kind"] == "procedural"
 
     def test_metadata_that_is_neither_a_pair_nor_json_is_wrong_usage(
         self, memledger: CommandLine
@@ -500,3 +535,11 @@ class TestTerminal:
         outcome = on_terminal("verify", "--json")
 
         assert json.loads(outcome.out)["ok"] is True
+
+
+class TestCompact:
+    def test_where_nothing_is_due_nothing_is_made(self, memledger: CommandLine) -> None:
+        remember(memledger, "I sold the boat")
+
+        assert memledger("compact").out == "Made 0.\n"
+        assert memledger("compact", "--json").document == {"made": 0}

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from memledger.adapters.cli.metrics import served
+from memledger.application.working import Report
 from memledger.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
@@ -34,6 +39,22 @@ def test_every_service_is_pinned_watched_and_restarted(compose: dict[str, Any]) 
         assert "latest" not in image
         assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
         assert service["restart"] == "unless-stopped", name
+
+
+def test_the_health_check_of_a_worker_asks_the_worker(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    port = int(worker["command"][worker["command"].index("--metrics-port") + 1])
+    check = worker["healthcheck"]["test"]
+    assert check[:3] == ["CMD", "python", "-c"]
+    assert f":{port}/" in check[3]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        here = free.getsockname()[1]
+    asked = [sys.executable, "-c", check[3].replace(f":{port}/", f":{here}/")]
+
+    with served(here) as take:
+        assert subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode == 1
+        take(Report(tracks=(), workers=1))
+        assert subprocess.run(asked, check=False).returncode == 0
 
 
 def test_every_port_is_bound_to_this_machine(compose: dict[str, Any]) -> None:

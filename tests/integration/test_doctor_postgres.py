@@ -44,6 +44,42 @@ def test_a_log_that_is_well_is_told_with_its_server(postgres: PostgresSettings) 
     assert (found.engine or "").startswith("PostgreSQL ")
     assert found.details["last_position"] > 0
     assert found.details["bytes"] > 0
+    assert set(found.details["read_models"].values()) == {found.details["last_position"]}
+
+
+@pytest.mark.parametrize(
+    ("harm", "state"),
+    [
+        ("INSERT INTO lagging SELECT id, 1 FROM ledger", "behind"),
+        ("UPDATE projection SET fingerprint = 'another' WHERE name = 'facts'", "damaged"),
+        ("DROP TABLE index_document", "damaged"),
+    ],
+)
+def test_read_models_that_are_not_as_the_log_says_are_told_and_left_alone(
+    postgres: PostgresSettings, harm: str, state: str
+) -> None:
+    with Memory(settings=load_settings(config(postgres), environment={})) as memory:
+        memory.add("I like tea", user_id="ann")
+    with psycopg.connect(postgres.dsn) as connection:
+        connection.execute(f'SET search_path = "{postgres.schema}"'.encode())
+        connection.execute(harm.encode())
+
+    for _ in range(2):
+        (problem,) = examined(config(postgres)).problems
+        assert problem.what == f"the read models are {state}"
+
+    with Memory(settings=load_settings(config(postgres), environment={})) as memory:
+        assert len(memory.search("tea?", user_id="ann")) == 1
+    assert examined(config(postgres)).problems == ()
+
+
+def test_an_index_of_another_embedder_is_told(postgres: PostgresSettings) -> None:
+    with Memory(settings=load_settings(config(postgres), environment={})) as memory:
+        memory.add("I like tea", user_id="ann")
+
+    (problem,) = examined({**config(postgres), "embedder": {"dimension": 64}}).problems
+
+    assert problem.what == "the read models are damaged"
 
 
 def test_a_schema_that_is_not_there_is_not_made(postgres: PostgresSettings) -> None:

@@ -111,6 +111,55 @@ def test_a_task_waits_without_holding_up_its_loop(postgres: PostgresSettings) ->
     asyncio.run(use())
 
 
+def listeners(postgres: PostgresSettings) -> int:
+    """How many connections listen."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE strpos(query, %s) > 0 AND pid <> %s",
+            (f"{quoted(postgres.schema)}.waiting()", connection.info.backend_pid),
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def test_all_who_wait_share_a_connection_and_wake_together(postgres: PostgresSettings) -> None:
+    async def use() -> None:
+        async with AsyncMemory(settings=settings_of(postgres)) as memory:
+            after = (await memory.stats()).last_position
+            wait = memory._container.arrivals().wait
+            waiters = [asyncio.create_task(wait(after, NEVER)) for _ in range(5)]
+            await asyncio.to_thread(listener, postgres)
+            assert await asyncio.to_thread(listeners, postgres) == 1
+            await memory.add("I like tea", **USER)
+            await asyncio.wait_for(asyncio.gather(*waiters), PATIENCE)
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("leaving", ["cancelled", "in time"])
+def test_when_the_one_who_listens_leaves_another_takes_its_place(
+    postgres: PostgresSettings, leaving: str
+) -> None:
+    async def use() -> None:
+        async with AsyncMemory(settings=settings_of(postgres)) as memory:
+            after = (await memory.stats()).last_position
+            wait = memory._container.arrivals().wait
+            first = asyncio.create_task(wait(after, NEVER if leaving == "cancelled" else 0.5))
+            await asyncio.to_thread(listener, postgres)
+            other = asyncio.create_task(wait(after, NEVER))
+            await asyncio.sleep(0)
+            if leaving == "cancelled":
+                first.cancel()
+            await asyncio.wait([first], timeout=PATIENCE)
+            assert first.done()
+            assert not other.done()
+            await asyncio.to_thread(listener, postgres)
+            await memory.add("I like tea", **USER)
+            await asyncio.wait_for(other, PATIENCE)
+
+    asyncio.run(use())
+
+
 def test_a_waiter_returns_when_its_time_is_over(postgres: PostgresSettings) -> None:
     with Memory(settings=settings_of(postgres)) as memory:
         for _ in range(2):

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 from attrs import evolve
 
+from memledger import Memory, load_settings
 from memledger.adapters.postgres.database import Database
 from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
 from memledger.adapters.vector_index.postgres import PostgresVectorIndex
+from memledger.application import working
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.filters import parse_filter
 from memledger.domain.ports.vector_index import IndexQuery
 from memledger.domain.scope import LedgerId, Scope
 from memledger.lifting import run_inline
-from memledger.settings import load_settings
 from memledger.testing.driving import Driven
 from memledger.testing.vector_index import DIMENSION, LATER, document, vector
 
@@ -101,6 +104,110 @@ def test_other_processes_learn_of_a_graph(database: Database) -> None:
     assert writer.compact(ALICE) == 1
     before = reader.search(query("tea", vector=vector(1), limit=5))
     assert before == writer.search(query("tea", vector=vector(1), limit=5))
+
+
+def graphs_in(postgres: PostgresSettings) -> list[bool]:
+    """Of each graph, whether it is whole."""
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+            "WHERE relnamespace = to_regnamespace(%s) AND relname LIKE '%%hnsw%%'",
+            (postgres.schema,),
+        ).fetchall()
+    return [valid for (valid,) in rows]
+
+
+def test_two_who_make_a_graph_at_once_leave_one_that_is_whole(
+    postgres: PostgresSettings, database: Database
+) -> None:
+    indexes = [Driven(index_in(database)) for _ in range(2)]
+    documents = [document("tea", vector=vector(1, n / 10)) for n in range(LARGE)]
+    indexes[0].put(documents)
+    with ThreadPoolExecutor(2) as threads:
+        assert sum(threads.map(lambda index: index.compact(), indexes)) >= 1
+    assert graphs_in(postgres) == [True]
+    assert indexes[0].compact() == 0
+    for index in indexes:
+        hits = index.search(query(vector=vector(1), limit=3))
+        assert [hit.key for hit in hits] == [each.key for each in documents[:3]]
+
+
+def test_what_was_left_of_a_graph_is_made_anew(
+    postgres: PostgresSettings, database: Database
+) -> None:
+    index = Driven(index_in(database))
+    index.put([document("tea", vector=vector(1, n / 10)) for n in range(LARGE)])
+    # Given one whose maker was killed before it could say so
+    assert index.compact() == 1
+    with psycopg.connect(postgres.dsn) as connection:
+        connection.execute(f'UPDATE "{postgres.schema}".index_ledger SET graph = NULL'.encode())
+    # Then
+    assert index.compact() == 1
+    assert graphs_in(postgres) == [True]
+
+
+def test_putting_makes_no_graph(postgres: PostgresSettings) -> None:
+    index = PgvectorIndex(settings_of(postgres), "m", DIMENSION, large=LARGE)
+    index.put([document("tea", vector=vector(1, n / 10)) for n in range(LARGE)])
+    assert graphs_in(postgres) == []
+    assert index.compact() == 1
+    assert graphs_in(postgres) == [True]
+    index.close()
+
+
+def test_making_a_graph_may_take_longer_than_a_statement(postgres: PostgresSettings) -> None:
+    short = evolve(settings_of(postgres), statement_timeout=1.0)
+    index = PgvectorIndex(short, "m", DIMENSION)
+    index.count(ALICE)
+    run_inline(index._sessions.alone(1, "SELECT pg_sleep(1.2)"))
+
+    async def look() -> str:
+        async with index._sessions.reader() as connection:
+            cursor = await connection.execute("SHOW statement_timeout")
+            return str((await cursor.fetchall())[0][0])
+
+    assert run_inline(look()) == "1s"
+    index.close()
+
+
+def test_a_worker_makes_the_graphs(
+    postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "UPKEEP", 0.01)
+    settings = load_settings({"embedder": {"dimension": 32}}, environment={})
+    own = evolve(settings_of(postgres), max_connections=4)
+    stop = threading.Event()
+    with Memory(settings=settings) as plain:
+        model = plain._inner._container.embedder().model
+    index = PgvectorIndex(own, model, 32, large=LARGE)
+    with Memory(settings=settings, overrides={"vector_index": index}) as memory:
+        thread = threading.Thread(target=lambda: memory.run_worker(stop=stop.is_set), daemon=True)
+        thread.start()
+        for number in range(LARGE):
+            memory.add(f"I like tea number {number}.", user_id="ann", infer=False)
+        deadline = time.monotonic() + 60
+        while graphs_in(postgres) != [True]:
+            assert time.monotonic() < deadline
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+    index.close()
+
+
+def test_without_a_worker_a_memory_makes_them_when_it_is_asked_to(
+    postgres: PostgresSettings,
+) -> None:
+    log = {"provider": "postgres", "dsn": postgres.dsn, "schema": postgres.schema}
+    settings = load_settings({"audit_log": log}, environment={})
+    with Memory(settings=settings) as memory:
+        memory._inner._container.embedded_index()._graphs._large = LARGE
+        for number in range(LARGE):
+            memory.add(f"I like tea number {number}.", user_id="ann", infer=False)
+        assert graphs_in(postgres) == []
+        assert memory.compact() == 1
+        assert memory.compact() == 0
+        assert graphs_in(postgres) == [True]
+        assert len(memory.search("tea", user_id="ann", limit=5)) == 5
 
 
 def test_what_a_filter_keeps_out_does_not_use_up_the_graph(database: Database) -> None:

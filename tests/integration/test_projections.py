@@ -14,6 +14,7 @@ from attrs import evolve
 from engines import FlappingGraph, FlappingIndex
 
 from memledger import AsyncMemory, Memory
+from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.vector_index.memory import InMemoryVectorIndex
 from memledger.application.working import Report
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
@@ -21,6 +22,7 @@ from memledger.domain.graph import View
 from memledger.domain.ports.vector_index import Document
 from memledger.domain.scope import Scope
 from memledger.settings import load_settings
+from memledger.testing.driving import Driven
 from memledger.testing.file_index import FileIndex
 
 ANN: dict[str, Any] = {"user_id": "ann"}
@@ -32,17 +34,31 @@ SOON = 30.0
 Open = Callable[..., Memory]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens a memory in front of engines; a database in a file is the same one each time."""
+HOMES = ["memory", "sqlite", "postgres"]
+lasting = pytest.mark.parametrize("home", HOMES[1:], indirect=True)
+"""For tests that open a memory again."""
+
+
+@pytest.fixture(params=HOMES)
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a log, in a database of the test's own."""
+    if request.param == "postgres":
+        postgres: PostgresSettings = request.getfixturevalue("postgres")
+        return {"provider": "postgres", "dsn": postgres.dsn, "schema": postgres.schema}
+    path = {"path": str(tmp_path / "app.db")} if request.param == "sqlite" else {}
+    return {"provider": request.param, **path}
+
+
+@pytest.fixture
+def opened(home: dict[str, Any]) -> Iterator[Open]:
+    """Opens a memory in front of engines; a database that lasts is the same one each time."""
     memories: list[Memory] = []
 
     def open_memory(
         index: object = None, graph: object = None, *, embedder: int = 32, **projections: Any
     ) -> Memory:
-        path = {"path": str(tmp_path / "app.db")} if request.param == "sqlite" else {}
         config = {
-            "audit_log": {"provider": request.param, **path},
+            "audit_log": home,
             "embedder": {"dimension": embedder},
             "projections": projections,
         }
@@ -110,16 +126,15 @@ def test_the_external_graph_follows_as_well(opened: Open) -> None:
     memory = opened(graph=graph)
     receipt = memory.add("Ann works at Acme in Oslo.", **ANN)
     assert receipt.lagging == ()
-    embedded = memory._inner._container.embedded_graph()
     view = View(scope=Scope(user_id="ann"), now=memory.get_all(**ANN).facts[0].created_at)
-    assert list(graph.entities(view)) == list(embedded.entities(view)) != []
+    assert list(graph.entities(view)) == list(embedded_graph(memory).entities(view)) != []
 
 
-def test_an_async_memory_drives_them_in_its_own_loop() -> None:
+def test_an_async_memory_drives_them_in_its_own_loop(home: dict[str, Any]) -> None:
     index = FlappingIndex()
 
     async def use() -> None:
-        settings = load_settings({"audit_log": "memory"}, environment={})
+        settings = load_settings({"audit_log": home}, environment={})
         async with AsyncMemory(settings=settings, overrides={"vector_index": index}) as memory:
             receipts = await asyncio.gather(*(memory.add(TEA, user_id=f"u{n}") for n in range(9)))
             assert {receipt.lagging for receipt in receipts} == {()}
@@ -244,13 +259,11 @@ def test_a_worker_outlives_its_engine(opened: Open) -> None:
     assert len(index.documents) == 1
 
 
-def test_a_task_that_works_ends_when_it_is_cancelled() -> None:
+def test_a_task_that_works_ends_when_it_is_cancelled(home: dict[str, Any]) -> None:
     index = FlappingIndex()
 
     async def use() -> None:
-        settings = load_settings(
-            {"audit_log": "memory", "projections": {"wait": 0}}, environment={}
-        )
+        settings = load_settings({"audit_log": home, "projections": {"wait": 0}}, environment={})
         async with AsyncMemory(settings=settings, overrides={"vector_index": index}) as memory:
             working = asyncio.create_task(memory.run_worker())
             await memory.add(TEA, **ANN)
@@ -278,20 +291,12 @@ def test_two_workers_share_the_partitions_and_bring_everything(opened: Open) -> 
     assert len(index.documents) == 12
 
 
-def test_more_partitions_go_on_where_fewer_stood(tmp_path: Path) -> None:
+@lasting
+def test_more_partitions_go_on_where_fewer_stood(opened: Open) -> None:
     index = FlappingIndex()
-
-    def opened_with(partitions: int) -> Memory:
-        config = {
-            "audit_log": {"path": str(tmp_path / "app.db")},
-            "projections": {"partitions": partitions},
-        }
-        settings = load_settings(config, environment={})
-        return Memory(settings=settings, overrides={"vector_index": index})
-
-    with opened_with(1) as memory:
+    with opened(index, partitions=1) as memory:
         memory.add(TEA, **ANN)
-    with opened_with(3) as memory:
+    with opened(index, partitions=3) as memory:
         assert memory.add("I like mint tea.", **ANN).lagging == ()
         assert [item.events for item in memory.stats().lags].count(0) >= 1
         memory.run_worker(once=True)
@@ -394,7 +399,7 @@ def test_a_ledger_waits_behind_its_dead_letter_where_order_matters(opened: Open)
 
 
 def embedded_graph(memory: Memory) -> Any:
-    return memory._inner._container.embedded_graph()
+    return Driven(memory._inner._container.embedded_graph())
 
 
 def histories(graph: Any, user: str) -> dict[str, int]:
@@ -451,18 +456,12 @@ def test_what_is_not_external_can_not_be_rebuilt(opened: Open) -> None:
         opened(FlappingIndex()).rebuild("facts")
 
 
+@lasting
 def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
-    tmp_path: Path,
+    opened: Open, tmp_path: Path
 ) -> None:
     def opened_with(dimension: int) -> Memory:
-        config = {
-            "audit_log": {"path": str(tmp_path / "app.db")},
-            "embedder": {"dimension": dimension},
-        }
-        index = FileIndex(tmp_path / "index.db", dimension)
-        return Memory(
-            settings=load_settings(config, environment={}), overrides={"vector_index": index}
-        )
+        return opened(FileIndex(tmp_path / "index.db", dimension), embedder=dimension)
 
     with opened_with(16) as memory:
         assert memory.add(TEA, **ANN).lagging == ()
@@ -478,12 +477,12 @@ def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
         assert not memory.stats().lags[0].rebuild
 
 
+@lasting
 def test_an_engine_that_forgets_with_its_process_is_not_taken_for_one_that_knows(
-    tmp_path: Path,
+    opened: Open,
 ) -> None:
     for lagging in ((), ("vector_index",)):
-        memory = Memory(tmp_path / "app.db", overrides={"vector_index": InMemoryVectorIndex()})
-        with memory:
+        with opened(InMemoryVectorIndex()) as memory:
             assert memory.add(TEA, **ANN).lagging == lagging
             assert texts(memory)[0] == {TEA}
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine, on_terminal, start
+
+from memledger.adapters.cli.metrics import STALE, served
+from memledger.application.working import Report
 
 SOON = 30.0
 """Seconds; a test that waits for so long has failed."""
@@ -178,6 +182,44 @@ def test_metrics_are_served_on_this_machine(
         "memledger_workers 1.0",
     ):
         assert line in metrics()
+
+
+def health(port: int) -> tuple[int, str]:
+    """What a health check is told; status 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthy", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_a_worker_that_works_is_healthy(
+    memledger: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    add(memledger, "I like tea.")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    worker("--metrics-port", str(port))
+    until(lambda: health(port)[0] == 200)
+
+
+def test_a_worker_that_says_nothing_any_more_is_not_healthy_until_it_does() -> None:
+    seconds = 0.0
+    report = Report(tracks=(), workers=1)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with served(port, now=lambda: seconds) as take:
+        assert health(port) == (503, "no report yet\n")
+        take(report)
+        seconds = STALE
+        assert health(port) == (200, "reported 30 s ago\n")
+        seconds = STALE + 1
+        assert health(port) == (503, "no report for 31 s\n")
+        take(report)
+        assert health(port)[0] == 200
 
 
 def test_a_port_that_is_taken_is_named(memledger: CommandLine, engine: Path) -> None:

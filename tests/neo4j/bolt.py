@@ -1,7 +1,7 @@
 """A server that speaks Bolt 5.4 on loopback, so that the real driver has somebody to talk to.
 
 It keeps the order of messages, transactions and failures as the protocol has them; what statements
-mean is said elsewhere (``tables.py``). It knows one user and one database.
+mean is said elsewhere (``tables.py``). It knows one user.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -34,15 +34,17 @@ class Refusal(Exception):
 
 
 class BoltServer:
-    """Listens from the start; what it holds lasts as long as ``tables``.
+    """Listens from the start; what it holds lasts as long as ``databases``.
 
     Args:
-        tables: what is stored.
+        databases: what is stored, by the name of the database.
         context: for an encrypted server, with its certificate.
     """
 
-    def __init__(self, tables: Tables, context: ssl.SSLContext | None = None) -> None:
-        self.tables = tables
+    def __init__(
+        self, databases: Mapping[str, Tables], context: ssl.SSLContext | None = None
+    ) -> None:
+        self.databases = databases
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -140,7 +142,7 @@ class _Conversation:
 
     def _answers(self, message: Message) -> Iterator[tuple[int, Any]]:
         if message.kind == HELLO:
-            yield SUCCESS, {"server": "Neo4j/stand-in", "connection_id": "bolt-1", "hints": {}}
+            yield SUCCESS, {"server": "Neo4j/5.26-stand-in", "connection_id": "bolt-1", "hints": {}}
         elif message.kind == LOGON:
             self._log_on(message.fields[0])
             yield SUCCESS, {}
@@ -171,10 +173,10 @@ class _Conversation:
 
     def _begin(self, extra: dict[str, Any]) -> None:
         database = extra.get("db") or DATABASE
-        if database != DATABASE:
+        if database not in self.server.databases:
             self._refuse("Database.DatabaseNotFound", f"Database does not exist: {database}")
         assert self.transaction is None
-        self.transaction = self.server.tables.begin(writing=extra.get("mode") != "r")
+        self.transaction = self.server.databases[database].begin(writing=extra.get("mode") != "r")
 
     def _run(self, statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
         if (answer := self._opened().run(statement, parameters)) is None:

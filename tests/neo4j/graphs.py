@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from bolt import PASSWORD, USER, BoltServer
+from bolt import DATABASE, PASSWORD, USER, BoltServer
 from tables import Tables
 
 from memledger.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
@@ -26,12 +26,15 @@ URI = "NEO4J_URI"
 STAND_IN, SERVER = "stand-in", "server"
 PLACES = [STAND_IN, SERVER]
 
+NEIGHBOUR = "neighbour"
+"""A second database of the stand-in."""
+
 
 @contextmanager
 def settings_at(place: str) -> Iterator[Neo4jSettings]:
     """Where to go: to a stand-in of the test's own, or to the server that the variables name."""
     if place == STAND_IN:
-        server = BoltServer(Tables())
+        server = BoltServer({DATABASE: Tables(), NEIGHBOUR: Tables()})
         yield Neo4jSettings(uri=server.uri, user=USER, password=PASSWORD)
         server.stop()
         return
@@ -101,17 +104,3 @@ class PlainGraph:
         """Close it, and the loop under it."""
         self.loop.run(self.graph.close())
         self.loop.close()
-
-
-class Twice:
-    """A listener of a log that delivers every page twice, the second time with what came before."""
-
-    def __init__(self, graph: PlainGraph) -> None:
-        self._graph = graph
-        self._before: Sequence[Recorded] = ()
-
-    def apply(self, chain: Sequence[Recorded]) -> None:
-        """Hand a page on."""
-        self._graph.apply(chain)
-        self._graph.apply([*self._before, *chain])
-        self._before = chain

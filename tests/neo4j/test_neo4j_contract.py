@@ -5,29 +5,41 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from graphs import SERVER, STAND_IN, PlainGraph, Twice, graph_at
+import pytest
+from attrs import evolve
+from graphs import NEIGHBOUR, SERVER, STAND_IN, PlainGraph, plain, settings_at
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.testing.knowledge_graph import KnowledgeGraphContract
+from memledger.testing.external_graph import ExternalGraphContract
 
 
-class _OnNeo4j(KnowledgeGraphContract):
+class _OnNeo4j(ExternalGraphContract):
     place: str
 
     def setup_method(self) -> None:
         self.opened = ExitStack()
+        self.settings = self.opened.enter_context(settings_at(self.place))
 
     def teardown_method(self) -> None:
         self.opened.close()
 
-    def make_graph(self, tmp_path: Path) -> tuple[InMemoryAuditLog, PlainGraph]:
-        graph = self.opened.enter_context(graph_at(self.place))
-        return InMemoryAuditLog(listener=Twice(graph)), graph
+    def make_external(self, tmp_path: Path) -> PlainGraph:
+        graph = self.make_worker(tmp_path)
+        graph.clear()
+        return graph
+
+    def make_worker(self, tmp_path: Path) -> PlainGraph:
+        return self.opened.enter_context(plain(self.settings))
 
 
 class TestOnTheStandIn(_OnNeo4j):
     place = STAND_IN
 
+    def make_neighbour(self, tmp_path: Path) -> PlainGraph:
+        return self.opened.enter_context(plain(evolve(self.settings, database=NEIGHBOUR)))
+
 
 class TestOnAServer(_OnNeo4j):
     place = SERVER
+
+    def make_neighbour(self, tmp_path: Path) -> PlainGraph:
+        pytest.skip("declared: a database holds one graph, and a free server one database")

@@ -22,6 +22,7 @@ from memledger.domain.errors import AdapterUnavailable
 from memledger.domain.events import Event, FactRetracted, RelationEnded
 from memledger.domain.graph import SAME_AS, View
 from memledger.domain.recorded import Position, Recorded
+from memledger.lifting import BackgroundLoop
 from memledger.testing.audit_log import NOON, append_of
 from memledger.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
 from memledger.testing.unreliable_wire import UnreliableWire, When
@@ -231,19 +232,24 @@ def test_names_of_any_length_are_told_apart(graph: PlainGraph) -> None:
     assert graph.entities(VIEW, None, 10) == memory.entities(VIEW)
 
 
-def test_loops_may_follow_each_other(settings: Neo4jSettings) -> None:
+def test_it_may_be_asked_on_several_loops_and_is_closed_on_all_of_them(
+    settings: Neo4jSettings,
+) -> None:
     made = Neo4jKnowledgeGraph(settings)
+    loops = [BackgroundLoop(), BackgroundLoop()]
+    log = InMemoryAuditLog()
 
     async def use(number: int) -> int:
         event = relation("Ann", "knows", f"friend {number}")
         await made.apply(log.append(append_of([event])).recorded)
-        found = await made.relations(VIEW, "Ann")
-        await made.close()
-        await made.close()
-        return len(found)
+        return len(await made.relations(VIEW, "Ann"))
 
-    log = InMemoryAuditLog()
-    assert [asyncio.run(use(number)) for number in range(2)] == [1, 2]
+    assert [loop.run(use(number)) for number, loop in enumerate(loops)] == [1, 2]
+    loops[0].run(made.close())
+    for loop in loops:
+        with pytest.raises(AdapterUnavailable, match="closed"):
+            loop.run(made.ping())
+        loop.close()
 
 
 def test_a_cluster_may_say_whom_to_ask() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bolt import PASSWORD, USER, BoltServer
+from bolt import DATABASE, PASSWORD, USER, BoltServer
 from certificates import make_certificates
 from tables import Tables
 
@@ -26,7 +26,7 @@ from memledger.testing.knowledge_graph import LATER, SCOPE
 
 @pytest.fixture
 def server() -> Iterator[BoltServer]:
-    made = BoltServer(Tables())
+    made = BoltServer({DATABASE: Tables()})
     yield made
     made.stop()
 
@@ -40,7 +40,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encrypted(certificates: Path) -> Iterator[BoltServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-    made = BoltServer(Tables(), context=context)
+    made = BoltServer({DATABASE: Tables()}, context=context)
     yield made
     made.stop()
 
@@ -85,7 +85,7 @@ def test_it_is_chosen_by_name_and_drives_both_faces(server: BoltServer, mode: st
         found, said, _ = run_inline(use()) if mode == "inline" else asyncio.run(use())
     finally:
         container.shutdown_resources()
-    assert (found, said) == ([], "neo4j stand-in")
+    assert (found, said) == ([], "neo4j 5.26-stand-in")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_an_encrypted_server_is_known_by_the_authority_that_is_trusted(
         said: str = run_and_close(choice.adapter.build(settings), lambda graph: graph.ping())
         return said
 
-    assert ping(uri=uri, certificates=str(certificates / "ca.pem")) == "neo4j stand-in"
-    assert ping(uri=uri.replace("bolt+s:", "bolt+ssc:")) == "neo4j stand-in"
+    assert ping(uri=uri, certificates=str(certificates / "ca.pem")) == "neo4j 5.26-stand-in"
+    assert ping(uri=uri.replace("bolt+s:", "bolt+ssc:")) == "neo4j 5.26-stand-in"
     with pytest.raises(AdapterUnavailable, match="neo4j"):
         ping(uri=uri)

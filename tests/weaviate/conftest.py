@@ -52,10 +52,11 @@ def raw(server: WeaviateSettings) -> Iterator[weaviate.WeaviateClient]:
 
 @pytest.fixture
 def settings(server: WeaviateSettings, raw: weaviate.WeaviateClient) -> Iterator[WeaviateSettings]:
-    """Settings for collections of the test's own, which are dropped after it."""
+    """Settings for collections of the test's own, which are dropped after it, a neighbour's too."""
     own = evolve(server, collection=f"T{uuid.uuid4().hex}", buckets=2)
     yield own
-    raw.collections.delete([own.collection, f"{own.collection}Directory"])
+    names = (own.collection, f"{own.collection}Neighbour")
+    raw.collections.delete([*names, *(f"{name}Directory" for name in names)])
 
 
 @pytest.fixture

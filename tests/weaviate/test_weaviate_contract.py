@@ -8,16 +8,24 @@ from typing import Any, ClassVar
 import pytest
 from making import MakeIndex
 
-from memledger.adapters.vector_index.weaviate import IndexKind, Tenancy
-from memledger.testing.vector_index import VectorIndexContract
+from memledger.adapters.vector_index.weaviate import IndexKind, Tenancy, WeaviateSettings
+from memledger.testing.external_index import ExternalIndexContract
 
 
-class OnWeaviate(VectorIndexContract):
+class OnWeaviate(ExternalIndexContract):
     layout: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True)
-    def _index(self, tmp_path: Path, make_index: MakeIndex) -> None:
+    def _index(self, settings: WeaviateSettings, make_index: MakeIndex) -> None:
+        self.neighbours = f"{settings.collection}Neighbour"
+        self.make = make_index
         self.index = make_index(**self.layout)
+
+    def make_worker(self, tmp_path: Path) -> Any:
+        return self.make(**self.layout)
+
+    def make_neighbour(self, tmp_path: Path) -> Any:
+        return self.make(**self.layout, collection=self.neighbours)
 
 
 class TestWeaviateInBuckets(OnWeaviate):

@@ -46,6 +46,7 @@ class Connection:
         self._settings = settings
         self._lock = threading.Lock()
         self._drivers: dict[asyncio.AbstractEventLoop, AsyncDriver] = {}
+        self._closed = False
         # Reads that follow a write see it, whichever member of a cluster they come to.
         self._bookmarks = self._neo4j.AsyncGraphDatabase.bookmark_manager()
 
@@ -98,7 +99,7 @@ class Connection:
         """Close all drivers, each on its own loop. Closing twice does nothing."""
         here = asyncio.get_running_loop()
         with self._lock:
-            drivers, self._drivers = self._drivers, {}
+            drivers, self._drivers, self._closed = self._drivers, {}, True
         for loop, driver in drivers.items():
             if loop is here:
                 await driver.close()
@@ -113,6 +114,8 @@ class Connection:
     def _driver(self) -> AsyncDriver:
         loop = asyncio.get_running_loop()
         with self._lock:
+            if self._closed:
+                raise AdapterUnavailable(ADAPTER, "the graph has been closed; open it again")
             for other in [other for other in self._drivers if other.is_closed()]:
                 del self._drivers[other]
             if loop not in self._drivers:

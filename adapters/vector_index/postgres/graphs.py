@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
+from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.sessions import Reader, Row, Sessions
 from memledger.adapters.vector_index.postgres.schema import Tables
 from memledger.adapters.vector_index.postgres.statements import (
@@ -140,24 +141,27 @@ class Graphs:
         )
         return [Graph(ledger, model) for ledger, model in await cursor.fetchall()]
 
-    async def make(self, sessions: Sessions, storage: Storage, graph: Graph) -> None:
-        """Make a graph. Writers go on writing meanwhile."""
+    async def make(self, sessions: Sessions, storage: Storage, graph: Graph) -> bool:
+        """Make a graph, unless somebody else is at one; whether it was made. Writers go
+        on writing meanwhile.
+        """
         extension, t = storage.extension, self._tables
         assert extension is not None
         home, name = sessions.schema, t.graph(graph.ledger)
-        # What an interrupted run left is not valid, and would stay so.
-        await sessions.alone(f"DROP INDEX CONCURRENTLY IF EXISTS {home}.{name}")
         on = graph_expression(extension, storage.dimension, "vector")
-        await sessions.alone(
+        # Two that are made at once on one table would wait for each other.
+        made = await sessions.alone(
+            advisory_key(f"{home}.{t.prefix}", "graphs"),
+            # What an interrupted run left is not valid, and would stay so.
+            f"DROP INDEX CONCURRENTLY IF EXISTS {home}.{name}",
             f"CREATE INDEX CONCURRENTLY {name} ON {home}.{t.document} USING hnsw "
             f"({on} {extension.schema}.vector_cosine_ops) "
-            f"WHERE ledger = {graph.ledger} AND model = {graph.model}"
+            f"WHERE ledger = {graph.ledger} AND model = {graph.model}",
+            f"UPDATE {home}.{t.ledger} SET graph = {graph.model} WHERE id = {graph.ledger}",
         )
-        async with sessions.transaction() as connection:
-            await connection.execute(
-                f"UPDATE {t.ledger} SET graph = %s WHERE id = %s", (graph.model, graph.ledger)
-            )
+        async with sessions.glance() as connection:
             await self.learn(connection)
+        return made
 
 
 def exploring(candidates: int) -> Mapping[str, str]:

@@ -211,8 +211,8 @@ class PostgresVectorIndex:
     async def compact(self, ledger: LedgerId | None = None) -> int:
         """Make graphs for very large ledgers that have none; cheap where there is none to make.
 
-        To be called outside of any transaction, by whoever has time: a graph takes a minute for
-        some 100,000 documents. Searches are right without it, and grow slower with the ledger.
+        See ``Compactable.compact``: a graph takes a minute for some 100,000 documents. Searches
+        are right without it, and grow slower with the ledger.
 
         Args:
             ledger: ``None`` looks after all.
@@ -221,14 +221,12 @@ class PostgresVectorIndex:
             How many graphs were made.
 
         Raises:
-            AdapterUnavailable: the server did not answer, or another process is at it.
+            AdapterUnavailable: the server did not answer.
         """
         async with self._sessions.glance() as connection:
             storage = await self._storage(connection)
             due = await self._graphs.due(connection, storage, ledger)
-        for each in due:
-            await self._graphs.make(self._sessions, storage, each)
-        return len(due)
+        return sum([await self._graphs.make(self._sessions, storage, each) for each in due])
 
     async def _storage(self, connection: Reader) -> Storage:
         """What the tables were made for, which does not change while they are there."""

@@ -1,4 +1,4 @@
-"""The index keeps the contract of ``VectorIndex``, and what an external engine promises besides."""
+"""The index keeps the contract of ``ExternalIndex``, and what is its own besides."""
 
 from pathlib import Path
 
@@ -7,19 +7,25 @@ from memledger_tinyindex import TinyIndex, TinyIndexSettings
 
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.scope import LedgerId
-from memledger.testing import VectorIndexContract
+from memledger.testing import ExternalIndexContract
 from memledger.testing.vector_index import DIMENSION, document
 
 ALICE = LedgerId("user:alice")
 
 
-def index_in(folder: Path, model: str = "letters-1") -> TinyIndex:
-    return TinyIndex(TinyIndexSettings(path=str(folder / "index.db")), model, DIMENSION)
+def index_in(folder: Path, model: str = "letters-1", name: str = "index.db") -> TinyIndex:
+    return TinyIndex(TinyIndexSettings(path=str(folder / name)), model, DIMENSION)
 
 
-class TestTinyIndex(VectorIndexContract):
+class TestTinyIndex(ExternalIndexContract):
     def make_index(self, tmp_path: Path) -> TinyIndex:
         return index_in(tmp_path)
+
+    def make_worker(self, tmp_path: Path) -> TinyIndex:
+        return index_in(tmp_path)
+
+    def make_neighbour(self, tmp_path: Path) -> TinyIndex:
+        return index_in(tmp_path, name="neighbour.db")
 
 
 def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -32,15 +38,6 @@ def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
 def test_making_one_touches_nothing(tmp_path: Path) -> None:
     index_in(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_it_is_emptied_and_goes_on(tmp_path: Path) -> None:
-    index = index_in(tmp_path)
-    index.put([document("tea")])
-    index.clear()
-    assert index.count(ALICE) == 0
-    index.put([document("coffee")])
-    assert index.count(ALICE) == 1
 
 
 def test_vectors_of_another_embedder_are_refused_until_it_is_cleared(tmp_path: Path) -> None:
@@ -62,12 +59,3 @@ def test_a_file_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "index.db").mkdir()
     with pytest.raises(AdapterUnavailable, match=r"tinyindex: .*index\.db"):
         index_in(tmp_path).ping()
-
-
-def test_closing_twice_does_nothing_and_calls_after_it_are_refused(tmp_path: Path) -> None:
-    index = index_in(tmp_path)
-    index.ping()
-    index.close()
-    index.close()
-    with pytest.raises(AdapterUnavailable, match="closed"):
-        index.count(ALICE)

@@ -120,7 +120,7 @@ class TinyIndex:
 
     def ping(self) -> str:
         """See ``ExternalIndex.ping``; it makes no file."""
-        if Path(self._settings.path).exists():
+        if self._closed or Path(self._settings.path).exists():
             with self._transaction(any_embedder=True) as connection:
                 connection.execute("SELECT 1 FROM document LIMIT 1")
         return f"{NAME} 0.1.0 (SQLite {sqlite3.sqlite_version})"
