@@ -61,7 +61,7 @@ def server(dsn: str | None) -> Iterator[str]:
         return
     started = PostgresServer(
         "shared_buffers=1GB",
-        "maintenance_work_mem=1GB",
+        "maintenance_work_mem=2GB",
         "max_wal_size=8GB",
         "jit=off",
     )
