@@ -379,6 +379,30 @@ def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings)
             connection.execute(f"DROP ROLE {name}".encode())
 
 
+def test_an_extension_that_another_process_is_installing_is_waited_for(
+    postgres: PostgresSettings,
+) -> None:
+    name = f"other_{postgres.schema}"
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            dsn = f"{postgres.dsn} dbname={name}"
+            with psycopg.connect(dsn) as installing, ThreadPoolExecutor() as pool:
+                installing.execute("CREATE SCHEMA memledger_pgvector")
+                installing.commit()
+                installing.execute("CREATE EXTENSION vector")
+                index = PgvectorIndex(PgvectorSettings(dsn=dsn), "m", DIMENSION)
+                asked = pool.submit(index.ping)
+                waits = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+                while not connection.execute(waits.encode()).fetchall():
+                    assert not asked.done()
+                installing.commit()
+                assert asked.result().startswith("pgvector")
+                index.close()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.mark.parametrize(
     ("options", "path"),
     [

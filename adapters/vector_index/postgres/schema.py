@@ -145,10 +145,11 @@ async def install_extension(connection: Connection) -> Extension | None:
     )
     if not await cursor.fetchall():
         return None
-    # It may be there and not be for everybody: an untrusted extension takes a superuser.
+    # It may be there and not be for everybody: an untrusted extension takes a superuser. And
+    # "IF NOT EXISTS" does not see what another schema's process is installing.
     await connection.execute(
         "DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS vector; "
-        "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
+        "EXCEPTION WHEN insufficient_privilege OR unique_violation THEN NULL; END $$"
     )
     return await find_extension(connection)
 
