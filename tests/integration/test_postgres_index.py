@@ -18,6 +18,7 @@ from memledger.adapters.postgres.database import Database
 from memledger.adapters.postgres.settings import PostgresSettings
 from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
 from memledger.adapters.vector_index.postgres import PostgresVectorIndex
+from memledger.adapters.vector_index.postgres.statements import FEW
 from memledger.application import working
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.filters import parse_filter
@@ -67,6 +68,24 @@ def within(database: Database, work: Any) -> Any:
 
 def settings_of(postgres: PostgresSettings) -> PgvectorSettings:
     return PgvectorSettings(dsn=postgres.dsn, schema=postgres.schema)
+
+
+# Words
+
+
+def test_a_ledger_that_is_small_among_others_finds_what_it_found_when_there_were_few(
+    database: Database, postgres: PostgresSettings
+) -> None:
+    index = Driven(index_in(database))
+    texts = ("green tea", "black tea with milk", "coffee")
+    index.put([document(text, context="tea at noon") for text in texts])
+    index.put([document("tea", scope=Scope(user_id=f"user {n}")) for n in range(4 * FEW)])
+    before = index.search(query("green tea with lemon"))
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        # Only now is it known how many there are.
+        connection.execute(f'ANALYZE "{postgres.schema}".index_wording'.encode())
+    assert before
+    assert index.search(query("green tea with lemon")) == before
 
 
 # Graphs
@@ -377,6 +396,29 @@ def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings)
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
             connection.execute(f"DROP ROLE {name}".encode())
+
+
+def test_the_extension_outlives_the_schema_that_had_it_installed(
+    postgres: PostgresSettings,
+) -> None:
+    name = f"other_{postgres.schema}"
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            dsn = f"{postgres.dsn} dbname={name}"
+            first, second = (
+                PgvectorIndex(PgvectorSettings(dsn=dsn, schema=schema), "m", DIMENSION)
+                for schema in ("first", "second")
+            )
+            first.ping()
+            first.close()
+            second.put([document("coffee")])
+            with psycopg.connect(dsn) as other:
+                other.execute("DROP SCHEMA first CASCADE")
+            assert second.vectors_for(["coffee"])
+            second.close()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def test_an_extension_that_another_process_is_installing_is_waited_for(

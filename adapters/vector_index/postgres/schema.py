@@ -145,10 +145,13 @@ async def install_extension(connection: Connection) -> Extension | None:
     )
     if not await cursor.fetchall():
         return None
-    # It may be there and not be for everybody: an untrusted extension takes a superuser. And
-    # "IF NOT EXISTS" does not see what another schema's process is installing.
+    # In a schema of ours it would go with that schema, and with it the vectors of all others. It
+    # may be there and not be for everybody: an untrusted extension takes a superuser. And "IF NOT
+    # EXISTS" does not see what another process is installing.
+    cursor = await connection.execute("SELECT to_regnamespace('public') IS NOT NULL")
+    where = "SCHEMA public" if await cursor.fetchall() == [(True,)] else ""
     await connection.execute(
-        "DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS vector; "
+        f"DO $$ BEGIN CREATE EXTENSION IF NOT EXISTS vector {where}; "
         "EXCEPTION WHEN insufficient_privilege OR unique_violation THEN NULL; END $$"
     )
     return await find_extension(connection)
