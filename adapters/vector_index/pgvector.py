@@ -27,7 +27,7 @@ from memledger.adapters.vector_index.postgres.schema import (
     check_name,
     find_extension,
 )
-from memledger.adapters.vector_index.postgres.searching import PLANNING
+from memledger.adapters.vector_index.postgres.searching import PLANNED_ONCE
 from memledger.domain.errors import AdapterUnavailable, InvalidRequest
 from memledger.domain.fact import FactKey
 from memledger.domain.ports.embedder import Vector
@@ -37,7 +37,7 @@ from memledger.lifting import run_inline
 
 ADAPTER = "pgvector"
 
-PRESET = {**PLANNING, **exploring(200)}
+PRESET = {**PLANNED_ONCE, **exploring(200)}
 """What every session of this index is set to: what searches with a limit of 100 want."""
 
 T = TypeVar("T")

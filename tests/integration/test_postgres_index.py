@@ -116,6 +116,22 @@ def test_a_ledger_that_became_large_is_searched_by_a_graph(postgres: PostgresSet
             assert time.monotonic() < deadline
 
 
+def test_a_process_may_start_while_another_one_makes_a_graph(postgres: PostgresSettings) -> None:
+    first, second = (
+        PgvectorIndex(evolve(settings_of(postgres), statement_timeout=5), "m", DIMENSION)
+        for _ in range(2)
+    )
+    first.put([document("tea")])
+    with psycopg.connect(postgres.dsn) as making:
+        # What CREATE INDEX CONCURRENTLY holds until it is done.
+        table = f'"{postgres.schema}".index_document'
+        making.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        second.put([document("coffee")])
+        assert len(second.search(query("coffee"))) == 1
+    first.close()
+    second.close()
+
+
 def test_other_processes_learn_of_a_graph(database: Database) -> None:
     writer, reader = Driven(index_in(database)), Driven(index_in(database))
     documents = [document("tea", vector=vector(1, n / 10)) for n in range(LARGE)]

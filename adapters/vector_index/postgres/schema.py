@@ -181,6 +181,13 @@ async def create(
         home: the schema, quoted.
     """
     t = tables
+    cursor = await connection.execute(
+        "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS made (name)",
+        (list(t.all),),
+    )
+    if await cursor.fetchall() == [(True,)]:
+        # An index that is there already would still be waited for while a graph is being made.
+        return
     vector = "bytea" if extension is None else extension.type
     # A bytea is compressed by default, which gains nothing on floats.
     storage = "PLAIN" if dimension <= PLAIN_UP_TO else "EXTERNAL"
