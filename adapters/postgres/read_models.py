@@ -23,6 +23,7 @@ from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.conversations import PostgresConversations
 from memledger.adapters.postgres.failures import ADAPTER
 from memledger.adapters.postgres.numbering import Unnumbered, numbered, waiting
+from memledger.adapters.postgres.presence import are_there
 from memledger.adapters.postgres.sessions import Connection, Reader, Sessions
 from memledger.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from memledger.domain.fact import Fact, FactKey
@@ -343,13 +344,9 @@ class PostgresReadModels:
         cursor = await connection.execute("SELECT name, fingerprint FROM projection")
         if dict(await cursor.fetchall()) != self._fingerprints():
             return False
-        cursor = await connection.execute(
-            "SELECT bool_and(to_regclass(name) IS NOT NULL) "
-            "FROM unnest(%s::text[]) AS wanted (name)",
-            ([table for model in self._models() for table in model.tables],),
+        return await are_there(
+            connection, [table for model in self._models() for table in model.tables]
         )
-        row = await cursor.fetchone()
-        return row is not None and bool(row[0])
 
     def _models(self) -> tuple[_Tables, ...]:
         return (self._facts, self._index, *self._others)

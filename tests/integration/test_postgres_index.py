@@ -367,7 +367,7 @@ def test_clearing_it_makes_it_as_good_as_new(postgres: PostgresSettings) -> None
     index.close()
 
 
-def test_two_indexes_share_a_schema_by_the_names_of_their_tables(
+def test_indexes_in_share_a_schema_by_the_names_of_their_tables(
     postgres: PostgresSettings,
 ) -> None:
     one = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
@@ -414,51 +414,56 @@ def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings)
             connection.execute(f"DROP ROLE {name}".encode())
 
 
-def test_the_extension_outlives_the_schema_that_had_it_installed(
-    postgres: PostgresSettings,
-) -> None:
+@pytest.fixture
+def new_database(postgres: PostgresSettings) -> Iterator[str]:
+    """How a database is reached in which nothing has been made or installed."""
     name = f"other_{postgres.schema}"
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            dsn = f"{postgres.dsn} dbname={name}"
-            first, second = (
-                PgvectorIndex(PgvectorSettings(dsn=dsn, schema=schema), "m", DIMENSION)
-                for schema in ("first", "second")
-            )
-            first.ping()
-            first.close()
-            second.put([document("coffee")])
-            with psycopg.connect(dsn) as other:
-                other.execute("DROP SCHEMA first CASCADE")
-            assert second.vectors_for(["coffee"])
-            second.close()
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        yield f"{postgres.dsn} dbname={name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-def test_an_extension_that_another_process_is_installing_is_waited_for(
-    postgres: PostgresSettings,
-) -> None:
-    name = f"other_{postgres.schema}"
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            dsn = f"{postgres.dsn} dbname={name}"
-            with psycopg.connect(dsn) as installing, ThreadPoolExecutor() as pool:
-                installing.execute("CREATE SCHEMA memledger_pgvector")
-                installing.commit()
-                installing.execute("CREATE EXTENSION vector")
-                index = PgvectorIndex(PgvectorSettings(dsn=dsn), "m", DIMENSION)
-                asked = pool.submit(index.ping)
-                waits = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-                while not connection.execute(waits.encode()).fetchall():
-                    assert not asked.done()
-                installing.commit()
-                assert asked.result().startswith("pgvector")
-                index.close()
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+def indexes_in(dsn: str, *schemas: str) -> Iterator[PgvectorIndex]:
+    for schema in schemas:
+        yield PgvectorIndex(PgvectorSettings(dsn=dsn, schema=schema), "m", DIMENSION)
+
+
+def test_the_extension_outlives_the_schema_that_had_it_installed(new_database: str) -> None:
+    first, second = indexes_in(new_database, "first", "second")
+    first.ping()
+    first.close()
+    second.put([document("coffee")])
+    with psycopg.connect(new_database) as other:
+        other.execute("DROP SCHEMA first CASCADE")
+    assert second.vectors_for(["coffee"])
+    second.close()
+
+
+def test_tables_in_public_are_not_taken_for_those_of_another_schema(new_database: str) -> None:
+    first, second = indexes_in(new_database, "public", "second")
+    first.put([document("tea")])
+    second.put([document("coffee")])
+    assert len(first.search(query("tea coffee"))) == 1
+    assert len(second.search(query("tea coffee"))) == 1
+    first.close()
+    second.close()
+
+
+def test_an_extension_that_another_process_is_installing_is_waited_for(new_database: str) -> None:
+    with psycopg.connect(new_database) as installing, ThreadPoolExecutor() as pool:
+        installing.execute("CREATE SCHEMA memledger_pgvector")
+        installing.commit()
+        installing.execute("CREATE EXTENSION vector")
+        index = PgvectorIndex(PgvectorSettings(dsn=new_database), "m", DIMENSION)
+        asked = pool.submit(index.ping)
+        waits = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        with psycopg.connect(new_database, autocommit=True) as looking:
+            while not looking.execute(waits.encode()).fetchall():
+                assert not asked.done()
+        installing.commit()
+        assert asked.result().startswith("pgvector")
+        index.close()
 
 
 @pytest.mark.parametrize(

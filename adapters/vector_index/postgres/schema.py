@@ -15,6 +15,7 @@ from attrs import frozen
 
 from memledger.adapters.postgres.advisory import advisory_key
 from memledger.adapters.postgres.filters import create_casefold
+from memledger.adapters.postgres.presence import OWN, are_there
 from memledger.adapters.postgres.sessions import Connection, Reader
 from memledger.domain.errors import InvalidRequest
 
@@ -161,7 +162,7 @@ async def stored_as(connection: Reader, tables: Tables) -> str | None:
     """The type of the column of vectors as it is now; ``None`` if there is no such table."""
     cursor = await connection.execute(
         "SELECT typname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid "
-        "WHERE attrelid = to_regclass(%s) AND attname = 'vector' AND NOT attisdropped",
+        f"WHERE attrelid = {OWN.format('%s')} AND attname = 'vector' AND NOT attisdropped",
         (tables.document,),
     )
     rows = await cursor.fetchall()
@@ -181,11 +182,7 @@ async def create(
         home: the schema, quoted.
     """
     t = tables
-    cursor = await connection.execute(
-        "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS made (name)",
-        (list(t.all),),
-    )
-    if await cursor.fetchall() == [(True,)]:
+    if await are_there(connection, t.all):
         # An index that is there already would still be waited for while a graph is being made.
         return
     vector = "bytea" if extension is None else extension.type
