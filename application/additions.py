@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Required, TypedDict
 
-from memledger.application.remember import RememberRequest
-from memledger.application.requests import (
+from remembrancer.application.remember import RememberRequest
+from remembrancer.application.requests import (
     Messages,
     parse_guidance,
     parse_kind,
@@ -17,8 +17,8 @@ from memledger.application.requests import (
     parse_name,
     parse_turns,
 )
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.scope import Scope
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.scope import Scope
 
 DEFAULT_ACTOR = "api"
 

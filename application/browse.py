@@ -11,14 +11,14 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from memledger.application.requests import parse_id
-from memledger.domain.errors import InvalidRequest, NotFound
-from memledger.domain.fact import Fact, FactId
-from memledger.domain.moments import from_microseconds, to_microseconds
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock
-from memledger.domain.ports.fact_store import FactQuery, FactStore
-from memledger.domain.scope import Scope
+from remembrancer.application.requests import parse_id
+from remembrancer.domain.errors import InvalidRequest, NotFound
+from remembrancer.domain.fact import Fact, FactId
+from remembrancer.domain.moments import from_microseconds, to_microseconds
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.fact_store import FactQuery, FactStore
+from remembrancer.domain.scope import Scope
 
 
 @frozen(kw_only=True)

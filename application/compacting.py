@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memledger.domain.ports.vector_index import Compactable
+from remembrancer.domain.ports.vector_index import Compactable
 
 
 class Compact:

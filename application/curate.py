@@ -6,17 +6,17 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import evolve
 
-from memledger.application.deciding import Deciding
-from memledger.application.embedding import Embedding
-from memledger.application.receipt import Receipt, receipt_of
-from memledger.application.standing import standing_relations
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
-from memledger.domain.events import Event
-from memledger.domain.fact import Fact, FactId, Metadata
-from memledger.domain.ledger import retract, revise
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.link_history import LinkHistory
-from memledger.domain.scope import Scope
+from remembrancer.application.deciding import Deciding
+from remembrancer.application.embedding import Embedding
+from remembrancer.application.receipt import Receipt, receipt_of
+from remembrancer.application.standing import standing_relations
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
+from remembrancer.domain.events import Event
+from remembrancer.domain.fact import Fact, FactId, Metadata
+from remembrancer.domain.ledger import retract, revise
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.link_history import LinkHistory
+from remembrancer.domain.scope import Scope
 
 CALLER = "caller"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.projecting import Projecting
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.plain import plain
-from memledger.domain.ports.clock import Clock, IdSource
-from memledger.domain.ports.projection_state import DeadLetter, ProjectionState
-from memledger.domain.recorded import Position
+from remembrancer.application.projecting import Projecting
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.clock import Clock, IdSource
+from remembrancer.domain.ports.projection_state import DeadLetter, ProjectionState
+from remembrancer.domain.recorded import Position
 
 PAUSE = 0.05
 """Seconds before asking again for a lease that somebody holds."""

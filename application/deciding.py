@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
-from memledger.domain.errors import Conflict
-from memledger.domain.events import Event
-from memledger.domain.ports.audit_log import Appended, AuditLog
-from memledger.domain.ports.clock import Clock, IdSource
-from memledger.domain.recorded import Append, CorrelationId, EventId, NewEvent
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.errors import Conflict
+from remembrancer.domain.events import Event
+from remembrancer.domain.ports.audit_log import Appended, AuditLog
+from remembrancer.domain.ports.clock import Clock, IdSource
+from remembrancer.domain.recorded import Append, CorrelationId, EventId, NewEvent
+from remembrancer.domain.scope import LedgerId
 
 Decide: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
 

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from memledger.application.embedding import Embedding
-from memledger.application.refill import BATCH
-from memledger.domain.errors import InvalidRequest, ModelError
-from memledger.domain.indexing import document_of
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.external import ExternalGraph, ExternalIndex
-from memledger.domain.ports.read_models import ReadModels
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Recorded
+from remembrancer.application.embedding import Embedding
+from remembrancer.application.refill import BATCH
+from remembrancer.domain.errors import InvalidRequest, ModelError
+from remembrancer.domain.indexing import document_of
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.external import ExternalGraph, ExternalIndex
+from remembrancer.domain.ports.read_models import ReadModels
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Recorded
 
 
 class Delivery(Protocol):

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Protocol
 
-from memledger.domain.errors import ModelError
-from memledger.domain.ports.embedder import Embedder, Purpose, Vector
+from remembrancer.domain.errors import ModelError
+from remembrancer.domain.ports.embedder import Embedder, Purpose, Vector
 
 RECENT = 4096
 """Vectors remembered in memory; at 384 components that is about 6 MB."""

@@ -1,4 +1,4 @@
-"""What an examination of all parts found. Who looks, and how, is ``memledger.doctor``."""
+"""What an examination of all parts found. Who looks, and how, is ``remembrancer.doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from memledger.domain.plain import plain
+from remembrancer.domain.plain import plain
 
 
 @frozen(kw_only=True)
@@ -35,7 +35,7 @@ class Finding:
 class Examination:
     """All findings, in the order in which the parts depend on each other."""
 
-    memledger: str
+    remembrancer: str
     python: str
     findings: tuple[Finding, ...]
 

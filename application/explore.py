@@ -8,14 +8,22 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.resolution import Resolve
-from memledger.domain.fact import Fact, FactId
-from memledger.domain.graph import Entity, Link, Mention, Relation, View, count_links, entities_of
-from memledger.domain.plain import plain
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.knowledge_graph import KnowledgeGraph
-from memledger.domain.text import normalised
-from memledger.domain.walk import Reached
+from remembrancer.application.resolution import Resolve
+from remembrancer.domain.fact import Fact, FactId
+from remembrancer.domain.graph import (
+    Entity,
+    Link,
+    Mention,
+    Relation,
+    View,
+    count_links,
+    entities_of,
+)
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.domain.text import normalised
+from remembrancer.domain.walk import Reached
 
 
 @frozen(kw_only=True)

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from attrs import frozen
 
-from memledger.domain.conversation import Message
-from memledger.domain.errors import AdapterUnavailable, ModelError
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.guidance import Guidance
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.verdicts import Candidate, Skipped
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.errors import AdapterUnavailable, ModelError
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.verdicts import Candidate, Skipped
 
 EXTRACTION = "extraction"
 PROCEDURE = "procedure"

@@ -6,9 +6,9 @@ from concurrent.futures import Future
 
 from attrs import frozen
 
-from memledger.application.receipt import Receipt
-from memledger.domain.errors import MemledgerError
-from memledger.domain.recorded import CorrelationId
+from remembrancer.application.receipt import Receipt
+from remembrancer.domain.errors import RemembrancerError
+from remembrancer.domain.recorded import CorrelationId
 
 
 @frozen(kw_only=True)
@@ -29,6 +29,6 @@ def outcome_of(future: Future[Receipt], correlation_id: CorrelationId | None) ->
     error = future.exception()
     if error is None:
         return future.result()
-    if not isinstance(error, MemledgerError):
+    if not isinstance(error, RemembrancerError):
         raise error
     return Failure(correlation_id=correlation_id, error=type(error).__name__, problem=str(error))

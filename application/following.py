@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
-from memledger.application.projecting import Projecting
-from memledger.domain.errors import MemledgerError
-from memledger.domain.ports.clock import Clock
-from memledger.domain.recorded import Position
-from memledger.domain.scope import LedgerId
+from remembrancer.application.projecting import Projecting
+from remembrancer.domain.errors import RemembrancerError
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.scope import LedgerId
 
 PAUSE = 0.005
 """Seconds between two looks at what somebody else is at."""
@@ -27,7 +27,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Beside(Protocol):
-    """Runs work beside the caller; see ``memledger.lifting``."""
+    """Runs work beside the caller; see ``remembrancer.lifting``."""
 
     def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
         """Start work that raises nothing; returns what waits for its end, so many seconds at the
@@ -117,7 +117,7 @@ class Follow:
                 await projecting.turn(
                     partition, owner=self._owner, keep_going=lambda: not self._stopped
                 )
-            except MemledgerError:
+            except RemembrancerError:
                 # The book has the reason, and the receipt says that it lags.
                 pass
             finally:
@@ -134,7 +134,7 @@ async def _can_follow(projecting: Projecting, ledger: LedgerId) -> bool:
     """Whether the engine takes anything in before it is rebuilt."""
     try:
         return await projecting.standing_of(ledger) is not None
-    except MemledgerError:
+    except RemembrancerError:
         return False
 
 
@@ -142,7 +142,7 @@ async def _is_near(projecting: Projecting, ledger: LedgerId, position: Position)
     """Whether an engine is behind a position, and so little that it is worth waiting for."""
     try:
         standing = await projecting.standing_of(ledger)
-    except MemledgerError:
+    except RemembrancerError:
         return False
     return standing is not None and 0 < position - standing.position <= NEAR
 
@@ -150,5 +150,5 @@ async def _is_near(projecting: Projecting, ledger: LedgerId, position: Position)
 async def _holds(projecting: Projecting, ledger: LedgerId, position: Position) -> bool:
     try:
         return await projecting.has_all_of(ledger, position)
-    except MemledgerError:
+    except RemembrancerError:
         return False

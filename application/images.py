@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.image import Image
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.image import Image
 
 MAX_IMAGE_BYTES = 20_000_000
 """More than providers take: OpenAI's limit is 50 MB for a whole request, Anthropic's 5 MB an

@@ -11,12 +11,12 @@ from functools import partial
 
 from attrs import evolve
 
-from memledger.application.following import Follow
-from memledger.application.lanes import Lanes
-from memledger.application.receipt import Receipt
-from memledger.application.remember import Remember, RememberRequest
-from memledger.domain.errors import AdapterUnavailable, Conflict, ModelError
-from memledger.domain.ports.fact_store import FactStore
+from remembrancer.application.following import Follow
+from remembrancer.application.lanes import Lanes
+from remembrancer.application.receipt import Receipt
+from remembrancer.application.remember import Remember, RememberRequest
+from remembrancer.domain.errors import AdapterUnavailable, Conflict, ModelError
+from remembrancer.domain.ports.fact_store import FactStore
 
 EARLIER = "messages"
 """What lags when earlier messages could not be finished."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from memledger.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
+from remembrancer.domain.scope import LedgerId
 
 
 class JoinedIndex:

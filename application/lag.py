@@ -7,12 +7,12 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.projecting import Projecting
-from memledger.domain.plain import plain
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock
-from memledger.domain.ports.projection_state import Standing
-from memledger.domain.recorded import Position
+from remembrancer.application.projecting import Projecting
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.projection_state import Standing
+from remembrancer.domain.recorded import Position
 
 
 @frozen(kw_only=True)

@@ -1,6 +1,6 @@
 """What use-cases need to have work done in the background: a lane for each ledger.
 
-It says nothing of threads or tasks; the face has lanes of either kind (``memledger.lanes``).
+It says nothing of threads or tasks; the face has lanes of either kind (``remembrancer.lanes``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.scope import LedgerId
 
 T = TypeVar("T")
 

@@ -15,33 +15,33 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.extraction import EXTRACTION, PROCEDURE, Extraction
-from memledger.application.model.asking import Question
-from memledger.application.model.attribution import Voices
-from memledger.application.model.checks import Checks, Limits
-from memledger.application.model.chunking import LONGEST_CONTEXT, Chunk, Piece, chunks_of
-from memledger.application.model.drafts import (
+from remembrancer.application.extraction import EXTRACTION, PROCEDURE, Extraction
+from remembrancer.application.model.asking import Question
+from remembrancer.application.model.attribution import Voices
+from remembrancer.application.model.checks import Checks, Limits
+from remembrancer.application.model.chunking import LONGEST_CONTEXT, Chunk, Piece, chunks_of
+from remembrancer.application.model.drafts import (
     facts_schema,
     items_of,
     steps_schema,
 )
-from memledger.application.model.fencing import Fence
-from memledger.application.model.seeing import SPEAKER, Seen, is_description, look_at, told_apart
-from memledger.application.model.taking import NOTHING, Found, left_out, take_facts, take_steps
-from memledger.application.procedures import MOST_STEPS
-from memledger.application.prompting import PromptTemplate, prepare
-from memledger.application.rules.chitchat import reason_to_skip
-from memledger.application.rules.sentences import split
-from memledger.application.vision import with_images
-from memledger.domain.context import WEEKDAYS
-from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.fact import MessageId
-from memledger.domain.guidance import Guidance
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.ports.language_model import Completion, LanguageModel
-from memledger.domain.verdicts import Skipped
+from remembrancer.application.model.fencing import Fence
+from remembrancer.application.model.seeing import SPEAKER, Seen, is_description, look_at, told_apart
+from remembrancer.application.model.taking import NOTHING, Found, left_out, take_facts, take_steps
+from remembrancer.application.procedures import MOST_STEPS
+from remembrancer.application.prompting import PromptTemplate, prepare
+from remembrancer.application.rules.chitchat import reason_to_skip
+from remembrancer.application.rules.sentences import split
+from remembrancer.application.vision import with_images
+from remembrancer.domain.context import WEEKDAYS
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.fact import MessageId
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.ports.language_model import Completion, LanguageModel
+from remembrancer.domain.verdicts import Skipped
 
 PROMPT = "extraction-2"
 RUN_PROMPT = "procedure-1"

@@ -15,20 +15,20 @@ from typing import Any
 
 from attrs import field, frozen
 
-from memledger.application.model.asking import Question
-from memledger.application.model.cleaning import cleaned
-from memledger.application.model.drafts import items_of, structured
-from memledger.application.model.fencing import Fence
-from memledger.application.prompting import prepare
-from memledger.application.reconciliation import Reconciliation
-from memledger.application.rules.known import View, known
-from memledger.application.rules.reconciler import said_before
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.fact import Fact, FactId, FactKind, FactStatus
-from memledger.domain.function_words import FUNCTION_WORDS
-from memledger.domain.ports.language_model import LanguageModel
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import Candidate, Decision, Proposal
+from remembrancer.application.model.asking import Question
+from remembrancer.application.model.cleaning import cleaned
+from remembrancer.application.model.drafts import items_of, structured
+from remembrancer.application.model.fencing import Fence
+from remembrancer.application.prompting import prepare
+from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.application.rules.known import View, known
+from remembrancer.application.rules.reconciler import said_before
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.fact import Fact, FactId, FactKind, FactStatus
+from remembrancer.domain.function_words import FUNCTION_WORDS
+from remembrancer.domain.ports.language_model import LanguageModel
+from remembrancer.domain.text import normalised
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal
 
 PROMPT = "reconciliation-1"
 LONGEST_REASON = 200

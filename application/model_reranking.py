@@ -10,12 +10,12 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.model.asking import Question
-from memledger.application.model.drafts import items_of, structured
-from memledger.application.model.fencing import Fence
-from memledger.application.prompting import prepare
-from memledger.domain.errors import ModelError
-from memledger.domain.ports.language_model import LanguageModel
+from remembrancer.application.model.asking import Question
+from remembrancer.application.model.drafts import items_of, structured
+from remembrancer.application.model.fencing import Fence
+from remembrancer.application.prompting import prepare
+from remembrancer.domain.errors import ModelError
+from remembrancer.domain.ports.language_model import LanguageModel
 
 PROMPT = "reranking-1"
 BEST = 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock
-from memledger.domain.recorded import Position
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.recorded import Position
 
 SHORTEST = 0.01
 LONGEST = 0.25

@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 
 from attrs import frozen
 
-from memledger.application.rules.entities import MOST, names_in
-from memledger.domain.conversation import Message, Role
-from memledger.domain.fact import Evidence, FactId, FactKind, Interval, Metadata
-from memledger.domain.verdicts import Candidate
+from remembrancer.application.rules.entities import MOST, names_in
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.fact import Evidence, FactId, FactKind, Interval, Metadata
+from remembrancer.domain.verdicts import Candidate
 
 MOST_STEPS = 30
 """In one fact; nobody follows a longer list."""

@@ -11,20 +11,20 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, evolve, field, frozen
 
-from memledger.application.delivery import Delivery
-from memledger.application.outage import Outage
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock
-from memledger.domain.ports.projection_state import (
+from remembrancer.application.delivery import Delivery
+from remembrancer.application.outage import Outage
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
     Lease,
     ProjectionState,
     Standing,
 )
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId
 
 TRIES = 3
 """Of an event that an engine refuses, before it is set aside."""
@@ -144,7 +144,7 @@ class Projecting:
                 raise InvalidRequest(
                     self.feed.projection,
                     f"was fed with {standing.fingerprint}, the settings say "
-                    f"{self.feed.fingerprint}; run memledger rebuild {self.feed.projection}, or "
+                    f"{self.feed.fingerprint}; run remembrancer rebuild {self.feed.projection}, or "
                     "change the settings back",
                 )
 

@@ -52,7 +52,7 @@ def prepare(name: str, settings: Mapping[str, str]) -> PromptTemplate:
 
 @cache
 def _parts(name: str) -> tuple[str, str]:
-    file = files("memledger.application") / "prompts" / f"{name}.md"
+    file = files("remembrancer.application") / "prompts" / f"{name}.md"
     system, _, turn = file.read_text(encoding="utf-8").partition(_SPLIT)
     return system.strip(), turn.strip()
 

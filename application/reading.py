@@ -12,15 +12,15 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from memledger.application.outage import Outage
-from memledger.application.projecting import Projecting
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.graph import Entity, Relation, View
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock
-from memledger.domain.ports.knowledge_graph import KnowledgeGraph
-from memledger.domain.scope import LedgerId
-from memledger.domain.walk import Reached
+from remembrancer.application.outage import Outage
+from remembrancer.application.projecting import Projecting
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.graph import Entity, Relation, View
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.walk import Reached
 
 E = TypeVar("E")
 T = TypeVar("T")

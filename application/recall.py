@@ -12,24 +12,24 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from memledger.application.embedding import Embedding
-from memledger.application.reading import Reading
-from memledger.application.reranking import Reranking
-from memledger.domain.bearing import Lead, leads
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.fact import Fact, FactId, FactKey
-from memledger.domain.filters import Filter, matches
-from memledger.domain.graph import View
-from memledger.domain.indexing import attributes_of
-from memledger.domain.plain import plain
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.knowledge_graph import KnowledgeGraph
-from memledger.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
-from memledger.domain.query import Query, understand
-from memledger.domain.ranking import Ranked, Weights, rank, reordered
-from memledger.domain.scope import Scope
+from remembrancer.application.embedding import Embedding
+from remembrancer.application.reading import Reading
+from remembrancer.application.reranking import Reranking
+from remembrancer.domain.bearing import Lead, leads
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.fact import Fact, FactId, FactKey
+from remembrancer.domain.filters import Filter, matches
+from remembrancer.domain.graph import View
+from remembrancer.domain.indexing import attributes_of
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
+from remembrancer.domain.query import Query, understand
+from remembrancer.domain.ranking import Ranked, Weights, rank, reordered
+from remembrancer.domain.scope import Scope
 
 CANDIDATES = 50
 """Taken per signal before fusion. On LoCoMo 20 lose a tenth of a point of recall@10, 10 more than

@@ -14,9 +14,9 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.extraction import EXTRACTION, IGNORED, PROCEDURE
-from memledger.domain.conversation import Message
-from memledger.domain.events import (
+from remembrancer.application.extraction import EXTRACTION, IGNORED, PROCEDURE
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import (
     FactAdded,
     FactReaffirmed,
     FactRetracted,
@@ -25,12 +25,12 @@ from memledger.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from memledger.domain.fact import FactId, MessageId
-from memledger.domain.plain import plain
-from memledger.domain.recorded import CorrelationId, Position, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.usage import Usage
-from memledger.domain.verdicts import Decision, Skipped, Verdict
+from remembrancer.domain.fact import FactId, MessageId
+from remembrancer.domain.plain import plain
+from remembrancer.domain.recorded import CorrelationId, Position, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.usage import Usage
+from remembrancer.domain.verdicts import Decision, Skipped, Verdict
 
 
 @frozen(kw_only=True)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from attrs import frozen
 
-from memledger.domain.errors import AdapterUnavailable, ModelError
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.fact import Fact, FactId
-from memledger.domain.verdicts import Candidate, Proposal
+from remembrancer.domain.errors import AdapterUnavailable, ModelError
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.fact import Fact, FactId
+from remembrancer.domain.verdicts import Candidate, Proposal
 
 
 @frozen(kw_only=True)

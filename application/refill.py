@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memledger.application.embedding import Embedding
-from memledger.domain.ports.read_models import ReadModels
+from remembrancer.application.embedding import Embedding
+from remembrancer.domain.ports.read_models import ReadModels
 
 BATCH = 64
 """Texts per call: what embedding services take well."""

@@ -11,19 +11,19 @@ from datetime import datetime
 
 from attrs import Attribute, evolve, field, frozen
 
-from memledger.application.deciding import Deciding
-from memledger.application.embedding import Embedding
-from memledger.application.extraction import Extractor
-from memledger.application.receipt import Receipt, pending_of, receipt_of
-from memledger.application.reconciliation import Reconciler, Reconciliation
-from memledger.application.refill import Refill
-from memledger.application.requests import Turn
-from memledger.application.standing import standing_relations
-from memledger.application.verbatim import VERBATIM, VerbatimReconciler, verbatim_candidates
-from memledger.application.vision import described, for_the_ledger, with_images
-from memledger.domain.conversation import Message
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
-from memledger.domain.events import (
+from remembrancer.application.deciding import Deciding
+from remembrancer.application.embedding import Embedding
+from remembrancer.application.extraction import Extractor
+from remembrancer.application.receipt import Receipt, pending_of, receipt_of
+from remembrancer.application.reconciliation import Reconciler, Reconciliation
+from remembrancer.application.refill import Refill
+from remembrancer.application.requests import Turn
+from remembrancer.application.standing import standing_relations
+from remembrancer.application.verbatim import VERBATIM, VerbatimReconciler, verbatim_candidates
+from remembrancer.application.vision import described, for_the_ledger, with_images
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
+from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactExpired,
@@ -35,7 +35,7 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import (
+from remembrancer.domain.fact import (
     Fact,
     FactId,
     FactKind,
@@ -44,16 +44,16 @@ from memledger.domain.fact import (
     MessageId,
     Metadata,
 )
-from memledger.domain.guidance import Guidance
-from memledger.domain.image import Image
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock, IdSource
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.link_history import LinkHistory
-from memledger.domain.ports.vector_index import IndexQuery, VectorIndex
-from memledger.domain.recorded import CorrelationId, Head, Recorded, readable
-from memledger.domain.scope import LedgerId, Scope
-from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.image import Image
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock, IdSource
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.link_history import LinkHistory
+from remembrancer.domain.ports.vector_index import IndexQuery, VectorIndex
+from remembrancer.domain.recorded import CorrelationId, Head, Recorded, readable
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
 
 NEIGHBOURS = 8
 """Nearest facts that a candidate is compared with. A duplicate or a conflict is nearer than that;
@@ -81,7 +81,7 @@ class RememberRequest:
     kind: FactKind | None = None
     guidance: Guidance | None = None
     idempotency_key: str | None = None
-    actor: str = "memledger"
+    actor: str = "remembrancer"
 
     def __attrs_post_init__(self) -> None:
         if not self.infer:

@@ -9,14 +9,14 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.failure import Failure, outcome_of
-from memledger.application.in_turn import InTurn
-from memledger.application.lanes import Lanes
-from memledger.application.receipt import Receipt
-from memledger.application.remember import Remember, RememberRequest
-from memledger.domain.plain import plain
-from memledger.domain.recorded import CorrelationId
-from memledger.domain.usage import Usage, sum_of
+from remembrancer.application.failure import Failure, outcome_of
+from remembrancer.application.in_turn import InTurn
+from remembrancer.application.lanes import Lanes
+from remembrancer.application.receipt import Receipt
+from remembrancer.application.remember import Remember, RememberRequest
+from remembrancer.domain.plain import plain
+from remembrancer.domain.recorded import CorrelationId
+from remembrancer.domain.usage import Usage, sum_of
 
 
 @frozen(kw_only=True)

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from memledger.application.images import parse_image
-from memledger.domain.conversation import Role
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import FactKind, Metadata
-from memledger.domain.guidance import Guidance
-from memledger.domain.image import Image
-from memledger.domain.moments import from_microseconds, to_microseconds
+from remembrancer.application.images import parse_image
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.fact import FactKind, Metadata
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.image import Image
+from remembrancer.domain.moments import from_microseconds, to_microseconds
 
 MessageInput: TypeAlias = Mapping[str, Any]
 Messages: TypeAlias = str | MessageInput | Sequence[str | MessageInput]
@@ -344,7 +344,7 @@ def parse_as_of(value: object, now: datetime, path: str = "as_of") -> datetime |
 
 
 def parse_id(value: object, path: str) -> str:
-    """An id as memledger hands them out: 32 hex digits."""
+    """An id as remembrancer hands them out: 32 hex digits."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{32}", value):
         raise InvalidRequest(path, f"expected 32 hex digits, got {_shown(value)}")
     return str.__str__(value)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from memledger.domain.context import day_in_words
-from memledger.domain.errors import AdapterUnavailable, ModelError
-from memledger.domain.fact import Fact
-from memledger.domain.ports.reranker import Reranker
+from remembrancer.domain.context import day_in_words
+from remembrancer.domain.errors import AdapterUnavailable, ModelError
+from remembrancer.domain.fact import Fact
+from remembrancer.domain.ports.reranker import Reranker
 
 
 class Reranking:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from memledger.application.embedding import Embedding
-from memledger.domain.errors import AdapterUnavailable, ModelError, NotFound
-from memledger.domain.graph import Entity, View
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.application.embedding import Embedding
+from remembrancer.domain.errors import AdapterUnavailable, ModelError, NotFound
+from remembrancer.domain.graph import Entity, View
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 
 KNOWN = 500
 """Entities, those with most links first, that a name nobody knows is compared with."""

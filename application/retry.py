@@ -9,15 +9,15 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.failure import Failure, outcome_of
-from memledger.application.lanes import Lanes
-from memledger.application.receipt import Receipt
-from memledger.application.remember import Remember
-from memledger.domain.plain import plain
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.recorded import CorrelationId
-from memledger.domain.scope import LedgerId
+from remembrancer.application.failure import Failure, outcome_of
+from remembrancer.application.lanes import Lanes
+from remembrancer.application.receipt import Receipt
+from remembrancer.application.remember import Remember
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.recorded import CorrelationId
+from remembrancer.domain.scope import LedgerId
 
 LIMIT = 10_000
 """Requests per call."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memledger.domain.events import RelationAsserted
-from memledger.domain.fact import FactId
-from memledger.domain.graph import Relation
-from memledger.domain.ports.link_history import LinkHistory
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.events import RelationAsserted
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.graph import Relation
+from remembrancer.domain.ports.link_history import LinkHistory
+from remembrancer.domain.scope import LedgerId
 
 
 async def standing_relations(

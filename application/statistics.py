@@ -7,15 +7,15 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.lag import Lag, MeasureLag
-from memledger.domain.fact import FactStatus
-from memledger.domain.plain import plain
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.read_models import ReadModels
-from memledger.domain.ports.usage_store import UsageStore
-from memledger.domain.scope import Scope
-from memledger.domain.usage import UsageTotal
+from remembrancer.application.lag import Lag, MeasureLag
+from remembrancer.domain.fact import FactStatus
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.read_models import ReadModels
+from remembrancer.domain.ports.usage_store import UsageStore
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.usage import UsageTotal
 
 
 @frozen(kw_only=True)

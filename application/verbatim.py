@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from memledger.application.reconciliation import Reconciliation
-from memledger.application.rules.entities import names_in
-from memledger.domain.conversation import Message
-from memledger.domain.fact import Evidence, Fact, FactId, Interval
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import Candidate, Decision, Proposal
+from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.application.rules.entities import names_in
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.fact import Evidence, Fact, FactId, Interval
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.text import normalised
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal
 
 VERBATIM = "verbatim"
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from attrs import field, frozen
 
-from memledger.domain.errors import Erased, IntegrityError
-from memledger.domain.graph import Link, LinkKey, touches
-from memledger.domain.indexing import INDEXED
-from memledger.domain.ledger import LedgerState, fold
-from memledger.domain.links import Links
-from memledger.domain.moments import to_microseconds
-from memledger.domain.plain import plain
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.fact_store import FactStore
-from memledger.domain.ports.link_history import LinkHistory
-from memledger.domain.ports.vector_index import VectorIndex
-from memledger.domain.recorded import Head, Recorded, chain_hash, header_of, payload_digest
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.errors import Erased, IntegrityError
+from remembrancer.domain.graph import Link, LinkKey, touches
+from remembrancer.domain.indexing import INDEXED
+from remembrancer.domain.ledger import LedgerState, fold
+from remembrancer.domain.links import Links
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.link_history import LinkHistory
+from remembrancer.domain.ports.vector_index import VectorIndex
+from remembrancer.domain.recorded import Head, Recorded, chain_hash, header_of, payload_digest
+from remembrancer.domain.scope import LedgerId
 
 PAGE = 1000
 MAX_PROBLEMS = 100

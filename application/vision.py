@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve
 
-from memledger.application.model.cleaning import cleaned
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.image import Image
-from memledger.domain.recorded import Recorded
+from remembrancer.application.model.cleaning import cleaned
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.image import Image
+from remembrancer.domain.recorded import Recorded
 
 VISION = "vision"
 """The purpose under which a description is recorded."""

@@ -14,16 +14,16 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from memledger.application.compacting import Compact
-from memledger.application.lag import Lag, MeasureLag
-from memledger.application.projecting import Counts, Projecting
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.plain import plain
-from memledger.domain.ports.arrivals import Arrivals
-from memledger.domain.ports.audit_log import AuditLog
-from memledger.domain.ports.clock import Clock, IdSource
-from memledger.domain.ports.projection_state import ProjectionState
-from memledger.domain.recorded import Position
+from remembrancer.application.compacting import Compact
+from remembrancer.application.lag import Lag, MeasureLag
+from remembrancer.application.projecting import Counts, Projecting
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.plain import plain
+from remembrancer.domain.ports.arrivals import Arrivals
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock, IdSource
+from remembrancer.domain.ports.projection_state import ProjectionState
+from remembrancer.domain.recorded import Position
 
 PAGES = 20
 """After so many a lease is let go of, so that a worker's other partitions have their turn."""

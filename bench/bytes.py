@@ -30,12 +30,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.scale import Corpus
-from memledger import Memory
-from memledger.settings import Settings, load_settings
+from remembrancer import Memory
+from remembrancer.settings import Settings, load_settings
 
 DIMENSION = 384
 PER_OWNER = 100
-SCHEMA = "memledger_bytes"
+SCHEMA = "remembrancer_bytes"
 PARTS = {
     "event": "log",
     "ledger": "log",
@@ -124,21 +124,21 @@ class OnPostgres:
 
     def drop(self) -> None:
         """Drop the schema."""
-        self._ask("DROP SCHEMA IF EXISTS memledger_bytes CASCADE")
+        self._ask("DROP SCHEMA IF EXISTS remembrancer_bytes CASCADE")
 
     def forget_checkpoints(self) -> None:
         """Have the next opening make the read models again."""
-        self._ask("DELETE FROM memledger_bytes.projection")
+        self._ask("DELETE FROM remembrancer_bytes.projection")
 
     def sizes(self) -> tuple[Counter[str], int]:
         """Bytes by part, and the number of events."""
         found: Counter[str] = Counter()
         for name, size in self._ask(
             "SELECT relname, pg_total_relation_size(oid)::bigint FROM pg_class "
-            "WHERE relnamespace = 'memledger_bytes'::regnamespace AND relkind = 'r'"
+            "WHERE relnamespace = 'remembrancer_bytes'::regnamespace AND relkind = 'r'"
         ):
             found[_part(name)] += size
-        ((events,),) = self._ask("SELECT count(*) FROM memledger_bytes.event")
+        ((events,),) = self._ask("SELECT count(*) FROM remembrancer_bytes.event")
         return found, int(events)
 
 
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--dsn")
     arguments = parser.parse_args()
     facts = arguments.facts // PER_OWNER * PER_OWNER
-    with tempfile.TemporaryDirectory(prefix="memledger-bytes-") as folder:
+    with tempfile.TemporaryDirectory(prefix="remembrancer-bytes-") as folder:
         store = OnPostgres(arguments.dsn) if arguments.dsn else OnSqlite(Path(folder))
         settings = load_settings(
             {"audit_log": store.log, "embedder": {"dimension": DIMENSION}}, environment={}

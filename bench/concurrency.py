@@ -1,8 +1,8 @@
 """Many adds at a time, against a model that takes a second: how far from the limit are we?
 
 500 adds over 50 ledgers, under one ``AsyncMemory`` on a SQLite file (``FULL``), with the real
-litellm talking to ``memledger.testing.model_server`` on the loopback interface, which waits for a
-second before each answer. An answer draws one fact from its message, so that every add embeds,
+litellm talking to ``remembrancer.testing.model_server`` on the loopback interface, which waits for
+a second before each answer. An answer draws one fact from its message, so that every add embeds,
 decides and appends. Both ways to ask for it: ``add_many``, and ``add`` in 500 tasks of the
 caller's own. Beside it litellm alone, which is sent as many requests with the same number in
 flight. What is left out: the network, and importing litellm (one add before the clock runs). The
@@ -32,12 +32,12 @@ from typing import Any
 from attrs import frozen
 
 from bench.report import Row, report
-from memledger import AsyncMemory, Conversation, load_settings
-from memledger.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
-from memledger.container import WORKERS
-from memledger.domain.conversation import Role
-from memledger.domain.ports.language_model import ChatMessage, Prompt
-from memledger.testing.model_server import Asked, ModelServer
+from remembrancer import AsyncMemory, Conversation, load_settings
+from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.container import WORKERS
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.ports.language_model import ChatMessage, Prompt
+from remembrancer.testing.model_server import Asked, ModelServer
 
 MODEL = "openai/gpt-4o-mini"
 LATENCY = 1.0
@@ -205,7 +205,7 @@ def main() -> None:
             "concurrency",
             title,
             rows,
-            subjects=("memledger", "litellm alone"),
+            subjects=("remembrancer", "litellm alone"),
             settings=vars(arguments),
         )
     )

@@ -33,14 +33,14 @@ from pathlib import Path
 from attrs import frozen
 
 from bench.report import Row, paired, quantile, report
-from memledger.adapters.audit_log.sqlite import create_log
-from memledger.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.events import Event, FactAdded, RelationAsserted
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.graph import View
-from memledger.domain.recorded import CorrelationId, EventId, Position, Recorded
-from memledger.domain.scope import Scope
+from remembrancer.adapters.audit_log.sqlite import create_log
+from remembrancer.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.domain.events import Event, FactAdded, RelationAsserted
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.graph import View
+from remembrancer.domain.recorded import CorrelationId, EventId, Position, Recorded
+from remembrancer.domain.scope import Scope
 
 SCOPE = Scope(user_id="ann")
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -290,7 +290,7 @@ def main() -> int:
         "graph",
         f"The neighbourhood of depth {DEPTH} among {edges.count:,} edges",
         rows,
-        subjects=("memledger", "recursive CTE"),
+        subjects=("remembrancer", "recursive CTE"),
         settings={**vars(arguments), "depth": DEPTH, "limit": LIMIT},
     )
     return 0 if met else 1

@@ -46,8 +46,8 @@ import numpy as np
 
 from bench.floor import DiskFloor
 from bench.report import Row, report, timed
-from memledger import Memory, load_settings
-from memledger.domain.ports.embedder import Purpose, Vector
+from remembrancer import Memory, load_settings
+from remembrancer.domain.ports.embedder import Purpose, Vector
 
 DIMENSION = 384
 USER = "caroline"
@@ -110,7 +110,7 @@ class Subject(Protocol):
 
 
 class Ours:
-    """memledger in a file of its own."""
+    """remembrancer in a file of its own."""
 
     def __init__(self, folder: Path, words: Words, durability: str) -> None:
         path = str(folder / f"{durability}.db")
@@ -311,7 +311,7 @@ def main() -> int:
         "incumbent",
         "The memory against mem0ai, one owner (medians, taken in turns)",
         list(chain.from_iterable(map(at, arguments.facts))),
-        subjects=("memledger", "mem0ai"),
+        subjects=("remembrancer", "mem0ai"),
         settings=vars(arguments),
     )
     return 0 if met else 1

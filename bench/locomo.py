@@ -35,7 +35,7 @@ from typing import Any
 from attrs import frozen
 
 from bench.report import Row, quantile, report
-from memledger import Memory
+from remembrancer import Memory
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "locomo_dev.json"
 CUTS = (5, 10, 20)

@@ -46,12 +46,12 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteConnection, SQ
 
 from bench.floor import DiskFloor
 from bench.report import Row, paired, report
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
-from memledger.domain.events import FactAdded
-from memledger.domain.fact import Evidence, FactId, Interval, MessageId
-from memledger.domain.recorded import Append, CorrelationId, EventId, NewEvent, Position
-from memledger.domain.scope import SCOPE_IDS, LedgerId, Scope
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.domain.events import FactAdded
+from remembrancer.domain.fact import Evidence, FactId, Interval, MessageId
+from remembrancer.domain.recorded import Append, CorrelationId, EventId, NewEvent, Position
+from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
 
 TEXT = "I went to the pottery class again on Saturday and finished the blue bowl for my sister."
 PAGE = 100
@@ -383,7 +383,7 @@ def main() -> int:
         "log",
         "The log against eventsourcing on SQLite (medians, taken in turns)",
         rows,
-        subjects=("memledger", "eventsourcing"),
+        subjects=("remembrancer", "eventsourcing"),
         settings=vars(arguments),
     )
     return 0 if met else 1

@@ -35,9 +35,9 @@ import psycopg
 
 from bench.report import Row, quantile, report
 from bench.scale import LIMIT, NEAREST, START, Corpus, Shape, Vectors, document, half
-from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from memledger.adapters.vector_index.postgres.graphs import LARGE
-from memledger.domain.ports.vector_index import IndexQuery
+from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from remembrancer.adapters.vector_index.postgres.graphs import LARGE
+from remembrancer.domain.ports.vector_index import IndexQuery
 from tests.postgres_server import PostgresServer
 
 BAR = 1 / 1.2
@@ -311,7 +311,7 @@ def main() -> None:
         "pgvector",
         f"PostgreSQL and pgvector at {options.facts:,} facts",
         rows,
-        subjects=("memledger", "raw"),
+        subjects=("remembrancer", "raw"),
         settings={"facts": options.facts, "dimension": options.dimension, "limit": LIMIT},
     )
     sys.exit(0 if met else 1)

@@ -34,15 +34,15 @@ from typing import Any
 from attrs import evolve
 
 from bench.report import Row, paired, quantile, report
-from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.sessions import Connection
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.application.verify import broken_link
-from memledger.domain.events import FactAdded
-from memledger.domain.fact import FactId
-from memledger.domain.recorded import (
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.database import Database
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.application.verify import broken_link
+from remembrancer.domain.events import FactAdded
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
     EventId,
@@ -51,8 +51,8 @@ from memledger.domain.recorded import (
     Position,
     Recorded,
 )
-from memledger.domain.scope import LedgerId, Scope
-from memledger.lifting import run_inline
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.lifting import run_inline
 from tests.postgres_server import PostgresServer
 
 PROCESSES = 8

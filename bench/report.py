@@ -92,7 +92,7 @@ def report(
     title: str,
     rows: Sequence[Row],
     *,
-    subjects: tuple[str, str] = ("memledger", "theirs"),
+    subjects: tuple[str, str] = ("remembrancer", "theirs"),
     settings: Mapping[str, Any] | None = None,
 ) -> bool:
     """Print a table and save ``results/<name>.json``.

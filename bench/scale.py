@@ -51,12 +51,12 @@ import numpy.typing as npt
 from attrs import frozen
 
 from bench.report import Row, quantile, report, timed
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
-from memledger.adapters.vector_index.sqlite.schema import create
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import Scope
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.vector_index.sqlite import SqliteVectorIndex
+from remembrancer.adapters.vector_index.sqlite.schema import create
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import Scope
 
 PER_OWNER = 100
 VISITS = 10
@@ -508,7 +508,7 @@ def main() -> None:
         "scale",
         f"Search at {options.facts:,} facts",
         rows,
-        subjects=("memledger", "FTS5 + numpy"),
+        subjects=("remembrancer", "FTS5 + numpy"),
         settings={"facts": options.facts, "dimension": options.dimension, "limit": LIMIT},
     )
     sys.exit(0 if met else 1)

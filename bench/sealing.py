@@ -19,14 +19,14 @@ from functools import partial
 from pathlib import Path
 
 from bench.report import Row, paired, report
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.audit_log.sealing import SealingCodec
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
-from memledger.domain.recorded import Position
-from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import append_of, fact_added
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.audit_log.sealing import SealingCodec
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import append_of, fact_added
 
 LEDGERS = [LedgerId(f"user:{number}") for number in range(50)]
 TEXT = "I went to the pottery class again on Saturday and finished the blue bowl for my sister."

@@ -43,9 +43,9 @@ from attrs import frozen
 
 from bench.locomo import DATA
 from bench.report import Row, report
-from memledger import Memory
-from memledger.adapters.embedder.hashing import HashingEmbedder
-from memledger.testing.model_server import Asked, ModelServer
+from remembrancer import Memory
+from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.testing.model_server import Asked, ModelServer
 
 SNIPPETS = Path(__file__).parents[1] / "tests" / "golden" / "snippets"
 MODEL = "gpt-4o-mini"
@@ -132,7 +132,7 @@ class Subject(Protocol):
 
 
 class Ours:
-    """memledger over litellm, everything else by default."""
+    """remembrancer over litellm, everything else by default."""
 
     def __init__(self, folder: Path, server: ModelServer, reply: Reply) -> None:
         self._reply = reply
@@ -325,7 +325,7 @@ def main() -> int:
         "tokens",
         "What an add asks of the model, against mem0ai (means)",
         rows,
-        subjects=("memledger", "mem0ai"),
+        subjects=("remembrancer", "mem0ai"),
         settings={"file": str(arguments.file.name), "adds": arguments.adds},
     )
     return 0 if met else 1

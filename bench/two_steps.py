@@ -28,12 +28,12 @@ from pathlib import Path
 from attrs import frozen
 
 from bench.report import Row, quantile, report
-from memledger import Memory
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.domain.events import Event, FactAdded, RelationAsserted
-from memledger.domain.fact import FactId
-from memledger.domain.scope import Scope
-from memledger.testing.audit_log import append_of, new_id
+from remembrancer import Memory
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.domain.events import Event, FactAdded, RelationAsserted
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.scope import Scope
+from remembrancer.testing.audit_log import append_of, new_id
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 TIES = ("sister", "boss", "neighbour", "teacher", "dentist")
@@ -169,7 +169,7 @@ def main() -> int:
         "two_steps",
         "Two relations away",
         found,
-        subjects=("memledger", "no graph"),
+        subjects=("remembrancer", "no graph"),
         settings={"people": 400},
     )
     return 0 if met else 1

@@ -48,16 +48,16 @@ from urllib.parse import urlsplit
 
 from bench.report import Row, quantile, report
 from bench.scale import LIMIT, START, Corpus, Shape, document, half
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.served.moments import held_end
-from memledger.adapters.vector_index.served.tokens import ledger_token
-from memledger.adapters.vector_index.weaviate import (
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.served.moments import held_end
+from remembrancer.adapters.vector_index.served.tokens import ledger_token
+from remembrancer.adapters.vector_index.weaviate import (
     Tenancy,
     WeaviateSettings,
     WeaviateVectorIndex,
 )
-from memledger.adapters.vector_index.weaviate.collections import Collections
-from memledger.domain.ports.vector_index import IndexQuery
+from remembrancer.adapters.vector_index.weaviate.collections import Collections
+from remembrancer.domain.ports.vector_index import IndexQuery
 
 BAR = 1 / 1.2
 """Of the client's speed that the adapter must reach: at most a fifth slower."""
@@ -348,7 +348,7 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--tenancy", choices=[each.value for each in Tenancy], default="bucket")
-    parser.add_argument("--collection", default="MemledgerBench")
+    parser.add_argument("--collection", default="RemembrancerBench")
     parser.add_argument("--loaded", action="store_true", help="search what an earlier run loaded")
     options = parser.parse_args()
     url = urlsplit(os.environ["WEAVIATE_URL"])
@@ -363,7 +363,7 @@ def main() -> None:
         "weaviate",
         f"Weaviate at {options.facts:,} facts",
         asyncio.run(run(options, settings)),
-        subjects=("memledger", "client"),
+        subjects=("remembrancer", "client"),
         settings={
             "facts": options.facts,
             "dimension": options.dimension,

@@ -14,11 +14,11 @@ from math import log
 
 from attrs import frozen
 
-from memledger.domain.fact import FactId
-from memledger.domain.function_words import FUNCTION_WORDS
-from memledger.domain.graph import LinkKey, Relation
-from memledger.domain.text import FIRST_UNSPACED_SCRIPT, normalised
-from memledger.domain.walk import Path, Reached, Step
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.function_words import FUNCTION_WORDS
+from remembrancer.domain.graph import LinkKey, Relation
+from remembrancer.domain.text import FIRST_UNSPACED_SCRIPT, normalised
+from remembrancer.domain.walk import Path, Reached, Step
 
 _WORD = re.compile(r"[^\W_]+")
 LONGEST_ENDING = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from memledger.domain.conversation import Message
+from remembrancer.domain.conversation import Message
 
 NEIGHBOURS = 2
 """Messages on either side. On LoCoMo recall@10 is 67 with none, 77 with 1, 80 with 2, 3 or 4."""

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from memledger.domain.fact import MessageId, Metadata
-from memledger.domain.image import Image
-from memledger.domain.scope import Scope
+from remembrancer.domain.fact import MessageId, Metadata
+from remembrancer.domain.image import Image
+from remembrancer.domain.scope import Scope
 
 
 class Role(StrEnum):

@@ -6,11 +6,11 @@ Each message says what was wrong, where (an argument or a path), and what to do 
 from __future__ import annotations
 
 
-class MemledgerError(Exception):
-    """Root of every error that memledger raises on purpose."""
+class RemembrancerError(Exception):
+    """Root of every error that remembrancer raises on purpose."""
 
 
-class InvalidRequest(MemledgerError, ValueError):
+class InvalidRequest(RemembrancerError, ValueError):
     """The caller's input was refused; nothing was changed.
 
     ``path`` names the argument, down to the bad element: ``filters.AND[1].score.gte``.
@@ -22,15 +22,15 @@ class InvalidRequest(MemledgerError, ValueError):
         self.problem = problem
 
 
-class NotFound(MemledgerError, LookupError):
+class NotFound(RemembrancerError, LookupError):
     """Nothing by that id, or nothing that this scope may see."""
 
 
-class Conflict(MemledgerError):
+class Conflict(RemembrancerError):
     """The ledger moved on since the decision was made; decide again on fresh state."""
 
 
-class AdapterUnavailable(MemledgerError):
+class AdapterUnavailable(RemembrancerError):
     """An engine did not answer (locked, full, down). Retrying later may succeed.
 
     ``adapter`` is the name of the engine, e.g. ``sqlite``.
@@ -44,17 +44,17 @@ class AdapterUnavailable(MemledgerError):
         self.problem = problem
 
 
-class StillPending(MemledgerError, TimeoutError):
+class StillPending(RemembrancerError, TimeoutError):
     """What was waited for is not done yet; it goes on. Wait again, or read it later."""
 
 
-class ModelError(MemledgerError):
+class ModelError(RemembrancerError):
     """A model answered with nothing usable; its raw output stays in the ledger."""
 
 
-class IntegrityError(MemledgerError):
+class IntegrityError(RemembrancerError):
     """Stored history contradicts itself: a broken chain, a gap, an unreadable event."""
 
 
-class Erased(MemledgerError, LookupError):
+class Erased(RemembrancerError, LookupError):
     """The content was erased on request; only the fact that it existed remains."""

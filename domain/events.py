@@ -1,7 +1,7 @@
 """The vocabulary of the ledger: what can have happened, in the past tense.
 
 Events are never edited. A new shape is a new schema version plus an upcaster
-(``memledger.domain.upcasting``); the type names below are stored and never change.
+(``remembrancer.domain.upcasting``); the type names below are stored and never change.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, ClassVar, TypeAlias
 
 from attrs import field, frozen
 
-from memledger.domain.conversation import Message
-from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
-from memledger.domain.guidance import Guidance
-from memledger.domain.scope import Scope
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.scope import Scope
 
 
 @frozen(kw_only=True)

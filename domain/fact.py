@@ -9,8 +9,8 @@ from typing import Any, NewType
 
 from attrs import field, frozen
 
-from memledger.domain.plain import plain
-from memledger.domain.scope import Scope
+from remembrancer.domain.plain import plain
+from remembrancer.domain.scope import Scope
 
 FactId = NewType("FactId", str)
 MessageId = NewType("MessageId", str)

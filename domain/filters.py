@@ -37,10 +37,10 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import FactKind, FactStatus
-from memledger.domain.moments import to_microseconds
-from memledger.domain.scope import SCOPE_IDS
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.fact import FactKind, FactStatus
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.scope import SCOPE_IDS
 
 TIME_FIELDS: Final = frozenset(
     {"created_at", "updated_at", "occurred_at", "valid_from", "valid_to", "expires_at"}

@@ -1,7 +1,7 @@
 """The knowledge graph: entities by name, what links them, and what events do to the links.
 
 Pure. An entity is nothing but its names; relations join two of them, a fact joins all that it
-names. How a graph is walked is in ``memledger.domain.walk``.
+names. How a graph is walked is in ``remembrancer.domain.walk``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 from attrs import evolve, frozen
 
-from memledger.domain.events import (
+from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactExpired,
@@ -23,10 +23,10 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import Scope
-from memledger.domain.text import normalised
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.text import normalised
 
 LinkKey: TypeAlias = tuple[str, str]
 

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from memledger.domain.context import context_of
-from memledger.domain.conversation import Message
-from memledger.domain.events import MessageObserved
-from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.ledger import FactChange, fact_id_of
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Recorded
+from remembrancer.domain.context import context_of
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.ledger import FactChange, fact_id_of
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Recorded
 
 SAME_CONVERSATION = timedelta(hours=1)
 """Messages further apart than this are not neighbours, whatever run they belong to."""
@@ -51,7 +51,7 @@ def document_of(fact: Fact, *, context: str, vector: Vector | None) -> Document:
 
 
 def attributes_of(fact: Fact) -> Mapping[str, Any]:
-    """A fact as filters see it; the fields are those of ``memledger.domain.filters``."""
+    """A fact as filters see it; the fields are those of ``remembrancer.domain.filters``."""
     return {
         "fact_id": fact.fact_id,
         "kind": fact.kind.value,

@@ -11,8 +11,8 @@ from functools import singledispatch
 
 from attrs import evolve, field, frozen
 
-from memledger.domain.errors import NotFound
-from memledger.domain.events import (
+from remembrancer.domain.errors import NotFound
+from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactExpired,
@@ -26,9 +26,9 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
-from memledger.domain.recorded import Recorded
-from memledger.domain.text import names
+from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.text import names
 
 
 @frozen(kw_only=True)

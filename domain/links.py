@@ -10,12 +10,12 @@ from collections.abc import Hashable
 
 from attrs import define, field
 
-from memledger.domain.events import RelationAsserted, RelationEnded
-from memledger.domain.fact import FactId
-from memledger.domain.graph import GraphChange, Link, LinkKey, Mention, Relation, changes_of
-from memledger.domain.ledger import fact_id_of
-from memledger.domain.recorded import Recorded
-from memledger.domain.text import normalised
+from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.graph import GraphChange, Link, LinkKey, Mention, Relation, changes_of
+from remembrancer.domain.ledger import fact_id_of
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.text import normalised
 
 
 @define

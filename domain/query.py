@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import frozen
 
-from memledger.domain.context import MONTHS
-from memledger.domain.conversation import Role
-from memledger.domain.fact import Interval
-from memledger.domain.function_words import FUNCTION_WORDS
-from memledger.domain.text import FIRST_UNSPACED_SCRIPT
+from remembrancer.domain.context import MONTHS
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.function_words import FUNCTION_WORDS
+from remembrancer.domain.text import FIRST_UNSPACED_SCRIPT
 
 PHRASE_WORDS = 4
 """The longest names that are looked for, in words; in characters where there are no spaces."""

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from attrs import Attribute, evolve, field, frozen
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.ports.vector_index import Hit
-from memledger.domain.query import Query
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.ports.vector_index import Hit
+from remembrancer.domain.query import Query
 
 TEMPORAL_HALF_LIFE = timedelta(days=14)
 """How fast a date in the query stops mattering to what was said before or after it.

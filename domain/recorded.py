@@ -13,9 +13,9 @@ from typing import NewType
 
 from attrs import field, frozen
 
-from memledger.domain.errors import Erased
-from memledger.domain.events import Event, PayloadErased
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.errors import Erased
+from remembrancer.domain.events import Event, PayloadErased
+from remembrancer.domain.scope import LedgerId
 
 Position = NewType("Position", int)
 EventId = NewType("EventId", str)
@@ -50,7 +50,7 @@ class Append:
     recorded_at: datetime
     correlation_id: CorrelationId
     causation_id: EventId | None = None
-    actor: str = "memledger"
+    actor: str = "remembrancer"
     expected_version: int | None = None
     idempotency_key: str | None = None
 

@@ -7,7 +7,7 @@ from typing import NewType
 
 from attrs import asdict, evolve, field, frozen
 
-from memledger.domain.errors import InvalidRequest
+from remembrancer.domain.errors import InvalidRequest
 
 LedgerId = NewType("LedgerId", str)
 

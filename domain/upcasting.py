@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from memledger.domain.errors import IntegrityError
-from memledger.domain.events import EVENT_TYPES, Event
+from remembrancer.domain.errors import IntegrityError
+from remembrancer.domain.events import EVENT_TYPES, Event
 
 Raw: TypeAlias = dict[str, Any]
 Upcaster: TypeAlias = Callable[[Raw], Raw]
@@ -77,12 +77,12 @@ class EventRegistry:
         if event_type is None:
             raise IntegrityError(
                 f"position {position}: unknown event type {type_name!r}; "
-                "upgrade memledger to a release that knows it"
+                "upgrade remembrancer to a release that knows it"
             )
         if schema_version > event_type.schema_version:
             raise IntegrityError(
                 f"position {position}: {type_name} has schema version {schema_version}, this "
-                f"release reads up to {event_type.schema_version}; upgrade memledger"
+                f"release reads up to {event_type.schema_version}; upgrade remembrancer"
             )
         return event_type
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from memledger.domain.events import InferenceRecorded
+from remembrancer.domain.events import InferenceRecorded
 
 
 @frozen(kw_only=True)

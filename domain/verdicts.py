@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
-from memledger.domain.conversation import Message
-from memledger.domain.events import (
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactReaffirmed,
@@ -23,7 +23,7 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import (
+from remembrancer.domain.fact import (
     Evidence,
     Fact,
     FactId,
@@ -33,8 +33,8 @@ from memledger.domain.fact import (
     MessageId,
     Metadata,
 )
-from memledger.domain.scope import Scope
-from memledger.domain.text import names, normalised
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.text import names, normalised
 
 
 class Decision(StrEnum):

@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from memledger.domain.graph import Link, LinkKey, Mention
-from memledger.domain.text import normalised
+from remembrancer.domain.graph import Link, LinkKey, Mention
+from remembrancer.domain.text import normalised
 
 T = TypeVar("T")
 

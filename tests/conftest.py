@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer
 
-import memledger.testing
-from memledger.adapters.postgres.settings import PostgresSettings
+import remembrancer.testing
+from remembrancer.adapters.postgres.settings import PostgresSettings
 
 # All at once, before any of them is imported by one test for the sake of another.
-pytest.register_assert_rewrite(*memledger.testing.MODULES.values())
+pytest.register_assert_rewrite(*remembrancer.testing.MODULES.values())
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)

@@ -6,11 +6,11 @@ import os
 import re
 from datetime import datetime, timedelta
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.domain.errors import Conflict, InvalidRequest
-from memledger.domain.events import PayloadErased
-from memledger.domain.moments import to_microseconds
-from memledger.domain.recorded import (
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.domain.errors import Conflict, InvalidRequest
+from remembrancer.domain.events import PayloadErased
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.recorded import (
     SALT_BYTES,
     Append,
     Head,

@@ -1,6 +1,6 @@
 """Events to stored bytes and back: JSON by msgspec, straight from and into the attrs classes.
 
-What is stored may also be sealed; see ``memledger.adapters.audit_log.sealing``. The first byte
+What is stored may also be sealed; see ``remembrancer.adapters.audit_log.sealing``. The first byte
 tells: no JSON document begins with ``SEALED``.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from memledger.domain.errors import IntegrityError, InvalidRequest
-from memledger.domain.events import Event
-from memledger.domain.recorded import Append, EventId, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.upcasting import EventRegistry
+from remembrancer.domain.errors import IntegrityError, InvalidRequest
+from remembrancer.domain.events import Event
+from remembrancer.domain.recorded import Append, EventId, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.upcasting import EventRegistry
 
 SEALED = b"\x01"
 

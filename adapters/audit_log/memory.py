@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
-from memledger.adapters.audit_log import chaining
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.domain.ports.audit_log import Appended
-from memledger.domain.recorded import (
+from remembrancer.adapters.audit_log import chaining
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
     EventId,
@@ -18,7 +18,7 @@ from memledger.domain.recorded import (
     Position,
     Recorded,
 )
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.scope import LedgerId
 
 
 class Listener(Protocol):

@@ -1,7 +1,7 @@
 """The log on PostgreSQL: one append is one transaction, read models in the same schema included.
 
 Writers of one ledger take turns at its row; writers of different ledgers share nothing that is
-locked. Positions are given after the commit; see ``memledger.adapters.postgres.numbering``.
+locked. Positions are given after the commit; see ``remembrancer.adapters.postgres.numbering``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from uuid import UUID
 
 from attrs import evolve
 
-from memledger.adapters.audit_log import chaining
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.postgres.failures import ADAPTER, Collision
-from memledger.adapters.postgres.numbering import (
+from remembrancer.adapters.audit_log import chaining
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.postgres.failures import ADAPTER, Collision
+from remembrancer.adapters.postgres.numbering import (
     Unnumbered,
     create_numbering,
     number_all,
@@ -23,12 +23,12 @@ from memledger.adapters.postgres.numbering import (
     numbering_of,
     waiting,
 )
-from memledger.adapters.postgres.sessions import Connection, Row, Sessions
-from memledger.domain.errors import AdapterUnavailable, Conflict
-from memledger.domain.moments import from_microseconds, to_microseconds
-from memledger.domain.ports.audit_log import Appended
-from memledger.domain.recorded import Append, CorrelationId, Head, Position, Recorded
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.postgres.sessions import Connection, Row, Sessions
+from remembrancer.domain.errors import AdapterUnavailable, Conflict
+from remembrancer.domain.moments import from_microseconds, to_microseconds
+from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.recorded import Append, CorrelationId, Head, Position, Recorded
+from remembrancer.domain.scope import LedgerId
 
 TRIES = 5
 """How often an append that lost against others (a deadlock, the same id at the same time) is done

@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from memledger.adapters.audit_log.codec import SEALED, EventCodec, is_sealed
-from memledger.domain.errors import Erased, IntegrityError, InvalidRequest
-from memledger.domain.events import CheckpointSealed, Event, FactErased, LedgerErased, PayloadErased
-from memledger.domain.ports.key_vault import KeyVault
-from memledger.domain.recorded import Append, EventId, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.upcasting import EventRegistry
+from remembrancer.adapters.audit_log.codec import SEALED, EventCodec, is_sealed
+from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
+from remembrancer.domain.events import (
+    CheckpointSealed,
+    Event,
+    FactErased,
+    LedgerErased,
+    PayloadErased,
+)
+from remembrancer.domain.ports.key_vault import KeyVault
+from remembrancer.domain.recorded import Append, EventId, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.upcasting import EventRegistry
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -47,7 +53,7 @@ def aes_gcm() -> Callable[[bytes], AESGCM]:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
         raise InvalidRequest(
-            "key_vault.provider", "needs cryptography; pip install 'memledger[encryption]'"
+            "key_vault.provider", "needs cryptography; pip install 'remembrancer[encryption]'"
         ) from error
     return AESGCM
 

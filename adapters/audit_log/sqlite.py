@@ -7,20 +7,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from memledger.adapters.audit_log import chaining
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.sqlite.database import Database
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.moments import from_microseconds, to_microseconds
-from memledger.domain.ports.audit_log import Appended
-from memledger.domain.recorded import (
+from remembrancer.adapters.audit_log import chaining
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.sqlite.database import Database
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.moments import from_microseconds, to_microseconds
+from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
     Head,
     Position,
     Recorded,
 )
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:
     import sqlite_utils

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import fields
 
-from memledger.adapters.cli.invocation import (
+from remembrancer.adapters.cli.invocation import (
     ACTOR,
     Invocation,
     command_options,
     json_object,
     time_option,
 )
-from memledger.adapters.cli.needs import DEFAULT_DATABASE
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import FactKind
-from memledger.domain.guidance import Guidance
+from remembrancer.adapters.cli.needs import DEFAULT_DATABASE
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.fact import FactKind
+from remembrancer.domain.guidance import Guidance
 
 if TYPE_CHECKING:
-    from memledger.application.receipt import Receipt
+    from remembrancer.application.receipt import Receipt
 
 GUIDANCE = tuple(each.name for each in fields(Guidance))
 ROLES = ("user", "assistant", "system", "tool")
@@ -104,7 +104,7 @@ def add(
     """Remember what was said; - reads TEXT from standard input.
 
     \b
-    memledger add "I moved to Lisbon last week" --user ana --name Ana
+    remembrancer add "I moved to Lisbon last week" --user ana --name Ana
     """
     scope = call.owned()
     content = _from_standard_input() if text == "-" else text

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 from attrs import frozen
 
-from memledger.adapters.cli.invocation import in_utc
-from memledger.domain.errors import InvalidRequest
+from remembrancer.adapters.cli.invocation import in_utc
+from remembrancer.domain.errors import InvalidRequest
 
 BATCH_LINES = 50
 MAX_LINE_BYTES = 16 * 1024 * 1024

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from memledger.adapters.cli.invocation import Invocation, command_options
+from remembrancer.adapters.cli.invocation import Invocation, command_options
 
 
 @click.command()
@@ -24,9 +24,9 @@ def demo(call: Invocation) -> None:
     its own past. Works offline, with no model and no key, in a temporary
     database; with --db it is kept.
     """
-    # Imported late: `memledger --help` has no need of either.
-    from memledger.adapters.cli.tour import take_tour
-    from memledger.adapters.cli.tour_pages import draw_tour
+    # Imported late: `remembrancer --help` has no need of either.
+    from remembrancer.adapters.cli.tour import take_tour
+    from remembrancer.adapters.cli.tour_pages import draw_tour
 
     with (
         _database(call) as path,
@@ -42,5 +42,5 @@ def _database(call: Invocation) -> Iterator[str]:
     if call.database is not None:
         yield call.database
         return
-    with tempfile.TemporaryDirectory(prefix="memledger-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="remembrancer-demo-") as folder:
         yield str(Path(folder) / "demo.db")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from memledger.adapters.cli.invocation import Invocation, command_options
+from remembrancer.adapters.cli.invocation import Invocation, command_options
 
 
 @click.command()

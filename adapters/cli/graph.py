@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memledger.adapters.cli.invocation import Invocation, command_options, time_option
-from memledger.adapters.cli.printable import one_line
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import Interval
-from memledger.domain.graph import LinkKey, Mention
+from remembrancer.adapters.cli.invocation import Invocation, command_options, time_option
+from remembrancer.adapters.cli.printable import one_line
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.graph import LinkKey, Mention
 
 if TYPE_CHECKING:
-    from memledger.application.explore import Exploration
-    from memledger.domain.walk import Reached
+    from remembrancer.application.explore import Exploration
+    from remembrancer.domain.walk import Reached
 
 
 @click.command()
@@ -33,7 +33,7 @@ def graph(call: Invocation, entity: str | None, svg: str | None, **options: Any)
     if none is named. What has ended is marked, and dashed in the picture.
 
     \b
-    memledger graph Maya --user demo --svg maya.svg
+    remembrancer graph Maya --user demo --svg maya.svg
     """
     scope = call.owned()
     with call.existing() as memory:
@@ -45,7 +45,7 @@ def graph(call: Invocation, entity: str | None, svg: str | None, **options: Any)
 
 
 def _write(path: str, exploration: Exploration) -> None:
-    from memledger.adapters.cli.graph_picture import draw_graph
+    from remembrancer.adapters.cli.graph_picture import draw_graph
 
     try:
         Path(path).write_text(draw_graph(exploration), encoding="utf-8")
@@ -92,7 +92,7 @@ def _title(exploration: Exploration) -> str:
 
 def _about(exploration: Exploration, item: Reached) -> list[str]:
     """When a link holds, and that it has ended."""
-    from memledger.adapters.cli.rendering import span
+    from remembrancer.adapters.cli.rendering import span
 
     link = item.link
     when = [] if link.valid == Interval() else [span(link.valid)]

@@ -18,12 +18,12 @@ from xml.sax.saxutils import escape
 from attrs import define, field, frozen
 from rich.cells import cell_len
 
-from memledger.adapters.cli.printable import one_line
-from memledger.adapters.cli.rendering import day, span
-from memledger.application.explore import Exploration
-from memledger.domain.fact import Interval
-from memledger.domain.graph import Link, Mention, Relation
-from memledger.domain.text import normalised
+from remembrancer.adapters.cli.printable import one_line
+from remembrancer.adapters.cli.rendering import day, span
+from remembrancer.application.explore import Exploration
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.graph import Link, Mention, Relation
+from remembrancer.domain.text import normalised
 
 RING = 175
 """Pixels between two rings, at least."""

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import click
 
-from memledger.adapters.cli.invocation import Invocation, command_options
-from memledger.domain.errors import InvalidRequest
+from remembrancer.adapters.cli.invocation import Invocation, command_options
+from remembrancer.domain.errors import InvalidRequest
 
 
 @click.command()
@@ -30,11 +30,11 @@ def ingest(call: Invocation, file: str, no_infer: bool) -> int:
 
     A run that was interrupted goes on where it was when it is run again; what is in the ledger
     already is not added twice. A bad line ends the run, and everything before its batch stays.
-    Exits with 1 if a model made nothing of some batches; they wait for `memledger retry`.
+    Exits with 1 if a model made nothing of some batches; they wait for `remembrancer retry`.
     """
-    # Imported late: `memledger --help` has no need of either.
-    from memledger.adapters.cli.conversation_files import open_conversation
-    from memledger.adapters.cli.ingestion import in_words, ingested
+    # Imported late: `remembrancer --help` has no need of either.
+    from remembrancer.adapters.cli.conversation_files import open_conversation
+    from remembrancer.adapters.cli.ingestion import in_words, ingested
 
     with _opened(file) as (stream, size):
         conversation = open_conversation(stream, size)

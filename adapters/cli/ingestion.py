@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from memledger.adapters.cli.conversation_files import Batch, ConversationFile
-from memledger.adapters.cli.invocation import ACTOR, OWNERS
-from memledger.adapters.cli.needs import LedgerMemory, ScopeIds
-from memledger.application.failure import Failure
-from memledger.application.receipt import Receipt
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.plain import plain
-from memledger.domain.usage import Usage, sum_of
+from remembrancer.adapters.cli.conversation_files import Batch, ConversationFile
+from remembrancer.adapters.cli.invocation import ACTOR, OWNERS
+from remembrancer.adapters.cli.needs import LedgerMemory, ScopeIds
+from remembrancer.application.failure import Failure
+from remembrancer.application.receipt import Receipt
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.plain import plain
+from remembrancer.domain.usage import Usage, sum_of
 
 if TYPE_CHECKING:
-    from memledger.adapters.cli.rendering import Advance
-    from memledger.application.additions import Conversation
-    from memledger.application.remember_many import Adding
+    from remembrancer.adapters.cli.rendering import Advance
+    from remembrancer.application.additions import Conversation
+    from remembrancer.application.remember_many import Adding
 
 _OF_A_MESSAGE = re.compile(r"conversations\[(\d+)\]\.messages\[(\d+)\](.*)", re.DOTALL)
 
@@ -177,7 +177,7 @@ def in_words(done: Ingested) -> str:
     if done.waiting:
         sentence += (
             f" {done.waiting:,} batches wait: the model's answer was of no use. "
-            "Try them again with: memledger retry"
+            "Try them again with: remembrancer retry"
         )
     if done.lagging:
         sentence += f" Still to follow: {', '.join(sorted(done.lagging))}."

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import click
 
-from memledger.adapters.cli.needs import DEFAULT_DATABASE, Face, LedgerMemory, ScopeIds
+from remembrancer.adapters.cli.needs import DEFAULT_DATABASE, Face, LedgerMemory, ScopeIds
 
 if TYPE_CHECKING:
-    from memledger.adapters.cli.rendering import Screen
+    from remembrancer.adapters.cli.rendering import Screen
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -87,7 +87,7 @@ class Invocation:
 
     def screen(self) -> Screen:
         """Where people read; importing it takes longer than answering ``--help`` does."""
-        from memledger.adapters.cli.rendering import Screen
+        from remembrancer.adapters.cli.rendering import Screen
 
         return Screen(quiet=self.as_json)
 
@@ -103,14 +103,14 @@ _DATABASE = click.option(
     "--db",
     "database",
     metavar="PATH",
-    envvar="MEMLEDGER_DB",
-    help=f"The database; $MEMLEDGER_DB or ./{DEFAULT_DATABASE} if left out.",
+    envvar="REMEMBRANCER_DB",
+    help=f"The database; $REMEMBRANCER_DB or ./{DEFAULT_DATABASE} if left out.",
 )
 _CONFIG = click.option(
     "--config",
     metavar="FILE",
-    envvar="MEMLEDGER_CONFIG",
-    help="Settings, in TOML or YAML; $MEMLEDGER_CONFIG if left out.",
+    envvar="REMEMBRANCER_CONFIG",
+    help="Settings, in TOML or YAML; $REMEMBRANCER_CONFIG if left out.",
 )
 # Deaf to the variable: nobody who looks at the demo wants it in the database of their work.
 _DATABASE_TO_KEEP = click.option(

@@ -11,18 +11,18 @@ from collections.abc import Sequence
 
 import click
 
-from memledger.adapters.cli.changing import add, delete, update
-from memledger.adapters.cli.checking import compact, retry, stats, verify
-from memledger.adapters.cli.demo import demo
-from memledger.adapters.cli.doctor import doctor
-from memledger.adapters.cli.graph import graph
-from memledger.adapters.cli.ingest import ingest
-from memledger.adapters.cli.invocation import print_json
-from memledger.adapters.cli.needs import Face
-from memledger.adapters.cli.printable import one_line
-from memledger.adapters.cli.projections import dead, rebuild, worker
-from memledger.adapters.cli.reading import get, history, list_facts, search
-from memledger.domain.errors import MemledgerError
+from remembrancer.adapters.cli.changing import add, delete, update
+from remembrancer.adapters.cli.checking import compact, retry, stats, verify
+from remembrancer.adapters.cli.demo import demo
+from remembrancer.adapters.cli.doctor import doctor
+from remembrancer.adapters.cli.graph import graph
+from remembrancer.adapters.cli.ingest import ingest
+from remembrancer.adapters.cli.invocation import print_json
+from remembrancer.adapters.cli.needs import Face
+from remembrancer.adapters.cli.printable import one_line
+from remembrancer.adapters.cli.projections import dead, rebuild, worker
+from remembrancer.adapters.cli.reading import get, history, list_facts, search
+from remembrancer.domain.errors import RemembrancerError
 
 INTERRUPTED = 130
 
@@ -38,9 +38,9 @@ class _InOrder(click.Group):
     cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Every command takes --json, and tells more with --help. Times without an offset are "
-    "UTC. New here? Try: memledger demo",
+    "UTC. New here? Try: remembrancer demo",
 )
-@click.version_option(package_name="memledger", message="%(prog)s %(version)s")
+@click.version_option(package_name="remembrancer", message="%(prog)s %(version)s")
 def command_line() -> None:
     """Memory for LLM agents that is a ledger: nothing is overwritten.
 
@@ -61,7 +61,7 @@ def run(face: Face, arguments: Sequence[str]) -> int:
 
     Args:
         face: how a memory is opened; the composition root brings it.
-        arguments: the words after ``memledger``.
+        arguments: the words after ``remembrancer``.
 
     Returns:
         The exit code.
@@ -69,11 +69,11 @@ def run(face: Face, arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = command_line.main(
-            arguments or ["--help"], prog_name="memledger", standalone_mode=False, obj=face
+            arguments or ["--help"], prog_name="remembrancer", standalone_mode=False, obj=face
         )
         # What is still buffered would otherwise meet a closed pipe when nobody can catch it.
         sys.stdout.flush()
-    except MemledgerError as error:
+    except RemembrancerError as error:
         path = getattr(error, "path", None)
         _complain(type(error).__name__, str(error), path, as_json=as_json)
         return 1

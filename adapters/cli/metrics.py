@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from memledger.domain.errors import InvalidRequest
+from remembrancer.domain.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from memledger.application.working import Report
+    from remembrancer.application.working import Report
 
 ADDRESS = "127.0.0.1"
 """Whoever is to read them from elsewhere puts something in front that knows who may."""
@@ -67,7 +67,7 @@ class _Latest:
         report = self.report
         if report is None:
             return
-        workers = GaugeMetricFamily("memledger_workers", "Workers that are alive.")
+        workers = GaugeMetricFamily("remembrancer_workers", "Workers that are alive.")
         workers.add_metric([], report.workers)
         yield workers
         gauges = {
@@ -83,11 +83,11 @@ class _Latest:
         }
         families: dict[str, Metric] = {
             **{
-                name: GaugeMetricFamily(f"memledger_projection_{name}", what, labels=LABELS)
+                name: GaugeMetricFamily(f"remembrancer_projection_{name}", what, labels=LABELS)
                 for name, what in gauges.items()
             },
             **{
-                name: CounterMetricFamily(f"memledger_projection_{name}", what, labels=LABELS)
+                name: CounterMetricFamily(f"remembrancer_projection_{name}", what, labels=LABELS)
                 for name, what in counters.items()
             },
         }
@@ -139,7 +139,7 @@ def served(
         from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
     except ImportError as error:
         raise InvalidRequest(
-            "--metrics-port", "needs prometheus-client; pip install 'memledger[metrics]'"
+            "--metrics-port", "needs prometheus-client; pip install 'remembrancer[metrics]'"
         ) from error
     registry, latest = CollectorRegistry(), _Latest(now)
     registry.register(latest)

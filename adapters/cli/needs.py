@@ -10,27 +10,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
-# For the type checker alone: `memledger --help` must not wait for the use-cases to be imported.
+# For the type checker alone: `remembrancer --help` must not wait for the use-cases to be imported.
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from memledger.application.additions import Conversation
-    from memledger.application.browse import Page
-    from memledger.application.dead_letters import Revived
-    from memledger.application.examination import Examination
-    from memledger.application.explore import Exploration
-    from memledger.application.recall import SearchResult
-    from memledger.application.receipt import Receipt
-    from memledger.application.remember_many import Added, Adding
-    from memledger.application.retry import Retried
-    from memledger.application.statistics import Statistics
-    from memledger.application.verify import Verification
-    from memledger.application.working import Report
-    from memledger.domain.fact import Fact
-    from memledger.domain.ports.projection_state import DeadLetter
+    from remembrancer.application.additions import Conversation
+    from remembrancer.application.browse import Page
+    from remembrancer.application.dead_letters import Revived
+    from remembrancer.application.examination import Examination
+    from remembrancer.application.explore import Exploration
+    from remembrancer.application.recall import SearchResult
+    from remembrancer.application.receipt import Receipt
+    from remembrancer.application.remember_many import Added, Adding
+    from remembrancer.application.retry import Retried
+    from remembrancer.application.statistics import Statistics
+    from remembrancer.application.verify import Verification
+    from remembrancer.application.working import Report
+    from remembrancer.domain.fact import Fact
+    from remembrancer.domain.ports.projection_state import DeadLetter
 
 
-DEFAULT_DATABASE = "memledger.db"
+DEFAULT_DATABASE = "remembrancer.db"
 """Where a memory is if nobody says anything else."""
 
 
@@ -44,7 +44,7 @@ class ScopeIds(TypedDict, total=False):
 
 
 class LedgerMemory(Protocol):
-    """The methods of ``memledger.Memory`` that commands call; what they mean is said there."""
+    """The methods of ``remembrancer.Memory`` that commands call; what they mean is said there."""
 
     def add(
         self,

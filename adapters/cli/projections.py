@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memledger.adapters.cli.invocation import Invocation, command_options
+from remembrancer.adapters.cli.invocation import Invocation, command_options
 
 if TYPE_CHECKING:
-    from memledger.application.working import Report
+    from remembrancer.application.working import Report
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -53,7 +53,7 @@ def worker(call: Invocation, once: bool, metrics_port: int | None) -> int:
         memory = stack.enter_context(call.existing())
         takers = [stack.enter_context(call.screen().working())]
         if metrics_port is not None:
-            from memledger.adapters.cli.metrics import served
+            from remembrancer.adapters.cli.metrics import served
 
             takers.append(stack.enter_context(served(metrics_port)))
 

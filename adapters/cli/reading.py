@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from memledger.adapters.cli.invocation import (
+from remembrancer.adapters.cli.invocation import (
     Invocation,
     command_options,
     json_object,
@@ -45,8 +45,8 @@ def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
     """Find the facts that matter for a question, best first.
 
     \b
-    memledger search "Where does Ana live?" --user ana
-    memledger search "Where does Ana live?" --user ana --valid-at 2024-03-01
+    remembrancer search "Where does Ana live?" --user ana
+    remembrancer search "Where does Ana live?" --user ana --valid-at 2024-03-01
     """
     scope = call.owned()
     with call.existing() as memory:

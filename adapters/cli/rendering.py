@@ -20,20 +20,20 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from memledger.adapters.cli.printable import one_line, printable
-from memledger.application.browse import Page
-from memledger.application.examination import Examination
-from memledger.application.lag import Lag
-from memledger.application.recall import ScoredFact, SearchResult
-from memledger.application.receipt import Receipt
-from memledger.application.retry import Retried
-from memledger.application.statistics import Statistics
-from memledger.application.verify import Verification
-from memledger.application.working import Report
-from memledger.domain.fact import Fact, Interval
-from memledger.domain.ports.projection_state import DeadLetter
-from memledger.domain.usage import Usage
-from memledger.domain.verdicts import Decision, Verdict
+from remembrancer.adapters.cli.printable import one_line, printable
+from remembrancer.application.browse import Page
+from remembrancer.application.examination import Examination
+from remembrancer.application.lag import Lag
+from remembrancer.application.recall import ScoredFact, SearchResult
+from remembrancer.application.receipt import Receipt
+from remembrancer.application.retry import Retried
+from remembrancer.application.statistics import Statistics
+from remembrancer.application.verify import Verification
+from remembrancer.application.working import Report
+from remembrancer.domain.fact import Fact, Interval
+from remembrancer.domain.ports.projection_state import DeadLetter
+from remembrancer.domain.usage import Usage
+from remembrancer.domain.verdicts import Decision, Verdict
 
 
 class Advance(Protocol):
@@ -251,7 +251,7 @@ class Screen:
 
     def examination(self, examination: Examination) -> None:
         """Each part in a line, what is known of it and what is wrong with it below."""
-        self.line(f"memledger {examination.memledger}, Python {examination.python}", "dim")
+        self.line(f"remembrancer {examination.remembrancer}, Python {examination.python}", "dim")
         for finding in examination.findings:
             chosen = " ".join(
                 [finding.provider or "", *([f"({finding.engine})"] if finding.engine else [])]
@@ -374,9 +374,9 @@ def _standing(lag: Lag, last: int) -> str:
 def _trouble(lag: Lag) -> str:
     """What is wrong with a projection, if anything is."""
     parts = [
-        f"rebuild it: memledger rebuild {lag.projection}" if lag.rebuild else "",
+        f"rebuild it: remembrancer rebuild {lag.projection}" if lag.rebuild else "",
         lag.problem or "",
-        f"{lag.dead:,} dead letters: memledger dead" if lag.dead else "",
+        f"{lag.dead:,} dead letters: remembrancer dead" if lag.dead else "",
     ]
     return "; ".join(part for part in parts if part)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.adapters.cli.conversation_files import open_conversation
-from memledger.adapters.cli.ingestion import Ingested, ingested
-from memledger.adapters.cli.needs import LedgerMemory, ScopeIds
-from memledger.adapters.cli.rendering import Advance
-from memledger.application.recall import SearchResult
-from memledger.application.verify import Verification
-from memledger.domain.errors import NotFound
-from memledger.domain.fact import Fact
+from remembrancer.adapters.cli.conversation_files import open_conversation
+from remembrancer.adapters.cli.ingestion import Ingested, ingested
+from remembrancer.adapters.cli.needs import LedgerMemory, ScopeIds
+from remembrancer.adapters.cli.rendering import Advance
+from remembrancer.application.recall import SearchResult
+from remembrancer.application.verify import Verification
+from remembrancer.domain.errors import NotFound
+from remembrancer.domain.fact import Fact
 
 CONVERSATION = "demo.jsonl"
 OWNER: ScopeIds = {"user_id": "demo"}
@@ -87,7 +87,7 @@ def take_tour(memory: LedgerMemory, advance: Advance) -> Tour:
         memory: where it is read into.
         advance: told how far the reading is.
     """
-    shipped = files("memledger.adapters.cli").joinpath(CONVERSATION).read_bytes()
+    shipped = files("remembrancer.adapters.cli").joinpath(CONVERSATION).read_bytes()
     conversation = open_conversation(BytesIO(shipped), len(shipped))
     read = ingested(memory, conversation, scope=OWNER, infer=True, advance=advance)
     home_valid_at = Answer(query=HOME, result=memory.search(HOME, **OWNER, valid_at=THEN, limit=1))
@@ -114,7 +114,7 @@ def _with_successor(memory: LedgerMemory, fact: Fact | None) -> tuple[Fact, ...]
     if fact is None:
         raise NotFound(
             "the conversation led to no fact about a home; run the demo with the extractor that "
-            "it was made for: MEMLEDGER_EXTRACTOR=rules"
+            "it was made for: REMEMBRANCER_EXTRACTOR=rules"
         )
     versions = memory.history(fact.fact_id)
     successor = versions[-1].superseded_by

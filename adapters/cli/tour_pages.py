@@ -15,11 +15,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from memledger.adapters.cli.ingestion import Ingested
-from memledger.adapters.cli.printable import one_line
-from memledger.adapters.cli.tour import THEN, Tour
-from memledger.domain.fact import Fact, Interval
-from memledger.domain.verdicts import Decision
+from remembrancer.adapters.cli.ingestion import Ingested
+from remembrancer.adapters.cli.printable import one_line
+from remembrancer.adapters.cli.tour import THEN, Tour
+from remembrancer.domain.fact import Fact, Interval
+from remembrancer.domain.verdicts import Decision
 
 WIDEST = 100
 """Columns; longer lines are no pleasure to read."""
@@ -60,7 +60,7 @@ def _opening(tour: Tour) -> RenderableType:
         "no key and no network.\n",
         (_counts(tour.read), FAINT),
     )
-    return Panel(text, title=Text("memledger", style=NAME), box=ROUNDED, title_align="left")
+    return Panel(text, title=Text("remembrancer", style=NAME), box=ROUNDED, title_align="left")
 
 
 def _counts(read: Ingested) -> str:
@@ -151,14 +151,14 @@ def _next_steps(kept: str | None) -> RenderableType:
     grid.add_column(style="green", no_wrap=kept is None)
     grid.add_column(style=FAINT)
     if kept is None:
-        grid.add_row("memledger demo --db demo.db", "keep this memory")
-        grid.add_row('memledger add "I moved to Oslo." --user me', "begin one of your own")
-        grid.add_row('memledger search "Where do I live?" --user me', "and ask it")
+        grid.add_row("remembrancer demo --db demo.db", "keep this memory")
+        grid.add_row('remembrancer add "I moved to Oslo." --user me', "begin one of your own")
+        grid.add_row('remembrancer search "Where do I live?" --user me', "and ask it")
     else:
         option = f"--db {shlex.quote(kept)}"
-        grid.add_row(f"memledger list --user demo {option}", "see all that it believes")
-        grid.add_row(f'memledger search "Maya and the cello" --user demo {option}', "ask it")
-        grid.add_row(f"memledger verify {option}", "check it")
+        grid.add_row(f"remembrancer list --user demo {option}", "see all that it believes")
+        grid.add_row(f'remembrancer search "Maya and the cello" --user demo {option}', "ask it")
+        grid.add_row(f"remembrancer verify {option}", "check it")
     return grid
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import ge, min_len
 
-from memledger.adapters.embedder.unit_length import unit_vectors
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.ports.embedder import Purpose, Vector
+from remembrancer.adapters.embedder.unit_length import unit_vectors
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.ports.embedder import Purpose, Vector
 
 ADAPTER = "fastembed"
 
@@ -63,7 +63,7 @@ class FastembedEmbedder:
     def __init__(self, settings: FastembedSettings) -> None:
         if find_spec("fastembed") is None:
             raise InvalidRequest(
-                "embedder.provider", "needs fastembed; pip install 'memledger[fastembed]'"
+                "embedder.provider", "needs fastembed; pip install 'remembrancer[fastembed]'"
             )
         self._settings = settings
         self._lock = threading.Lock()

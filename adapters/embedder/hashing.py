@@ -17,10 +17,10 @@ from operator import mul
 
 from attrs import frozen
 
-from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION, analyse
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.function_words import FUNCTION_WORDS
-from memledger.domain.ports.embedder import Purpose, Vector
+from remembrancer.adapters.vector_index.analysis import ANALYSIS_VERSION, analyse
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.function_words import FUNCTION_WORDS
+from remembrancer.domain.ports.embedder import Purpose, Vector
 
 VERSION = 1
 DEFAULT_DIMENSION = 256
@@ -77,7 +77,7 @@ class HashingEmbedder:
     @property
     def model(self) -> str:
         """Changes with every version of the features or of the terms that they are made of."""
-        return f"memledger-hashing-{VERSION}.{ANALYSIS_VERSION}/{self._dimension}"
+        return f"remembrancer-hashing-{VERSION}.{ANALYSIS_VERSION}/{self._dimension}"
 
     @property
     def dimension(self) -> int:

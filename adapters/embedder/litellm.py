@@ -14,10 +14,10 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import ge
 
-from memledger.adapters.embedder.unit_length import unit_vectors
-from memledger.adapters.litellm.calls import LitellmCalls
-from memledger.adapters.litellm.endpoint import Endpoint
-from memledger.domain.ports.embedder import Purpose, Vector
+from remembrancer.adapters.embedder.unit_length import unit_vectors
+from remembrancer.adapters.litellm.calls import LitellmCalls
+from remembrancer.adapters.litellm.endpoint import Endpoint
+from remembrancer.domain.ports.embedder import Purpose, Vector
 
 INPUT_TYPES: Mapping[str, Mapping[Purpose, str]] = {
     "cohere": {"document": "search_document", "query": "search_query"},

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from memledger.domain.errors import ModelError
-from memledger.domain.ports.embedder import Vector
+from remembrancer.domain.errors import ModelError
+from remembrancer.domain.ports.embedder import Vector
 
 
 def unit_vectors(rows: Sequence[Any], count: int, dimension: int, model: str) -> list[Vector]:

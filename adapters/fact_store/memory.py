@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from memledger.domain.conversation import Message
-from memledger.domain.events import MessageObserved
-from memledger.domain.fact import Fact, FactId, FactKey, FactStatus, MessageId
-from memledger.domain.filters import matches
-from memledger.domain.indexing import attributes_of
-from memledger.domain.ledger import FactChange, LedgerState, change_of, fact_id_of, fold
-from memledger.domain.ports.fact_store import FactQuery, Tally
-from memledger.domain.recorded import CorrelationId, Recorded
-from memledger.domain.scope import LedgerId, Scope
-from memledger.domain.text import normalised
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.fact import Fact, FactId, FactKey, FactStatus, MessageId
+from remembrancer.domain.filters import matches
+from remembrancer.domain.indexing import attributes_of
+from remembrancer.domain.ledger import FactChange, LedgerState, change_of, fact_id_of, fold
+from remembrancer.domain.ports.fact_store import FactQuery, Tally
+from remembrancer.domain.recorded import CorrelationId, Recorded
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
 
 
 class InMemoryFactStore:

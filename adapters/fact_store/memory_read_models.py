@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from memledger.adapters.fact_store.memory import InMemoryFactStore
-from memledger.domain.context import NEIGHBOURS
-from memledger.domain.conversation import Message
-from memledger.domain.events import MessageObserved
-from memledger.domain.fact import Fact, FactId, FactKey, MessageId
-from memledger.domain.indexing import (
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.domain.context import NEIGHBOURS
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.fact import Fact, FactId, FactKey, MessageId
+from remembrancer.domain.indexing import (
     SAME_CONVERSATION,
     Surroundings,
     context_for,
@@ -20,9 +20,9 @@ from memledger.domain.indexing import (
     to_index,
     touched,
 )
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Recorded
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Recorded
 
 
 class Index(Protocol):

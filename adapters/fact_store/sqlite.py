@@ -1,6 +1,6 @@
 """The facts table on SQLite: a row a version, fed in the transaction of the append.
 
-The meaning of each event is ``memledger.domain.ledger.change_of``; this module only keeps what
+The meaning of each event is ``remembrancer.domain.ledger.change_of``; this module only keeps what
 that function returns.
 """
 
@@ -13,20 +13,20 @@ from hashlib import blake2b
 
 import msgspec
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.fact_store.visibility import covered, visible
-from memledger.adapters.sqlite.database import Database
-from memledger.adapters.sqlite.filters import to_sql
-from memledger.domain.conversation import Message
-from memledger.domain.errors import IntegrityError
-from memledger.domain.events import InferenceRecorded, MessageObserved, PayloadErased
-from memledger.domain.fact import Fact, FactId, FactKey, FactStatus
-from memledger.domain.ledger import FactChange, change_of, fact_id_of
-from memledger.domain.moments import to_microseconds
-from memledger.domain.ports.fact_store import FactQuery, Tally
-from memledger.domain.recorded import CorrelationId, EventId, Recorded
-from memledger.domain.scope import LedgerId, Scope
-from memledger.domain.text import normalised
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.fact_store.visibility import covered, visible
+from remembrancer.adapters.sqlite.database import Database
+from remembrancer.adapters.sqlite.filters import to_sql
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.errors import IntegrityError
+from remembrancer.domain.events import InferenceRecorded, MessageObserved, PayloadErased
+from remembrancer.domain.fact import Fact, FactId, FactKey, FactStatus
+from remembrancer.domain.ledger import FactChange, change_of, fact_id_of
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.ports.fact_store import FactQuery, Tally
+from remembrancer.domain.recorded import CorrelationId, EventId, Recorded
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
 
 _LATEST = "recorded_to IS NULL AND status = 'active'"
 

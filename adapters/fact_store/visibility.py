@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from memledger.domain.moments import to_microseconds
-from memledger.domain.ports.fact_store import FactQuery
-from memledger.domain.scope import Scope
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.ports.fact_store import FactQuery
+from remembrancer.domain.scope import Scope
 
 
 def covered(scope: Scope, mark: str) -> tuple[list[str], list[object]]:

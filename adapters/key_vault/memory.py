@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import threading
 
-from memledger.domain.errors import Erased
-from memledger.domain.ports.key_vault import KEY_BYTES
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.errors import Erased
+from remembrancer.domain.ports.key_vault import KEY_BYTES
+from remembrancer.domain.scope import LedgerId
 
 
 class InMemoryKeyVault:

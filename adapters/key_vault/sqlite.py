@@ -19,14 +19,14 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from memledger.adapters.key_vault.wrapping import Wrapping
-from memledger.adapters.sqlite.failures import translating
-from memledger.domain.errors import AdapterUnavailable, Erased, InvalidRequest
-from memledger.domain.ports.key_vault import KEY_BYTES
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.key_vault.wrapping import Wrapping
+from remembrancer.adapters.sqlite.failures import translating
+from remembrancer.domain.errors import AdapterUnavailable, Erased, InvalidRequest
+from remembrancer.domain.ports.key_vault import KEY_BYTES
+from remembrancer.domain.scope import LedgerId
 
-APPLICATION_ID = 0x4D4C4B56
-"""``MLKV`` in ASCII, in the file's header."""
+APPLICATION_ID = 0x524D4B56
+"""``RMKV`` in ASCII, in the file's header."""
 
 SCHEMA_VERSION = 1
 OWNER_ONLY = 0o600
@@ -233,7 +233,7 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
         raise InvalidRequest(
             "key_vault.path",
             f"{path} has schema version {version}, this release knows up to {SCHEMA_VERSION}; "
-            "upgrade memledger",
+            "upgrade remembrancer",
         )
     return False
 

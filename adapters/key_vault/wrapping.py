@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 
-from memledger.adapters.audit_log.sealing import NONCE_BYTES, aes_gcm
-from memledger.domain.errors import IntegrityError, InvalidRequest
-from memledger.domain.ports.key_vault import KEY_BYTES
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.audit_log.sealing import NONCE_BYTES, aes_gcm
+from remembrancer.domain.errors import IntegrityError, InvalidRequest
+from remembrancer.domain.ports.key_vault import KEY_BYTES
+from remembrancer.domain.scope import LedgerId
 
-_CHECK = b"memledger key vault"
+_CHECK = b"remembrancer key vault"
 
 
 class Wrapping:

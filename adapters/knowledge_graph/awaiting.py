@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from memledger.domain.walk import Walking
+from remembrancer.domain.walk import Walking
 
 T = TypeVar("T")
 

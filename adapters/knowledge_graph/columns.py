@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from memledger.domain.graph import Link, View
-from memledger.domain.moments import to_microseconds
+from remembrancer.domain.graph import Link, View
+from remembrancer.domain.moments import to_microseconds
 
 
 def row_of(link: Link) -> tuple[object, ...]:

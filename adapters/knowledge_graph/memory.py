@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from attrs import frozen
 
-from memledger.domain.fact import FactId
-from memledger.domain.graph import (
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.graph import (
     Entity,
     Link,
     Mention,
@@ -22,11 +22,11 @@ from memledger.domain.graph import (
     entities_of,
     touches,
 )
-from memledger.domain.links import Links
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, answered, known_as, walk
+from remembrancer.domain.links import Links
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import normalised
+from remembrancer.domain.walk import Reached, Tie, answered, known_as, walk
 
 
 class InMemoryKnowledgeGraph:
@@ -61,7 +61,7 @@ class InMemoryKnowledgeGraph:
 
     def ping(self) -> str:
         """See ``ExternalGraph.ping``."""
-        return f"memory {version('memledger')}"
+        return f"memory {version('remembrancer')}"
 
     def close(self) -> None:
         """See ``ExternalGraph.close``."""

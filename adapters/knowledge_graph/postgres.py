@@ -16,14 +16,14 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from memledger.adapters.knowledge_graph.awaiting import answered
-from memledger.adapters.knowledge_graph.columns import microseconds, row_of, visible
-from memledger.adapters.postgres.nul import restored, storable
-from memledger.adapters.postgres.numbering import Unnumbered, numbered
-from memledger.adapters.postgres.sessions import Connection, Row, Sessions
-from memledger.domain.events import RelationAsserted, RelationEnded
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.graph import (
+from remembrancer.adapters.knowledge_graph.awaiting import answered
+from remembrancer.adapters.knowledge_graph.columns import microseconds, row_of, visible
+from remembrancer.adapters.postgres.nul import restored, storable
+from remembrancer.adapters.postgres.numbering import Unnumbered, numbered
+from remembrancer.adapters.postgres.sessions import Connection, Row, Sessions
+from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.graph import (
     Entity,
     GraphChange,
     Link,
@@ -35,12 +35,12 @@ from memledger.domain.graph import (
     entities_of,
     touches,
 )
-from memledger.domain.ledger import fact_id_of
-from memledger.domain.moments import from_microseconds
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId, Scope
-from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, known_as, walk
+from remembrancer.domain.ledger import fact_id_of
+from remembrancer.domain.moments import from_microseconds
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
+from remembrancer.domain.walk import Reached, Tie, known_as, walk
 
 AT_ONCE = 64
 """Names whose links are asked for in one statement. What a walk does not come to look at, because

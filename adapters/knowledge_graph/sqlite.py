@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 from attrs import field, frozen
 
-from memledger.adapters.knowledge_graph.columns import microseconds, row_of, visible
-from memledger.adapters.sqlite.connections import Connections, one_view
-from memledger.domain.events import RelationAsserted, RelationEnded
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.graph import (
+from remembrancer.adapters.knowledge_graph.columns import microseconds, row_of, visible
+from remembrancer.adapters.sqlite.connections import Connections, one_view
+from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.graph import (
     Entity,
     GraphChange,
     Link,
@@ -32,12 +32,12 @@ from memledger.domain.graph import (
     entities_of,
     touches,
 )
-from memledger.domain.ledger import fact_id_of
-from memledger.domain.moments import from_microseconds
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId, Scope
-from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, answered, known_as, walk
+from remembrancer.domain.ledger import fact_id_of
+from remembrancer.domain.moments import from_microseconds
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
+from remembrancer.domain.walk import Reached, Tie, answered, known_as, walk
 
 _LINK = {
     "id": int,

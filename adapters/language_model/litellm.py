@@ -2,7 +2,7 @@
 protocol (Ollama, vLLM, LM Studio).
 
 It is written ``async`` alone: the requests run on litellm's own loop (see
-``memledger.adapters.litellm.library``), so that callers with a loop and callers without one wait
+``remembrancer.adapters.litellm.library``), so that callers with a loop and callers without one wait
 for the same thing. It knows nothing of facts or prompts, and does not stream.
 """
 
@@ -17,14 +17,14 @@ from typing import Any, Literal, TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, optional
 
-from memledger.adapters.language_model.parsing import parse, without_surrogates
-from memledger.adapters.litellm.calls import LitellmCalls
-from memledger.adapters.litellm.endpoint import Endpoint
-from memledger.adapters.litellm.library import load, on_the_loop
-from memledger.adapters.litellm.retrying import TryAgain
-from memledger.domain.conversation import Role
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.ports.language_model import ChatMessage, Completion, Prompt
+from remembrancer.adapters.language_model.parsing import parse, without_surrogates
+from remembrancer.adapters.litellm.calls import LitellmCalls
+from remembrancer.adapters.litellm.endpoint import Endpoint
+from remembrancer.adapters.litellm.library import load, on_the_loop
+from remembrancer.adapters.litellm.retrying import TryAgain
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.ports.language_model import ChatMessage, Completion, Prompt
 
 PORT = "language_model"
 

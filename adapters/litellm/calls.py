@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from memledger.adapters.litellm.endpoint import Endpoint
-from memledger.adapters.litellm.failures import ADAPTER, translated
-from memledger.adapters.litellm.library import load, on_the_loop, require_litellm
-from memledger.adapters.litellm.retrying import Retrying, TryAgain
-from memledger.domain.errors import AdapterUnavailable
+from remembrancer.adapters.litellm.endpoint import Endpoint
+from remembrancer.adapters.litellm.failures import ADAPTER, translated
+from remembrancer.adapters.litellm.library import load, on_the_loop, require_litellm
+from remembrancer.adapters.litellm.retrying import Retrying, TryAgain
+from remembrancer.domain.errors import AdapterUnavailable
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from memledger.adapters.litellm.retrying import TryAgain, retry_after
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.adapters.litellm.retrying import TryAgain, retry_after
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 
 ADAPTER = "litellm"
 SHOWN = 300

@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from memledger.domain.errors import InvalidRequest
+from remembrancer.domain.errors import InvalidRequest
 
 T = TypeVar("T")
 
@@ -42,7 +42,9 @@ def require_litellm(port: str) -> None:
         InvalidRequest: it is not.
     """
     if find_spec("litellm") is None:
-        raise InvalidRequest(f"{port}.provider", "needs litellm; pip install 'memledger[litellm]'")
+        raise InvalidRequest(
+            f"{port}.provider", "needs litellm; pip install 'remembrancer[litellm]'"
+        )
 
 
 def load() -> Any:
@@ -69,7 +71,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         if _loop is None or _thread is None or not _thread.is_alive():
             _loop = asyncio.new_event_loop()
             _thread = threading.Thread(
-                target=_loop.run_forever, name="memledger-litellm", daemon=True
+                target=_loop.run_forever, name="remembrancer-litellm", daemon=True
             )
             _thread.start()
         return _loop

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from memledger.domain.errors import MemledgerError
+from remembrancer.domain.errors import RemembrancerError
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class TryAgain(Exception):
     that the server asked to be left alone for, if it did.
     """
 
-    def __init__(self, error: MemledgerError, after: float | None = None) -> None:
+    def __init__(self, error: RemembrancerError, after: float | None = None) -> None:
         super().__init__(str(error))
         self.error = error
         self.after = after
@@ -63,7 +63,7 @@ class Retrying:
         """What the first successful attempt returns.
 
         Raises:
-            MemledgerError: the last failure, with the library's own exception as its cause.
+            RemembrancerError: the last failure, with the library's own exception as its cause.
         """
         begun = self.now()
         tried = 0

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 def advisory_key(schema: str, purpose: str) -> int:
     """The key of the lock for ``purpose``; ``schema`` is quoted. The same in every process."""
-    digest = blake2b(f"memledger {purpose} {schema}".encode(), digest_size=8).digest()
+    digest = blake2b(f"remembrancer {purpose} {schema}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 

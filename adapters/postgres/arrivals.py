@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from psycopg import sql
 
-from memledger.adapters.postgres.numbering import channel_of, listening_key
-from memledger.adapters.postgres.silence import SuspendingConnection
-from memledger.domain.recorded import Position
+from remembrancer.adapters.postgres.numbering import channel_of, listening_key
+from remembrancer.adapters.postgres.silence import SuspendingConnection
+from remembrancer.domain.recorded import Position
 
 BETWEEN = 1.0
 """Seconds between two looks while no notification comes."""

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import psycopg
 from attrs import field, frozen
 
-from memledger.adapters.postgres.advisory import TRY_LOCK, UNLOCK
-from memledger.adapters.postgres.failures import translating
-from memledger.adapters.postgres.frames import Frame, setting
-from memledger.adapters.postgres.sessions import Connection, Cursor, Reader, Row
-from memledger.adapters.postgres.silence import Silence, waiting_for
+from remembrancer.adapters.postgres.advisory import TRY_LOCK, UNLOCK
+from remembrancer.adapters.postgres.failures import translating
+from remembrancer.adapters.postgres.frames import Frame, setting
+from remembrancer.adapters.postgres.sessions import Connection, Cursor, Reader, Row
+from remembrancer.adapters.postgres.silence import Silence, waiting_for
 
 Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 

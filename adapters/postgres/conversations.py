@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from memledger.adapters.fact_store.postgres import PostgresFactStore
-from memledger.adapters.postgres.sessions import Connection
-from memledger.domain.context import NEIGHBOURS
-from memledger.domain.conversation import Message
-from memledger.domain.fact import Fact, MessageId
-from memledger.domain.indexing import SAME_CONVERSATION, Surroundings
+from remembrancer.adapters.fact_store.postgres import PostgresFactStore
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.domain.context import NEIGHBOURS
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.fact import Fact, MessageId
+from remembrancer.domain.indexing import SAME_CONVERSATION, Surroundings
 
 T = TypeVar("T")
 

@@ -12,16 +12,16 @@ import psycopg_pool
 from psycopg import conninfo
 from psycopg.rows import tuple_row
 
-from memledger.adapters.postgres.blocking import BlockingSessions
-from memledger.adapters.postgres.failures import ADAPTER
-from memledger.adapters.postgres.frames import Frame
-from memledger.adapters.postgres.migrations import Migration, migrate
-from memledger.adapters.postgres.sessions import Sessions
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.postgres.silence import BlockingConnection, SuspendingConnection
-from memledger.adapters.postgres.suspending import SuspendingSessions
-from memledger.domain.errors import InvalidRequest
-from memledger.lifting import run_inline
+from remembrancer.adapters.postgres.blocking import BlockingSessions
+from remembrancer.adapters.postgres.failures import ADAPTER
+from remembrancer.adapters.postgres.frames import Frame
+from remembrancer.adapters.postgres.migrations import Migration, migrate
+from remembrancer.adapters.postgres.sessions import Sessions
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.postgres.silence import BlockingConnection, SuspendingConnection
+from remembrancer.adapters.postgres.suspending import SuspendingSessions
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.lifting import run_inline
 
 FOR_EVER = 365 * 86400.0
 """Seconds; psycopg's pools know no wait without end."""
@@ -137,7 +137,7 @@ class Database:
             # Given up after so long, and begun again by whoever next asks for a connection. Left
             # to go on, its pauses grow with the outage, and outlast it by as much.
             "reconnect_timeout": settings.connect_timeout or FOR_EVER,
-            "name": f"memledger-{ADAPTER}",
+            "name": f"remembrancer-{ADAPTER}",
         }
 
     def close(self) -> None:

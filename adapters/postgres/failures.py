@@ -9,12 +9,12 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
-from memledger.adapters.postgres.silence import Silence
-from memledger.domain.errors import (
+from remembrancer.adapters.postgres.silence import Silence
+from remembrancer.domain.errors import (
     AdapterUnavailable,
     IntegrityError,
     InvalidRequest,
-    MemledgerError,
+    RemembrancerError,
 )
 
 ADAPTER = "postgres"
@@ -65,7 +65,7 @@ _REFUSALS = (
 )
 
 
-def translated(error: psycopg.Error) -> MemledgerError:
+def translated(error: psycopg.Error) -> RemembrancerError:
     """The typed error for a failure of the driver or the server."""
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, _COLLISIONS):

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 import msgspec
 
-from memledger.domain.filters import (
+from remembrancer.domain.filters import (
     BUILT_IN_FIELDS,
     TIME_FIELDS,
     And,
@@ -74,7 +74,7 @@ def _number(value: float) -> int | Decimal:
 
 
 def create_casefold(schema: str, _partitions: int) -> list[str]:
-    """The function ``memledger_casefold``, which does what ``str.casefold`` of this Python does."""
+    """The function ``remembrancer_casefold``: it does what ``str.casefold`` of this Python does."""
     folded = {
         character: character.casefold()
         for character in map(chr, range(128, sys.maxunicode + 1))
@@ -96,7 +96,7 @@ def create_casefold(schema: str, _partitions: int) -> list[str]:
     body = " ".join(steps)
     return [
         f"""
-        CREATE FUNCTION {schema}.memledger_casefold(text text) RETURNS text
+        CREATE FUNCTION {schema}.remembrancer_casefold(text text) RETURNS text
         LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
         BEGIN
             text := lower(text COLLATE "C");
@@ -212,7 +212,9 @@ def _test(where: Leaf, value: str, operands: Sequence[object], kind: str) -> _Co
         case Contains():
             return _Condition(f"strpos({value}, %s::text) > 0", tuple(operands))
         case IContains():
-            return _Condition(f"strpos(memledger_casefold({value}), %s::text) > 0", tuple(operands))
+            return _Condition(
+                f"strpos(remembrancer_casefold({value}), %s::text) > 0", tuple(operands)
+            )
         case Gt() | Gte() | Lt() | Lte():
             return _Condition(f"{value} {_ORDERS[type(where)]} %s::{kind}", tuple(operands))
         case _:
@@ -264,7 +266,7 @@ def _scalars(where: Leaf, it: str, equal: type[Leaf] | None = None) -> Iterator[
         if equal is None:
             test = _test(where, text, strings, "text")
         else:
-            folded = f"memledger_casefold({text})" if equal is IContains else text
+            folded = f"remembrancer_casefold({text})" if equal is IContains else text
             test = _Condition(f'{folded} COLLATE "C" = ANY(%s::text[])', (strings,))
         yield _Condition(f"WHEN 'string' THEN {test.sql}", test.parameters)
     if isinstance(where, IContains) or (isinstance(where, Contains) and equal is None):

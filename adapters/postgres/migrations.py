@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.sessions import Connection, Sessions
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.domain.errors import InvalidRequest
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.sessions import Connection, Sessions
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.domain.errors import InvalidRequest
 
 OLDEST_SERVER = 140000
 """``server_version_num``. Older ones are out of their makers' care, or will be within months."""
@@ -66,7 +66,7 @@ async def check_server(connection: Connection) -> None:
     number, name, encoding = await cursor.fetchone() or (0, "", "")
     if number < OLDEST_SERVER:
         raise InvalidRequest(
-            "audit_log.dsn", f"the server is PostgreSQL {name}; memledger needs 14 or newer"
+            "audit_log.dsn", f"the server is PostgreSQL {name}; remembrancer needs 14 or newer"
         )
     if encoding != "UTF8":
         raise InvalidRequest(
@@ -99,6 +99,6 @@ async def version_of(connection: Connection, settings: PostgresSettings, known: 
         raise InvalidRequest(
             "audit_log.schema",
             f"{settings.schema!r} has schema version {version}, this release knows up to {known}; "
-            "upgrade memledger",
+            "upgrade remembrancer",
         )
     return int(version or 0)

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.failures import ADAPTER
-from memledger.adapters.postgres.sessions import Connection, Sessions
-from memledger.domain.errors import AdapterUnavailable
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.failures import ADAPTER
+from remembrancer.adapters.postgres.sessions import Connection, Sessions
+from remembrancer.domain.errors import AdapterUnavailable
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def listening_key(schema: str) -> int:
 
 def channel_of(schema: str) -> str:
     """What is notified; ``schema`` is quoted, and may be too long for a channel itself."""
-    return f"memledger_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
+    return f"remembrancer_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 def create_numbering(schema: str, _partitions: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memledger.adapters.postgres.sessions import Reader
+from remembrancer.adapters.postgres.sessions import Reader
 
 OWN = "to_regclass(quote_ident(current_schema()) || '.' || {})"
 """The table of a name, which is to be put in, as SQL; ``NULL`` if there is none."""

@@ -17,21 +17,21 @@ from typing import Protocol, TypeAlias
 
 from psycopg import errors
 
-from memledger.adapters.audit_log.sealing import NEWEST
-from memledger.adapters.fact_store.postgres import PostgresFactStore
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.conversations import PostgresConversations
-from memledger.adapters.postgres.failures import ADAPTER
-from memledger.adapters.postgres.numbering import Unnumbered, numbered, waiting
-from memledger.adapters.postgres.presence import are_there
-from memledger.adapters.postgres.sessions import Connection, Reader, Sessions
-from memledger.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
-from memledger.domain.fact import Fact, FactKey
-from memledger.domain.indexing import context_for, document_of, to_index, touched
-from memledger.domain.ledger import fact_id_of
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Recorded
+from remembrancer.adapters.audit_log.sealing import NEWEST
+from remembrancer.adapters.fact_store.postgres import PostgresFactStore
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.conversations import PostgresConversations
+from remembrancer.adapters.postgres.failures import ADAPTER
+from remembrancer.adapters.postgres.numbering import Unnumbered, numbered, waiting
+from remembrancer.adapters.postgres.presence import are_there
+from remembrancer.adapters.postgres.sessions import Connection, Reader, Sessions
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
+from remembrancer.domain.fact import Fact, FactKey
+from remembrancer.domain.indexing import context_for, document_of, to_index, touched
+from remembrancer.domain.ledger import fact_id_of
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Recorded
 
 FACTS = "facts"
 INDEX = "index"

@@ -6,7 +6,7 @@ import math
 
 from attrs import field, frozen
 
-from memledger.domain.errors import InvalidRequest
+from remembrancer.domain.errors import InvalidRequest
 
 MOST_PARTITIONS = 1024
 """Each is a table that every statement without a ledger has to look at."""
@@ -29,7 +29,7 @@ class PostgresSettings:
     """
 
     dsn: str = field(default="", repr=False)
-    schema: str = "memledger"
+    schema: str = "remembrancer"
     partitions: int = 8
     min_connections: int = 1
     max_connections: int = 10

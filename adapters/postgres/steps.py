@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memledger.adapters.audit_log.postgres import create_log
-from memledger.adapters.postgres.filters import create_casefold
-from memledger.adapters.postgres.migrations import Migration
-from memledger.adapters.postgres.read_models import create_checkpoints
-from memledger.adapters.projection_state.postgres import create_projection_state
+from remembrancer.adapters.audit_log.postgres import create_log
+from remembrancer.adapters.postgres.filters import create_casefold
+from remembrancer.adapters.postgres.migrations import Migration
+from remembrancer.adapters.postgres.read_models import create_checkpoints
+from remembrancer.adapters.projection_state.postgres import create_projection_state
 
 STEPS: Sequence[Migration] = (
     create_log,

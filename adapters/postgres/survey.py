@@ -1,4 +1,4 @@
-"""Looking at a PostgreSQL database without changing it, as ``memledger doctor`` does."""
+"""Looking at a PostgreSQL database without changing it, as ``remembrancer doctor`` does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
-from memledger.adapters.postgres.blocking import BlockingSessions
-from memledger.adapters.postgres.frames import Frame
-from memledger.adapters.postgres.migrations import check_server, version_of
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.postgres.silence import BlockingConnection
-from memledger.adapters.postgres.steps import STEPS
-from memledger.domain.errors import InvalidRequest
-from memledger.lifting import run_inline
+from remembrancer.adapters.postgres.blocking import BlockingSessions
+from remembrancer.adapters.postgres.frames import Frame
+from remembrancer.adapters.postgres.migrations import check_server, version_of
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.postgres.silence import BlockingConnection
+from remembrancer.adapters.postgres.steps import STEPS
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.lifting import run_inline
 
 TOLD = ("host", "port", "dbname", "user", "sslmode")
 """What of a connection string is no secret."""

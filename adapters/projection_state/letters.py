@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memledger.domain.moments import from_microseconds, to_microseconds
-from memledger.domain.ports.projection_state import DeadLetter
-from memledger.domain.recorded import EventId, Position
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.moments import from_microseconds, to_microseconds
+from remembrancer.domain.ports.projection_state import DeadLetter
+from remembrancer.domain.recorded import EventId, Position
+from remembrancer.domain.scope import LedgerId
 
 LETTER = (
     "projection, partition, position, version, event_id, ledger, type_name, cause, tries, since"

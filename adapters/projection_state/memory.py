@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from attrs import define, evolve
 
-from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
-from memledger.domain.recorded import Position
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.scope import LedgerId
 
 
 @define

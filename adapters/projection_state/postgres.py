@@ -12,14 +12,14 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.failures import Collision
-from memledger.adapters.postgres.nul import restored, storable
-from memledger.adapters.postgres.sessions import Connection, Row, Sessions
-from memledger.adapters.projection_state.letters import LETTER, letter_of, row_of
-from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
-from memledger.domain.recorded import Position
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.failures import Collision
+from remembrancer.adapters.postgres.nul import restored, storable
+from remembrancer.adapters.postgres.sessions import Connection, Row, Sessions
+from remembrancer.adapters.projection_state.letters import LETTER, letter_of, row_of
+from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.scope import LedgerId
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from memledger.adapters.projection_state.letters import LETTER, letter_of, row_of
-from memledger.adapters.sqlite.database import Database
-from memledger.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
-from memledger.domain.recorded import Position
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.projection_state.letters import LETTER, letter_of, row_of
+from remembrancer.adapters.sqlite.database import Database
+from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:
     import sqlite_utils

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from memledger.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable
 
 
 class BoundedReranker:
@@ -32,7 +32,7 @@ class BoundedReranker:
         self._deadline = deadline
         self._thread: ThreadPoolExecutor | None = None
         if not inspect.iscoroutinefunction(reranker.rerank):
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="memledger-reranker")
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="remembrancer-reranker")
 
     @property
     def model(self) -> str:

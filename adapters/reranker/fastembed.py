@@ -16,8 +16,8 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import ge, min_len
 
-from memledger.adapters.embedder.fastembed import ADAPTER, quiet_fastembed
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.adapters.embedder.fastembed import ADAPTER, quiet_fastembed
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 
 
 @frozen(kw_only=True)
@@ -60,7 +60,7 @@ class FastembedReranker:
     def __init__(self, settings: FastembedRerankerSettings) -> None:
         if find_spec("fastembed") is None:
             raise InvalidRequest(
-                "reranker.provider", "needs fastembed; pip install 'memledger[fastembed]'"
+                "reranker.provider", "needs fastembed; pip install 'remembrancer[fastembed]'"
             )
         self._settings = settings
         self._lock = threading.Lock()

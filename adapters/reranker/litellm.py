@@ -13,9 +13,9 @@ from typing import Any
 from attrs import field, frozen
 from attrs.validators import ge
 
-from memledger.adapters.litellm.calls import LitellmCalls
-from memledger.adapters.litellm.endpoint import Endpoint
-from memledger.domain.errors import ModelError
+from remembrancer.adapters.litellm.calls import LitellmCalls
+from remembrancer.adapters.litellm.endpoint import Endpoint
+from remembrancer.domain.errors import ModelError
 
 
 @frozen(kw_only=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.adapters.fact_store.sqlite import SqliteFactStore
-from memledger.domain.context import NEIGHBOURS
-from memledger.domain.conversation import Message
-from memledger.domain.fact import Fact, FactId, MessageId
-from memledger.domain.indexing import SAME_CONVERSATION, Surroundings
+from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
+from remembrancer.domain.context import NEIGHBOURS
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.fact import Fact, FactId, MessageId
+from remembrancer.domain.indexing import SAME_CONVERSATION, Surroundings
 
 _GAP = SAME_CONVERSATION // SAME_CONVERSATION.resolution
 """In microseconds."""

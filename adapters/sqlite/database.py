@@ -20,18 +20,18 @@ from urllib.parse import quote
 
 from attrs import define, frozen
 
-from memledger.adapters.sqlite.connections import one_view
-from memledger.adapters.sqlite.failures import is_busy, translating
-from memledger.adapters.sqlite.filters import register_functions
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.adapters.sqlite.connections import one_view
+from remembrancer.adapters.sqlite.failures import is_busy, translating
+from remembrancer.adapters.sqlite.filters import register_functions
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
     import sqlite_utils
 
 T = TypeVar("T")
 
-APPLICATION_ID = 0x4D4C4447
-"""``MLDG`` in ASCII, in the file's header: what tells our files from other programs'."""
+APPLICATION_ID = 0x524D4252
+"""``RMBR`` in ASCII, in the file's header: what tells our files from other programs'."""
 
 OLDEST_SQLITE = (3, 38, 0)
 """Filters are translated with the ``->`` operator, which came with this release."""
@@ -106,7 +106,7 @@ class Database:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise AdapterUnavailable(
                 "sqlite",
-                f"this Python carries SQLite {sqlite3.sqlite_version}, memledger needs "
+                f"this Python carries SQLite {sqlite3.sqlite_version}, remembrancer needs "
                 f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use another build of Python",
             )
         check(settings)
@@ -180,7 +180,7 @@ class Database:
             raise InvalidRequest(
                 "path",
                 f"{self.path} has schema version {version}, this release knows up to "
-                f"{len(migrations)}; upgrade memledger",
+                f"{len(migrations)}; upgrade remembrancer",
             )
         if exact and version < len(migrations):
             raise InvalidRequest(

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from memledger.domain.errors import (
+from remembrancer.domain.errors import (
     AdapterUnavailable,
     IntegrityError,
     InvalidRequest,
-    MemledgerError,
+    RemembrancerError,
 )
 
 _REMEDIES = {
@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 
 
-def translated(error: sqlite3.Error, path: str) -> MemledgerError:
+def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
     """The typed error for a failure of the engine on the database at ``path``."""
     code = _primary_code(error)
     if code == sqlite3.SQLITE_NOTADB:

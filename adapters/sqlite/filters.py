@@ -21,7 +21,7 @@ from typing import Final
 
 import attrs
 
-from memledger.domain.filters import (
+from remembrancer.domain.filters import (
     BUILT_IN_FIELDS,
     MAX_NODES,
     TIME_FIELDS,

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memledger.adapters.audit_log.sqlite import create_log
-from memledger.adapters.projection_state.sqlite import create_projection_state
-from memledger.adapters.sqlite.database import Migration
-from memledger.adapters.sqlite.read_models import create_checkpoints
+from remembrancer.adapters.audit_log.sqlite import create_log
+from remembrancer.adapters.projection_state.sqlite import create_projection_state
+from remembrancer.adapters.sqlite.database import Migration
+from remembrancer.adapters.sqlite.read_models import create_checkpoints
 
 MIGRATIONS: Sequence[Migration] = (create_log, create_checkpoints, create_projection_state)

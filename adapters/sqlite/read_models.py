@@ -12,23 +12,23 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from memledger.adapters.audit_log.sealing import NEWEST
-from memledger.adapters.fact_store.sqlite import SqliteFactStore
-from memledger.adapters.sqlite.connections import one_view
-from memledger.adapters.sqlite.conversations import SqliteConversations
-from memledger.adapters.sqlite.database import Database
-from memledger.domain.errors import (
+from remembrancer.adapters.audit_log.sealing import NEWEST
+from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
+from remembrancer.adapters.sqlite.connections import one_view
+from remembrancer.adapters.sqlite.conversations import SqliteConversations
+from remembrancer.adapters.sqlite.database import Database
+from remembrancer.domain.errors import (
     AdapterUnavailable,
     IntegrityError,
     InvalidRequest,
-    MemledgerError,
+    RemembrancerError,
 )
-from memledger.domain.fact import Fact, FactKey
-from memledger.domain.indexing import INDEXED, context_for, document_of, to_index, touched
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.fact import Fact, FactKey
+from remembrancer.domain.indexing import INDEXED, context_for, document_of, to_index, touched
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -270,7 +270,7 @@ class SqliteReadModels:
 
     def _refusal(
         self, connection: sqlite3.Connection, name: str, fingerprint: str
-    ) -> MemledgerError:
+    ) -> RemembrancerError:
         """Why a read model can't take in what was appended."""
         found = self._checkpoints(connection).get(name)
         if found is not None and found[0] != fingerprint:

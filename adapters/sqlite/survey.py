@@ -1,4 +1,4 @@
-"""Looking at a database file without changing it, as ``memledger doctor`` does."""
+"""Looking at a database file without changing it, as ``remembrancer doctor`` does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from memledger.adapters.sqlite.database import APPLICATION_ID, SqliteSettings, check
-from memledger.adapters.sqlite.failures import translating
-from memledger.adapters.sqlite.migrations import MIGRATIONS
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.adapters.sqlite.database import APPLICATION_ID, SqliteSettings, check
+from remembrancer.adapters.sqlite.failures import translating
+from remembrancer.adapters.sqlite.migrations import MIGRATIONS
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 
 ENGINE = f"SQLite {sqlite3.sqlite_version}"
 
@@ -69,7 +69,7 @@ def _version(file: Path, settings: SqliteSettings) -> int:
         raise InvalidRequest(
             "audit_log.path",
             f"{file} has schema version {version}, this release knows up to {len(MIGRATIONS)}; "
-            "upgrade memledger",
+            "upgrade remembrancer",
         )
     return int(version)
 

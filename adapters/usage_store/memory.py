@@ -6,10 +6,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.usage import Usage, UsageTotal
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.usage import Usage, UsageTotal
 
 
 class InMemoryUsageStore:

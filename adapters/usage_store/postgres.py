@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memledger.adapters.postgres.nul import restored, storable
-from memledger.adapters.postgres.sessions import Connection, Sessions
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.usage import Usage, UsageTotal
+from remembrancer.adapters.postgres.nul import restored, storable
+from remembrancer.adapters.postgres.sessions import Connection, Sessions
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.usage import Usage, UsageTotal
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS usage (

@@ -7,11 +7,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from memledger.adapters.sqlite.database import Database
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.usage import Usage, UsageTotal
+from remembrancer.adapters.sqlite.database import Database
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.usage import Usage, UsageTotal
 
 _COLUMNS = {
     "ledger_id": int,

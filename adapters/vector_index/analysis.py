@@ -2,7 +2,7 @@
 
 Language neutral: it needs no dictionary and asks nobody which language a text is in. Scripts that
 put no spaces between words are cut into overlapping pairs of characters. It ranks nothing and
-drops no function words (``memledger.domain.query`` does that for questions).
+drops no function words (``remembrancer.domain.query`` does that for questions).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from math import log
 from typing import TYPE_CHECKING, TypeVar
 
-from memledger.adapters.vector_index.analysis import analyse
+from remembrancer.adapters.vector_index.analysis import analyse
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.analysis import analyse
-from memledger.adapters.vector_index.names import folded, names_in
-from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
-from memledger.adapters.vector_index.refusals import check_query, checked_vectors, components
-from memledger.domain.fact import FactKey
-from memledger.domain.filters import matches
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.analysis import analyse
+from remembrancer.adapters.vector_index.names import folded, names_in
+from remembrancer.adapters.vector_index.ordering import DIGITS, strongest_first
+from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.filters import matches
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
 
 
 @frozen(kw_only=True)
@@ -97,7 +97,7 @@ class InMemoryVectorIndex:
 
     def ping(self) -> str:
         """See ``ExternalIndex.ping``."""
-        return f"memory {version('memledger')}"
+        return f"memory {version('remembrancer')}"
 
     def close(self) -> None:
         """See ``ExternalIndex.close``."""

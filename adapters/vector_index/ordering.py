@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memledger.domain.ports.vector_index import Hit
+from remembrancer.domain.ports.vector_index import Hit
 
 DIGITS = 6
 """Decimals of a signal. Components have no more than seven digits, and what comes after them

@@ -16,24 +16,24 @@ import psycopg_pool
 from attrs import field, frozen
 from psycopg import conninfo
 
-from memledger.adapters.postgres.blocking import BlockingSessions
-from memledger.adapters.postgres.failures import translating
-from memledger.adapters.postgres.frames import Frame
-from memledger.adapters.postgres.silence import BlockingConnection
-from memledger.adapters.vector_index.postgres import PostgresVectorIndex
-from memledger.adapters.vector_index.postgres.graphs import LARGE, exploring
-from memledger.adapters.vector_index.postgres.schema import (
+from remembrancer.adapters.postgres.blocking import BlockingSessions
+from remembrancer.adapters.postgres.failures import translating
+from remembrancer.adapters.postgres.frames import Frame
+from remembrancer.adapters.postgres.silence import BlockingConnection
+from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
+from remembrancer.adapters.vector_index.postgres.graphs import LARGE, exploring
+from remembrancer.adapters.vector_index.postgres.schema import (
     LONGEST_PREFIX,
     check_name,
     find_extension,
 )
-from memledger.adapters.vector_index.postgres.searching import PLANNED_ONCE
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.fact import FactKey
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId
-from memledger.lifting import run_inline
+from remembrancer.adapters.vector_index.postgres.searching import PLANNED_ONCE
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
+from remembrancer.lifting import run_inline
 
 ADAPTER = "pgvector"
 
@@ -66,7 +66,7 @@ class PgvectorSettings:
     """
 
     dsn: str = field(default="", repr=False)
-    schema: str = "memledger_pgvector"
+    schema: str = "remembrancer_pgvector"
     table: str = "index"
     max_connections: int = field(default=10, validator=_positive)
     connect_timeout: float = field(default=10.0, validator=_positive)
@@ -101,7 +101,7 @@ class PgvectorIndex:
             max_size=settings.max_connections,
             timeout=settings.connect_timeout,
             reconnect_timeout=settings.connect_timeout,
-            name=f"memledger-{ADAPTER}",
+            name=f"remembrancer-{ADAPTER}",
             open=False,
         )
         self._sessions = BlockingSessions(self._pool.connection, self._frame)

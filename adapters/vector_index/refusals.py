@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, IndexQuery
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, IndexQuery
 
 
 def components(vector: Vector, dimension: int | None, path: str) -> npt.NDArray[np.float32]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from memledger.application.model.cleaning import storable
-from memledger.application.prompting import PromptTemplate
-from memledger.domain.conversation import Role
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.fact import MessageId
-from memledger.domain.ports.language_model import ChatMessage, Completion, LanguageModel, Prompt
+from remembrancer.application.model.cleaning import storable
+from remembrancer.application.prompting import PromptTemplate
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.fact import MessageId
+from remembrancer.domain.ports.language_model import ChatMessage, Completion, LanguageModel, Prompt
 
 
 @frozen(kw_only=True)

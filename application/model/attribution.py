@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
-from memledger.application.rules.chitchat import reason_to_skip
-from memledger.domain.conversation import Message, Role
-from memledger.domain.function_words import FUNCTION_WORDS
+from remembrancer.application.rules.chitchat import reason_to_skip
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.function_words import FUNCTION_WORDS
 
 STEM_CHARACTERS = 4
 ANSWERED_WITHIN = 2

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from memledger.application.model.attribution import (
+from remembrancer.application.model.attribution import (
     Quoted,
     Voices,
     attributed,
@@ -21,18 +21,18 @@ from memledger.application.model.attribution import (
     supported,
     vouched,
 )
-from memledger.application.model.chunking import Piece
-from memledger.application.model.cleaning import cleaned
-from memledger.application.model.dates import span_of
-from memledger.application.model.drafts import EvidenceDraft, FactDraft, Part, StepDraft
-from memledger.application.model.quoting import located
-from memledger.application.rules.statements import subject_of
-from memledger.domain.conversation import Message, Role
-from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
-from memledger.domain.graph import SAME_AS
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import Candidate, ProposedRelation
+from remembrancer.application.model.chunking import Piece
+from remembrancer.application.model.cleaning import cleaned
+from remembrancer.application.model.dates import span_of
+from remembrancer.application.model.drafts import EvidenceDraft, FactDraft, Part, StepDraft
+from remembrancer.application.model.quoting import located
+from remembrancer.application.rules.statements import subject_of
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
+from remembrancer.domain.graph import SAME_AS
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.text import normalised
+from remembrancer.domain.verdicts import Candidate, ProposedRelation
 
 MOST_EVIDENCE = 4
 MOST_ENTITIES = 16

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from memledger.domain.conversation import Message
+from remembrancer.domain.conversation import Message
 
 HEADER_TOKENS = 60
 """What the tags around a message take."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import cattrs
 from attrs import frozen
 
-from memledger.domain.fact import FactKind
+from remembrancer.domain.fact import FactKind
 
 
 @frozen(kw_only=True)

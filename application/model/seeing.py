@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 
 from attrs import evolve, field, frozen
 
-from memledger.application.model.asking import Question
-from memledger.application.prompting import prepare
-from memledger.application.vision import IMAGE, VISION, description_of
-from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.image import Image
-from memledger.domain.ports.language_model import LanguageModel
+from remembrancer.application.model.asking import Question
+from remembrancer.application.prompting import prepare
+from remembrancer.application.vision import IMAGE, VISION, description_of
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.image import Image
+from remembrancer.domain.ports.language_model import LanguageModel
 
 PROMPT = "vision-1"
 SPEAKER = "image"

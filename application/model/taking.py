@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
-from memledger.application.model.checks import Checks, Refused
-from memledger.application.model.chunking import Chunk
-from memledger.application.model.cleaning import storable
-from memledger.application.model.drafts import FactDraft, Part, StepDraft, drafts_in
-from memledger.application.model.seeing import is_description
-from memledger.application.procedures import MOST_STEPS, Procedure, candidate_of
-from memledger.domain.conversation import Message
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.fact import Evidence, MessageId, Metadata
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import Candidate, Skipped
+from remembrancer.application.model.checks import Checks, Refused
+from remembrancer.application.model.chunking import Chunk
+from remembrancer.application.model.cleaning import storable
+from remembrancer.application.model.drafts import FactDraft, Part, StepDraft, drafts_in
+from remembrancer.application.model.seeing import is_description
+from remembrancer.application.procedures import MOST_STEPS, Procedure, candidate_of
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.fact import Evidence, MessageId, Metadata
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.text import normalised
+from remembrancer.domain.verdicts import Candidate, Skipped
 
 LONGEST_SHOWN = 200
 """Characters of what was left out that are repeated in a receipt."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from memledger.application.rules.contractions import written_out
-from memledger.application.rules.questions import only_asks, told_before_asking
-from memledger.application.rules.small_talk import is_small_talk
-from memledger.domain.function_words import FUNCTION_WORDS
+from remembrancer.application.rules.contractions import written_out
+from remembrancer.application.rules.questions import only_asks, told_before_asking
+from remembrancer.application.rules.small_talk import is_small_talk
+from remembrancer.domain.function_words import FUNCTION_WORDS
 
 LONGEST_CHITCHAT = 160
 """Characters; a longer sentence says something."""

@@ -2,15 +2,15 @@
 
 "My name is Anna and I work at Acme" is two statements. A sentence is cut only before a new subject
 in the first person, and only if one of the parts answers something that has one answer
-(``memledger.application.rules.slots``); everything else stays whole.
+(``remembrancer.application.rules.slots``); everything else stays whole.
 """
 
 from __future__ import annotations
 
 import re
 
-from memledger.application.rules import slots
-from memledger.application.rules.statements import LONGEST, statements_in
+from remembrancer.application.rules import slots
+from remembrancer.application.rules.statements import LONGEST, statements_in
 
 _JOINT = re.compile(
     r"(?:\s*[,;]\s*(?:and|but|so|plus)?|\s+(?:and|but|so))\s+"

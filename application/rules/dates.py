@@ -19,8 +19,8 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger.application.rules.contractions import straight
-from memledger.application.rules.tense import Tense, tense_of
+from remembrancer.application.rules.contractions import straight
+from remembrancer.application.rules.tense import Tense, tense_of
 
 LOOKED_AT = 500
 """Characters at the start of a sentence in which a date expression is looked for."""

@@ -3,7 +3,7 @@
 An ending is matched with a statement about the same subject word by word ("I drink coffee every
 morning"), the form of the verb apart. Synonyms are not seen, and what only resembles the statement
 ("I drink coffee liqueur") is left alone. Residence, employer and the like are the business of
-``memledger.application.rules.slots``. English only.
+``remembrancer.application.rules.slots``. English only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 
 from attrs import frozen
 
-from memledger.application.rules.statements import Statement, statements_in
+from remembrancer.application.rules.statements import Statement, statements_in
 
 
 @frozen(kw_only=True)

@@ -15,19 +15,19 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, time
 
-from memledger.application.extraction import EXTRACTION, IGNORED, PROCEDURE, Extraction
-from memledger.application.procedures import MOST_STEPS, Procedure, candidate_of
-from memledger.application.rules import dates, entities, slots
-from memledger.application.rules.chitchat import reason_to_skip
-from memledger.application.rules.clauses import clauses_of
-from memledger.application.rules.kinds import kind_of
-from memledger.application.rules.sentences import split
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.fact import Evidence, FactId, Interval
-from memledger.domain.guidance import Guidance
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.verdicts import Candidate, Skipped
+from remembrancer.application.extraction import EXTRACTION, IGNORED, PROCEDURE, Extraction
+from remembrancer.application.procedures import MOST_STEPS, Procedure, candidate_of
+from remembrancer.application.rules import dates, entities, slots
+from remembrancer.application.rules.chitchat import reason_to_skip
+from remembrancer.application.rules.clauses import clauses_of
+from remembrancer.application.rules.kinds import kind_of
+from remembrancer.application.rules.sentences import split
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.fact import Evidence, FactId, Interval
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.verdicts import Candidate, Skipped
 
 _NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from memledger.application.rules.contractions import straight
-from memledger.application.rules.dates import Dated
-from memledger.application.rules.tense import Tense, narrates, tense_of
-from memledger.domain.conversation import Role
-from memledger.domain.fact import FactKind
+from remembrancer.application.rules.contractions import straight
+from remembrancer.application.rules.dates import Dated
+from remembrancer.application.rules.tense import Tense, narrates, tense_of
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.fact import FactKind
 
 _BEHAVE = (
     r"(?:answer|reply|respond|speak|write|use|call|address|format|explain|keep your|include|add|"

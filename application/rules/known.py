@@ -12,14 +12,14 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
-from memledger.application.rules import slots
-from memledger.application.rules.endings import Assertion, assertion_in
-from memledger.application.rules.sameness import signature
-from memledger.application.rules.slot_patterns import Stance
-from memledger.application.rules.slots import Reading
-from memledger.domain.fact import Fact, FactId, FactKind
-from memledger.domain.scope import LedgerId, Scope
-from memledger.domain.verdicts import Candidate
+from remembrancer.application.rules import slots
+from remembrancer.application.rules.endings import Assertion, assertion_in
+from remembrancer.application.rules.sameness import signature
+from remembrancer.application.rules.slot_patterns import Stance
+from remembrancer.application.rules.slots import Reading
+from remembrancer.domain.fact import Fact, FactId, FactKind
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.verdicts import Candidate
 
 Partition: TypeAlias = tuple[LedgerId, str | None, str | None]
 """Ledger, agent and application: beyond it no fact ends another."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from memledger.application.rules.contractions import straight
+from remembrancer.application.rules.contractions import straight
 
 _QUESTION_MARK = re.compile(r"[?？؟][^\w]*$")
 _AUXILIARY = (

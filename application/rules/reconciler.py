@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
-from memledger.application.reconciliation import Reconciliation
-from memledger.application.rules import dates, slots
-from memledger.application.rules.endings import Assertion, ends
-from memledger.application.rules.known import Known, View, known
-from memledger.domain.fact import Fact, FactId, FactStatus
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import Candidate, Decision, Proposal
+from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.application.rules import dates, slots
+from remembrancer.application.rules.endings import Assertion, ends
+from remembrancer.application.rules.known import Known, View, known
+from remembrancer.domain.fact import Fact, FactId, FactStatus
+from remembrancer.domain.text import normalised
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal
 
 RECENT = timedelta(days=31)
 """By how much a change may lie before the moment at which the old state was last said to hold, and

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from memledger.application.rules.contractions import written_out
+from remembrancer.application.rules.contractions import written_out
 
 _WEIGHTLESS = frozenset("really just actually definitely absolutely totally honestly".split())
 _OPENERS = frozenset(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from memledger.domain.function_words import FUNCTION_WORDS
+from remembrancer.domain.function_words import FUNCTION_WORDS
 
 LONGEST = 2_000
 """Characters. Text that goes on for longer without an end is cut at white space."""

@@ -1,8 +1,8 @@
 """How English says things that have one answer at a time, as patterns over predicates.
 
-A predicate is what ``memledger.application.rules.statements`` leaves of a sentence: in the first
+A predicate is what ``remembrancer.application.rules.statements`` leaves of a sentence: in the first
 person, written out, without its subject. What a pattern finds is a claim to be checked
-(``memledger.application.rules.answers``), not yet an answer.
+(``remembrancer.application.rules.answers``), not yet an answer.
 """
 
 from __future__ import annotations

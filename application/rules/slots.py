@@ -14,15 +14,15 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from memledger.application.rules import answers
-from memledger.application.rules.slot_patterns import (
+from remembrancer.application.rules import answers
+from remembrancer.application.rules.slot_patterns import (
     Pattern,
     Stance,
     of_possession,
     of_sentence,
     of_subject,
 )
-from memledger.application.rules.statements import plain, statements_in, subject_of
+from remembrancer.application.rules.statements import plain, statements_in, subject_of
 
 _OFTEN_SEVERAL = frozenset(
     "friend sister brother son daughter cousin neighbour neighbor colleague coworker co-worker kid "

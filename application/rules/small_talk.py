@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from functools import cache
 
-from memledger.application.rules.contractions import straight, written_out
+from remembrancer.application.rules.contractions import straight, written_out
 
 _VERY = r"(?:(?:so|really|such|very|pretty|just|absolutely|quite|truly|super|all|pure|too) )*"
 _GOOD = (

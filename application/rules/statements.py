@@ -13,7 +13,7 @@ import re
 
 from attrs import frozen
 
-from memledger.application.rules.contractions import written_out
+from remembrancer.application.rules.contractions import written_out
 
 LONGEST = 300
 """Characters; a longer sentence says too much to be one statement."""

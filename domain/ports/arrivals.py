@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from memledger.domain.recorded import Position
+from remembrancer.domain.recorded import Position
 
 
 class Arrivals(Protocol):

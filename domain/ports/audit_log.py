@@ -7,8 +7,8 @@ from typing import Protocol
 
 from attrs import frozen
 
-from memledger.domain.recorded import Append, CorrelationId, Head, Position, Recorded
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.recorded import Append, CorrelationId, Head, Position, Recorded
+from remembrancer.domain.scope import LedgerId
 
 
 @frozen(kw_only=True)

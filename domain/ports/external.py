@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from memledger.domain.ports.knowledge_graph import KnowledgeGraph
-from memledger.domain.ports.vector_index import VectorIndex
-from memledger.domain.recorded import Recorded
+from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.domain.ports.vector_index import VectorIndex
+from remembrancer.domain.recorded import Recorded
 
 
 class Engine(Protocol):

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from attrs import frozen
 
-from memledger.domain.conversation import Message
-from memledger.domain.fact import Fact, FactId, FactKey, FactStatus
-from memledger.domain.filters import Filter
-from memledger.domain.recorded import CorrelationId
-from memledger.domain.scope import LedgerId, Scope
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.fact import Fact, FactId, FactKey, FactStatus
+from remembrancer.domain.filters import Filter
+from remembrancer.domain.recorded import CorrelationId
+from remembrancer.domain.scope import LedgerId, Scope
 
 
 class Order(StrEnum):
@@ -57,7 +57,7 @@ class Tally:
 class FactStore(Protocol):
     """The facts table, a projection of the log.
 
-    Contract: equals the fold of the log (``memledger.domain.ledger.fold``) at all times, and
+    Contract: equals the fold of the log (``remembrancer.domain.ledger.fold``) at all times, and
     sees every append that returned before.
 
     Raises:
@@ -80,7 +80,7 @@ class FactStore(Protocol):
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:
         """The active facts of a ledger that say one of ``texts`` (compared as
-        ``memledger.domain.text.normalised`` has it) or stand in one of ``slots``.
+        ``remembrancer.domain.text.normalised`` has it) or stand in one of ``slots``.
         """
         ...
 

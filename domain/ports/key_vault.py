@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.scope import LedgerId
 
 KEY_BYTES = 32
 """AES-256."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from memledger.domain.graph import Entity, Relation, View
-from memledger.domain.walk import Reached
+from remembrancer.domain.graph import Entity, Relation, View
+from remembrancer.domain.walk import Reached
 
 
 class KnowledgeGraph(Protocol):
     """A projection of the log: relations, and the entities that facts name.
 
     Contract:
-        * It holds what ``memledger.domain.graph.changes_of`` makes of the log, and sees every
+        * It holds what ``remembrancer.domain.graph.changes_of`` makes of the log, and sees every
           append that returned before.
-        * Names are compared as ``memledger.domain.text.normalised`` has them, and within one
+        * Names are compared as ``remembrancer.domain.text.normalised`` has them, and within one
           ledger only. Names that are joined by a ``SAME_AS`` relation which the view sees are one
           entity. What is similar but not known to be the same is for the caller to resolve.
         * A read returns nothing that its view does not see: no other ledger, no other scope, no
@@ -31,7 +31,8 @@ class KnowledgeGraph(Protocol):
         self, view: View, entities: Sequence[str], depth: int = 2, limit: int = 100
     ) -> Sequence[Reached]:
         """The links within ``depth`` (at least 1) of entities, nearest first, each with its path:
-        exactly what ``memledger.domain.walk.walk`` returns. Names that nobody knows lead nowhere.
+        exactly what ``remembrancer.domain.walk.walk`` returns. Names that nobody knows lead
+        nowhere.
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from memledger.domain.conversation import Role
+from remembrancer.domain.conversation import Role
 
 
 @frozen(kw_only=True)

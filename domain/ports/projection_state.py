@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeAlias
 
 from attrs import frozen
 
-from memledger.domain.plain import plain
-from memledger.domain.recorded import EventId, Position
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.plain import plain
+from remembrancer.domain.recorded import EventId, Position
+from remembrancer.domain.scope import LedgerId
 
 Track: TypeAlias = tuple[str, int]
 """One partition: the name of its projection, and its number."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from memledger.domain.fact import Fact
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.recorded import Recorded
+from remembrancer.domain.fact import Fact
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.recorded import Recorded
 
 
 class ReadModels(Protocol):
@@ -23,7 +23,7 @@ class ReadModels(Protocol):
 
     async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """What an external index is to hold because of events that were appended: the versions
-        and their contexts, as ``memledger.domain.indexing.touched`` has them.
+        and their contexts, as ``remembrancer.domain.indexing.touched`` has them.
         """
         ...
 

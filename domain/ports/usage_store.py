@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from memledger.domain.scope import LedgerId
-from memledger.domain.usage import UsageTotal
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.usage import UsageTotal
 
 
 class UsageStore(Protocol):

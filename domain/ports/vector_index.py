@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from memledger.domain.fact import FactKey, Interval
-from memledger.domain.filters import Filter
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.scope import LedgerId, Scope
+from remembrancer.domain.fact import FactKey, Interval
+from remembrancer.domain.filters import Filter
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.scope import LedgerId, Scope
 
 SIGNALS = frozenset({"similarity", "keyword", "context", "entities"})
 """All that an index may tell of a hit; the fields of ``Hit`` of these names."""
@@ -24,7 +24,7 @@ class Document:
     ``context`` is the lower-weighted field beside the text: the neighbouring messages, the
     speaker, the date. ``visible`` bounds the transaction time at which reads see the version
     (it ends at the next version, at a retraction, or where the fact expires). ``attributes`` are
-    what filters see (see ``memledger.domain.filters``). ``vector`` is ``None`` until the text is
+    what filters see (see ``remembrancer.domain.filters``). ``vector`` is ``None`` until the text is
     embedded; such a document answers keyword searches only.
     """
 

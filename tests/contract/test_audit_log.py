@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.postgres import PostgresAuditLog
-from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
-from memledger.adapters.audit_log.sealing import SealingCodec
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.key_vault.memory import InMemoryKeyVault
-from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.testing.audit_log import AuditLogContract
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
+from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
+from remembrancer.adapters.audit_log.sealing import SealingCodec
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
+from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.testing.audit_log import AuditLogContract
 
 
 class TestInMemoryAuditLog(AuditLogContract):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from memledger.adapters.embedder.hashing import HashingEmbedder
-from memledger.testing.embedder import EmbedderContract
+from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.testing.embedder import EmbedderContract
 
 
 class TestHashingEmbedder(EmbedderContract):

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memledger.adapters.embedder.fastembed import (
+from remembrancer.adapters.embedder.fastembed import (
     FastembedEmbedder,
     FastembedSettings,
     quiet_fastembed,
 )
-from memledger.domain.errors import InvalidRequest
-from memledger.testing.embedder import EmbedderContract
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.testing.embedder import EmbedderContract
 
 DIMENSION = 24
 LONGEST = 128
 WORDS = (
     "where does caroline live lives in zürich the stock market fell sharply word a emoji".split()
 )
-MODEL = "memledger/tiny"
+MODEL = "remembrancer/tiny"
 
 
 def write_model(folder: Path) -> None:
@@ -119,7 +119,7 @@ def connect(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         reached.add(str(arguments))
 sys.addaudithook(connect)
-from memledger.adapters.embedder.fastembed import *
+from remembrancer.adapters.embedder.fastembed import *
 embedder = FastembedEmbedder(FastembedSettings(path=sys.argv[1]))
 assert "fastembed" not in sys.modules, "imported before it is used"
 assert embedder.dimension == 384

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from memledger.adapters.embedder.litellm import LitellmEmbedder, LitellmEmbedderSettings
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.testing.driving import Driven
-from memledger.testing.embedder import EmbedderContract
-from memledger.testing.model_server import Hang, ModelServer, Status
+from remembrancer.adapters.embedder.litellm import LitellmEmbedder, LitellmEmbedderSettings
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.embedder import EmbedderContract
+from remembrancer.testing.model_server import Hang, ModelServer, Status
 
 
 async def at_once(_seconds: float) -> None:

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.postgres import PostgresAuditLog
-from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.fact_store.memory import InMemoryFactStore
-from memledger.adapters.fact_store.postgres import PostgresFactStore
-from memledger.adapters.fact_store.sqlite import SqliteFactStore
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.postgres.filters import create_casefold
-from memledger.adapters.postgres.sessions import Connection
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.recorded import Recorded
-from memledger.lifting import run_inline
-from memledger.testing.driving import Driven
-from memledger.testing.fact_store import FactStoreContract
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
+from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.adapters.fact_store.postgres import PostgresFactStore
+from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.postgres.filters import create_casefold
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.domain.recorded import Recorded
+from remembrancer.lifting import run_inline
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.fact_store import FactStoreContract
 
 
 class TestInMemoryFactStore(FactStoreContract):

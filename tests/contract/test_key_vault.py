@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memledger.adapters.key_vault.memory import InMemoryKeyVault
-from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from memledger.testing.key_vault import KeyVaultContract
+from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
+from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from remembrancer.testing.key_vault import KeyVaultContract
 
 MASTER_KEY = "0f" * 32
 

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.audit_log.postgres import PostgresAuditLog
-from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
-from memledger.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.postgres.sessions import Connection
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.recorded import Recorded
-from memledger.lifting import run_inline
-from memledger.testing.driving import Driven
-from memledger.testing.external_graph import ExternalGraphContract
-from memledger.testing.knowledge_graph import KnowledgeGraphContract
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
+from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.domain.recorded import Recorded
+from remembrancer.lifting import run_inline
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.external_graph import ExternalGraphContract
+from remembrancer.testing.knowledge_graph import KnowledgeGraphContract
 
 
 class TestInMemoryKnowledgeGraph(ExternalGraphContract):

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from memledger.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.testing.driving import Driven
-from memledger.testing.language_model import LanguageModelContract, Trouble, asking
-from memledger.testing.model_server import Finish, ModelServer, Reply, Status
-from memledger.testing.scripted_model import Said, ScriptedModel
+from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.language_model import LanguageModelContract, Trouble, asking
+from remembrancer.testing.model_server import Finish, ModelServer, Reply, Status
+from remembrancer.testing.scripted_model import Said, ScriptedModel
 
 SAID: dict[Trouble, Said] = {
     Trouble.DOWN: AdapterUnavailable("scripted", "down"),

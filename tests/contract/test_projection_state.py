@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.projection_state.memory import InMemoryProjectionState
-from memledger.adapters.projection_state.postgres import PostgresProjectionState
-from memledger.adapters.projection_state.postgres import (
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.projection_state.memory import InMemoryProjectionState
+from remembrancer.adapters.projection_state.postgres import PostgresProjectionState
+from remembrancer.adapters.projection_state.postgres import (
     create_projection_state as create_postgres_state,
 )
-from memledger.adapters.projection_state.sqlite import (
+from remembrancer.adapters.projection_state.sqlite import (
     SqliteProjectionState,
     create_projection_state,
 )
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.testing import ProjectionStateContract
-from memledger.testing.driving import Driven
-from memledger.testing.projection_state import FEED, LONG
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.testing import ProjectionStateContract
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.projection_state import FEED, LONG
 
 
 class TestInMemoryProjectionState(ProjectionStateContract):

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from memledger.adapters.reranker.bounded import BoundedReranker
-from memledger.adapters.reranker.litellm import LitellmReranker, LitellmRerankerSettings
-from memledger.application.model_reranking import ModelReranker
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.ports.language_model import Prompt
-from memledger.testing.driving import Driven
-from memledger.testing.model_server import CutOff, Hang, ModelServer, Reply, Status
-from memledger.testing.reranker import RerankerContract
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer.adapters.reranker.bounded import BoundedReranker
+from remembrancer.adapters.reranker.litellm import LitellmReranker, LitellmRerankerSettings
+from remembrancer.application.model_reranking import ModelReranker
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.ports.language_model import Prompt
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.model_server import CutOff, Hang, ModelServer, Reply, Status
+from remembrancer.testing.reranker import RerankerContract
+from remembrancer.testing.scripted_model import ScriptedModel
 
 TEXTS = ["one", "two", "three"]
 _WORD = re.compile(r"\w{4,}")

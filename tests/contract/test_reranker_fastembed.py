@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memledger.adapters.embedder.fastembed import quiet_fastembed
-from memledger.adapters.reranker.fastembed import FastembedReranker, FastembedRerankerSettings
-from memledger.domain.errors import InvalidRequest, ModelError
-from memledger.testing.reranker import ANSWER, BESIDES, QUESTION, RerankerContract
+from remembrancer.adapters.embedder.fastembed import quiet_fastembed
+from remembrancer.adapters.reranker.fastembed import FastembedReranker, FastembedRerankerSettings
+from remembrancer.domain.errors import InvalidRequest, ModelError
+from remembrancer.testing.reranker import ANSWER, BESIDES, QUESTION, RerankerContract
 
 LONGEST = 128
 WORDS: Sequence[str] = (
     "where does caroline live lives in zürich the stock market fell sharply word a".split()
 )
 SAME = {"lives": "live"}
-MODEL = "memledger/tiny-cross"
+MODEL = "remembrancer/tiny-cross"
 
 
 def write_model(folder: Path, bias: float = -1.0) -> None:
@@ -156,7 +156,7 @@ def connect(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         reached.add(str(arguments))
 sys.addaudithook(connect)
-from memledger.adapters.reranker.fastembed import *
+from remembrancer.adapters.reranker.fastembed import *
 reranker = FastembedReranker(FastembedRerankerSettings(path=sys.argv[1]))
 assert "fastembed" not in sys.modules, "imported before it is used"
 try:

@@ -8,25 +8,25 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from memledger_jsonlines.log import JsonLinesLog
+from remembrancer_jsonlines.log import JsonLinesLog
 
-from memledger.adapters.audit_log.codec import EventCodec, is_sealed
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.postgres import PostgresAuditLog
-from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
-from memledger.adapters.audit_log.sealing import SealingCodec
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.key_vault.memory import InMemoryKeyVault
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.application.verify import broken_link
-from memledger.domain.errors import Erased, InvalidRequest
-from memledger.domain.events import FactErased, LedgerErased, PayloadErased
-from memledger.domain.fact import FactId
-from memledger.domain.recorded import Head, Position, readable
-from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import ALICE, BOB, append_of, fact_added, new_id
-from memledger.testing.driving import Driven
+from remembrancer.adapters.audit_log.codec import EventCodec, is_sealed
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
+from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
+from remembrancer.adapters.audit_log.sealing import SealingCodec
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.application.verify import broken_link
+from remembrancer.domain.errors import Erased, InvalidRequest
+from remembrancer.domain.events import FactErased, LedgerErased, PayloadErased
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.recorded import Head, Position, readable
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import ALICE, BOB, append_of, fact_added, new_id
+from remembrancer.testing.driving import Driven
 
 
 @frozen

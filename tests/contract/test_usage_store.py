@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.postgres import PostgresAuditLog
-from memledger.adapters.audit_log.postgres import create_log as create_postgres_log
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.postgres.sessions import Connection
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.usage_store.memory import InMemoryUsageStore
-from memledger.adapters.usage_store.postgres import PostgresUsageStore
-from memledger.adapters.usage_store.sqlite import SqliteUsageStore
-from memledger.domain.recorded import Recorded
-from memledger.lifting import run_inline
-from memledger.testing.driving import Driven
-from memledger.testing.usage_store import UsageStoreContract
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
+from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.usage_store.memory import InMemoryUsageStore
+from remembrancer.adapters.usage_store.postgres import PostgresUsageStore
+from remembrancer.adapters.usage_store.sqlite import SqliteUsageStore
+from remembrancer.domain.recorded import Recorded
+from remembrancer.lifting import run_inline
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.usage_store import UsageStoreContract
 
 
 class TestInMemoryUsageStore(UsageStoreContract):

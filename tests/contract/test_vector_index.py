@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from memledger.adapters.postgres.database import Database as PostgresDatabase
-from memledger.adapters.postgres.sessions import Sessions
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from memledger.adapters.vector_index.postgres import PostgresVectorIndex
-from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from memledger.lifting import run_inline
-from memledger.testing.driving import Driven
-from memledger.testing.external_index import ExternalIndexContract
-from memledger.testing.vector_index import DIMENSION, VectorIndexContract
+from remembrancer.adapters.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.postgres.sessions import Sessions
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
+from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from remembrancer.lifting import run_inline
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.external_index import ExternalIndexContract
+from remembrancer.testing.vector_index import DIMENSION, VectorIndexContract
 
 
 def sqlite_index(path: str, sizes: Sizes) -> SqliteVectorIndex:

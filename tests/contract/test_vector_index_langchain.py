@@ -13,18 +13,18 @@ from langchain_core.documents import Document as Held
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from memledger import AsyncMemory, Memory
-from memledger.adapters.vector_index.langchain import LangchainSettings, LangchainVectorIndex
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.application.joined_index import JoinedIndex
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.fact import FactKey
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, IndexQuery
-from memledger.domain.scope import LedgerId, Scope
-from memledger.lifting import BackgroundLoop, lift_inline
-from memledger.testing.external_index import ExternalIndexContract
-from memledger.testing.vector_index import DIMENSION, LATER, document, vector
+from remembrancer import AsyncMemory, Memory
+from remembrancer.adapters.vector_index.langchain import LangchainSettings, LangchainVectorIndex
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.application.joined_index import JoinedIndex
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, IndexQuery
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.lifting import BackgroundLoop, lift_inline
+from remembrancer.testing.external_index import ExternalIndexContract
+from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 
 STORE = f"{__name__}:Probing"
 ALICE = Scope(user_id="alice")

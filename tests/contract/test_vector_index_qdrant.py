@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from memledger.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.testing.driving import Driven
-from memledger.testing.external_index import ExternalIndexContract
-from memledger.testing.vector_index import DIMENSION, document, vector
+from remembrancer.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.external_index import ExternalIndexContract
+from remembrancer.testing.vector_index import DIMENSION, document, vector
 from tests import qdrant_server
 from tests.qdrant_server import API_KEY, StandIn
 
@@ -179,7 +179,7 @@ def test_a_collection_that_was_dropped_meanwhile_is_made_again(
 ) -> None:
     index = index_at(server[0])
     index.put([document("green tea")])
-    server[1].engine.delete_collection("memledger")
+    server[1].engine.delete_collection("remembrancer")
     with pytest.raises(AdapterUnavailable, match="404"):
         index.count(ALICE)
     assert index.count(ALICE) == 0

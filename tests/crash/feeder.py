@@ -9,9 +9,9 @@ from typing import Any
 
 from writer import DIMENSION, Countdown, count_statements, small_segments
 
-from memledger import Memory
-from memledger.settings import load_settings
-from memledger.testing.file_index import FileIndex
+from remembrancer import Memory
+from remembrancer.settings import load_settings
+from remembrancer.testing.file_index import FileIndex
 
 LEASE = 0.05
 """Seconds: what one that was killed was at is soon taken over."""

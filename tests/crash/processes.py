@@ -14,18 +14,18 @@ from typing import Any
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
-        "memledger.memory",
-        "memledger.adapters.audit_log.postgres",
-        "memledger.adapters.audit_log.sqlite",
-        "memledger.adapters.embedder.hashing",
-        "memledger.adapters.knowledge_graph.postgres",
-        "memledger.adapters.postgres.database",
-        "memledger.adapters.postgres.read_models",
-        "memledger.adapters.sqlite.read_models",
-        "memledger.adapters.vector_index.postgres",
-        "memledger.adapters.vector_index.sqlite",
-        "memledger.application.rules.extractor",
-        "memledger.application.rules.reconciler",
+        "remembrancer.memory",
+        "remembrancer.adapters.audit_log.postgres",
+        "remembrancer.adapters.audit_log.sqlite",
+        "remembrancer.adapters.embedder.hashing",
+        "remembrancer.adapters.knowledge_graph.postgres",
+        "remembrancer.adapters.postgres.database",
+        "remembrancer.adapters.postgres.read_models",
+        "remembrancer.adapters.sqlite.read_models",
+        "remembrancer.adapters.vector_index.postgres",
+        "remembrancer.adapters.vector_index.sqlite",
+        "remembrancer.application.rules.extractor",
+        "remembrancer.application.rules.reconciler",
         "sqlite_utils",
     ]
 )

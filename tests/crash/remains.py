@@ -9,9 +9,9 @@ from typing import Any
 
 from writer import DIMENSION, Entry, opened
 
-from memledger import Memory
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.domain.fact import FactStatus
+from remembrancer import Memory
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.domain.fact import FactStatus
 
 EVERYTHING = 1_000
 

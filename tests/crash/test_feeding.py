@@ -13,7 +13,7 @@ import pytest
 from feeder import fed, feed_for_ever, feed_until, write_for_ever
 from processes import process, was_killed
 
-from memledger import Memory
+from remembrancer import Memory
 
 USERS = ("ann", "ben")
 KILLS = 6

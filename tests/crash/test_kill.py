@@ -28,8 +28,8 @@ from writer import (
     write_for_ever,
 )
 
-from memledger import Memory
-from memledger.domain.errors import NotFound
+from remembrancer import Memory
+from remembrancer.domain.errors import NotFound
 
 KILLS = 25
 """At random moments of a file that grows, for each seed."""

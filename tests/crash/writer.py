@@ -23,13 +23,13 @@ from typing import Any
 
 from attrs import frozen
 
-from memledger import Memory
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.vector_index import sqlite as sqlite_index
-from memledger.adapters.vector_index.sqlite.sizes import Sizes
-from memledger.domain.errors import NotFound
-from memledger.domain.fact import FactStatus
-from memledger.settings import load_settings
+from remembrancer import Memory
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.vector_index import sqlite as sqlite_index
+from remembrancer.adapters.vector_index.sqlite.sizes import Sizes
+from remembrancer.domain.errors import NotFound
+from remembrancer.domain.fact import FactStatus
+from remembrancer.settings import load_settings
 
 CITIES = ("Oslo", "Lisbon", "Kyoto", "Quito")
 DIMENSION = 32

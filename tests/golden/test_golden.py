@@ -16,18 +16,18 @@ from typing import Any
 
 import pytest
 
-from memledger import Memory
-from memledger.application.model.drafts import facts_schema, steps_schema
-from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
-from memledger.application.model_reconciliation import ModelReconciler
-from memledger.application.prompting import prepare
-from memledger.application.receipt import Receipt
-from memledger.domain.events import RelationAsserted
-from memledger.domain.fact import Fact, Interval
-from memledger.domain.ports.language_model import Prompt
-from memledger.domain.recorded import Position
-from memledger.settings import load_settings
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer import Memory
+from remembrancer.application.model.drafts import facts_schema, steps_schema
+from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
+from remembrancer.application.model_reconciliation import ModelReconciler
+from remembrancer.application.prompting import prepare
+from remembrancer.application.receipt import Receipt
+from remembrancer.domain.events import RelationAsserted
+from remembrancer.domain.fact import Fact, Interval
+from remembrancer.domain.ports.language_model import Prompt
+from remembrancer.domain.recorded import Position
+from remembrancer.settings import load_settings
+from remembrancer.testing.scripted_model import ScriptedModel
 
 HERE = Path(__file__).parent
 SNIPPETS = sorted((HERE / "snippets").glob("*.json"))

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from memledger.adapters.postgres.sessions import Connection
-from memledger.application.verify import broken_link
-from memledger.domain.recorded import Append, Head, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import append_of, fact_added
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.application.verify import broken_link
+from remembrancer.domain.recorded import Append, Head, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import append_of, fact_added
 
 
 class Holding:

@@ -33,7 +33,7 @@ class Outcome:
 
 
 CommandLine = Callable[..., Outcome]
-"""The fixture ``memledger``: words of a command, and ``stdin`` in bytes, to its outcome."""
+"""The fixture ``remembrancer``: words of a command, and ``stdin`` in bytes, to its outcome."""
 
 
 def start(
@@ -41,7 +41,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "memledger", *arguments],
+        [sys.executable, "-m", "remembrancer", *arguments],
         stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,
@@ -53,7 +53,7 @@ def on_terminal(*arguments: str, typed: str = "") -> Outcome:
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "memledger", *arguments], stdin=slave, stdout=slave, stderr=slave
+        [sys.executable, "-m", "remembrancer", *arguments], stdin=slave, stdout=slave, stderr=slave
     )
     os.close(slave)
     os.write(master, typed.encode())

@@ -12,21 +12,21 @@ from attrs import evolve
 from command_line import CommandLine, Outcome
 from psycopg import conninfo
 
-from memledger.__main__ import CommandLineFace
-from memledger.adapters.cli.main import run
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.testing.unreliable_wire import UnreliableWire
+from remembrancer.__main__ import CommandLineFace
+from remembrancer.adapters.cli.main import run
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.testing.unreliable_wire import UnreliableWire
 
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "test.db"
-    monkeypatch.setenv("MEMLEDGER_DB", str(path))
+    monkeypatch.setenv("REMEMBRANCER_DB", str(path))
     return path
 
 
 @pytest.fixture
-def memledger(
+def remembrancer(
     database: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> CommandLine:
     def command(*arguments: str, stdin: bytes = b"") -> Outcome:

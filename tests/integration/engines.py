@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.fact import FactKey
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.recorded import Recorded
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.recorded import Recorded
 
 
 class FlappingIndex(InMemoryVectorIndex):

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from memledger import AsyncMemory, AsyncPendingReceipt, Memory, PendingReceipt, Receipt
-from memledger.application.extraction import Extraction
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.domain.conversation import Message
-from memledger.domain.guidance import Guidance
-from memledger.domain.ports.clock import IdSource
-from memledger.lifting import Lifted
-from memledger.settings import load_settings
+from remembrancer import AsyncMemory, AsyncPendingReceipt, Memory, PendingReceipt, Receipt
+from remembrancer.application.extraction import Extraction
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.lifting import Lifted
+from remembrancer.settings import load_settings
 
 PATIENCE = 30
 """Seconds after which a test that waits for what never comes fails."""
@@ -121,7 +121,7 @@ async def final(receipt: Receipt, timeout: float | None = PATIENCE) -> Receipt:
 
 def lane_threads() -> list[str]:
     """The threads that work for ledgers now."""
-    return [each.name for each in threading.enumerate() if each.name == "memledger-lane"]
+    return [each.name for each in threading.enumerate() if each.name == "remembrancer-lane"]
 
 
 def lanes_of(texts: Sequence[str], owner: Callable[[str], str]) -> dict[str, list[str]]:

@@ -81,9 +81,9 @@ class Remote:
 
 
 def _serve() -> None:
-    from memledger import Memory
-    from memledger.domain.errors import MemledgerError
-    from memledger.settings import load_settings
+    from remembrancer import Memory
+    from remembrancer.domain.errors import RemembrancerError
+    from remembrancer.settings import load_settings
 
     # Also imports what would keep the first opening from being simultaneous.
     memory = Memory()
@@ -102,7 +102,7 @@ def _serve() -> None:
     def answer(call: Sequence[Any]) -> dict[str, Any]:
         try:
             return {"returned": make(*call)}
-        except MemledgerError as error:
+        except RemembrancerError as error:
             return {"refused": [type(error).__name__, str(error)]}
 
     for line in sys.stdin:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
+from remembrancer.testing.scripted_model import ScriptedModel
 
 Triple = tuple[str, str, str]
 

@@ -18,7 +18,7 @@ from faces import (
     opened,
 )
 
-from memledger import (
+from remembrancer import (
     AdapterUnavailable,
     Adding,
     Conversation,
@@ -28,10 +28,10 @@ from memledger import (
     ModelError,
     Receipt,
 )
-from memledger.application.additions import AddOptions
-from memledger.memory import AsyncMemory
-from memledger.settings import load_settings
-from memledger.testing.model_server import Asked, ModelServer
+from remembrancer.application.additions import AddOptions
+from remembrancer.memory import AsyncMemory
+from remembrancer.settings import load_settings
+from remembrancer.testing.model_server import Asked, ModelServer
 
 BOTH = pytest.mark.parametrize("face", [SYNC, ASYNC])
 USERS = [f"user {number}" for number in range(6)]

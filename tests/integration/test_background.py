@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from faces import ASYNC, PATIENCE, SYNC, GatedExtractor, final, lane_threads, opened
 
-from memledger import (
+from remembrancer import (
     AdapterUnavailable,
     AsyncMemory,
     InvalidRequest,
@@ -21,8 +21,8 @@ from memledger import (
     Receipt,
     StillPending,
 )
-from memledger.settings import load_settings
-from memledger.testing.scripted_model import After, ScriptedModel
+from remembrancer.settings import load_settings
+from remembrancer.testing.scripted_model import After, ScriptedModel
 
 ANN = {"user_id": "ann"}
 DOWN = AdapterUnavailable("litellm", "503")

@@ -22,9 +22,11 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def remember(memledger: CommandLine, text: str, *options: str, stdin: bytes = b"") -> str:
+def remember(remembrancer: CommandLine, text: str, *options: str, stdin: bytes = b"") -> str:
     """Store a text word for word; the id of its fact."""
-    outcome = memledger("add", text, "--user", "ana", "--no-infer", "--json", *options, stdin=stdin)
+    outcome = remembrancer(
+        "add", text, "--user", "ana", "--no-infer", "--json", *options, stdin=stdin
+    )
     fact_id: str = outcome.document["receipt"]["verdicts"][0]["fact_id"]
     return fact_id
 
@@ -32,32 +34,33 @@ def remember(memledger: CommandLine, text: str, *options: str, stdin: bytes = b"
 class TestHelp:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_explains_itself_and_its_json(
-        self, memledger: CommandLine, command: str
+        self, remembrancer: CommandLine, command: str
     ) -> None:
-        outcome = memledger(command, "--help")
+        outcome = remembrancer(command, "--help")
 
         assert outcome.code == 0
         assert "--json" in outcome.out
         assert "--db" in outcome.out
 
-    def test_the_group_lists_every_command(self, memledger: CommandLine) -> None:
-        outcome = memledger()
+    def test_the_group_lists_every_command(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer()
 
         assert outcome.code == 0
         listed = re.findall(r"^  (\w+)  ", outcome.out.partition("Commands:\n")[2], re.MULTILINE)
         assert listed == list(COMMANDS)
 
-    def test_the_version_is_told(self, memledger: CommandLine) -> None:
-        outcome = memledger("--version")
+    def test_the_version_is_told(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer("--version")
 
-        assert re.fullmatch(r"memledger \d+\.\d+\.\d+\S*\n", outcome.out)
+        assert re.fullmatch(r"remembrancer \d+\.\d+\.\d+\S*\n", outcome.out)
 
     def test_help_loads_neither_the_memory_nor_rich(self) -> None:
         program = (
             "import sys\n"
-            "from memledger.__main__ import CommandLineFace, run\n"
+            "from remembrancer.__main__ import CommandLineFace, run\n"
             "run(CommandLineFace(), ['--help'])\n"
-            "print([name for name in ('numpy', 'rich', 'memledger.memory') if name in sys.modules])"
+            "heavy = ('numpy', 'rich', 'remembrancer.memory')\n"
+            "print([name for name in heavy if name in sys.modules])"
         )
 
         result = subprocess.run(
@@ -68,48 +71,48 @@ class TestHelp:
 
 
 class TestAdd:
-    def test_facts_are_drawn_from_what_was_said(self, memledger: CommandLine) -> None:
-        outcome = memledger("add", "Hi! I live in Paris.", "--user", "ana", "--name", "Ana")
+    def test_facts_are_drawn_from_what_was_said(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer("add", "Hi! I live in Paris.", "--user", "ana", "--name", "Ana")
 
         assert outcome.code == 0
         assert "I live in Paris." in outcome.out
         assert "left out (small talk): Hi!" in outcome.out
 
-    def test_a_text_is_read_from_standard_input(self, memledger: CommandLine) -> None:
-        outcome = memledger(
+    def test_a_text_is_read_from_standard_input(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer(
             "add", "-", "--user", "ana", "--no-infer", "--json", stdin="Grüße aus Köln\n".encode()
         )
 
         assert outcome.document["receipt"]["verdicts"][0]["text"] == "Grüße aus Köln"
 
-    def test_bytes_that_are_not_utf8_are_refused(self, memledger: CommandLine) -> None:
-        outcome = memledger("add", "-", "--user", "ana", stdin=b"\xff\xfe")
+    def test_bytes_that_are_not_utf8_are_refused(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer("add", "-", "--user", "ana", stdin=b"\xff\xfe")
 
         assert outcome.code == 1
         assert "text: is not UTF-8" in outcome.err
 
-    def test_all_that_is_said_about_a_message_is_kept(self, memledger: CommandLine) -> None:
+    def test_all_that_is_said_about_a_message_is_kept(self, remembrancer: CommandLine) -> None:
         fact_id = remember(
-            memledger, "I sold the boat", "--name", "Ana", "--role", "assistant",
+            remembrancer, "I sold the boat", "--name", "Ana", "--role", "assistant",
             "--at", "2024-03-01", "--expires", "2099-01-01T00:00+01:00",
             "--metadata", "topic=boats", "--metadata", '{"level": 3}',
         )  # fmt: skip
 
-        fact = memledger("get", fact_id, "--json").document["fact"]
+        fact = remembrancer("get", fact_id, "--json").document["fact"]
 
         assert fact["speaker"] == "Ana"
         assert fact["occurred_at"] == "2024-03-01T00:00:00+00:00"
         assert fact["expires_at"] == "2099-01-01T00:00:00+01:00"
         assert fact["metadata"] == {"topic": "boats", "level": 3}
 
-    def test_the_same_key_is_done_once(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat", "--key", "k1")
-        again = memledger(
+    def test_the_same_key_is_done_once(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat", "--key", "k1")
+        again = remembrancer(
             "add", "I sold the boat", "--user", "ana", "--no-infer", "--key", "k1", "--json"
         )
 
         assert again.document["receipt"]["replayed"] is True
-        assert len(memledger("list", "--user", "ana", "--json").document["facts"]) == 1
+        assert len(remembrancer("list", "--user", "ana", "--json").document["facts"]) == 1
 
     @pytest.mark.parametrize(
         ("guidance", "named"),
@@ -119,37 +122,39 @@ class TestAdd:
         ],
     )
     def test_guidance_is_handed_on_and_told_if_nobody_follows_it(
-        self, memledger: CommandLine, guidance: str, named: list[str]
+        self, remembrancer: CommandLine, guidance: str, named: list[str]
     ) -> None:
         asked = ("add", "I weigh 82 kg.", "--user", "ana", "--guidance", guidance)
 
-        assert memledger(*asked, "--json").document["receipt"]["ignored"] == named
-        assert f"The guidance ({', '.join(named)}) takes a model." in memledger(*asked).out
+        assert remembrancer(*asked, "--json").document["receipt"]["ignored"] == named
+        assert f"The guidance ({', '.join(named)}) takes a model." in remembrancer(*asked).out
 
-    def test_guidance_of_another_name_is_wrong_usage(self, memledger: CommandLine) -> None:
-        outcome = memledger("add", "x", "--user", "ana", "--guidance", '{"topics": ["health"]}')
+    def test_guidance_of_another_name_is_wrong_usage(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer("add", "x", "--user", "ana", "--guidance", '{"topics": ["health"]}')
 
         assert outcome.code == 2
         assert "topics: unknown; there are instructions, include" in outcome.err
 
-    def test_guidance_of_another_shape_is_refused(self, memledger: CommandLine) -> None:
-        outcome = memledger("add", "x", "--user", "ana", "--guidance", '{"include": 3}')
+    def test_guidance_of_another_shape_is_refused(self, remembrancer: CommandLine) -> None:
+        outcome = remembrancer("add", "x", "--user", "ana", "--guidance", '{"include": 3}')
 
         assert outcome.code == 1
         assert "include: " in outcome.err
 
-    def test_the_run_of_an_agent_becomes_one_fact(self, memledger: CommandLine) -> None:
+    def test_the_run_of_an_agent_becomes_one_fact(self, remembrancer: CommandLine) -> None:
         said = "Searched trains for 12 May. Booked train 121."
-        memledger("add", said, "--role", "assistant", "--agent", "booker", "--kind", "procedural")
+        remembrancer(
+            "add", said, "--role", "assistant", "--agent", "booker", "--kind", "procedural"
+        )
 
-        (fact,) = memledger("list", "--agent", "booker", "--json").document["facts"]
+        (fact,) = remembrancer("list", "--agent", "booker", "--json").document["facts"]
 
         assert fact["kind"] == "procedural"
 
     def test_metadata_that_is_neither_a_pair_nor_json_is_wrong_usage(
-        self, memledger: CommandLine
+        self, remembrancer: CommandLine
     ) -> None:
-        outcome = memledger("add", "x", "--user", "ana", "--metadata", "boats")
+        outcome = remembrancer("add", "x", "--user", "ana", "--metadata", "boats")
 
         assert outcome.code == 2
         assert "neither KEY=VALUE nor a JSON object" in outcome.err
@@ -157,34 +162,34 @@ class TestAdd:
 
 class TestReading:
     def test_a_search_finds_by_word_and_tells_who_said_it_when(
-        self, memledger: CommandLine
+        self, remembrancer: CommandLine
     ) -> None:
-        fact_id = remember(memledger, "I sold the boat", "--name", "Ana", "--at", "2024-03-01")
+        fact_id = remember(remembrancer, "I sold the boat", "--name", "Ana", "--at", "2024-03-01")
 
-        outcome = memledger("search", "boat", "--user", "ana")
+        outcome = remembrancer("search", "boat", "--user", "ana")
 
         header, line = outcome.out.splitlines()
         assert header.split() == ["SCORE", "ID", "SAID", "SPEAKER", "TEXT"]
         assert re.fullmatch(rf"[01]\.\d\d   {fact_id}  2024-03-01  Ana      I sold the boat", line)
 
-    def test_a_search_can_explain_itself(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_a_search_can_explain_itself(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        plain = memledger("search", "boat", "--user", "ana", "--json").document
-        explained = memledger("search", "boat", "--user", "ana", "--json", "--explain").document
+        plain = remembrancer("search", "boat", "--user", "ana", "--json").document
+        explained = remembrancer("search", "boat", "--user", "ana", "--json", "--explain").document
 
         assert "signals" not in plain["results"][0]
         assert explained["results"][0]["signals"]
-        assert "SIGNALS" in memledger("search", "boat", "--user", "ana", "--explain").out
+        assert "SIGNALS" in remembrancer("search", "boat", "--user", "ana", "--explain").out
 
     def test_a_search_is_narrowed_by_a_filter_a_limit_and_a_threshold(
-        self, memledger: CommandLine
+        self, remembrancer: CommandLine
     ) -> None:
-        remember(memledger, "I sold the boat", "--name", "Ana")
-        remember(memledger, "I like the boat", "--name", "Ben")
+        remember(remembrancer, "I sold the boat", "--name", "Ana")
+        remember(remembrancer, "I like the boat", "--name", "Ben")
 
         def found(*options: str) -> list[str]:
-            results = memledger("search", "boat", "--user", "ana", "--json", *options).document
+            results = remembrancer("search", "boat", "--user", "ana", "--json", *options).document
             return sorted(result["fact"]["text"] for result in results["results"])
 
         assert len(found()) == 2
@@ -192,37 +197,39 @@ class TestReading:
         assert len(found("--limit", "1")) == 1
         assert found("--threshold", "1") == []
 
-    def test_both_clocks_can_be_turned_back(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat", "--at", "2024-03-01")
+    def test_both_clocks_can_be_turned_back(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat", "--at", "2024-03-01")
 
         def found(*options: str) -> int:
-            outcome = memledger("search", "boat", "--user", "ana", "--json", *options)
+            outcome = remembrancer("search", "boat", "--user", "ana", "--json", *options)
             return len(outcome.document["results"])
 
         assert found("--valid-at", "2024-03-02") == 1
         assert found("--valid-at", "2024-02-01") == 0
         assert found("--as-of", "2024-03-02T10:00Z") == 0
 
-    def test_a_page_tells_how_to_go_on(self, memledger: CommandLine) -> None:
+    def test_a_page_tells_how_to_go_on(self, remembrancer: CommandLine) -> None:
         for text in ("one boat", "two boats", "three boats"):
-            remember(memledger, text)
+            remember(remembrancer, text)
 
-        first = memledger("list", "--user", "ana", "--limit", "2", "--json").document
-        second = memledger(
+        first = remembrancer("list", "--user", "ana", "--limit", "2", "--json").document
+        second = remembrancer(
             "list", "--user", "ana", "--limit", "2", "--cursor", first["cursor"], "--json"
         ).document
 
         assert [fact["text"] for fact in first["facts"]] == ["three boats", "two boats"]
         assert [fact["text"] for fact in second["facts"]] == ["one boat"]
         assert second["cursor"] is None
-        assert memledger("list", "--user", "ana", "--limit", "2").err.startswith("More: --cursor ")
+        assert remembrancer("list", "--user", "ana", "--limit", "2").err.startswith(
+            "More: --cursor "
+        )
 
-    def test_a_page_is_ordered_and_filtered(self, memledger: CommandLine) -> None:
-        remember(memledger, "later", "--at", "2024-03-02")
-        remember(memledger, "earlier", "--at", "2024-03-01")
+    def test_a_page_is_ordered_and_filtered(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "later", "--at", "2024-03-02")
+        remember(remembrancer, "earlier", "--at", "2024-03-01")
 
         def listed(*options: str) -> list[str]:
-            page = memledger("list", "--user", "ana", "--json", *options).document
+            page = remembrancer("list", "--user", "ana", "--json", *options).document
             return [fact["text"] for fact in page["facts"]]
 
         assert listed("--order", "occurred_at") == ["earlier", "later"]
@@ -230,128 +237,132 @@ class TestReading:
         assert listed("--filter", '{"text": {"contains": "lat"}}') == ["later"]
         assert listed("--as-of", "2024-05-01") == []
 
-    def test_nothing_found_is_said_and_is_no_failure(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_nothing_found_is_said_and_is_no_failure(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        search = memledger("search", "boat", "--user", "ben")
-        page = memledger("list", "--user", "ben")
+        search = remembrancer("search", "boat", "--user", "ben")
+        page = remembrancer("list", "--user", "ben")
 
         assert (search.code, search.out) == (0, "Nothing found.\n")
         assert (page.code, page.out) == (0, "No facts.\n")
 
-    def test_a_fact_is_shown_with_its_scope_and_whole_id(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "I sold the boat", "--agent", "bot")
+    def test_a_fact_is_shown_with_its_scope_and_whole_id(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat", "--agent", "bot")
 
-        outcome = memledger("get", fact_id)
+        outcome = remembrancer("get", fact_id)
 
         assert fact_id in outcome.out
         assert re.search(r"^of +user ana, agent bot$", outcome.out, re.MULTILINE)
 
-    def test_a_fact_of_somebody_else_is_not_found(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "I sold the boat")
+    def test_a_fact_of_somebody_else_is_not_found(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat")
 
         for command in ("get", "history", "delete"):
-            outcome = memledger(command, fact_id, "--user", "ben")
+            outcome = remembrancer(command, fact_id, "--user", "ben")
             assert (outcome.code, outcome.out) == (1, "")
             assert fact_id in outcome.err
 
-    def test_control_characters_are_shown_and_not_sent(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "click \x1b]8;;http://evil\x07here\nand [bold]there[/bold]")
+    def test_control_characters_are_shown_and_not_sent(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(
+            remembrancer, "click \x1b]8;;http://evil\x07here\nand [bold]there[/bold]"
+        )
 
-        page = memledger("list", "--user", "ana")
-        fact = memledger("get", fact_id)
+        page = remembrancer("list", "--user", "ana")
+        fact = remembrancer("get", fact_id)
 
         assert "\x1b" not in page.out + fact.out
         assert r"click \u001b]8;;http://evil\u0007here and [bold]there[/bold]" in page.out
 
 
 class TestChanging:
-    def test_an_update_leaves_the_old_version_in_the_history(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "I sold the boat")
+    def test_an_update_leaves_the_old_version_in_the_history(
+        self, remembrancer: CommandLine
+    ) -> None:
+        fact_id = remember(remembrancer, "I sold the boat")
 
-        updated = memledger("update", fact_id, "I sold both boats")
-        history = memledger("history", fact_id)
+        updated = remembrancer("update", fact_id, "I sold both boats")
+        history = remembrancer("history", fact_id)
 
         assert updated.code == 0
         assert [line.split()[0] for line in history.out.splitlines()] == ["VERSION", "1", "2"]
-        versions = memledger("history", fact_id, "--json").document["versions"]
+        versions = remembrancer("history", fact_id, "--json").document["versions"]
         assert [v["text"] for v in versions] == ["I sold the boat", "I sold both boats"]
 
-    def test_an_update_that_changes_nothing_says_so(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "I sold the boat")
+    def test_an_update_that_changes_nothing_says_so(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat")
 
-        assert "says so already" in memledger("update", fact_id, "I sold the boat").out
-        assert memledger("update", fact_id, "I sold the boat", "--json").document == {
+        assert "says so already" in remembrancer("update", fact_id, "I sold the boat").out
+        assert remembrancer("update", fact_id, "I sold the boat", "--json").document == {
             "receipt": None
         }
 
-    def test_a_deleted_fact_is_gone_and_its_history_stays(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "I sold the boat")
+    def test_a_deleted_fact_is_gone_and_its_history_stays(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat")
 
-        deleted = memledger("delete", fact_id, "--json")
-        again = memledger("delete", fact_id)
+        deleted = remembrancer("delete", fact_id, "--json")
+        again = remembrancer("delete", fact_id)
 
         assert deleted.document["receipt"]["verdicts"][0]["decision"] == "retract"
         assert again.code == 1
-        assert memledger("list", "--user", "ana", "--json").document["facts"] == []
-        assert len(memledger("history", fact_id, "--json").document["versions"]) == 2
+        assert remembrancer("list", "--user", "ana", "--json").document["facts"] == []
+        assert len(remembrancer("history", fact_id, "--json").document["versions"]) == 2
 
-    def test_deleting_everything_needs_a_scope_and_a_yes(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_deleting_everything_needs_a_scope_and_a_yes(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        assert memledger("delete", "--all", "--yes").code == 2
-        assert memledger("delete", "--all", "--user", "ana").code == 2
-        assert len(memledger("list", "--user", "ana", "--json").document["facts"]) == 1
+        assert remembrancer("delete", "--all", "--yes").code == 2
+        assert remembrancer("delete", "--all", "--user", "ana").code == 2
+        assert len(remembrancer("list", "--user", "ana", "--json").document["facts"]) == 1
 
-        assert memledger("delete", "--all", "--user", "ana", "--yes").code == 0
-        assert memledger("list", "--user", "ana", "--json").document["facts"] == []
-        nothing = memledger("delete", "--all", "--user", "ana", "--yes", "--json")
+        assert remembrancer("delete", "--all", "--user", "ana", "--yes").code == 0
+        assert remembrancer("list", "--user", "ana", "--json").document["facts"] == []
+        nothing = remembrancer("delete", "--all", "--user", "ana", "--yes", "--json")
         assert (nothing.code, nothing.document) == (0, {"receipt": None})
 
     @pytest.mark.parametrize("arguments", [(), ("0" * 32, "--all", "--user", "ana")])
     def test_a_deletion_is_of_one_or_of_all(
-        self, memledger: CommandLine, arguments: tuple[str, ...]
+        self, remembrancer: CommandLine, arguments: tuple[str, ...]
     ) -> None:
-        outcome = memledger("delete", *arguments)
+        outcome = remembrancer("delete", *arguments)
 
         assert outcome.code == 2
         assert "either the ID of a fact or --all" in outcome.err
 
 
 class TestChecking:
-    def test_statistics_count_one_owner_or_all(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
-        memledger("add", "I bought it", "--user", "ben", "--no-infer")
+    def test_statistics_count_one_owner_or_all(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
+        remembrancer("add", "I bought it", "--user", "ben", "--no-infer")
 
-        everybody = memledger("stats", "--json").document
-        ana = memledger("stats", "--user", "ana", "--json").document
+        everybody = remembrancer("stats", "--json").document
+        ana = remembrancer("stats", "--user", "ana", "--json").document
 
         assert (everybody["messages"], ana["messages"]) == (2, 1)
         assert everybody["facts"]["active"] == 2
-        assert re.search(r"^facts +2 active$", memledger("stats").out, re.MULTILINE)
+        assert re.search(r"^facts +2 active$", remembrancer("stats").out, re.MULTILINE)
 
-    def test_a_sound_database_is_verified(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_a_sound_database_is_verified(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        outcome = memledger("verify", "--json")
+        outcome = remembrancer("verify", "--json")
 
         assert (outcome.code, outcome.document["ok"]) == (0, True)
-        assert memledger("verify").out.startswith("All is well: ")
+        assert remembrancer("verify").out.startswith("All is well: ")
 
     def test_a_payload_that_was_changed_fails_the_verification(
-        self, memledger: CommandLine, database: Path
+        self, remembrancer: CommandLine, database: Path
     ) -> None:
-        remember(memledger, "I sold the boat")
+        remember(remembrancer, "I sold the boat")
         with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute(
                 "UPDATE event SET payload = "
                 "CAST(replace(CAST(payload AS TEXT), 'boat', 'goat') AS BLOB) WHERE position = 1"
             )
 
-        outcome = memledger("verify", "--json")
+        outcome = remembrancer("verify", "--json")
 
         assert (outcome.code, outcome.document["ok"]) == (1, False)
-        assert memledger("verify").out.startswith("Not well: ")
+        assert remembrancer("verify").out.startswith("Not well: ")
 
 
 class TestRefusals:
@@ -371,27 +382,29 @@ class TestRefusals:
         ids=lambda arguments: arguments[0],
     )
     def test_a_database_that_is_not_there_is_not_made_by_looking(
-        self, memledger: CommandLine, database: Path, arguments: tuple[str, ...]
+        self, remembrancer: CommandLine, database: Path, arguments: tuple[str, ...]
     ) -> None:
-        outcome = memledger(*arguments)
+        outcome = remembrancer(*arguments)
 
         assert outcome.code == 1
         assert f"error: --db: there is no database at {database}" in outcome.err
         assert not database.exists()
 
-    def test_an_error_is_one_line_on_standard_error(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_an_error_is_one_line_on_standard_error(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        outcome = memledger("get", "f" * 32)
+        outcome = remembrancer("get", "f" * 32)
 
         assert (outcome.code, outcome.out) == (1, "")
         assert re.fullmatch(r"error: .*f{32}.*\n", outcome.err)
 
-    def test_an_error_is_a_document_where_json_is_asked_for(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_an_error_is_a_document_where_json_is_asked_for(
+        self, remembrancer: CommandLine
+    ) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        refused = memledger("search", "x", "--user", "ana", "--limit", "0", "--json")
-        misused = memledger("search", "--user", "ana", "--json")
+        refused = remembrancer("search", "x", "--user", "ana", "--limit", "0", "--json")
+        misused = remembrancer("search", "--user", "ana", "--json")
 
         assert refused.code == 1
         assert refused.error["type"] == "InvalidRequest"
@@ -402,8 +415,8 @@ class TestRefusals:
         assert refused.out == misused.out == ""
 
     @pytest.mark.parametrize("command", ["search", "add"])
-    def test_whose_memory_must_be_said(self, memledger: CommandLine, command: str) -> None:
-        outcome = memledger(command, "x", "--app", "shop")
+    def test_whose_memory_must_be_said(self, remembrancer: CommandLine, command: str) -> None:
+        outcome = remembrancer(command, "x", "--app", "shop")
 
         assert outcome.code == 2
         assert "--user, --agent, --run" in outcome.err
@@ -414,36 +427,36 @@ class TestRefusals:
          ("--filter", "{")],
     )  # fmt: skip
     def test_an_option_that_cannot_be_read_is_wrong_usage(
-        self, memledger: CommandLine, option: str, value: str
+        self, remembrancer: CommandLine, option: str, value: str
     ) -> None:
-        outcome = memledger("search", "x", "--user", "ana", option, value)
+        outcome = remembrancer("search", "x", "--user", "ana", option, value)
 
         assert outcome.code == 2
         assert option in outcome.err
 
     def test_a_file_that_is_not_a_database_is_refused(
-        self, memledger: CommandLine, database: Path
+        self, remembrancer: CommandLine, database: Path
     ) -> None:
         database.write_text("once upon a time " * 100)
 
-        outcome = memledger("list", "--user", "ana")
+        outcome = remembrancer("list", "--user", "ana")
 
         assert outcome.code == 1
         assert outcome.err.count("\n") == 1
         assert database.read_text() == "once upon a time " * 100
 
-    def test_an_id_that_is_empty_does_not_open_the_scope(self, memledger: CommandLine) -> None:
-        fact_id = remember(memledger, "I sold the boat")
+    def test_an_id_that_is_empty_does_not_open_the_scope(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat")
 
-        outcome = memledger("delete", fact_id, "--user", "")
+        outcome = remembrancer("delete", fact_id, "--user", "")
 
         assert outcome.code == 1
         assert "user_id: is empty" in outcome.err
 
-    def test_scope_options_have_a_long_form(self, memledger: CommandLine) -> None:
-        memledger("add", "a boat", "--user-id", "ana", "--run-id", "r1", "--no-infer")
+    def test_scope_options_have_a_long_form(self, remembrancer: CommandLine) -> None:
+        remembrancer("add", "a boat", "--user-id", "ana", "--run-id", "r1", "--no-infer")
 
-        page = memledger("list", "--user", "ana", "--run", "r1", "--json").document
+        page = remembrancer("list", "--user", "ana", "--run", "r1", "--json").document
 
         assert page["facts"][0]["scope"] == {
             "user_id": "ana", "agent_id": None, "run_id": "r1", "app_id": None
@@ -466,9 +479,9 @@ class TestProcess:
     @pytest.mark.parametrize("size", [10, 500_000], ids=["little", "much"])
     @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
     def test_a_reader_that_leaves_is_no_reason_to_complain(
-        self, memledger: CommandLine, size: int, options: tuple[str, ...]
+        self, remembrancer: CommandLine, size: int, options: tuple[str, ...]
     ) -> None:
-        remember(memledger, "-", stdin=b"x" * size)
+        remember(remembrancer, "-", stdin=b"x" * size)
         reading, writing = os.pipe()
         os.close(reading)
         process = start("list", "--user", "ana", *options, stdout=writing)
@@ -479,9 +492,9 @@ class TestProcess:
         assert err == b""
 
     def test_standard_output_without_unicode_still_gets_json(
-        self, memledger: CommandLine, monkeypatch: pytest.MonkeyPatch
+        self, remembrancer: CommandLine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        remember(memledger, "Grüße aus Köln")
+        remember(remembrancer, "Grüße aus Köln")
         monkeypatch.setenv("PYTHONIOENCODING", "ascii")
 
         out, err = start("list", "--user", "ana", "--json").communicate()
@@ -490,23 +503,25 @@ class TestProcess:
 
 
 class TestTerminal:
-    def test_deleting_everything_asks_first(self, memledger: CommandLine, database: Path) -> None:
-        remember(memledger, "I sold the boat")
+    def test_deleting_everything_asks_first(
+        self, remembrancer: CommandLine, database: Path
+    ) -> None:
+        remember(remembrancer, "I sold the boat")
 
         no = on_terminal("delete", "--all", "--user", "ana", typed="n\n")
-        kept = memledger("list", "--user", "ana", "--json").document["facts"]
+        kept = remembrancer("list", "--user", "ana", "--json").document["facts"]
         yes = on_terminal("delete", "--all", "--user", "ana", typed="y\n")
 
         assert f"Withdraw every fact of user ana in {database}?" in no.out
         assert (no.code, len(kept)) == (1, 1)
         assert yes.code == 0
-        assert memledger("list", "--user", "ana", "--json").document["facts"] == []
+        assert remembrancer("list", "--user", "ana", "--json").document["facts"] == []
 
     @pytest.mark.parametrize("command", [("list",), ("search", "boat")])
     def test_ids_are_whole_on_a_narrow_terminal(
-        self, memledger: CommandLine, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+        self, remembrancer: CommandLine, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
     ) -> None:
-        fact_id = remember(memledger, "I sold the boat " * 20)
+        fact_id = remember(remembrancer, "I sold the boat " * 20)
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "50")
 
@@ -517,20 +532,20 @@ class TestTerminal:
         assert "\x1b[" in outcome.out
 
     def test_progress_is_shown_on_a_terminal_and_nowhere_else(
-        self, memledger: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, remembrancer: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = tmp_path / "talk.jsonl"
         file.write_text('{"content": "I sold the boat"}\n')
         monkeypatch.setenv("TERM", "xterm")
 
         here = on_terminal("ingest", str(file), "--user", "ana")
-        there = memledger("ingest", str(file), "--user", "ben")
+        there = remembrancer("ingest", str(file), "--user", "ben")
 
         assert "ingesting" in here.out
         assert "ingesting" not in there.out + there.err
 
-    def test_json_is_bare_on_a_terminal_too(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_json_is_bare_on_a_terminal_too(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
         outcome = on_terminal("verify", "--json")
 
@@ -538,8 +553,8 @@ class TestTerminal:
 
 
 class TestCompact:
-    def test_where_nothing_is_due_nothing_is_made(self, memledger: CommandLine) -> None:
-        remember(memledger, "I sold the boat")
+    def test_where_nothing_is_due_nothing_is_made(self, remembrancer: CommandLine) -> None:
+        remember(remembrancer, "I sold the boat")
 
-        assert memledger("compact").out == "Made 0.\n"
-        assert memledger("compact", "--json").document == {"made": 0}
+        assert remembrancer("compact").out == "Made 0.\n"
+        assert remembrancer("compact", "--json").document == {"made": 0}

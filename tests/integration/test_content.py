@@ -12,17 +12,22 @@ from typing import Any
 
 import pytest
 
-from memledger import Memory
-from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
-from memledger.application.model_reconciliation import ModelReconciler
-from memledger.application.receipt import Receipt
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError, ModelError
-from memledger.domain.events import InferenceRecorded, MessageObserved
-from memledger.domain.fact import Fact, FactKind
-from memledger.domain.guidance import Guidance
-from memledger.domain.recorded import Position
-from memledger.settings import load_settings
-from memledger.testing.scripted_model import Said, ScriptedModel
+from remembrancer import Memory
+from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
+from remembrancer.application.model_reconciliation import ModelReconciler
+from remembrancer.application.receipt import Receipt
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    ModelError,
+    RemembrancerError,
+)
+from remembrancer.domain.events import InferenceRecorded, MessageObserved
+from remembrancer.domain.fact import Fact, FactKind
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.recorded import Position
+from remembrancer.settings import load_settings
+from remembrancer.testing.scripted_model import Said, ScriptedModel
 
 DOWN = AdapterUnavailable("litellm", "503")
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
@@ -116,7 +121,7 @@ def test_what_a_call_wants_is_asked_for_recorded_and_found_again() -> None:
 def test_a_later_try_wants_what_the_first_one_wanted(trouble: Said, how: str) -> None:
     with opened(trouble, JAZZ) as held:
         # Given a call with wishes of its own, whose model fails
-        with pytest.raises(MemledgerError):
+        with pytest.raises(RemembrancerError):
             held.memory.add("I like jazz.", user_id="ann", idempotency_key="k", **WANTED)
         # When it is finished later
         if how == "retry":
@@ -319,7 +324,7 @@ def test_a_retry_without_the_bytes_names_what_it_did_not_see() -> None:
     "trouble", [ModelError("refused by policy"), InvalidRequest("language_model", "bad image")]
 )
 def test_an_image_that_the_model_will_never_describe_holds_nothing_up(
-    trouble: MemledgerError,
+    trouble: RemembrancerError,
 ) -> None:
     with opened(trouble, JAZZ, describe_images=True) as held:
         receipt = held.memory.add(show("I like jazz.", IMAGE), user_id="ann")

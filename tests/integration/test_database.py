@@ -16,24 +16,24 @@ from typing import Any, TypedDict
 
 import pytest
 
-from memledger import Memory
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.sqlite.database import (
+from remembrancer import Memory
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.sqlite.database import (
     APPLICATION_ID,
     Database,
     Durability,
     SqliteSettings,
 )
-from memledger.adapters.sqlite.migrations import MIGRATIONS
-from memledger.domain.errors import (
+from remembrancer.adapters.sqlite.migrations import MIGRATIONS
+from remembrancer.domain.errors import (
     AdapterUnavailable,
     Conflict,
     IntegrityError,
     InvalidRequest,
 )
-from memledger.domain.recorded import Position, Recorded
-from memledger.settings import load_settings
-from memledger.testing.audit_log import ALICE, append_of, fact_added
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.settings import load_settings
+from remembrancer.testing.audit_log import ALICE, append_of, fact_added
 
 
 class Owner(TypedDict):
@@ -110,7 +110,8 @@ def test_the_file_of_a_newer_release_is_refused_and_left_alone(file: Path) -> No
     with pytest.raises(InvalidRequest) as refused:
         Memory(file)
     assert str(refused.value) == (
-        f"path: {file} has schema version 99, this release knows up to {version}; upgrade memledger"
+        f"path: {file} has schema version 99, this release knows up to {version}; "
+        "upgrade remembrancer"
     )
     assert file.read_bytes() == before
 
@@ -324,7 +325,7 @@ def test_a_full_database_refuses_with_a_remedy_and_loses_nothing(
 
 RUN_FULL = """
 import resource, signal, sys
-from memledger import AdapterUnavailable, Memory
+from remembrancer import AdapterUnavailable, Memory
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Memory(sys.argv[1]) as held:
     held.add("I like tea", user_id="alice")
@@ -470,7 +471,7 @@ def test_a_file_that_becomes_ours_while_we_look_at_it_is_not_taken_for_anothers(
 
 OPEN_AND_ADD = """
 import sys
-from memledger import Memory
+from remembrancer import Memory
 print("ready", flush=True)
 for line in sys.stdin:
     with Memory(line.strip()) as held:

@@ -9,8 +9,8 @@ from command_line import CommandLine, on_terminal, start
 from rich.cells import cell_len
 
 
-def test_every_question_is_answered_by_the_fact_that_knows(memledger: CommandLine) -> None:
-    document = memledger("demo", "--json").document
+def test_every_question_is_answered_by_the_fact_that_knows(remembrancer: CommandLine) -> None:
+    document = remembrancer("demo", "--json").document
 
     answers = {item["query"]: item["results"][0]["fact"] for item in document["answers"]}
     assert {query: fact["text"] for query, fact in answers.items()} == {
@@ -24,15 +24,15 @@ def test_every_question_is_answered_by_the_fact_that_knows(memledger: CommandLin
     }
 
 
-def test_a_relative_date_is_told_by_the_calendar(memledger: CommandLine) -> None:
-    document = memledger("demo", "--json").document
+def test_a_relative_date_is_told_by_the_calendar(remembrancer: CommandLine) -> None:
+    document = remembrancer("demo", "--json").document
 
     [marathon] = [item for item in document["answers"] if "marathon" in item["query"]]
     assert marathon["results"][0]["fact"]["valid"]["start"] == "2024-04-21T00:00:00+00:00"
 
 
-def test_a_superseded_belief_keeps_both_of_its_intervals(memledger: CommandLine) -> None:
-    before, ended, after = memledger("demo", "--json").document["history"]
+def test_a_superseded_belief_keeps_both_of_its_intervals(remembrancer: CommandLine) -> None:
+    before, ended, after = remembrancer("demo", "--json").document["history"]
 
     assert before["text"] == ended["text"] == "I have been living in Hamburg since last week."
     assert after["text"] == "I have been living in Lisbon since Saturday."
@@ -43,8 +43,8 @@ def test_a_superseded_belief_keeps_both_of_its_intervals(memledger: CommandLine)
     assert before["recorded"]["end"] == ended["recorded"]["start"]
 
 
-def test_each_clock_tells_its_own_past(memledger: CommandLine) -> None:
-    document = memledger("demo", "--json").document
+def test_each_clock_tells_its_own_past(remembrancer: CommandLine) -> None:
+    document = remembrancer("demo", "--json").document
 
     home = {name: document[name]["results"][0]["fact"] for name in ("now", "valid_at", "as_of")}
     assert "Lisbon" in home["now"]["text"]
@@ -55,12 +55,12 @@ def test_each_clock_tells_its_own_past(memledger: CommandLine) -> None:
     assert home["as_of"]["valid"]["end"] is None
 
 
-def test_everything_verifies(memledger: CommandLine) -> None:
-    assert memledger("demo", "--json").document["verification"]["ok"] is True
+def test_everything_verifies(remembrancer: CommandLine) -> None:
+    assert remembrancer("demo", "--json").document["verification"]["ok"] is True
 
 
-def test_it_fits_on_a_page_of_eighty_columns(memledger: CommandLine) -> None:
-    outcome = memledger("demo")
+def test_it_fits_on_a_page_of_eighty_columns(remembrancer: CommandLine) -> None:
+    outcome = remembrancer("demo")
 
     lines = outcome.out.splitlines()
     assert (outcome.code, outcome.err) == (0, "")
@@ -70,7 +70,7 @@ def test_it_fits_on_a_page_of_eighty_columns(memledger: CommandLine) -> None:
 
 
 def test_it_is_in_colour_on_a_terminal(
-    memledger: CommandLine, monkeypatch: pytest.MonkeyPatch
+    remembrancer: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
@@ -94,14 +94,14 @@ def test_it_touches_no_database_that_was_not_named_and_leaves_none_behind(
 
 
 def test_a_database_that_is_named_is_kept_and_read_once(
-    memledger: CommandLine, tmp_path: Path
+    remembrancer: CommandLine, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "kept.db")
 
-    first = memledger("demo", "--db", path, "--json").document
-    second = memledger("demo", "--db", path, "--json").document
+    first = remembrancer("demo", "--db", path, "--json").document
+    second = remembrancer("demo", "--db", path, "--json").document
 
     assert first["ingested"]["messages"] == 37
     assert second["ingested"]["messages"] == 0
     assert second["history"] == first["history"]
-    assert memledger("list", "--user", "demo", "--db", path).code == 0
+    assert remembrancer("list", "--user", "demo", "--db", path).code == 0

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from memledger.adapters.cli.metrics import served
-from memledger.application.working import Report
-from memledger.settings import load_settings
+from remembrancer.adapters.cli.metrics import served
+from remembrancer.application.working import Report
+from remembrancer.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 SECRETS = {"POSTGRES_PASSWORD": "p0stgres", "WEAVIATE_API_KEY": "k3y", "NEO4J_PASSWORD": "n3o4j"}
@@ -101,10 +101,10 @@ def test_the_settings_load_with_the_variables_of_a_worker(compose: dict[str, Any
         for name, value in compose["services"]["worker"]["environment"].items()
     }
 
-    settings = load_settings(DEPLOY / "memledger.toml", environment=environment)
+    settings = load_settings(DEPLOY / "remembrancer.toml", environment=environment)
 
     assert settings.audit_log.settings.dsn == (
-        "postgresql://memledger:p0stgres@postgres:5432/memledger"
+        "postgresql://remembrancer:p0stgres@postgres:5432/remembrancer"
     )
     assert settings.vector_index.settings.api_key == "k3y"
     assert settings.knowledge_graph.settings.password == "n3o4j"

@@ -1,4 +1,4 @@
-"""``memledger doctor``: what it tells of parts that are well, and of each kind of trouble."""
+"""``remembrancer doctor``: what it tells of parts that are well, and of each kind of trouble."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import pytest
 from attrs import field, frozen
 from command_line import CommandLine
 
-from memledger import AdapterUnavailable, Memory, load_settings
-from memledger.adapters.embedder.hashing import HashingEmbedder
-from memledger.application.examination import Examination, Finding
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.doctor import examine
-from memledger.domain.ports.embedder import Vector
-from memledger.registry import Adapter
-from memledger.testing.model_server import ModelServer
+from remembrancer import AdapterUnavailable, Memory, load_settings
+from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.application.examination import Examination, Finding
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.doctor import examine
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.registry import Adapter
+from remembrancer.testing.model_server import ModelServer
 
-TINY = "memledger_tinyindex:adapter"
+TINY = "remembrancer_tinyindex:adapter"
 
 
 def examined(config: dict[str, Any], **arguments: Any) -> Examination:
@@ -109,7 +109,7 @@ class TestWhatIsWell:
         assert examined({"audit_log": "memory"}).ok
 
     def test_a_home_store_of_a_third_party_says_what_it_is(self, tmp_path: Path) -> None:
-        config = {"provider": "memledger_jsonlines:adapter", "path": str(tmp_path / "l.jsonl")}
+        config = {"provider": "remembrancer_jsonlines:adapter", "path": str(tmp_path / "l.jsonl")}
 
         log = of("audit_log", examined({"audit_log": config}))
 
@@ -163,7 +163,7 @@ class TestTheLog:
         found = examined(filled)
 
         assert wrong(found) == ["audit_log"]
-        assert "upgrade memledger" in trouble(of("audit_log", found))
+        assert "upgrade remembrancer" in trouble(of("audit_log", found))
 
     def test_a_file_of_an_older_release_is_migrated_by_the_next_opening_not_by_this(
         self, filled: dict[str, Any]
@@ -237,7 +237,7 @@ class TestTheLog:
 
         log = of("audit_log", examined(config))
 
-        assert "1 messages wait for a model -> run memledger retry" in trouble(log)
+        assert "1 messages wait for a model -> run remembrancer retry" in trouble(log)
 
 
 class TestEngines:
@@ -265,7 +265,7 @@ class TestEngines:
 
         index = of("vector_index", examined(config))
 
-        assert "events behind, and nobody at work -> start memledger worker" in trouble(index)
+        assert "events behind, and nobody at work -> start remembrancer worker" in trouble(index)
 
     def test_one_that_was_fed_under_other_settings(
         self, filled: dict[str, Any], tmp_path: Path
@@ -279,7 +279,7 @@ class TestEngines:
 
         index = of("vector_index", examined(other))
 
-        assert "run memledger rebuild vector_index" in trouble(index)
+        assert "run remembrancer rebuild vector_index" in trouble(index)
 
     def test_one_that_lacks_what_it_needs(
         self, filled: dict[str, Any], stranger: Callable[[Adapter], str]
@@ -308,11 +308,11 @@ class TestEngines:
 
 class TestModels:
     def test_a_library_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("memledger.adapters.litellm.library.find_spec", lambda _name: None)
+        monkeypatch.setattr("remembrancer.adapters.litellm.library.find_spec", lambda _name: None)
 
         found = examined({"language_model": {"provider": "litellm", "model": "openai/x"}})
 
-        assert "pip install 'memledger[litellm]'" in trouble(of("language_model", found))
+        assert "pip install 'remembrancer[litellm]'" in trouble(of("language_model", found))
 
     def test_a_model_is_told_and_not_called(self) -> None:
         with ModelServer() as server:
@@ -352,27 +352,27 @@ class TestModels:
 
 
 class TestTheCommand:
-    def test_it_is_drawn_and_ends_with_0_where_all_is_well(self, memledger: CommandLine) -> None:
-        memledger("add", "I live in Paris.", "--user", "ann")
+    def test_it_is_drawn_and_ends_with_0_where_all_is_well(self, remembrancer: CommandLine) -> None:
+        remembrancer("add", "I live in Paris.", "--user", "ann")
 
-        outcome = memledger("doctor")
+        outcome = remembrancer("doctor")
 
         assert outcome.code == 0
         assert "ok audit_log       sqlite (SQLite 3." in outcome.out
 
     def test_it_ends_with_1_and_an_advice_where_something_is_wrong(
-        self, memledger: CommandLine, database: Path
+        self, remembrancer: CommandLine, database: Path
     ) -> None:
         database.write_bytes(b"no database at all" * 100)
 
-        outcome = memledger("doctor")
+        outcome = remembrancer("doctor")
 
         assert outcome.code == 1
         assert "!! audit_log       sqlite" in outcome.out
         assert "-> " in outcome.out
 
-    def test_it_answers_with_json(self, memledger: CommandLine, database: Path) -> None:
-        outcome = memledger("doctor", "--json")
+    def test_it_answers_with_json(self, remembrancer: CommandLine, database: Path) -> None:
+        outcome = remembrancer("doctor", "--json")
 
         assert outcome.document["ok"] is True
         log = outcome.document["findings"][0]
@@ -380,22 +380,22 @@ class TestTheCommand:
         assert not database.exists()
 
     def test_settings_come_from_a_file_for_every_command(
-        self, memledger: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, remembrancer: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delenv("MEMLEDGER_DB")
+        monkeypatch.delenv("REMEMBRANCER_DB")
         monkeypatch.chdir(tmp_path)
-        Path("memledger.toml").write_text(
-            '[audit_log]\nprovider = "memledger_jsonlines:adapter"\npath = "ledger.jsonl"\n'
+        Path("remembrancer.toml").write_text(
+            '[audit_log]\nprovider = "remembrancer_jsonlines:adapter"\npath = "ledger.jsonl"\n'
         )
-        monkeypatch.setenv("MEMLEDGER_CONFIG", "memledger.toml")
+        monkeypatch.setenv("REMEMBRANCER_CONFIG", "remembrancer.toml")
 
-        memledger("add", "I live in Paris.", "--user", "ann")
+        remembrancer("add", "I live in Paris.", "--user", "ann")
 
-        assert "I live in Paris." in memledger("list", "--user", "ann").out
-        assert memledger("doctor").code == 0
+        assert "I live in Paris." in remembrancer("list", "--user", "ann").out
+        assert remembrancer("doctor").code == 0
         assert sorted(each.name for each in tmp_path.iterdir()) == [
             "ledger.jsonl",
-            "memledger.toml",
+            "remembrancer.toml",
         ]
 
 

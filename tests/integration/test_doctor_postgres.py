@@ -1,4 +1,4 @@
-"""``memledger doctor`` over PostgreSQL: what it tells, and that it leaves everything as it was."""
+"""``remembrancer doctor`` over PostgreSQL: what it tells, and that it leaves all as it was."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg import conninfo
 
-from memledger import Memory, load_settings
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.application.examination import Examination, Finding
-from memledger.doctor import examine
+from remembrancer import Memory, load_settings
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.application.examination import Examination, Finding
+from remembrancer.doctor import examine
 
 
 def config(postgres: PostgresSettings, **changes: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_a_newer_schema_is_for_a_newer_release(postgres: PostgresSettings) -> No
     (problem,) = examined(config(postgres)).problems
 
     assert "schema version 99" in problem.what
-    assert "upgrade memledger" in problem.what
+    assert "upgrade remembrancer" in problem.what
 
 
 def test_a_server_that_is_down_is_a_finding_without_its_password(

@@ -50,8 +50,8 @@ def run(site: Path, folder: Path, code: str) -> Any:
 
 REMEMBER = """
 import json, sqlite3
-from memledger import Memory
-with Memory.from_config("memledger.toml") as memory:
+from remembrancer import Memory
+with Memory.from_config("remembrancer.toml") as memory:
     receipt = memory.add("I live in Paris. I like green tea.", user_id="ann")
     found = memory.search("Where does Ann live?", user_id="ann", limit=1)
 rows = sqlite3.connect("tiny.db").execute("SELECT text FROM document ORDER BY text").fetchall()
@@ -63,7 +63,7 @@ print(json.dumps({
 
 
 def test_an_index_of_a_third_party_is_fed_and_searched(site: Path, tmp_path: Path) -> None:
-    (tmp_path / "memledger.toml").write_text(
+    (tmp_path / "remembrancer.toml").write_text(
         '[audit_log]\npath = "app.db"\n[vector_index]\nprovider = "tinyindex"\npath = "tiny.db"\n'
     )
     assert run(site, tmp_path, REMEMBER) == {
@@ -76,7 +76,7 @@ def test_an_index_of_a_third_party_is_fed_and_searched(site: Path, tmp_path: Pat
 
 REFUSED = """
 import json
-from memledger import InvalidRequest, load_settings
+from remembrancer import InvalidRequest, load_settings
 problems = []
 for config in (
     {"vector_index": {"provider": "tinyindex", "pth": "tiny.db"}},
@@ -105,7 +105,7 @@ def test_their_settings_are_checked_like_ours(site: Path, tmp_path: Path) -> Non
 
 LIVE_IN_LINES = """
 import json
-from memledger import Memory
+from remembrancer import Memory
 config = {
     "audit_log": {"provider": "jsonlines", "path": "ledger.jsonl"},
     "vector_index": {"provider": "tinyindex", "path": "tiny.db"},
@@ -127,12 +127,12 @@ def test_a_home_store_and_an_index_of_third_parties_work_together(
 
 def test_the_guide_prints_what_the_example_says() -> None:
     guide = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
-    example = ROOT / "examples" / "memledger-tinyindex"
+    example = ROOT / "examples" / "remembrancer-tinyindex"
     printed = {
         "toml": ["pyproject.toml"],
         "python": [
-            "src/memledger_tinyindex/settings.py",
-            "src/memledger_tinyindex/__init__.py",
+            "src/remembrancer_tinyindex/settings.py",
+            "src/remembrancer_tinyindex/__init__.py",
         ],
     }
     for language, files in printed.items():
@@ -146,8 +146,8 @@ def test_the_guide_prints_what_the_example_says() -> None:
 
 def test_the_guide_names_every_file_of_the_example() -> None:
     guide = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
-    listing = guide.partition("memledger-tinyindex/\n")[2].partition("```")[0]
-    example = ROOT / "examples" / "memledger-tinyindex"
+    listing = guide.partition("remembrancer-tinyindex/\n")[2].partition("```")[0]
+    example = ROOT / "examples" / "remembrancer-tinyindex"
     named = set(re.findall(r"[\w-]+\.(?:py|toml|md)\b", listing))
     there = {
         each.name

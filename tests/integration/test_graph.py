@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from telling import extractor, fact
 
-from memledger import AsyncMemory, Memory
-from memledger.application.reconciliation import Reconciliation
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.graph import SAME_AS
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Decision, Proposal
-from memledger.settings import load_settings
-from memledger.testing.audit_log import append_of
-from memledger.testing.knowledge_graph import relation
+from remembrancer import AsyncMemory, Memory
+from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.graph import SAME_AS
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.verdicts import Decision, Proposal
+from remembrancer.settings import load_settings
+from remembrancer.testing.audit_log import append_of
+from remembrancer.testing.knowledge_graph import relation
 
 MAY = datetime(2024, 5, 3, 12, tzinfo=UTC)
 JUNE = datetime(2024, 6, 3, 12, tzinfo=UTC)

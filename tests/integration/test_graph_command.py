@@ -11,7 +11,7 @@ import pytest
 from command_line import CommandLine, on_terminal
 from telling import extractor, fact
 
-from memledger import Exploration, InvalidRequest, Memory, NotFound
+from remembrancer import Exploration, InvalidRequest, Memory, NotFound
 
 TOLD = (
     fact("Eve is Ann's sister.", ("Eve", "is sister of", "Ann")),
@@ -28,40 +28,40 @@ def family(database: Path) -> Path:
     return database
 
 
-def test_a_neighbourhood_is_printed_with_its_paths(memledger: CommandLine, family: Path) -> None:
-    outcome = memledger("graph", "ann", "--user", "ann", "--depth", "3")
+def test_a_neighbourhood_is_printed_with_its_paths(remembrancer: CommandLine, family: Path) -> None:
+    outcome = remembrancer("graph", "ann", "--user", "ann", "--depth", "3")
 
     assert outcome.code == 0
     assert outcome.out.startswith("Ann\n")
     assert "Ann <-[is sister of]- Eve -[works at]-> Acme -[is based in]-> Oslo" in outcome.out
 
 
-def test_depth_and_limit_bound_it(memledger: CommandLine, family: Path) -> None:
-    near = memledger("graph", "Ann", "--user", "ann", "--depth", "1", "--json").document
-    few = memledger("graph", "Ann", "--user", "ann", "--limit", "1", "--json").document
+def test_depth_and_limit_bound_it(remembrancer: CommandLine, family: Path) -> None:
+    near = remembrancer("graph", "Ann", "--user", "ann", "--depth", "1", "--json").document
+    few = remembrancer("graph", "Ann", "--user", "ann", "--limit", "1", "--json").document
 
     assert {link["distance"] for link in near["graph"]["links"]} == {1}
     assert [link["path"] for link in few["graph"]["links"]] == ["Ann <-[is sister of]- Eve"]
 
 
 def test_without_a_name_it_begins_with_the_entity_that_has_most_links(
-    memledger: CommandLine, family: Path
+    remembrancer: CommandLine, family: Path
 ) -> None:
-    outcome = memledger("graph", "--user", "ann", "--json")
+    outcome = remembrancer("graph", "--user", "ann", "--json")
 
     assert outcome.document["graph"]["entity"]["name"] == "Acme"
 
 
-def test_nothing_known_is_said(memledger: CommandLine, family: Path) -> None:
-    outcome = memledger("graph", "--user", "bob")
+def test_nothing_known_is_said(remembrancer: CommandLine, family: Path) -> None:
+    outcome = remembrancer("graph", "--user", "bob")
 
     assert (outcome.code, outcome.out) == (0, "No entity is known yet.\n")
 
 
-def test_a_picture_is_written(memledger: CommandLine, family: Path, tmp_path: Path) -> None:
+def test_a_picture_is_written(remembrancer: CommandLine, family: Path, tmp_path: Path) -> None:
     picture = tmp_path / "ann.svg"
 
-    outcome = memledger("graph", "Ann", "--user", "ann", "--depth", "3", "--svg", str(picture))
+    outcome = remembrancer("graph", "Ann", "--user", "ann", "--depth", "3", "--svg", str(picture))
 
     assert outcome.code == 0
     shown = [
@@ -82,18 +82,18 @@ def test_a_picture_is_written(memledger: CommandLine, family: Path, tmp_path: Pa
     ],
 )
 def test_a_wrong_option_is_refused_by_name(
-    memledger: CommandLine, family: Path, options: tuple[str, ...], kind: str, path: str
+    remembrancer: CommandLine, family: Path, options: tuple[str, ...], kind: str, path: str
 ) -> None:
-    outcome = memledger("graph", "Ann", "--user", "ann", "--json", *options)
+    outcome = remembrancer("graph", "Ann", "--user", "ann", "--json", *options)
 
     assert outcome.code != 0
     assert (outcome.error["type"], outcome.error["path"]) == (kind, path)
 
 
 def test_an_unknown_entity_is_not_found_and_others_are_suggested(
-    memledger: CommandLine, family: Path
+    remembrancer: CommandLine, family: Path
 ) -> None:
-    outcome = memledger("graph", "Zoe", "--user", "ann")
+    outcome = remembrancer("graph", "Zoe", "--user", "ann")
 
     assert outcome.code == 1
     assert "no entity 'Zoe'" in outcome.err

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from memledger.adapters.vector_index.sqlite.schema import create
-from memledger.domain.fact import FactId, FactKey, Interval
-from memledger.domain.ports.vector_index import Document, IndexQuery
-from memledger.domain.scope import Scope
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from remembrancer.adapters.vector_index.sqlite.schema import create
+from remembrancer.domain.fact import FactId, FactKey, Interval
+from remembrancer.domain.ports.vector_index import Document, IndexQuery
+from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 ALICE = Scope(user_id="alice")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from memledger.adapters.vector_index.sqlite.schema import create
-from memledger.adapters.vector_index.sqlite.terms import number_of
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.scope import Scope
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from remembrancer.adapters.vector_index.sqlite.schema import create
+from remembrancer.adapters.vector_index.sqlite.terms import number_of
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 SECRET = 17

@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 from command_line import CommandLine, start
 
-from memledger.adapters.cli.conversation_files import (
+from remembrancer.adapters.cli.conversation_files import (
     BATCH_LINES,
     MAX_LINE_BYTES,
     Batch,
     open_conversation,
 )
-from memledger.domain.errors import InvalidRequest
-from memledger.testing.model_server import ModelServer, Status
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.testing.model_server import ModelServer, Status
 
 KILLED_AT_THE_NTH_WRITE = """
 import os, signal, sys
-from memledger.adapters.cli.main import run
-from memledger.application.remember import Remember
-from memledger.__main__ import CommandLineFace
+from remembrancer.adapters.cli.main import run
+from remembrancer.application.remember import Remember
+from remembrancer.__main__ import CommandLineFace
 
 left, observe = int(sys.argv[1]), Remember.observe
 
@@ -78,23 +78,23 @@ def write_json(path: Path, document: object) -> str:
     return str(path)
 
 
-def texts(memledger: CommandLine, user: str = "ana") -> list[str]:
-    page = memledger("list", "--user", user, "--order", "occurred_at", "--json").document
+def texts(remembrancer: CommandLine, user: str = "ana") -> list[str]:
+    page = remembrancer("list", "--user", user, "--order", "occurred_at", "--json").document
     return [fact["text"] for fact in page["facts"]]
 
 
-def messages(memledger: CommandLine) -> int:
-    counted: int = memledger("stats", "--json").document["messages"]
+def messages(remembrancer: CommandLine) -> int:
+    counted: int = remembrancer("stats", "--json").document["messages"]
     return counted
 
 
 class TestJsonLines:
     def test_every_message_is_remembered_at_its_own_time(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
 
-        outcome = memledger("ingest", file, "--user", "ana", "--no-infer", "--json")
+        outcome = remembrancer("ingest", file, "--user", "ana", "--no-infer", "--json")
 
         assert outcome.document == {
             "file": file,
@@ -115,35 +115,35 @@ class TestJsonLines:
                 "latency": 0,
             },
         }
-        assert texts(memledger) == [message["content"] for message in DAYS]
+        assert texts(remembrancer) == [message["content"] for message in DAYS]
 
     def test_a_second_run_adds_nothing_and_says_so(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
-        memledger("ingest", file, "--user", "ana")
-        before = memledger("stats", "--json").document
+        remembrancer("ingest", file, "--user", "ana")
+        before = remembrancer("stats", "--json").document
 
-        again = memledger("ingest", file, "--user", "ana")
+        again = remembrancer("ingest", file, "--user", "ana")
 
         assert again.code == 0
         assert again.out == "All 7 batches were in the ledger before; nothing was added.\n"
-        assert memledger("stats", "--json").document["events"] == before["events"]
+        assert remembrancer("stats", "--json").document["events"] == before["events"]
 
     def test_the_same_file_goes_to_another_owner_in_full(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
-        memledger("ingest", file, "--user", "ana", "--no-infer")
+        remembrancer("ingest", file, "--user", "ana", "--no-infer")
 
-        memledger("ingest", file, "--user", "ben", "--no-infer")
+        remembrancer("ingest", file, "--user", "ben", "--no-infer")
 
-        assert texts(memledger, "ben") == texts(memledger, "ana")
+        assert texts(remembrancer, "ben") == texts(remembrancer, "ana")
 
     @pytest.mark.parametrize("writes", [0, 1, 4, 6])
     @pytest.mark.parametrize("options", [(), ("--no-infer",)], ids=["rules", "verbatim"])
     def test_a_run_that_was_killed_is_finished_by_the_next(
-        self, memledger: CommandLine, tmp_path: Path, writes: int, options: tuple[str, ...]
+        self, remembrancer: CommandLine, tmp_path: Path, writes: int, options: tuple[str, ...]
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
         arguments = ("ingest", file, "--user", "ana", *options)
@@ -152,30 +152,30 @@ class TestJsonLines:
         )
         assert killed.returncode == -signal.SIGKILL
 
-        finished = memledger(*arguments, "--json")
+        finished = remembrancer(*arguments, "--json")
 
         assert finished.document["replayed"] == writes
-        assert messages(memledger) == len(DAYS)
-        assert texts(memledger) == [message["content"] for message in DAYS]
-        assert memledger("verify").code == 0
+        assert messages(remembrancer) == len(DAYS)
+        assert texts(remembrancer) == [message["content"] for message in DAYS]
+        assert remembrancer("verify").code == 0
 
     def test_a_bad_line_is_named_and_all_batches_before_it_stay(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         path = tmp_path / "talk.jsonl"
         file = write_lines(path, [*DAYS[:3], "no message", *DAYS[3:]])
 
-        refused = memledger("ingest", file, "--user", "ana", "--no-infer")
+        refused = remembrancer("ingest", file, "--user", "ana", "--no-infer")
 
         # The third day's batch is still open when the bad line comes, and so is not stored.
         assert refused.code == 1
         assert refused.err.startswith("error: line 4: expected an object, got str")
         assert "2 batches before it are in the ledger" in refused.err
-        assert len(texts(memledger)) == 2
+        assert len(texts(remembrancer)) == 2
 
         write_lines(path, DAYS)
-        resumed = memledger("ingest", file, "--user", "ana", "--no-infer", "--json")
-        assert (resumed.document["replayed"], messages(memledger)) == (2, len(DAYS))
+        resumed = remembrancer("ingest", file, "--user", "ana", "--no-infer", "--json")
+        assert (resumed.document["replayed"], messages(remembrancer)) == (2, len(DAYS))
 
     @pytest.mark.parametrize(
         ("line", "place"),
@@ -196,12 +196,12 @@ class TestJsonLines:
         ],
     )
     def test_what_is_wrong_with_a_line_is_said(
-        self, memledger: CommandLine, tmp_path: Path, line: bytes, place: str
+        self, remembrancer: CommandLine, tmp_path: Path, line: bytes, place: str
     ) -> None:
         path = tmp_path / "talk.jsonl"
         path.write_bytes(b'{"content": "fine"}\n' + line + b"\n")
 
-        outcome = memledger("ingest", str(path), "--user", "ana")
+        outcome = remembrancer("ingest", str(path), "--user", "ana")
 
         assert (outcome.code, outcome.out) == (1, "")
         assert outcome.err.startswith(f"error: {place}")
@@ -209,36 +209,36 @@ class TestJsonLines:
         assert "\x1b" not in outcome.err
 
     def test_lines_added_later_are_picked_up_and_nothing_is_believed_twice(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         path = tmp_path / "talk.jsonl"
         first = [said(1, "I sold a boat."), said(2, "I sold a kayak.")]
-        memledger("ingest", write_lines(path, first), "--user", "ana")
+        remembrancer("ingest", write_lines(path, first), "--user", "ana")
 
         grown = [*first, said(2, "I sold a raft.", name="Ben"), said(3, "I sold a canoe.")]
-        outcome = memledger("ingest", write_lines(path, grown), "--user", "ana", "--json")
+        outcome = remembrancer("ingest", write_lines(path, grown), "--user", "ana", "--json")
 
         assert outcome.document["replayed"] == 1
-        assert sorted(texts(memledger)) == sorted(message["content"] for message in grown)
+        assert sorted(texts(remembrancer)) == sorted(message["content"] for message in grown)
 
     def test_a_file_of_lines_needs_to_be_told_whose_it_is(
-        self, memledger: CommandLine, tmp_path: Path, database: Path
+        self, remembrancer: CommandLine, tmp_path: Path, database: Path
     ) -> None:
-        outcome = memledger("ingest", write_lines(tmp_path / "talk.jsonl", DAYS))
+        outcome = remembrancer("ingest", write_lines(tmp_path / "talk.jsonl", DAYS))
 
         assert outcome.code == 2
         assert "--user" in outcome.err
         assert not database.exists()
 
-    def test_messages_come_from_standard_input(self, memledger: CommandLine) -> None:
+    def test_messages_come_from_standard_input(self, remembrancer: CommandLine) -> None:
         stdin = "\n".join(json.dumps(message) for message in DAYS).encode()
 
-        outcome = memledger("ingest", "-", "--user", "ana", "--no-infer", stdin=stdin)
+        outcome = remembrancer("ingest", "-", "--user", "ana", "--no-infer", stdin=stdin)
 
         assert outcome.out.startswith("7 messages in 7 batches: 7 add;")
 
     def test_an_interrupt_ends_with_130_and_keeps_what_was_stored(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         process = start("ingest", "-", "--user", "ana", "--no-infer", stdin=subprocess.PIPE)
         assert process.stdin is not None
@@ -251,21 +251,21 @@ class TestJsonLines:
         _, err = process.communicate()
 
         assert (process.returncode, b"Traceback" in err) == (130, False)
-        assert set(texts(memledger)) <= {message["content"] for message in DAYS}
-        assert memledger("verify").code == 0
+        assert set(texts(remembrancer)) <= {message["content"] for message in DAYS}
+        assert remembrancer("verify").code == 0
 
 
 class TestLocomo:
     def test_each_sample_is_a_user_and_each_session_has_its_date(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_json(tmp_path / "locomo.json", [sample(), sample("talk-2")])
 
-        outcome = memledger("ingest", file, "--no-infer", "--json")
+        outcome = remembrancer("ingest", file, "--no-infer", "--json")
 
         assert outcome.document["format"] == "locomo"
         assert outcome.document["batches"] == 6
-        page = memledger("list", "--user", "talk-2", "--order", "occurred_at", "--json").document
+        page = remembrancer("list", "--user", "talk-2", "--order", "occurred_at", "--json").document
         assert [(f["occurred_at"], f["speaker"], f["text"]) for f in page["facts"]] == [
             ("2023-05-08T13:56:00+00:00", "Ana", "I sold the boat."),
             ("2023-05-08T13:56:00+00:00", "Ben", "Look.\n[shows a new boat]"),
@@ -274,36 +274,40 @@ class TestLocomo:
         ]
         assert page["facts"][0]["metadata"] == {"dia_id": "D1:1"}
 
-    def test_a_second_run_adds_nothing(self, memledger: CommandLine, tmp_path: Path) -> None:
+    def test_a_second_run_adds_nothing(self, remembrancer: CommandLine, tmp_path: Path) -> None:
         file = write_json(tmp_path / "locomo.json", [sample(), sample("talk-2")])
-        memledger("ingest", file)
+        remembrancer("ingest", file)
 
-        again = memledger("ingest", file)
+        again = remembrancer("ingest", file)
 
         assert again.out == "All 6 batches were in the ledger before; nothing was added.\n"
 
     def test_a_single_sample_may_stand_alone_and_on_one_line(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         path = tmp_path / "locomo.json"
         path.write_text(json.dumps(sample()), encoding="utf-8")
 
-        assert memledger("ingest", str(path)).code == 0
-        assert memledger("list", "--user", "talk-1", "--json").document["facts"]
+        assert remembrancer("ingest", str(path)).code == 0
+        assert remembrancer("list", "--user", "talk-1", "--json").document["facts"]
 
-    def test_a_named_owner_gets_all_samples(self, memledger: CommandLine, tmp_path: Path) -> None:
+    def test_a_named_owner_gets_all_samples(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
         file = write_json(tmp_path / "locomo.json", [sample(), sample(None)])
 
-        assert memledger("ingest", file).code == 2
-        assert memledger("ingest", file, "--agent", "bot", "--no-infer").code == 0
-        assert len(memledger("list", "--agent", "bot", "--json").document["facts"]) == 4
+        assert remembrancer("ingest", file).code == 2
+        assert remembrancer("ingest", file, "--agent", "bot", "--no-infer").code == 0
+        assert len(remembrancer("list", "--agent", "bot", "--json").document["facts"]) == 4
 
-    def test_an_app_is_no_owner_but_is_kept(self, memledger: CommandLine, tmp_path: Path) -> None:
+    def test_an_app_is_no_owner_but_is_kept(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
         file = write_json(tmp_path / "locomo.json", sample())
 
-        memledger("ingest", file, "--app", "shop", "--no-infer")
+        remembrancer("ingest", file, "--app", "shop", "--no-infer")
 
-        page = memledger("list", "--user", "talk-1", "--app", "shop", "--json").document
+        page = remembrancer("list", "--user", "talk-1", "--app", "shop", "--json").document
         assert len(page["facts"]) == 4
 
     @pytest.mark.parametrize(
@@ -322,7 +326,7 @@ class TestLocomo:
     )  # fmt: skip
     def test_what_is_wrong_is_said_before_anything_is_written(
         self,
-        memledger: CommandLine,
+        remembrancer: CommandLine,
         tmp_path: Path,
         database: Path,
         document: object,
@@ -330,16 +334,16 @@ class TestLocomo:
     ) -> None:
         file = write_json(tmp_path / "locomo.json", document)
 
-        outcome = memledger("ingest", file)
+        outcome = remembrancer("ingest", file)
 
         assert outcome.code == 1
         assert outcome.err.startswith(f"error: {place}")
         assert not database.exists()
 
     def test_a_file_without_sessions_has_nothing_to_remember(
-        self, memledger: CommandLine, tmp_path: Path
+        self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
-        outcome = memledger("ingest", write_json(tmp_path / "locomo.json", []))
+        outcome = remembrancer("ingest", write_json(tmp_path / "locomo.json", []))
 
         assert (outcome.code, outcome.out) == (0, "There was nothing to remember in it.\n")
 
@@ -356,14 +360,14 @@ class TestWithAModel:
                 "BASE_URL": server.url,
                 "RETRIES": "0",
             }.items():
-                monkeypatch.setenv(f"MEMLEDGER_LANGUAGE_MODEL__{name}", value)
+                monkeypatch.setenv(f"REMEMBRANCER_LANGUAGE_MODEL__{name}", value)
             yield server
 
     def test_several_owners_are_worked_on_and_the_tokens_are_told(
-        self, memledger: CommandLine, tmp_path: Path, server: ModelServer
+        self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:
         samples = [sample(f"talk-{number}") for number in range(4)]
-        outcome = memledger("ingest", write_json(tmp_path / "locomo.json", samples), "--json")
+        outcome = remembrancer("ingest", write_json(tmp_path / "locomo.json", samples), "--json")
 
         assert server.most_at_once == len(samples)
         usage = outcome.document["usage"]
@@ -371,43 +375,43 @@ class TestWithAModel:
         assert usage["input_tokens"] == server.input_tokens
 
     def test_a_useless_answer_costs_its_batch_a_retry_and_no_other(
-        self, memledger: CommandLine, tmp_path: Path, server: ModelServer
+        self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS[:3])
         server.script({"facts": []}, "I'd rather not.")
 
-        outcome = memledger("ingest", file, "--user", "ana")
+        outcome = remembrancer("ingest", file, "--user", "ana")
 
         assert outcome.code == 1
         assert "1 batches wait" in outcome.out
-        assert memledger("stats", "--json").document["pending"] == 1
-        assert memledger("retry").code == 0
-        assert memledger("ingest", file, "--user", "ana", "--json").document["replayed"] == 3
+        assert remembrancer("stats", "--json").document["pending"] == 1
+        assert remembrancer("retry").code == 0
+        assert remembrancer("ingest", file, "--user", "ana", "--json").document["replayed"] == 3
 
     def test_a_server_that_is_down_ends_the_run_until_it_is_up_again(
-        self, memledger: CommandLine, tmp_path: Path, server: ModelServer
+        self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS[:3])
         server.script({"facts": []}, Status(code=503))
 
-        stopped = memledger("ingest", file, "--user", "ana")
+        stopped = remembrancer("ingest", file, "--user", "ana")
 
         assert (stopped.code, stopped.out) == (1, "")
         assert "run the same command again" in stopped.err
-        assert messages(memledger) == 2
-        assert memledger("ingest", file, "--user", "ana", "--json").document["replayed"] == 1
-        assert (messages(memledger), len(server.asked)) == (3, 4)
+        assert messages(remembrancer) == 2
+        assert remembrancer("ingest", file, "--user", "ana", "--json").document["replayed"] == 1
+        assert (messages(remembrancer), len(server.asked)) == (3, 4)
 
 
 class TestFormats:
     @pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
     def test_an_empty_file_is_refused(
-        self, memledger: CommandLine, tmp_path: Path, content: bytes
+        self, remembrancer: CommandLine, tmp_path: Path, content: bytes
     ) -> None:
         path = tmp_path / "empty"
         path.write_bytes(content)
 
-        outcome = memledger("ingest", str(path), "--user", "ana")
+        outcome = remembrancer("ingest", str(path), "--user", "ana")
 
         assert outcome.code == 1
         assert "file: is empty" in outcome.err
@@ -423,12 +427,12 @@ class TestFormats:
         ],
     )
     def test_what_is_in_neither_format_is_refused(
-        self, memledger: CommandLine, tmp_path: Path, content: bytes, place: str
+        self, remembrancer: CommandLine, tmp_path: Path, content: bytes, place: str
     ) -> None:
         path = tmp_path / "talk"
         path.write_bytes(content)
 
-        outcome = memledger("ingest", str(path), "--user", "ana")
+        outcome = remembrancer("ingest", str(path), "--user", "ana")
 
         assert outcome.code == 1
         assert outcome.err.startswith(f"error: {place}")
@@ -439,8 +443,8 @@ class TestFormats:
         assert [batch.messages for batch in found] == [[{"content": "a"}, {"content": "b"}]]
         assert found[0].places == ["line 1", "line 3"]
 
-    def test_a_file_that_is_not_there_is_wrong_usage(self, memledger: CommandLine) -> None:
-        assert memledger("ingest", "nowhere.jsonl", "--user", "ana").code == 2
+    def test_a_file_that_is_not_there_is_wrong_usage(self, remembrancer: CommandLine) -> None:
+        assert remembrancer("ingest", "nowhere.jsonl", "--user", "ana").code == 2
 
 
 class TestBatches:

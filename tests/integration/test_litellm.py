@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from memledger.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
-from memledger.domain.conversation import Role
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from memledger.domain.ports.language_model import ChatMessage, Completion, Prompt
-from memledger.settings import structured
-from memledger.testing.model_server import (
+from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.ports.language_model import ChatMessage, Completion, Prompt
+from remembrancer.settings import structured
+from remembrancer.testing.model_server import (
     Asked,
     CutOff,
     Finish,
@@ -433,9 +433,9 @@ def test_the_server_answers_by_what_it_is_asked() -> None:
 
 FIRST_USE = """
 import asyncio, os, sys
-from memledger.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
-from memledger.domain.conversation import Role
-from memledger.domain.ports.language_model import ChatMessage, Prompt
+from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.ports.language_model import ChatMessage, Prompt
 
 reached = set()
 def connect(event, arguments):

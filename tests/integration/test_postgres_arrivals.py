@@ -11,16 +11,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from memledger import AsyncMemory, Memory
-from memledger.adapters.postgres import arrivals
-from memledger.adapters.postgres.frames import quoted
-from memledger.adapters.postgres.numbering import channel_of
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.application import working
-from memledger.domain.ports.vector_index import Document
-from memledger.lifting import run_inline
-from memledger.settings import load_settings
+from remembrancer import AsyncMemory, Memory
+from remembrancer.adapters.postgres import arrivals
+from remembrancer.adapters.postgres.frames import quoted
+from remembrancer.adapters.postgres.numbering import channel_of
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.application import working
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.lifting import run_inline
+from remembrancer.settings import load_settings
 
 USER: dict[str, Any] = {"user_id": "ann"}
 PATIENCE = 60.0

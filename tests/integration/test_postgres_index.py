@@ -13,20 +13,20 @@ import psycopg
 import pytest
 from attrs import evolve
 
-from memledger import Memory, load_settings
-from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from memledger.adapters.vector_index.postgres import PostgresVectorIndex
-from memledger.adapters.vector_index.postgres.statements import FEW
-from memledger.application import working
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.filters import parse_filter
-from memledger.domain.ports.vector_index import IndexQuery
-from memledger.domain.scope import LedgerId, Scope
-from memledger.lifting import run_inline
-from memledger.testing.driving import Driven
-from memledger.testing.vector_index import DIMENSION, LATER, document, vector
+from remembrancer import Memory, load_settings
+from remembrancer.adapters.postgres.database import Database
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
+from remembrancer.adapters.vector_index.postgres.statements import FEW
+from remembrancer.application import working
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.ports.vector_index import IndexQuery
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.lifting import run_inline
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 
 ALICE = LedgerId("user:alice")
 LARGE = 20
@@ -404,7 +404,7 @@ def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings)
         try:
             dsn = f"{postgres.dsn} user={name} dbname={name}"
             with psycopg.connect(f"{postgres.dsn} dbname={name}", autocommit=True) as other:
-                other.execute(f"CREATE SCHEMA memledger_pgvector AUTHORIZATION {name}".encode())
+                other.execute(f"CREATE SCHEMA remembrancer_pgvector AUTHORIZATION {name}".encode())
             index = PgvectorIndex(PgvectorSettings(dsn=dsn), "m", DIMENSION)
             with pytest.raises(AdapterUnavailable, match="CREATE EXTENSION vector"):
                 index.ping()
@@ -452,7 +452,7 @@ def test_tables_in_public_are_not_taken_for_those_of_another_schema(new_database
 
 def test_an_extension_that_another_process_is_installing_is_waited_for(new_database: str) -> None:
     with psycopg.connect(new_database) as installing, ThreadPoolExecutor() as pool:
-        installing.execute("CREATE SCHEMA memledger_pgvector")
+        installing.execute("CREATE SCHEMA remembrancer_pgvector")
         installing.commit()
         installing.execute("CREATE EXTENSION vector")
         index = PgvectorIndex(PgvectorSettings(dsn=new_database), "m", DIMENSION)
@@ -481,6 +481,6 @@ def test_settings_that_can_not_work_are_refused(options: dict[str, Any], path: s
 
 
 def test_without_its_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "memledger.adapters.vector_index.pgvector", None)
-    with pytest.raises(InvalidRequest, match=r"memledger\[postgres\]"):
+    monkeypatch.setitem(sys.modules, "remembrancer.adapters.vector_index.pgvector", None)
+    with pytest.raises(InvalidRequest, match=r"remembrancer\[postgres\]"):
         load_settings({"vector_index": "pgvector"}, environment={})

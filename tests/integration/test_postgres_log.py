@@ -16,15 +16,15 @@ from appending import Holding, check_ledgers, count_of
 from attrs import evolve
 from postgres_server import PostgresServer
 
-from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.recorded import Append, Head, Position, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import ALICE, BOB
-from memledger.testing.driving import Driven
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.database import Database
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.recorded import Append, Head, Position, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import ALICE, BOB
+from remembrancer.testing.driving import Driven
 
 WRITERS = 8
 

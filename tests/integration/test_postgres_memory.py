@@ -12,16 +12,16 @@ import psycopg
 import psycopg_pool
 import pytest
 
-from memledger import AsyncMemory, Memory
-from memledger.adapters.audit_log.postgres import PostgresAuditLog
-from memledger.adapters.postgres.read_models import PostgresReadModels
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.events import RelationAsserted
-from memledger.domain.scope import Scope
-from memledger.lifting import run_inline
-from memledger.settings import load_settings
-from memledger.testing.audit_log import ALICE, append_of, new_id
+from remembrancer import AsyncMemory, Memory
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
+from remembrancer.adapters.postgres.read_models import PostgresReadModels
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.events import RelationAsserted
+from remembrancer.domain.scope import Scope
+from remembrancer.lifting import run_inline
+from remembrancer.settings import load_settings
+from remembrancer.testing.audit_log import ALICE, append_of, new_id
 
 USER: dict[str, Any] = {"user_id": "alice"}
 

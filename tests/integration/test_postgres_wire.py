@@ -14,16 +14,16 @@ import pytest
 from appending import Holding, check_ledgers, count_of
 from attrs import evolve
 
-from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.ports.audit_log import Appended
-from memledger.domain.recorded import Append, Position, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import ALICE, BOB
-from memledger.testing.driving import Driven
-from memledger.testing.unreliable_wire import UnreliableWire, When
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from remembrancer.adapters.postgres.database import Database
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.recorded import Append, Position, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import ALICE, BOB
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.unreliable_wire import UnreliableWire, When
 
 PATIENCE = 60.0
 SOON = 20.0

@@ -15,19 +15,19 @@ import pytest
 from engines import FlappingGraph, FlappingIndex
 from faces import ASYNC, SYNC, opened
 
-from memledger import Memory
-from memledger.adapters.postgres import arrivals
-from memledger.adapters.postgres.frames import quoted
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.graph import View
-from memledger.domain.ports.vector_index import IndexQuery
-from memledger.domain.scope import Scope
-from memledger.lifting import run_inline
-from memledger.settings import load_settings
-from memledger.testing.unreliable_wire import UnreliableWire, When
-from memledger.testing.vector_index import DIMENSION, LATER, document, vector
+from remembrancer import Memory
+from remembrancer.adapters.postgres import arrivals
+from remembrancer.adapters.postgres.frames import quoted
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.graph import View
+from remembrancer.domain.ports.vector_index import IndexQuery
+from remembrancer.domain.scope import Scope
+from remembrancer.lifting import run_inline
+from remembrancer.settings import load_settings
+from remembrancer.testing.unreliable_wire import UnreliableWire, When
+from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 
 ANN: dict[str, Any] = {"user_id": "ann"}
 TEA = "I like green tea."

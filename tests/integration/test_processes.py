@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from remote import Refused, Remote
 
-from memledger import Memory
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.sqlite.migrations import MIGRATIONS
-from memledger.domain.events import MessageObserved
-from memledger.domain.fact import FactStatus
-from memledger.domain.recorded import Position, Recorded
-from memledger.settings import load_settings
+from remembrancer import Memory
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.sqlite.migrations import MIGRATIONS
+from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.fact import FactStatus
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.settings import load_settings
 
 ADA: dict[str, Any] = {"user_id": "ada"}
 PROCESSES = 4

@@ -13,17 +13,17 @@ import pytest
 from attrs import evolve
 from engines import FlappingGraph, FlappingIndex
 
-from memledger import AsyncMemory, Memory
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.application.working import Report
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.graph import View
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.scope import Scope
-from memledger.settings import load_settings
-from memledger.testing.driving import Driven
-from memledger.testing.file_index import FileIndex
+from remembrancer import AsyncMemory, Memory
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.application.working import Report
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.graph import View
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import Scope
+from remembrancer.settings import load_settings
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.file_index import FileIndex
 
 ANN: dict[str, Any] = {"user_id": "ann"}
 BEN: dict[str, Any] = {"user_id": "ben"}
@@ -470,7 +470,7 @@ def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
         assert memory.add("I like mint tea.", **ANN).lagging == ("vector_index",)
         assert texts(memory) == ({TEA, "I like mint tea."}, ("vector_index",))
         assert memory.stats().lags[0].rebuild
-        with pytest.raises(InvalidRequest, match="run memledger rebuild vector_index"):
+        with pytest.raises(InvalidRequest, match="run remembrancer rebuild vector_index"):
             memory.run_worker(once=True)
         memory.rebuild("vector_index")
         assert texts(memory) == ({TEA, "I like mint tea."}, ())

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from memledger import Memory
-from memledger.application.model_extraction import ExtractionSettings, ModelExtractor
-from memledger.application.model_reconciliation import ModelReconciler
-from memledger.application.prompting import prepare
-from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import ModelError
-from memledger.domain.events import (
+from remembrancer import Memory
+from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
+from remembrancer.application.model_reconciliation import ModelReconciler
+from remembrancer.application.prompting import prepare
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import ModelError
+from remembrancer.domain.events import (
     FactAdded,
     FactReaffirmed,
     FactRetracted,
@@ -31,12 +31,12 @@ from memledger.domain.events import (
     FactSuperseded,
     MessageObserved,
 )
-from memledger.domain.fact import FactKind
-from memledger.domain.ports.language_model import Prompt
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.settings import load_settings
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer.domain.fact import FactKind
+from remembrancer.domain.ports.language_model import Prompt
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.settings import load_settings
+from remembrancer.testing.scripted_model import ScriptedModel
 
 CORPUS = [
     json.loads(line)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from memledger import (
+from remembrancer import (
     AdapterUnavailable,
     AsyncMemory,
     InvalidRequest,
@@ -16,10 +16,10 @@ from memledger import (
     ModelError,
     load_settings,
 )
-from memledger.application.recall import SearchResult
-from memledger.domain.errors import MemledgerError
-from memledger.domain.ports.language_model import Prompt
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer.application.recall import SearchResult
+from remembrancer.domain.errors import RemembrancerError
+from remembrancer.domain.ports.language_model import Prompt
+from remembrancer.testing.scripted_model import ScriptedModel
 
 TEXTS = ["The cat likes tea.", "The dog likes tea.", "The bird likes tea."]
 ANN: Any = {"user_id": "ann"}
@@ -30,7 +30,7 @@ class Preferring:
 
     model = "preferring"
 
-    def __init__(self, word: str, error: MemledgerError | None = None) -> None:
+    def __init__(self, word: str, error: RemembrancerError | None = None) -> None:
         self.word = word
         self.error = error
         self.seen: list[str] = []
@@ -106,7 +106,7 @@ def test_it_sees_no_more_than_it_is_set_to() -> None:
 @pytest.mark.parametrize("error", [AdapterUnavailable("x", "down"), ModelError("nonsense")])
 @pytest.mark.parametrize("kind", [Preferring, PreferringSlowly])
 def test_one_that_fails_leaves_the_order_and_says_so(
-    kind: type[Preferring], error: MemledgerError
+    kind: type[Preferring], error: RemembrancerError
 ) -> None:
     result = found(kind("dog", error))
     assert texts(result) == texts(found(None))

@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from memledger import AsyncMemory, Memory
-from memledger.adapters.audit_log.sealing import SealingCodec
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.key_vault.memory import InMemoryKeyVault
-from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.application.examination import Finding
-from memledger.doctor import examine
-from memledger.domain.errors import Erased, IntegrityError, InvalidRequest
-from memledger.domain.recorded import Head, Position, chain_hash, header_of, payload_digest
-from memledger.domain.scope import LedgerId
-from memledger.settings import load_settings
-from memledger.testing.audit_log import append_of, fact_added
+from remembrancer import AsyncMemory, Memory
+from remembrancer.adapters.audit_log.sealing import SealingCodec
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
+from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.application.examination import Finding
+from remembrancer.doctor import examine
+from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
+from remembrancer.domain.recorded import Head, Position, chain_hash, header_of, payload_digest
+from remembrancer.domain.scope import LedgerId
+from remembrancer.settings import load_settings
+from remembrancer.testing.audit_log import append_of, fact_added
 
 ANN = LedgerId("user:ann")
 MASTER_KEY = "0f" * 32
@@ -303,9 +303,9 @@ def test_the_path_is_a_setting_that_has_to_be_given() -> None:
 def test_variables_choose_a_vault(tmp_path: Path) -> None:
     settings = load_settings(
         environment={
-            "MEMLEDGER_KEY_VAULT": "sqlite",
-            "MEMLEDGER_KEY_VAULT__PATH": str(tmp_path / "keys.db"),
-            "MEMLEDGER_KEY_VAULT__MASTER_KEY": MASTER_KEY,
+            "REMEMBRANCER_KEY_VAULT": "sqlite",
+            "REMEMBRANCER_KEY_VAULT__PATH": str(tmp_path / "keys.db"),
+            "REMEMBRANCER_KEY_VAULT__MASTER_KEY": MASTER_KEY,
         }
     )
     assert settings.key_vault.settings.master_key == MASTER_KEY

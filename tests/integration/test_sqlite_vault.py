@@ -14,9 +14,9 @@ from random import Random
 
 import pytest
 
-from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from memledger.domain.errors import AdapterUnavailable, Erased, IntegrityError, InvalidRequest
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from remembrancer.domain.errors import AdapterUnavailable, Erased, IntegrityError, InvalidRequest
+from remembrancer.domain.scope import LedgerId
 
 ANN = LedgerId("user:ann")
 MASTER_KEY = "0f" * 32
@@ -108,7 +108,7 @@ def test_a_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None
     opened().key(ANN)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(InvalidRequest, match="upgrade memledger"):
+    with pytest.raises(InvalidRequest, match="upgrade remembrancer"):
         opened().find(ANN)
 
 
@@ -182,7 +182,7 @@ def test_a_destruction_that_was_rolled_back_leaves_the_key(opened: Open, path: P
 
 ASK = """
 import sys
-from memledger.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
+from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
 vault = SqliteKeyVault(SqliteVaultSettings(path=sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

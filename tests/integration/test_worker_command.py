@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, on_terminal, start
 
-from memledger.adapters.cli.metrics import STALE, served
-from memledger.application.working import Report
+from remembrancer.adapters.cli.metrics import STALE, served
+from remembrancer.application.working import Report
 
 SOON = 30.0
 """Seconds; a test that waits for so long has failed."""
@@ -29,10 +29,10 @@ SOON = 30.0
 def engine(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An external index, chosen by variables, that is left to workers."""
     path = tmp_path / "engine.db"
-    monkeypatch.setenv("MEMLEDGER_VECTOR_INDEX", "memledger.testing.file_index:adapter")
-    monkeypatch.setenv("MEMLEDGER_VECTOR_INDEX__PATH", str(path))
-    monkeypatch.setenv("MEMLEDGER_PROJECTIONS__WAIT", "0")
-    monkeypatch.setenv("MEMLEDGER_PROJECTIONS__LEASE", "1")
+    monkeypatch.setenv("REMEMBRANCER_VECTOR_INDEX", "remembrancer.testing.file_index:adapter")
+    monkeypatch.setenv("REMEMBRANCER_VECTOR_INDEX__PATH", str(path))
+    monkeypatch.setenv("REMEMBRANCER_PROJECTIONS__WAIT", "0")
+    monkeypatch.setenv("REMEMBRANCER_PROJECTIONS__LEASE", "1")
     return path
 
 
@@ -71,93 +71,93 @@ def worker() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         process.communicate()
 
 
-def add(memledger: CommandLine, text: str) -> dict[str, object]:
-    receipt: dict[str, object] = memledger("add", text, "--user", "ana", "--json").document[
+def add(remembrancer: CommandLine, text: str) -> dict[str, object]:
+    receipt: dict[str, object] = remembrancer("add", text, "--user", "ana", "--json").document[
         "receipt"
     ]
     return receipt
 
 
 def test_a_worker_delivers_once_and_says_how_it_stands(
-    memledger: CommandLine, engine: Path
+    remembrancer: CommandLine, engine: Path
 ) -> None:
-    assert add(memledger, "I like tea.")["lagging"] == ["vector_index"]
-    before = memledger("stats", "--json").document["lags"]
+    assert add(remembrancer, "I like tea.")["lagging"] == ["vector_index"]
+    before = remembrancer("stats", "--json").document["lags"]
     assert (before[0]["position"], before[0]["events"]) == (0, 3)
-    assert re.search(r"vector_index at +0 of 3, 3 events and", memledger("stats").out)
-    outcome = memledger("worker", "--once", "--json")
+    assert re.search(r"vector_index at +0 of 3, 3 events and", remembrancer("stats").out)
+    outcome = remembrancer("worker", "--once", "--json")
     assert outcome.code == 0
     assert outcome.document["projections"][0]["delivered"] == 3
     assert held(engine) == 1
-    assert memledger("search", "tea", "--user", "ana", "--json").document["degraded"] == []
-    assert memledger("worker", "--once").out == "vector_index: at 3 of 3; 0 events brought\n"
+    assert remembrancer("search", "tea", "--user", "ana", "--json").document["degraded"] == []
+    assert remembrancer("worker", "--once").out == "vector_index: at 3 of 3; 0 events brought\n"
 
 
-def test_a_rebuild_feeds_the_engine_again(memledger: CommandLine, engine: Path) -> None:
-    add(memledger, "I like tea.")
-    memledger("worker", "--once")
+def test_a_rebuild_feeds_the_engine_again(remembrancer: CommandLine, engine: Path) -> None:
+    add(remembrancer, "I like tea.")
+    remembrancer("worker", "--once")
     with closing(sqlite3.connect(engine)) as connection, connection:
         connection.execute("DELETE FROM index_document")
-    assert memledger("rebuild", "vector_index").code == 0
+    assert remembrancer("rebuild", "vector_index").code == 0
     assert held(engine) == 1
 
 
-def test_what_is_not_there_can_not_be_rebuilt(memledger: CommandLine, engine: Path) -> None:
-    add(memledger, "I like tea.")
-    outcome = memledger("rebuild", "knowledge_graph")
+def test_what_is_not_there_can_not_be_rebuilt(remembrancer: CommandLine, engine: Path) -> None:
+    add(remembrancer, "I like tea.")
+    outcome = remembrancer("rebuild", "knowledge_graph")
     assert outcome.code == 1
     assert "those are: vector_index" in outcome.err
 
 
-def test_no_dead_letters_are_told_as_such(memledger: CommandLine, engine: Path) -> None:
-    add(memledger, "I like tea.")
-    assert memledger("dead").out == "No dead letters.\n"
-    assert memledger("dead", "--retry", "--json").document == {"revived": 0, "dead": []}
+def test_no_dead_letters_are_told_as_such(remembrancer: CommandLine, engine: Path) -> None:
+    add(remembrancer, "I like tea.")
+    assert remembrancer("dead").out == "No dead letters.\n"
+    assert remembrancer("dead", "--retry", "--json").document == {"revived": 0, "dead": []}
 
 
 def test_without_an_engine_a_worker_says_that_there_is_nothing_to_do(
-    memledger: CommandLine, database: Path
+    remembrancer: CommandLine, database: Path
 ) -> None:
-    add(memledger, "I like tea.")
-    outcome = memledger("worker", "--once")
+    add(remembrancer, "I like tea.")
+    outcome = remembrancer("worker", "--once")
     assert outcome.code == 1
     assert "nothing to drive" in outcome.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_ends_cleanly_when_it_is_told_to(
-    memledger: CommandLine,
+    remembrancer: CommandLine,
     engine: Path,
     worker: Callable[..., subprocess.Popen[bytes]],
     number: signal.Signals,
 ) -> None:
-    add(memledger, "I like tea.")
+    add(remembrancer, "I like tea.")
     process = worker()
     until(lambda: held(engine) == 1)
     process.send_signal(number)
     out, err = process.communicate(timeout=SOON)
     assert process.returncode == 0, err
     assert out.startswith(b"vector_index: at 3 of 3; 3 events brought")
-    assert memledger("stats", "--json").document["lags"][0]["owner"] is None
+    assert remembrancer("stats", "--json").document["lags"][0]["owner"] is None
 
 
 def test_another_worker_takes_over_what_a_killed_one_was_at(
-    memledger: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
+    remembrancer: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    add(memledger, "I like tea.")
+    add(remembrancer, "I like tea.")
     first = worker()
     until(lambda: held(engine) == 1)
     first.kill()
     worker()
-    add(memledger, "I like mate.")
-    until(lambda: memledger("stats", "--json").document["lags"][0]["events"] == 0)
+    add(remembrancer, "I like mate.")
+    until(lambda: remembrancer("stats", "--json").document["lags"][0]["events"] == 0)
     assert held(engine) == 2
 
 
 def test_metrics_are_served_on_this_machine(
-    memledger: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
+    remembrancer: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    add(memledger, "I like tea.")
+    add(remembrancer, "I like tea.")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     worker("--metrics-port", str(port))
@@ -171,15 +171,15 @@ def test_metrics_are_served_on_this_machine(
         return text
 
     of = '{partition="0",projection="vector_index"}'
-    until(lambda: f"memledger_projection_delivered_events_total{of} 3.0" in metrics())
-    until(lambda: f"memledger_projection_lag_events{of} 0.0" in metrics())
+    until(lambda: f"remembrancer_projection_delivered_events_total{of} 3.0" in metrics())
+    until(lambda: f"remembrancer_projection_lag_events{of} 0.0" in metrics())
     for line in (
-        f"memledger_projection_position{of} 3.0",
-        f"memledger_projection_lag_seconds{of} 0.0",
-        f"memledger_projection_dead_letters{of} 0.0",
-        f"memledger_projection_failures_total{of} 0.0",
-        f"memledger_projection_batches_total{of} 1.0",
-        "memledger_workers 1.0",
+        f"remembrancer_projection_position{of} 3.0",
+        f"remembrancer_projection_lag_seconds{of} 0.0",
+        f"remembrancer_projection_dead_letters{of} 0.0",
+        f"remembrancer_projection_failures_total{of} 0.0",
+        f"remembrancer_projection_batches_total{of} 1.0",
+        "remembrancer_workers 1.0",
     ):
         assert line in metrics()
 
@@ -197,9 +197,9 @@ def health(port: int) -> tuple[int, str]:
 
 
 def test_a_worker_that_works_is_healthy(
-    memledger: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
+    remembrancer: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    add(memledger, "I like tea.")
+    add(remembrancer, "I like tea.")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     worker("--metrics-port", str(port))
@@ -222,27 +222,27 @@ def test_a_worker_that_says_nothing_any_more_is_not_healthy_until_it_does() -> N
         assert health(port)[0] == 200
 
 
-def test_a_port_that_is_taken_is_named(memledger: CommandLine, engine: Path) -> None:
-    add(memledger, "I like tea.")
+def test_a_port_that_is_taken_is_named(remembrancer: CommandLine, engine: Path) -> None:
+    add(remembrancer, "I like tea.")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        outcome = memledger("worker", "--once", "--metrics-port", port)
+        outcome = remembrancer("worker", "--once", "--metrics-port", port)
     assert outcome.code == 1
     assert f"--metrics-port: {port} can't be used" in outcome.err
 
 
 def test_metrics_without_the_library_say_what_to_install(
-    memledger: CommandLine, engine: Path, monkeypatch: pytest.MonkeyPatch
+    remembrancer: CommandLine, engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add(memledger, "I like tea.")
+    add(remembrancer, "I like tea.")
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    outcome = memledger("worker", "--once", "--metrics-port", "0")
+    outcome = remembrancer("worker", "--once", "--metrics-port", "0")
     assert outcome.code == 1
-    assert "pip install 'memledger[metrics]'" in outcome.err
+    assert "pip install 'remembrancer[metrics]'" in outcome.err
 
 
-def test_on_a_terminal_there_is_a_table(memledger: CommandLine, engine: Path) -> None:
-    add(memledger, "I like tea.")
+def test_on_a_terminal_there_is_a_table(remembrancer: CommandLine, engine: Path) -> None:
+    add(remembrancer, "I like tea.")
     seen = on_terminal("worker", "--once").out
     assert "events behind" in seen
     assert "vector_index: at 3 of 3" in seen

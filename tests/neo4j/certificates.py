@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 def make_certificates(folder: Path) -> Path:
     """Write ``ca.pem``, ``server.pem`` and ``server.key``; returns the folder."""
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority, server = _name("memledger tests"), _name("localhost")
+    authority, server = _name("remembrancer tests"), _name("localhost")
     local = x509.SubjectAlternativeName([x509.DNSName("localhost")])
     signed = (
         ("ca.pem", authority, authority_key, x509.BasicConstraints(ca=True, path_length=0)),

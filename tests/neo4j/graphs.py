@@ -17,10 +17,10 @@ import pytest
 from bolt import DATABASE, PASSWORD, USER, BoltServer
 from tables import Tables
 
-from memledger.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
-from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from memledger.domain.recorded import Recorded
-from memledger.lifting import BackgroundLoop
+from remembrancer.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.domain.recorded import Recorded
+from remembrancer.lifting import BackgroundLoop
 
 URI = "NEO4J_URI"
 STAND_IN, SERVER = "stand-in", "server"
@@ -41,7 +41,7 @@ def settings_at(place: str) -> Iterator[Neo4jSettings]:
     if URI not in os.environ:
         pytest.skip(f"needs a Neo4j server: set {URI}, and NEO4J_USER and NEO4J_PASSWORD")
     # A server holds one graph: tests that run beside each other take turns.
-    with (Path(tempfile.gettempdir()) / "memledger-neo4j.lock").open("w") as file:
+    with (Path(tempfile.gettempdir()) / "remembrancer-neo4j.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield Neo4jSettings(
             uri=os.environ[URI],

@@ -1,4 +1,4 @@
-"""PackStream version 1, as far as memledger speaks it: the bytes of values in messages of Bolt.
+"""PackStream version 1, as far as remembrancer speaks it: the bytes of values in messages of Bolt.
 
 Written from the specification (neo4j.com/docs/bolt/current/packstream). No graph types: what is
 asked for are properties, never nodes.

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from attrs import define, field
 
-from memledger.adapters.knowledge_graph.neo4j import statements
+from remembrancer.adapters.knowledge_graph.neo4j import statements
 
 Row: TypeAlias = list[Any]
 Link: TypeAlias = dict[str, Any]

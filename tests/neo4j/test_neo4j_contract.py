@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 from graphs import NEIGHBOUR, SERVER, STAND_IN, PlainGraph, plain, settings_at
 
-from memledger.testing.external_graph import ExternalGraphContract
+from remembrancer.testing.external_graph import ExternalGraphContract
 
 
 class _OnNeo4j(ExternalGraphContract):

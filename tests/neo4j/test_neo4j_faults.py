@@ -11,21 +11,21 @@ import pytest
 from attrs import evolve
 from graphs import PLACES, STAND_IN, PlainGraph, address_of, plain, settings_at
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.knowledge_graph.neo4j import statements
-from memledger.adapters.knowledge_graph.neo4j.connection import Connection
-from memledger.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
-from memledger.adapters.knowledge_graph.neo4j.seen import Seen
-from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.events import Event, FactRetracted, RelationEnded
-from memledger.domain.graph import SAME_AS, View
-from memledger.domain.recorded import Position, Recorded
-from memledger.lifting import BackgroundLoop
-from memledger.testing.audit_log import NOON, append_of
-from memledger.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
-from memledger.testing.unreliable_wire import UnreliableWire, When
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.neo4j import statements
+from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
+from remembrancer.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.neo4j.seen import Seen
+from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.events import Event, FactRetracted, RelationEnded
+from remembrancer.domain.graph import SAME_AS, View
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.lifting import BackgroundLoop
+from remembrancer.testing.audit_log import NOON, append_of
+from remembrancer.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
+from remembrancer.testing.unreliable_wire import UnreliableWire, When
 
 COMMIT = b"\x00\x02\xb0\x12\x00\x00"
 """The message as it is on the wire, in a chunk of its own."""

@@ -14,14 +14,14 @@ from bolt import DATABASE, PASSWORD, USER, BoltServer
 from certificates import make_certificates
 from tables import Tables
 
-from memledger import InvalidRequest, load_settings
-from memledger.adapters.knowledge_graph.neo4j.connection import Connection
-from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from memledger.container import Container
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.graph import View
-from memledger.lifting import run_inline
-from memledger.testing.knowledge_graph import LATER, SCOPE
+from remembrancer import InvalidRequest, load_settings
+from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
+from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.container import Container
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.graph import View
+from remembrancer.lifting import run_inline
+from remembrancer.testing.knowledge_graph import LATER, SCOPE
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_password_is_not_shown() -> None:
 
 def test_without_the_driver_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "neo4j", None)
-    with pytest.raises(InvalidRequest, match=r"memledger\[neo4j\]"):
+    with pytest.raises(InvalidRequest, match=r"remembrancer\[neo4j\]"):
         Connection(Neo4jSettings())
 
 

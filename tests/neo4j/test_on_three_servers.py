@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from graphs import PLACES, settings_at
 
-from memledger import AsyncMemory, Memory, load_settings
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.testing.weaviate import WeaviateServer
+from remembrancer import AsyncMemory, Memory, load_settings
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.testing.weaviate import WeaviateServer
 from tests.integration.telling import extractor, fact
 
 ANN: Any = {"user_id": "ann"}

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memledger.adapters.sqlite.filters import register_functions, to_sql
-from memledger.domain.filters import (
+from remembrancer.adapters.sqlite.filters import register_functions, to_sql
+from remembrancer.domain.filters import (
     BUILT_IN_FIELDS,
     MAX_DEPTH,
     MAX_NODES,
@@ -29,8 +29,8 @@ from memledger.domain.filters import (
     matches,
     parse_filter,
 )
-from memledger.domain.moments import to_microseconds
-from memledger.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)
 COLUMNS = {name: f"fact.{name}" for name in NAMES}

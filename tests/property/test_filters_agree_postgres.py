@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres_server import PostgresServer
 
-from memledger.adapters.postgres.filters import create_casefold, searchable, to_sql
-from memledger.domain.filters import (
+from remembrancer.adapters.postgres.filters import create_casefold, searchable, to_sql
+from remembrancer.domain.filters import (
     BUILT_IN_FIELDS,
     MAX_DEPTH,
     MAX_NODES,
@@ -31,8 +31,8 @@ from memledger.domain.filters import (
     matches,
     parse_filter,
 )
-from memledger.domain.moments import to_microseconds
-from memledger.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)
 COLUMNS = {name: f"fact.{name}" for name in NAMES}
@@ -84,7 +84,7 @@ def found(database: Database, where: Filter) -> list[int]:
     """The rows that the condition takes, having checked that it is true or false on each."""
     condition, values = to_sql(where, COLUMNS, "fact.body")
     sql = f"SELECT {condition} FROM fact ORDER BY id".replace(
-        "memledger_casefold(", "pg_temp.memledger_casefold("
+        "remembrancer_casefold(", "pg_temp.remembrancer_casefold("
     )
     truths = database.execute(sql.encode(), values or None).fetchall()
     assert {truth for (truth,) in truths} <= {True, False}
@@ -167,7 +167,9 @@ def test_every_character_is_folded_as_python_folds_it(database: Database) -> Non
     ]
     texts = ["".join(characters[at : at + 4000]) for at in range(0, len(characters), 4000)]
     for text in texts:
-        (folded,) = database.execute("SELECT pg_temp.memledger_casefold(%s)", (text,)).fetchall()[0]
+        (folded,) = database.execute(
+            "SELECT pg_temp.remembrancer_casefold(%s)", (text,)
+        ).fetchall()[0]
         assert folded == text.casefold()
 
 

@@ -11,14 +11,14 @@ from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.fact_store.memory import InMemoryFactStore
-from memledger.adapters.fact_store.sqlite import SqliteFactStore
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import (
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactErased,
@@ -31,12 +31,12 @@ from memledger.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.ledger import LedgerState, fold
-from memledger.domain.ports.fact_store import FactQuery, Order
-from memledger.domain.recorded import Append
-from memledger.domain.scope import LedgerId, Scope
-from memledger.testing.audit_log import NOON, append_of, new_id
+from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.ledger import LedgerState, fold
+from remembrancer.domain.ports.fact_store import FactQuery, Order
+from remembrancer.domain.recorded import Append
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.testing.audit_log import NOON, append_of, new_id
 
 OWNERS = ("alice", "bob")
 LEDGERS = [LedgerId(f"user:{owner}") for owner in OWNERS]

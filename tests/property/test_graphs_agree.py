@@ -10,18 +10,18 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.events import Event
-from memledger.domain.fact import FactId
-from memledger.domain.graph import Link, LinkKey, Mention, View
-from memledger.domain.ledger import fold
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.text import normalised
-from memledger.testing.audit_log import append_of
-from memledger.testing.graph_histories import NAMES, NOON, histories, names, views
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.domain.events import Event
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.graph import Link, LinkKey, Mention, View
+from remembrancer.domain.ledger import fold
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.text import normalised
+from remembrancer.testing.audit_log import append_of
+from remembrancer.testing.graph_histories import NAMES, NOON, histories, names, views
 
 
 def by_link(versions: Sequence[Link]) -> dict[LinkKey, list[Link]]:

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from postgres_server import PostgresServer
 from test_graphs_agree import histories, names, views
 
-from memledger.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
-from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.sessions import Connection
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.domain.events import Event
-from memledger.domain.graph import View
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import Scope
-from memledger.lifting import run_inline
-from memledger.testing.audit_log import NOON, append_of
-from memledger.testing.driving import Driven
+from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
+from remembrancer.adapters.postgres.database import Database
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.domain.events import Event
+from remembrancer.domain.graph import View
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.lifting import run_inline
+from remembrancer.testing.audit_log import NOON, append_of
+from remembrancer.testing.driving import Driven
 
 
 class _Listener:

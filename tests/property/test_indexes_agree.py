@@ -23,13 +23,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from memledger.domain.fact import FactId, FactKey, Interval
-from memledger.domain.filters import parse_filter
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import Scope
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
+from remembrancer.domain.fact import FactId, FactKey, Interval
+from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import Scope
 
 DIMENSION = 3
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)

@@ -32,34 +32,34 @@ from hypothesis.stateful import (
     rule,
 )
 
-from memledger import Memory
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog
-from memledger.adapters.clock.system import UuidSource
-from memledger.adapters.embedder.hashing import HashingEmbedder
-from memledger.adapters.fact_store.memory import InMemoryFactStore
-from memledger.adapters.fact_store.memory_read_models import InMemoryReadModels
-from memledger.adapters.fact_store.sqlite import SqliteFactStore
-from memledger.adapters.sqlite.database import Database, Durability, SqliteSettings
-from memledger.adapters.sqlite.migrations import MIGRATIONS
-from memledger.adapters.vector_index import sqlite as sqlite_index
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.sqlite import SqliteVectorIndex
-from memledger.adapters.vector_index.sqlite.sizes import Sizes
-from memledger.application.extraction import Extraction
-from memledger.application.receipt import Receipt
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import InvalidRequest, MemledgerError, NotFound
-from memledger.domain.events import Event, FactAdded, FactRetracted, MessageObserved
-from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.guidance import Guidance
-from memledger.domain.indexing import INDEXED
-from memledger.domain.ledger import LedgerState, fold
-from memledger.domain.ports.clock import IdSource
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Hit, IndexQuery
-from memledger.domain.recorded import (
+from remembrancer import Memory
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog
+from remembrancer.adapters.clock.system import UuidSource
+from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.adapters.fact_store.memory_read_models import InMemoryReadModels
+from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
+from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.vector_index import sqlite as sqlite_index
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.vector_index.sqlite import SqliteVectorIndex
+from remembrancer.adapters.vector_index.sqlite.sizes import Sizes
+from remembrancer.application.extraction import Extraction
+from remembrancer.application.receipt import Receipt
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import InvalidRequest, NotFound, RemembrancerError
+from remembrancer.domain.events import Event, FactAdded, FactRetracted, MessageObserved
+from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.indexing import INDEXED
+from remembrancer.domain.ledger import LedgerState, fold
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
     EventId,
@@ -67,8 +67,8 @@ from memledger.domain.recorded import (
     Position,
     Recorded,
 )
-from memledger.domain.scope import SCOPE_IDS, LedgerId, Scope
-from memledger.settings import Settings, load_settings
+from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
+from remembrancer.settings import Settings, load_settings
 
 START = datetime(2026, 5, 8, 9, 0, tzinfo=UTC)
 DIMENSIONS = (16, 32)
@@ -529,7 +529,7 @@ class LedgerMachine(RuleBasedStateMachine):
             )
         self.messages += 1
         if written:
-            with pytest.raises(MemledgerError):
+            with pytest.raises(RemembrancerError):
                 self.memories[1 - which].add("I am here too.", **ids_of(scope))
         self.reopen(which)
 

@@ -31,14 +31,14 @@ from test_indexes_agree import (
     texts,
 )
 
-from memledger.adapters.postgres.database import Database
-from memledger.adapters.postgres.settings import PostgresSettings
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.postgres import PostgresVectorIndex
-from memledger.domain.fact import FactKey, Interval
-from memledger.domain.ports.vector_index import Document, IndexQuery
-from memledger.domain.scope import Scope
-from memledger.lifting import run_inline
+from remembrancer.adapters.postgres.database import Database
+from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
+from remembrancer.domain.fact import FactKey, Interval
+from remembrancer.domain.ports.vector_index import Document, IndexQuery
+from remembrancer.domain.scope import Scope
+from remembrancer.lifting import run_inline
 
 
 class _ThoughtBetterOfIt(Exception):

@@ -12,14 +12,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memledger import Memory
-from memledger.adapters.clock.system import SystemClock
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, NotFound
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Recorded
-from memledger.settings import load_settings
+from remembrancer import Memory
+from remembrancer.adapters.clock.system import SystemClock
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, NotFound
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Recorded
+from remembrancer.settings import load_settings
 
 SENTENCES = (
     "I live in Oslo.",

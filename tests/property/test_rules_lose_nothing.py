@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.application.extraction import Extraction
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.application.rules.reconciler import RulesReconciler
-from memledger.domain.conversation import Message, Role
-from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Candidate, Decision, judge
+from remembrancer.application.extraction import Extraction
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.application.rules.reconciler import RulesReconciler
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.verdicts import Candidate, Decision, judge
 
 T = TypeVar("T")
 

@@ -10,15 +10,15 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.domain.bearing import UNSPOKEN, leads
-from memledger.domain.events import RelationAsserted
-from memledger.domain.fact import FactId
-from memledger.domain.graph import SAME_AS, View
-from memledger.domain.walk import Reached
-from memledger.testing.audit_log import NOON, append_of
-from memledger.testing.knowledge_graph import SCOPE, fact_about, relation
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.domain.bearing import UNSPOKEN, leads
+from remembrancer.domain.events import RelationAsserted
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.graph import SAME_AS, View
+from remembrancer.domain.walk import Reached
+from remembrancer.testing.audit_log import NOON, append_of
+from remembrancer.testing.knowledge_graph import SCOPE, fact_about, relation
 
 NAMES = ["Ann", "Eve", "Acme", "東京"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from memledger.domain.context import LONGEST_MESSAGE, context_of
-from memledger.domain.conversation import Message, Role
-from memledger.domain.fact import MessageId
-from memledger.domain.scope import Scope
+from remembrancer.domain.context import LONGEST_MESSAGE, context_of
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.fact import MessageId
+from remembrancer.domain.scope import Scope
 
 MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC)
 

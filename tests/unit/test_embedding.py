@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from memledger.application.embedding import RECENT, Embedding
-from memledger.domain.errors import ModelError
-from memledger.domain.ports.embedder import Purpose, Vector
+from remembrancer.application.embedding import RECENT, Embedding
+from remembrancer.domain.errors import ModelError
+from remembrancer.domain.ports.embedder import Purpose, Vector
 
 
 @define

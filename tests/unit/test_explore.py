@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.embedder.hashing import HashingEmbedder, HashingSettings
-from memledger.adapters.fact_store.memory import InMemoryFactStore
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.application.embedding import Embedding
-from memledger.application.explore import Exploration, Explore, ExploreRequest
-from memledger.application.resolution import Resolve
-from memledger.domain.errors import AdapterUnavailable, NotFound
-from memledger.domain.events import Event
-from memledger.domain.fact import Interval
-from memledger.domain.graph import SAME_AS, Entity, View
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import Scope
-from memledger.lifting import BackgroundLoop, lift_inline, run_inline
-from memledger.testing.audit_log import NOON, append_of
-from memledger.testing.knowledge_graph import fact_about, relation
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.embedder.hashing import HashingEmbedder, HashingSettings
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.application.embedding import Embedding
+from remembrancer.application.explore import Exploration, Explore, ExploreRequest
+from remembrancer.application.resolution import Resolve
+from remembrancer.domain.errors import AdapterUnavailable, NotFound
+from remembrancer.domain.events import Event
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.graph import SAME_AS, Entity, View
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.lifting import BackgroundLoop, lift_inline, run_inline
+from remembrancer.testing.audit_log import NOON, append_of
+from remembrancer.testing.knowledge_graph import fact_about, relation
 
 LATER = NOON + timedelta(days=1)
 

@@ -11,8 +11,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.scope import Scope
+from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 

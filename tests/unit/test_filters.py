@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.filters import (
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.filters import (
     MAX_DEPTH,
     MAX_NODES,
     And,
@@ -33,7 +33,7 @@ from memledger.domain.filters import (
     matches,
     parse_filter,
 )
-from memledger.testing.filters import attributes, filter_dicts, filters
+from remembrancer.testing.filters import attributes, filter_dicts, filters
 
 MAY = datetime(2026, 5, 3, 10, tzinfo=UTC)
 FOOD = Eq(field="metadata.category", value="food")

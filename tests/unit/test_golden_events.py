@@ -15,9 +15,9 @@ import attrs
 import pytest
 from attrs import evolve
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import (
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
     EVENT_TYPES,
     CheckpointSealed,
     Event,
@@ -35,11 +35,11 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
-from memledger.domain.guidance import Guidance
-from memledger.domain.image import Image
-from memledger.domain.recorded import EventId
-from memledger.domain.scope import LedgerId, Scope
+from remembrancer.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.image import Image
+from remembrancer.domain.recorded import EventId
+from remembrancer.domain.scope import LedgerId, Scope
 
 GOLDEN = Path(__file__).parent / "golden_events"
 

@@ -9,16 +9,16 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.cli.graph_picture import draw_graph
-from memledger.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from memledger.application.explore import Exploration
-from memledger.domain.events import Event
-from memledger.domain.fact import Interval
-from memledger.domain.graph import SAME_AS, Entity, Relation, View, count_links, entities_of
-from memledger.domain.text import normalised
-from memledger.testing.audit_log import NOON, append_of
-from memledger.testing.knowledge_graph import SCOPE, fact_about, relation
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.cli.graph_picture import draw_graph
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.application.explore import Exploration
+from remembrancer.domain.events import Event
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.graph import SAME_AS, Entity, Relation, View, count_links, entities_of
+from remembrancer.domain.text import normalised
+from remembrancer.testing.audit_log import NOON, append_of
+from remembrancer.testing.knowledge_graph import SCOPE, fact_about, relation
 
 LATER = NOON + timedelta(days=1)
 SVG = "{http://www.w3.org/2000/svg}"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.embedder.hashing import HashingEmbedder
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.ports.embedder import Vector
+from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.ports.embedder import Vector
 
 EMBEDDER = HashingEmbedder()
 GOLDEN = [
@@ -40,14 +40,14 @@ def cosine(first: str, second: str) -> float:
 def test_vectors_never_change_under_one_model_name() -> None:
     embedder = HashingEmbedder(dimension=8)
 
-    assert embedder.model == "memledger-hashing-1.1/8"
+    assert embedder.model == "remembrancer-hashing-1.1/8"
     # Golden: if this fails, the version of the embedder or of the analysis must go up.
     assert [value.hex() for value in embed("Caroline lives in Zürich, 北京", embedder)] == GOLDEN
 
 
 def test_another_process_with_another_hash_seed_gives_the_same_vector() -> None:
     program = (
-        "from memledger.adapters.embedder.hashing import HashingEmbedder as E;"
+        "from remembrancer.adapters.embedder.hashing import HashingEmbedder as E;"
         "print(E(32).embed(['a dog bites a man'], 'query')[0].tobytes().hex())"
     )
     printed = {

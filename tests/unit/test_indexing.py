@@ -12,16 +12,16 @@ from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from memledger.adapters.fact_store.memory import InMemoryFactStore
-from memledger.adapters.fact_store.memory_read_models import InMemoryReadModels
-from memledger.adapters.fact_store.sqlite import SqliteFactStore
-from memledger.adapters.sqlite.conversations import SqliteConversations
-from memledger.adapters.sqlite.database import Database, SqliteSettings
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import (
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.adapters.fact_store.memory_read_models import InMemoryReadModels
+from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
+from remembrancer.adapters.sqlite.conversations import SqliteConversations
+from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactExpired,
@@ -31,14 +31,22 @@ from memledger.domain.events import (
     FactSuperseded,
     MessageObserved,
 )
-from memledger.domain.fact import Evidence, Fact, FactId, FactKey, FactStatus, Interval, MessageId
-from memledger.domain.filters import BUILT_IN_FIELDS
-from memledger.domain.indexing import attributes_of, document_of, to_index
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import Scope
-from memledger.testing.audit_log import NOON, append_of
+from remembrancer.domain.fact import (
+    Evidence,
+    Fact,
+    FactId,
+    FactKey,
+    FactStatus,
+    Interval,
+    MessageId,
+)
+from remembrancer.domain.filters import BUILT_IN_FIELDS
+from remembrancer.domain.indexing import attributes_of, document_of, to_index
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.testing.audit_log import NOON, append_of
 
 
 def message(number: int, minutes: float, run: str = "r") -> Message:

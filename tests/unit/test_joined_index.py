@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from memledger.application.joined_index import JoinedIndex
-from memledger.domain.fact import FactId
-from memledger.domain.ports.vector_index import Hit, IndexQuery
-from memledger.domain.scope import LedgerId, Scope
-from memledger.lifting import run_inline
+from remembrancer.application.joined_index import JoinedIndex
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.lifting import run_inline
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 QUERY = IndexQuery(scope=Scope(user_id="ann"), text="tea", vector=array("f", [1.0]), now=NOON)

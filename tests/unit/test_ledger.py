@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from attrs import evolve, fields
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import NotFound
-from memledger.domain.events import (
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import NotFound
+from remembrancer.domain.events import (
     EVENT_TYPES,
     CheckpointSealed,
     Event,
@@ -29,11 +29,11 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.ledger import change_of, fact_id_of, fold, retract, revise
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import Scope
-from memledger.testing.audit_log import ALICE, NOON, append_of
+from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.ledger import change_of, fact_id_of, fold, retract, revise
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.testing.audit_log import ALICE, NOON, append_of
 
 TEA, OTHER = FactId("1" * 32), FactId("2" * 32)
 MESSAGE = MessageId("a" * 32)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from memledger.domain.errors import AdapterUnavailable
-from memledger.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads, run_inline
-from memledger.testing.driving import Driven
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads, run_inline
+from remembrancer.testing.driving import Driven
 
 
 class Plain:
@@ -92,12 +92,12 @@ def test_a_plain_adapter_under_memory_is_called_where_the_caller_is(loop: Backgr
     assert said == "tea or coffee"
     assert thread == threading.current_thread().name
     # and no loop was ever started for it
-    assert "memledger-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
 def test_an_async_adapter_under_memory_runs_on_the_background_loop(loop: BackgroundLoop) -> None:
     adapter = lift_inline(loop)(Async())
-    assert run_inline(use_case(adapter)) == ("tea or coffee", "memledger-loop")
+    assert run_inline(use_case(adapter)) == ("tea or coffee", "remembrancer-loop")
 
 
 def test_a_plain_adapter_under_async_memory_runs_in_a_worker(workers: ThreadPoolExecutor) -> None:
@@ -128,7 +128,7 @@ def test_an_async_adapter_that_never_suspends_is_called_where_the_caller_is(
     said, thread = run_inline(use_case(adapter))
     assert said == "tea or coffee"
     assert thread == threading.current_thread().name
-    assert "memledger-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
 def test_an_adapter_that_suspends_although_it_says_that_it_never_does_is_found_out(
@@ -280,7 +280,7 @@ def test_one_loop_serves_all_threads(loop: BackgroundLoop) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [("tea or coffee", "memledger-loop")] * 8
+    assert results == [("tea or coffee", "remembrancer-loop")] * 8
 
 
 def test_closing_twice_or_without_a_start_does_nothing(loop: BackgroundLoop) -> None:
@@ -288,14 +288,14 @@ def test_closing_twice_or_without_a_start_does_nothing(loop: BackgroundLoop) -> 
     assert run_inline(lift_inline(loop)(Async()).where("x"))[0] == "x"
     loop.close()
     loop.close()
-    assert "memledger-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
 def test_a_loop_that_was_closed_stays_closed(loop: BackgroundLoop) -> None:
     loop.close()
     with pytest.raises(AdapterUnavailable, match="has been closed; open it again"):
         run_inline(lift_inline(loop)(Async()).where("x"))
-    assert "memledger-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
 def test_closing_frees_whoever_still_waits(loop: BackgroundLoop) -> None:

@@ -13,18 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.application.extraction import Extraction
-from memledger.application.model import fencing
-from memledger.application.model.drafts import facts_schema, steps_schema
-from memledger.application.model_extraction import CHECKS, ExtractionSettings, ModelExtractor
-from memledger.application.prompting import prepare
-from memledger.domain.conversation import Message, Role
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError, ModelError
-from memledger.domain.fact import Evidence, FactKind, Interval, MessageId
-from memledger.domain.guidance import Guidance
-from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Candidate
-from memledger.testing.scripted_model import Said, ScriptedModel
+from remembrancer.application.extraction import Extraction
+from remembrancer.application.model import fencing
+from remembrancer.application.model.drafts import facts_schema, steps_schema
+from remembrancer.application.model_extraction import CHECKS, ExtractionSettings, ModelExtractor
+from remembrancer.application.prompting import prepare
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    ModelError,
+    RemembrancerError,
+)
+from remembrancer.domain.fact import Evidence, FactKind, Interval, MessageId
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.verdicts import Candidate
+from remembrancer.testing.scripted_model import Said, ScriptedModel
 
 T = TypeVar("T")
 
@@ -671,7 +676,7 @@ def test_an_answer_without_facts_is_recorded_and_the_messages_wait(raw: str) -> 
     ],
 )
 def test_a_model_that_fails_leaves_the_messages_waiting(
-    error: MemledgerError, recorded: list[str]
+    error: RemembrancerError, recorded: list[str]
 ) -> None:
     found = extracted(said("I like jazz."), model=ScriptedModel(error))
     assert found.failure is error

@@ -12,14 +12,19 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.application.model_reconciliation import ModelReconciler, ReconciliationSettings
-from memledger.application.reconciliation import Reconciliation
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError, ModelError
-from memledger.domain.events import Event, FactAdded, FactReaffirmed, FactRevised, FactSuperseded
-from memledger.domain.fact import Fact, FactId, FactStatus, Interval
-from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Candidate, Decision, Verdict, events_of, judge
-from memledger.testing.scripted_model import ScriptedModel
+from remembrancer.application.model_reconciliation import ModelReconciler, ReconciliationSettings
+from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    ModelError,
+    RemembrancerError,
+)
+from remembrancer.domain.events import Event, FactAdded, FactReaffirmed, FactRevised, FactSuperseded
+from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.verdicts import Candidate, Decision, Verdict, events_of, judge
+from remembrancer.testing.scripted_model import ScriptedModel
 
 T = TypeVar("T")
 
@@ -339,7 +344,7 @@ def test_an_answer_without_decisions_is_recorded_and_decides_nothing(raw: str) -
     ("error", "recorded"),
     [(ModelError("refused"), 1), (AdapterUnavailable("litellm", "down"), 0)],
 )
-def test_a_model_that_fails_decides_nothing(error: MemledgerError, recorded: int) -> None:
+def test_a_model_that_fails_decides_nothing(error: RemembrancerError, recorded: int) -> None:
     found = reconciled([BERLIN], [PARIS], ScriptedModel(error))
     assert found.failure is error
     assert len(found.inferences) == recorded

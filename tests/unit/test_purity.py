@@ -24,13 +24,13 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.application.receipt import receipt_of
-from memledger.domain import moments, plain
-from memledger.domain.bearing import leads
-from memledger.domain.context import context_of
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import (
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.application.receipt import receipt_of
+from remembrancer.domain import moments, plain
+from remembrancer.domain.bearing import leads
+from remembrancer.domain.context import context_of
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
     EVENT_TYPES,
     Event,
     FactAdded,
@@ -43,22 +43,22 @@ from memledger.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from memledger.domain.fact import Evidence, FactId, Interval, MessageId
-from memledger.domain.filters import matches, parse_filter
-from memledger.domain.graph import Relation
-from memledger.domain.indexing import attributes_of, document_of, to_index
-from memledger.domain.ledger import change_of, fold, retract, revise
-from memledger.domain.ports.vector_index import Hit
-from memledger.domain.query import understand
-from memledger.domain.ranking import rank
-from memledger.domain.recorded import Position, Recorded, chain_hash, header_of, payload_digest
-from memledger.domain.scope import Scope
-from memledger.domain.text import normalised
-from memledger.domain.upcasting import UPCASTERS, EventRegistry
-from memledger.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
-from memledger.domain.walk import Path as Way
-from memledger.domain.walk import Reached, Step
-from memledger.testing.audit_log import ALICE, NOON, append_of
+from remembrancer.domain.fact import Evidence, FactId, Interval, MessageId
+from remembrancer.domain.filters import matches, parse_filter
+from remembrancer.domain.graph import Relation
+from remembrancer.domain.indexing import attributes_of, document_of, to_index
+from remembrancer.domain.ledger import change_of, fold, retract, revise
+from remembrancer.domain.ports.vector_index import Hit
+from remembrancer.domain.query import understand
+from remembrancer.domain.ranking import rank
+from remembrancer.domain.recorded import Position, Recorded, chain_hash, header_of, payload_digest
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.text import normalised
+from remembrancer.domain.upcasting import UPCASTERS, EventRegistry
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
+from remembrancer.domain.walk import Path as Way
+from remembrancer.domain.walk import Reached, Step
+from remembrancer.testing.audit_log import ALICE, NOON, append_of
 
 IMPURE: list[tuple[Any, str]] = [
     *((time, name) for name in ("time", "time_ns", "monotonic", "perf_counter", "sleep")),
@@ -257,9 +257,9 @@ def domain_modules() -> list[Any]:
     import importlib
     import pkgutil
 
-    import memledger.domain
+    import remembrancer.domain
 
-    found = pkgutil.walk_packages(memledger.domain.__path__, "memledger.domain.")
+    found = pkgutil.walk_packages(remembrancer.domain.__path__, "remembrancer.domain.")
     return [importlib.import_module(module.name) for module in found]
 
 

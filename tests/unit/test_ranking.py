@@ -10,11 +10,11 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.ports.vector_index import Hit
-from memledger.domain.query import Query, understand
-from memledger.domain.ranking import TEMPORAL_HALF_LIFE, Ranked, Weights, rank
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.ports.vector_index import Hit
+from remembrancer.domain.query import Query, understand
+from remembrancer.domain.ranking import TEMPORAL_HALF_LIFE, Ranked, Weights, rank
 
 MAY = datetime(2023, 5, 8, 12, tzinfo=UTC)
 PLAIN = understand("painting")

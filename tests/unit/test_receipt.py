@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.application.receipt import Receipt, receipt_of
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import (
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.application.receipt import Receipt, receipt_of
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
     Event,
     FactExpired,
     FactReaffirmed,
@@ -23,11 +23,11 @@ from memledger.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from memledger.domain.fact import FactId, MessageId
-from memledger.domain.scope import Scope
-from memledger.domain.usage import Usage
-from memledger.domain.verdicts import Decision, Skipped, Verdict
-from memledger.testing.audit_log import NOON, append_of, fact_added, new_id
+from remembrancer.domain.fact import FactId, MessageId
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.usage import Usage
+from remembrancer.domain.verdicts import Decision, Skipped, Verdict
+from remembrancer.testing.audit_log import NOON, append_of, fact_added, new_id
 
 OLD = FactId("1" * 32)
 ADDED = evolve(fact_added("Alice lives in Berlin"), fact_id=FactId("2" * 32), reason="new")

@@ -11,11 +11,11 @@ from attrs import evolve
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.application.verify import broken_link
-from memledger.domain.events import FactReaffirmed, FactRetracted
-from memledger.domain.fact import FactId
-from memledger.domain.recorded import (
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.application.verify import broken_link
+from remembrancer.domain.events import FactReaffirmed, FactRetracted
+from remembrancer.domain.fact import FactId
+from remembrancer.domain.recorded import (
     GENESIS,
     Head,
     Recorded,
@@ -23,7 +23,7 @@ from memledger.domain.recorded import (
     header_of,
     payload_digest,
 )
-from memledger.testing.audit_log import ALICE, append_of, fact_added
+from remembrancer.testing.audit_log import ALICE, append_of, fact_added
 
 ENVELOPE: dict[str, Any] = {
     "ledger": "user:alice",

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.application.remember import RememberRequest
-from memledger.application.requests import (
+from remembrancer.application.remember import RememberRequest
+from remembrancer.application.requests import (
     MAX_MESSAGES,
     MAX_METADATA_DEPTH,
     MAX_METADATA_VALUES,
@@ -31,11 +31,11 @@ from memledger.application.requests import (
     parse_threshold,
     parse_turns,
 )
-from memledger.domain.conversation import Role
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.guidance import Guidance
-from memledger.domain.image import Image
-from memledger.domain.scope import Scope
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.image import Image
+from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 HUGE = 10**5000

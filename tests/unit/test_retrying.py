@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.litellm.retrying import (
+from remembrancer.adapters.litellm.retrying import (
     FIRST_WAIT,
     LONGEST_WAIT,
     Retrying,
     TryAgain,
     retry_after,
 )
-from memledger.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

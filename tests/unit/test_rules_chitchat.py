@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memledger.application.rules.chitchat import reason_to_skip
+from remembrancer.application.rules.chitchat import reason_to_skip
 
 PEOPLE = ("Melanie", "Caroline")
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from memledger.application.extraction import Extraction
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.domain.conversation import Message, Role
-from memledger.domain.fact import Evidence, FactKind, MessageId
-from memledger.domain.scope import Scope
+from remembrancer.application.extraction import Extraction
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.fact import Evidence, FactKind, MessageId
+from remembrancer.domain.scope import Scope
 
 T = TypeVar("T")
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import pytest
 from attrs import evolve
 
-from memledger.application.rules.extractor import RulesExtractor
-from memledger.application.rules.reconciler import RulesReconciler
-from memledger.domain.conversation import Message, Role
-from memledger.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
-from memledger.domain.scope import Scope
-from memledger.domain.verdicts import Candidate, Decision, Proposal, judge
+from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.application.rules.reconciler import RulesReconciler
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.verdicts import Candidate, Decision, Proposal, judge
 
 T = TypeVar("T")
 

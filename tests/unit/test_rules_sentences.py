@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memledger.application.rules.sentences import LONGEST, split
+from remembrancer.application.rules.sentences import LONGEST, split
 
 
 @pytest.mark.parametrize(

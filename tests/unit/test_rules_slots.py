@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from memledger.application.rules.clauses import clauses_of
-from memledger.application.rules.slot_patterns import Stance
-from memledger.application.rules.slots import read
+from remembrancer.application.rules.clauses import clauses_of
+from remembrancer.application.rules.slot_patterns import Stance
+from remembrancer.application.rules.slots import read
 
 
 @pytest.mark.parametrize(

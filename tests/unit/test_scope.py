@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from memledger.domain.errors import InvalidRequest
-from memledger.domain.scope import MAX_ID_CHARACTERS, SCOPE_IDS, Scope
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.scope import MAX_ID_CHARACTERS, SCOPE_IDS, Scope
 
 ids = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8).filter(
     str.strip

@@ -10,17 +10,17 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.audit_log import chaining
-from memledger.adapters.audit_log.codec import SEALED, EventCodec, is_sealed
-from memledger.adapters.audit_log.memory import InMemoryAuditLog
-from memledger.adapters.audit_log.sealing import SealingCodec
-from memledger.adapters.key_vault.memory import InMemoryKeyVault
-from memledger.application.verify import broken_link
-from memledger.domain.errors import IntegrityError, InvalidRequest
-from memledger.domain.events import FactAdded, PayloadErased
-from memledger.domain.recorded import Head, Position, Recorded, payload_digest
-from memledger.domain.scope import LedgerId
-from memledger.testing.audit_log import ALICE, BOB, append_of, fact_added
+from remembrancer.adapters.audit_log import chaining
+from remembrancer.adapters.audit_log.codec import SEALED, EventCodec, is_sealed
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.audit_log.sealing import SealingCodec
+from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
+from remembrancer.application.verify import broken_link
+from remembrancer.domain.errors import IntegrityError, InvalidRequest
+from remembrancer.domain.events import FactAdded, PayloadErased
+from remembrancer.domain.recorded import Head, Position, Recorded, payload_digest
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import ALICE, BOB, append_of, fact_added
 
 VAULT = InMemoryKeyVault()
 CODEC = SealingCodec(VAULT)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memledger.adapters.vector_index.served.rows import FIELDS, properties, row_of
-from memledger.adapters.vector_index.served.scoring import Scoring
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.scope import Scope
+from remembrancer.adapters.vector_index.served.rows import FIELDS, properties, row_of
+from remembrancer.adapters.vector_index.served.scoring import Scoring
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 TEA = row_of(

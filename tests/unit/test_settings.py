@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
-from memledger.adapters.sqlite.database import Durability, SqliteSettings
-from memledger.domain.errors import InvalidRequest
-from memledger.settings import ALONE, DEFAULTS, Settings, load_settings, structured
+from remembrancer.adapters.sqlite.database import Durability, SqliteSettings
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.settings import ALONE, DEFAULTS, Settings, load_settings, structured
 
 SECTIONS = ", ".join((*DEFAULTS, "projections", *ALONE))
 
@@ -89,13 +89,13 @@ audit_log:
   read_only: yes
 """
 VARIABLES = {
-    "MEMLEDGER_PATIENCE": "2.5",
-    "MEMLEDGER_EMBEDDER": "hashing",
-    "MEMLEDGER_AUDIT_LOG": "sqlite",
-    "MEMLEDGER_AUDIT_LOG__PATH": "app.db",
-    "MEMLEDGER_AUDIT_LOG__DURABILITY": "normal",
-    "MEMLEDGER_AUDIT_LOG__BUSY_TIMEOUT": "3",
-    "MEMLEDGER_AUDIT_LOG__READ_ONLY": "true",
+    "REMEMBRANCER_PATIENCE": "2.5",
+    "REMEMBRANCER_EMBEDDER": "hashing",
+    "REMEMBRANCER_AUDIT_LOG": "sqlite",
+    "REMEMBRANCER_AUDIT_LOG__PATH": "app.db",
+    "REMEMBRANCER_AUDIT_LOG__DURABILITY": "normal",
+    "REMEMBRANCER_AUDIT_LOG__BUSY_TIMEOUT": "3",
+    "REMEMBRANCER_AUDIT_LOG__READ_ONLY": "true",
 }
 
 
@@ -131,7 +131,7 @@ def test_an_empty_file_says_nothing(name: str, tmp_path: Path) -> None:
 
 def test_the_argument_is_stronger_than_variables_and_those_than_the_configuration() -> None:
     config = {"audit_log": {"path": "config.db", "busy_timeout": 1}, "patience": 1}
-    environment = {"MEMLEDGER_DB": "variable.db", "MEMLEDGER_PATIENCE": "2"}
+    environment = {"REMEMBRANCER_DB": "variable.db", "REMEMBRANCER_PATIENCE": "2"}
     weak = loaded(config, environment=environment)
     assert (weak.audit_log.settings.path, weak.patience) == ("variable.db", 2.0)
     strong = loaded(config, environment=environment, path="argument.db")
@@ -141,24 +141,24 @@ def test_the_argument_is_stronger_than_variables_and_those_than_the_configuratio
 
 
 def test_a_variable_adds_to_a_section_that_is_a_bare_name() -> None:
-    settings = loaded({"audit_log": "sqlite"}, environment={"MEMLEDGER_DB": "x.db"})
+    settings = loaded({"audit_log": "sqlite"}, environment={"REMEMBRANCER_DB": "x.db"})
     assert settings.audit_log.settings.path == "x.db"
 
 
 def test_the_environment_of_the_process_is_read_unless_another_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MEMLEDGER_PATIENCE", "4")
+    monkeypatch.setenv("REMEMBRANCER_PATIENCE", "4")
     assert load_settings().patience == 4.0
     assert load_settings(environment={}).patience == 10.0
 
 
 def test_empty_variables_and_those_of_others_are_left_alone() -> None:
-    # An orchestrator injects names such as these for a service called memledger
+    # An orchestrator injects names such as these for a service called remembrancer
     others = {
-        "MEMLEDGER_PATIENCE": "",
-        "MEMLEDGER_PORT": "tcp://10.0.0.1:80",
-        "MEMLEDGER_SERVICE_HOST": "10.0.0.1",
+        "REMEMBRANCER_PATIENCE": "",
+        "REMEMBRANCER_PORT": "tcp://10.0.0.1:80",
+        "REMEMBRANCER_SERVICE_HOST": "10.0.0.1",
         "OTHER_DB": "x.db",
     }
     assert values(loaded(environment=others)) == values(loaded())
@@ -166,7 +166,7 @@ def test_empty_variables_and_those_of_others_are_left_alone() -> None:
 
 def test_a_mapping_that_was_passed_in_stays_as_it_was() -> None:
     config: dict[str, Any] = {"audit_log": {"path": "a.db"}}
-    loaded(config, path="b.db", environment={"MEMLEDGER_EMBEDDER": "hashing"})
+    loaded(config, path="b.db", environment={"REMEMBRANCER_EMBEDDER": "hashing"})
     assert config == {"audit_log": {"path": "a.db"}}
 
 
@@ -179,7 +179,7 @@ def test_a_mapping_that_was_passed_in_stays_as_it_was() -> None:
 )
 def test_a_variable_says_true_or_false_in_the_usual_words(spelled: str, meant: bool) -> None:
     # Every non-empty string is true in Python, "false" among them
-    environment = {"MEMLEDGER_AUDIT_LOG__READ_ONLY": spelled}
+    environment = {"REMEMBRANCER_AUDIT_LOG__READ_ONLY": spelled}
     assert database(environment=environment).read_only is meant
 
 
@@ -280,20 +280,20 @@ def test_a_wrong_setting_is_named_with_its_path_and_what_is_allowed(
     ("environment", "problem"),
     [
         (
-            {"MEMLEDGER_AUDIT_LOG__PATHS": "x"},
+            {"REMEMBRANCER_AUDIT_LOG__PATHS": "x"},
             "audit_log.paths: unknown setting; allowed are path, durability, busy_timeout, "
             "read_only; did you mean path?",
         ),
         (
-            {"MEMLEDGER_EMBEDER__DIMENSION": "8"},
+            {"REMEMBRANCER_EMBEDER__DIMENSION": "8"},
             f"embeder: unknown setting; allowed are {SECTIONS}; did you mean embedder?",
         ),
         (
-            {"MEMLEDGER_PATIENCE": "5", "MEMLEDGER_PATIENCE__SECONDS": "1"},
+            {"REMEMBRANCER_PATIENCE": "5", "REMEMBRANCER_PATIENCE__SECONDS": "1"},
             "patience: expected a number, got dict; it is in seconds",
         ),
         (
-            {"MEMLEDGER_AUDIT_LOG": "oracle"},
+            {"REMEMBRANCER_AUDIT_LOG": "oracle"},
             "audit_log.provider: 'oracle' is not one of sqlite, postgres, memory",
         ),
     ],
@@ -402,7 +402,7 @@ def test_what_is_wrong_inside_is_named_with_its_whole_path(
 
 PLUGIN = """
 from attrs import frozen
-from memledger.registry import Adapter
+from remembrancer.registry import Adapter
 
 @frozen(kw_only=True)
 class LightSettings:
@@ -432,7 +432,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 def test_an_adapter_of_another_package_goes_by_its_name(
     installed: Callable[[str], None],
 ) -> None:
-    installed("[memledger.embedder]\nlight = lighthouse:adapter\n")
+    installed("[remembrancer.embedder]\nlight = lighthouse:adapter\n")
     choice = loaded({"embedder": {"provider": "light", "brightness": "9"}}).embedder
     assert (choice.chosen, choice.settings.brightness) == ("light", 9)
     assert choice.adapter.build(choice.settings) == ("built", 9)
@@ -441,7 +441,7 @@ def test_an_adapter_of_another_package_goes_by_its_name(
 def test_the_settings_of_another_packages_adapter_are_checked_like_ours(
     installed: Callable[[str], None],
 ) -> None:
-    installed("[memledger.embedder]\nlight = lighthouse:adapter\n")
+    installed("[remembrancer.embedder]\nlight = lighthouse:adapter\n")
     assert refusal(loaded, {"embedder": {"provider": "light", "brigthness": 9}}) == (
         "embedder.brigthness: unknown setting; allowed are brightness; did you mean brightness?"
     )
@@ -450,7 +450,7 @@ def test_the_settings_of_another_packages_adapter_are_checked_like_ours(
 def test_an_adapter_is_known_for_the_port_that_it_registers_for_only(
     installed: Callable[[str], None],
 ) -> None:
-    installed("[memledger.embedder]\nlight = lighthouse:adapter\n")
+    installed("[remembrancer.embedder]\nlight = lighthouse:adapter\n")
     assert refusal(loaded, {"extractor": "light"}) == (
         "extractor.provider: 'light' is not one of rules, model"
     )
@@ -463,7 +463,7 @@ def test_an_adapter_is_known_for_the_port_that_it_registers_for_only(
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("lighthouse:not_an_adapter", "lighthouse:not_an_adapter is not a memledger Adapter"),
+        ("lighthouse:not_an_adapter", "lighthouse:not_an_adapter is not a remembrancer Adapter"),
         ("lighthouse:missing", "lighthouse:missing can't be loaded: "),
         ("no_such_module:adapter", "no_such_module:adapter can't be loaded: "),
     ],
@@ -471,7 +471,7 @@ def test_an_adapter_is_known_for_the_port_that_it_registers_for_only(
 def test_a_broken_registration_is_named(
     installed: Callable[[str], None], value: str, problem: str
 ) -> None:
-    installed(f"[memledger.embedder]\nlight = {value}\n")
+    installed(f"[remembrancer.embedder]\nlight = {value}\n")
     message = refusal(loaded, {"embedder": "light"})
     assert message.startswith(f"embedder.provider: {problem}")
 
@@ -479,12 +479,12 @@ def test_a_broken_registration_is_named(
 def test_a_broken_registration_harms_nobody_who_does_not_choose_it(
     installed: Callable[[str], None],
 ) -> None:
-    installed("[memledger.embedder]\nlight = no_such_module:adapter\n")
+    installed("[remembrancer.embedder]\nlight = no_such_module:adapter\n")
     assert loaded().embedder.chosen == "hashing"
 
 
 def test_nobody_takes_the_name_of_a_built_in_adapter(installed: Callable[[str], None]) -> None:
-    installed("[memledger.embedder]\nhashing = lighthouse:adapter\n")
+    installed("[remembrancer.embedder]\nhashing = lighthouse:adapter\n")
     assert loaded().embedder.settings == loaded({"embedder": "hashing"}).embedder.settings
     assert not hasattr(loaded().embedder.settings, "brightness")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.adapters.embedder.unit_length import unit_vectors
-from memledger.domain.errors import ModelError
+from remembrancer.adapters.embedder.unit_length import unit_vectors
+from remembrancer.domain.errors import ModelError
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from memledger.testing.unreliable_wire import UnreliableWire
+from remembrancer.testing.unreliable_wire import UnreliableWire
 
 
 class _Echo(socketserver.BaseRequestHandler):

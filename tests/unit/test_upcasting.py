@@ -7,12 +7,12 @@ from typing import Any, ClassVar, cast
 import pytest
 from attrs import frozen
 
-from memledger.adapters.audit_log.codec import EventCodec
-from memledger.domain.errors import IntegrityError
-from memledger.domain.events import EVENT_TYPES, Event, FactReaffirmed, InferenceRecorded
-from memledger.domain.recorded import EventId
-from memledger.domain.scope import LedgerId
-from memledger.domain.upcasting import UPCASTERS, EventRegistry, Raw, Upcaster
+from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.domain.errors import IntegrityError
+from remembrancer.domain.events import EVENT_TYPES, Event, FactReaffirmed, InferenceRecorded
+from remembrancer.domain.recorded import EventId
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.upcasting import UPCASTERS, EventRegistry, Raw, Upcaster
 
 
 @frozen(kw_only=True)
@@ -118,7 +118,7 @@ def test_an_unknown_type_is_named_with_its_position() -> None:
     with pytest.raises(IntegrityError) as refused:
         codec().decode(b"{}", "cup.emptied", 1, position=42, **OF)
     assert str(refused.value) == (
-        "position 42: unknown event type 'cup.emptied'; upgrade memledger to a release that "
+        "position 42: unknown event type 'cup.emptied'; upgrade remembrancer to a release that "
         "knows it"
     )
 
@@ -128,7 +128,7 @@ def test_a_version_from_the_future_is_refused() -> None:
         codec().decode(b"{}", "cup.filled", 4, position=42, **OF)
     assert str(refused.value) == (
         "position 42: cup.filled has schema version 4, this release reads up to 3; "
-        "upgrade memledger"
+        "upgrade remembrancer"
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memledger.adapters.vector_index.sqlite.block import ALWAYS, EVER, Times
-from memledger.adapters.vector_index.sqlite.codes import CODE_BITS, HALF_WORDS, rotation_for
-from memledger.adapters.vector_index.sqlite.embeddings import Vectors
-from memledger.adapters.vector_index.sqlite.loaded import LoadedSegment, Shelf
-from memledger.adapters.vector_index.sqlite.scanning import Scan
-from memledger.adapters.vector_index.sqlite.segments import Segment
-from memledger.adapters.vector_index.sqlite.terms import number_of
+from remembrancer.adapters.vector_index.sqlite.block import ALWAYS, EVER, Times
+from remembrancer.adapters.vector_index.sqlite.codes import CODE_BITS, HALF_WORDS, rotation_for
+from remembrancer.adapters.vector_index.sqlite.embeddings import Vectors
+from remembrancer.adapters.vector_index.sqlite.loaded import LoadedSegment, Shelf
+from remembrancer.adapters.vector_index.sqlite.scanning import Scan
+from remembrancer.adapters.vector_index.sqlite.segments import Segment
+from remembrancer.adapters.vector_index.sqlite.terms import number_of
 
 
 def test_the_numbers_of_terms_never_change() -> None:
@@ -22,9 +22,9 @@ def test_the_numbers_of_terms_never_change() -> None:
 @pytest.mark.parametrize(
     ("dimension", "expected"),
     [
-        (2, "0ee38453ea9b3b7f"),
-        (384, "04c531345373ff07"),
-        (1024, "26768869f71fd964"),
+        (2, "056fd4a786c18f1d"),
+        (384, "c08e49de650ef614"),
+        (1024, "4565d97f5f6d148c"),
     ],
 )
 def test_the_codes_of_vectors_never_change(dimension: int, expected: str) -> None:

@@ -10,8 +10,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memledger.domain.conversation import Message, Role
-from memledger.domain.events import (
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
     FactAdded,
     FactReaffirmed,
     FactRetracted,
@@ -20,7 +20,7 @@ from memledger.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from memledger.domain.fact import (
+from remembrancer.domain.fact import (
     Evidence,
     Fact,
     FactId,
@@ -29,9 +29,9 @@ from memledger.domain.fact import (
     Interval,
     MessageId,
 )
-from memledger.domain.scope import Scope
-from memledger.domain.text import normalised
-from memledger.domain.verdicts import (
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.text import normalised
+from remembrancer.domain.verdicts import (
     Candidate,
     Decision,
     Proposal,

@@ -14,10 +14,10 @@ import weaviate
 from attrs import evolve
 from making import MakeIndex
 
-from memledger.adapters.vector_index.weaviate import WeaviateSettings, WeaviateVectorIndex
-from memledger.testing.driving import Driven
-from memledger.testing.vector_index import DIMENSION
-from memledger.testing.weaviate import WeaviateServer
+from remembrancer.adapters.vector_index.weaviate import WeaviateSettings, WeaviateVectorIndex
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.vector_index import DIMENSION
+from remembrancer.testing.weaviate import WeaviateServer
 
 
 @pytest.fixture(scope="session")

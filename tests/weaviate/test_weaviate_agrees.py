@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from making import MakeIndex
 
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.weaviate import Tenancy
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.filters import parse_filter
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import Scope
-from memledger.testing.vector_index import NOON, vector
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.vector_index.weaviate import Tenancy
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import Scope
+from remembrancer.testing.vector_index import NOON, vector
 
 words = st.sampled_from(["tea", "milk", "saffron", "green", "Zürich", "東京", "who", "Bob", "the"])
 texts = st.lists(words, max_size=6).map(" ".join)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import pytest
 from making import MakeIndex
 
-from memledger.adapters.vector_index.weaviate import IndexKind, Tenancy, WeaviateSettings
-from memledger.testing.external_index import ExternalIndexContract
+from remembrancer.adapters.vector_index.weaviate import IndexKind, Tenancy, WeaviateSettings
+from remembrancer.testing.external_index import ExternalIndexContract
 
 
 class OnWeaviate(ExternalIndexContract):

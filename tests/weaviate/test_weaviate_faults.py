@@ -16,18 +16,18 @@ from attrs import evolve, frozen
 from making import MakeIndex
 from weaviate.classes.data import DataObject
 
-from memledger.adapters.vector_index.weaviate import (
+from remembrancer.adapters.vector_index.weaviate import (
     Tenancy,
     WeaviateSettings,
     WeaviateVectorIndex,
 )
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.ports.vector_index import IndexQuery
-from memledger.domain.scope import LedgerId, Scope
-from memledger.testing.driving import Driven
-from memledger.testing.unreliable_wire import UnreliableWire
-from memledger.testing.vector_index import DIMENSION, LATER, document, vector
-from memledger.testing.weaviate import WeaviateServer
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.ports.vector_index import IndexQuery
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.unreliable_wire import UnreliableWire
+from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
+from remembrancer.testing.weaviate import WeaviateServer
 
 ALICE = LedgerId("user:alice")
 TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)
@@ -238,7 +238,7 @@ def test_a_collection_of_somebody_else_is_never_touched(
     theirs.data.insert_many([DataObject(properties={"name": "Minka"})])
     index = make_index()
     for call in (index.ping, index.clear, lambda: index.put([document("tea")])):
-        with pytest.raises(AdapterUnavailable, match="was not made by memledger"):
+        with pytest.raises(AdapterUnavailable, match="was not made by remembrancer"):
             call()
     assert len(theirs.query.fetch_objects(limit=2).objects) == 1
 

@@ -16,23 +16,23 @@ import pytest
 from attrs import evolve
 from making import MakeIndex
 
-from memledger import Memory
-from memledger.adapters.vector_index.memory import InMemoryVectorIndex
-from memledger.adapters.vector_index.weaviate import (
+from remembrancer import Memory
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.vector_index.weaviate import (
     IndexKind,
     Tenancy,
     WeaviateSettings,
     WeaviateVectorIndex,
 )
-from memledger.domain.fact import FactId, Interval
-from memledger.domain.filters import parse_filter
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId, Scope
-from memledger.lifting import BackgroundLoop, lift_inline, lift_to_threads, run_inline
-from memledger.settings import load_settings
-from memledger.testing.driving import Driven
-from memledger.testing.vector_index import DIMENSION, LATER, NOON, document, vector
-from memledger.testing.weaviate import WeaviateServer
+from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.lifting import BackgroundLoop, lift_inline, lift_to_threads, run_inline
+from remembrancer.settings import load_settings
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.vector_index import DIMENSION, LATER, NOON, document, vector
+from remembrancer.testing.weaviate import WeaviateServer
 
 ALICE = LedgerId("user:alice")
 TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)
@@ -89,7 +89,7 @@ def test_two_indexes_on_one_collection_are_one_index(make_index: MakeIndex) -> N
 def test_all_keys_can_be_listed(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch, tenancy: Tenancy
 ) -> None:
-    monkeypatch.setattr("memledger.adapters.vector_index.weaviate.index.IDS", 3)
+    monkeypatch.setattr("remembrancer.adapters.vector_index.weaviate.index.IDS", 3)
     index = make_index(tenancy=tenancy)
     assert index.keys() == []
     mine, theirs = numbered(8), [document("tea", scope=Scope(user_id="bob"))]
@@ -130,7 +130,7 @@ def test_a_filter_the_server_has_not_is_finished_before_the_cut(
     assert {key for key, *_ in expected} == {each.key for each in documents[117:119]}
     assert signals(index.search(query)) == expected
     # What a server gives in pages may not reach that far.
-    search = "memledger.adapters.vector_index.weaviate.search"
+    search = "remembrancer.adapters.vector_index.weaviate.search"
     for name, value in {"MOST": 90, "_PIECE": 16, "_LISTED": 33}.items():
         monkeypatch.setattr(f"{search}.{name}", value)
     assert signals(index.search(query)) == expected
@@ -220,7 +220,7 @@ def test_a_large_ledger_is_judged_by_a_sample_and_its_rare_terms_by_all(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"PROBE": 0.25, "SAMPLE": 150, "ENOUGH": 20, "GROWTH": 2}.items():
-        monkeypatch.setattr(f"memledger.adapters.vector_index.weaviate.statistics.{name}", value)
+        monkeypatch.setattr(f"remembrancer.adapters.vector_index.weaviate.statistics.{name}", value)
     documents = [
         document(
             "saffron tea" if n == 0 else f"tea {'milk' * (n % 3)}",
@@ -265,7 +265,7 @@ def test_what_was_counted_is_not_counted_again_until_the_ledger_changes() -> Non
 def test_ledgers_long_not_asked_for_are_forgotten_and_counted_again(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memledger.adapters.vector_index.weaviate.statistics.LEDGERS", 1)
+    monkeypatch.setattr("remembrancer.adapters.vector_index.weaviate.statistics.LEDGERS", 1)
     index = make_index()
     scopes = [Scope(user_id=name) for name in ("a", "b")]
     index.put([document("tea", scope=scope) for scope in scopes])
@@ -307,8 +307,8 @@ def test_it_is_chosen_by_name_with_settings_from_a_file_or_variables() -> None:
     loaded = load_settings(
         {"vector_index": {"provider": "weaviate", "tenancy": "ledger", "port": 8081}},
         environment={
-            "MEMLEDGER_VECTOR_INDEX__API_KEY": "sesame",
-            "MEMLEDGER_VECTOR_INDEX__HEADERS": "X-One: 1, X-Two: 2",
+            "REMEMBRANCER_VECTOR_INDEX__API_KEY": "sesame",
+            "REMEMBRANCER_VECTOR_INDEX__HEADERS": "X-One: 1, X-Two: 2",
         },
     )
     choice = loaded.vector_index
@@ -345,9 +345,9 @@ def test_a_memory_keeps_it_in_step_and_searches_it(settings: WeaviateSettings) -
         assert memory.search("green tea", user_id="ann").degraded == ()
         memory.delete_all(user_id="ann")
         assert len(memory.search("green tea", user_id="ann")) == 0
-        assert "memledger-weaviate" in names_of_threads()
+        assert "remembrancer-weaviate" in names_of_threads()
     # An engine that the memory made is closed with it.
-    assert "memledger-weaviate" not in names_of_threads()
+    assert "remembrancer-weaviate" not in names_of_threads()
 
 
 def test_where_rows_are_is_told_by_the_fingerprint_and_where_the_server_is_is_not() -> None:

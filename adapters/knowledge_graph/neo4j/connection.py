@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from urllib.parse import urlsplit
 
-from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
     from neo4j import AsyncDriver, AsyncManagedTransaction, AsyncSession
@@ -40,7 +40,7 @@ class Connection:
     def __init__(self, settings: Neo4jSettings) -> None:
         if find_spec("neo4j") is None:
             raise InvalidRequest(
-                "knowledge_graph.provider", "needs the driver; pip install 'memledger[neo4j]'"
+                "knowledge_graph.provider", "needs the driver; pip install 'remembrancer[neo4j]'"
             )
         self._neo4j: Any = import_module("neo4j")
         self._settings = settings
@@ -140,7 +140,7 @@ class Connection:
             max_transaction_retry_time=settings.retry_for,
             notifications_min_severity="OFF",
             telemetry_disabled=True,
-            user_agent="memledger",
+            user_agent="remembrancer",
             **trust,
         )
         return driver

@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from memledger.adapters.knowledge_graph.awaiting import answered
-from memledger.adapters.knowledge_graph.neo4j import statements
-from memledger.adapters.knowledge_graph.neo4j.connection import ADAPTER, Connection
-from memledger.adapters.knowledge_graph.neo4j.seen import AT_ONCE, Seen
-from memledger.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from memledger.adapters.knowledge_graph.neo4j.taking_in import Owned, TakingIn, Wanted
-from memledger.adapters.knowledge_graph.neo4j.versions import (
+from remembrancer.adapters.knowledge_graph.awaiting import answered
+from remembrancer.adapters.knowledge_graph.neo4j import statements
+from remembrancer.adapters.knowledge_graph.neo4j.connection import ADAPTER, Connection
+from remembrancer.adapters.knowledge_graph.neo4j.seen import AT_ONCE, Seen
+from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.adapters.knowledge_graph.neo4j.taking_in import Owned, TakingIn, Wanted
+from remembrancer.adapters.knowledge_graph.neo4j.versions import (
     Version,
     key_of,
     properties_of,
     version_of,
 )
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.graph import Entity, Mention, Relation, View, entities_of, touches
-from memledger.domain.recorded import Position, Recorded
-from memledger.domain.scope import LedgerId
-from memledger.domain.text import normalised
-from memledger.domain.walk import Reached, Tie, known_as, walk
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.graph import Entity, Mention, Relation, View, entities_of, touches
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import normalised
+from remembrancer.domain.walk import Reached, Tie, known_as, walk
 
 if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction
@@ -121,7 +121,7 @@ class Neo4jKnowledgeGraph:
         return await self._connection.read(look)
 
     async def clear(self) -> None:
-        """Drop what the database holds of memledger, in steps; see ``Engine.clear``.
+        """Drop what the database holds of remembrancer, in steps; see ``Engine.clear``.
 
         If it is cut short nothing is taken in until it has been done again.
         """

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from attrs import frozen
 
-from memledger.adapters.knowledge_graph.neo4j import statements
-from memledger.adapters.knowledge_graph.neo4j.versions import key_of, seen_in, tie_of
-from memledger.domain.graph import Mention, View
-from memledger.domain.recorded import Position
-from memledger.domain.walk import Tie
+from remembrancer.adapters.knowledge_graph.neo4j import statements
+from remembrancer.adapters.knowledge_graph.neo4j.versions import key_of, seen_in, tie_of
+from remembrancer.domain.graph import Mention, View
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.walk import Tie
 
 if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction

@@ -30,7 +30,7 @@ class Neo4jSettings:
         user: empty for a server that asks for nobody.
         password: of the user.
         database: empty for the user's own default. It holds the graph of one log: what is there
-            under labels that begin with ``Memledger`` is dropped by ``clear``.
+            under labels that begin with ``Remembrancer`` is dropped by ``clear``.
         certificates: a file of the certificate authorities to trust with ``+s``, in PEM form;
             empty for those that the system trusts.
         connections: at most so many are open at a time, to one member.

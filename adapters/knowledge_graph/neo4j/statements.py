@@ -14,20 +14,20 @@ from __future__ import annotations
 from typing import LiteralString
 
 SCHEMA: tuple[LiteralString, ...] = (
-    "CREATE CONSTRAINT memledger_ledger IF NOT EXISTS "
-    "FOR (n:MemledgerLedger) REQUIRE n.name IS UNIQUE",
-    "CREATE CONSTRAINT memledger_name IF NOT EXISTS "
-    "FOR (n:MemledgerName) REQUIRE (n.ledger, n.key) IS UNIQUE",
-    "CREATE CONSTRAINT memledger_fact IF NOT EXISTS "
-    "FOR (n:MemledgerFact) REQUIRE (n.ledger, n.fact_id, n.since) IS UNIQUE",
-    "CREATE CONSTRAINT memledger_relation IF NOT EXISTS "
-    "FOR ()-[r:MEMLEDGER_RELATION]-() REQUIRE (r.ledger, r.relation_id, r.since) IS UNIQUE",
-    "CREATE CONSTRAINT memledger_same_as IF NOT EXISTS "
-    "FOR ()-[r:MEMLEDGER_SAME_AS]-() REQUIRE (r.ledger, r.relation_id, r.since) IS UNIQUE",
-    "CREATE INDEX memledger_relation_fact IF NOT EXISTS "
-    "FOR ()-[r:MEMLEDGER_RELATION]-() ON (r.ledger, r.fact_id)",
-    "CREATE INDEX memledger_same_as_fact IF NOT EXISTS "
-    "FOR ()-[r:MEMLEDGER_SAME_AS]-() ON (r.ledger, r.fact_id)",
+    "CREATE CONSTRAINT remembrancer_ledger IF NOT EXISTS "
+    "FOR (n:RemembrancerLedger) REQUIRE n.name IS UNIQUE",
+    "CREATE CONSTRAINT remembrancer_name IF NOT EXISTS "
+    "FOR (n:RemembrancerName) REQUIRE (n.ledger, n.key) IS UNIQUE",
+    "CREATE CONSTRAINT remembrancer_fact IF NOT EXISTS "
+    "FOR (n:RemembrancerFact) REQUIRE (n.ledger, n.fact_id, n.since) IS UNIQUE",
+    "CREATE CONSTRAINT remembrancer_relation IF NOT EXISTS "
+    "FOR ()-[r:REMEMBRANCER_RELATION]-() REQUIRE (r.ledger, r.relation_id, r.since) IS UNIQUE",
+    "CREATE CONSTRAINT remembrancer_same_as IF NOT EXISTS "
+    "FOR ()-[r:REMEMBRANCER_SAME_AS]-() REQUIRE (r.ledger, r.relation_id, r.since) IS UNIQUE",
+    "CREATE INDEX remembrancer_relation_fact IF NOT EXISTS "
+    "FOR ()-[r:REMEMBRANCER_RELATION]-() ON (r.ledger, r.fact_id)",
+    "CREATE INDEX remembrancer_same_as_fact IF NOT EXISTS "
+    "FOR ()-[r:REMEMBRANCER_SAME_AS]-() ON (r.ledger, r.fact_id)",
 )
 """Made if missing. A unique triple is also the index by its first two."""
 
@@ -50,21 +50,21 @@ _SEEN: LiteralString = """
 AGENT: LiteralString = "RETURN 1 AS one"
 
 START: LiteralString = """
-    MATCH (ledger:MemledgerLedger {name: $ledger})
-    OPTIONAL MATCH (n:MemledgerName) WHERE n.ledger = $ledger AND n.key IN $keys
+    MATCH (ledger:RemembrancerLedger {name: $ledger})
+    OPTIONAL MATCH (n:RemembrancerName) WHERE n.ledger = $ledger AND n.key IN $keys
     RETURN ledger.position AS position, ledger.aliases AS aliases, collect(n.key) AS keys
 """
 
 LINKS: LiteralString = f"""
     UNWIND $keys AS key
-    MATCH (n:MemledgerName {{ledger: $ledger, key: key}})
+    MATCH (n:RemembrancerName {{ledger: $ledger, key: key}})
     CALL (n) {{
-        MATCH (n)-[link:MEMLEDGER_RELATION]-()
+        MATCH (n)-[link:REMEMBRANCER_RELATION]-()
         WHERE {_SEEN}
         WITH DISTINCT link ORDER BY link.position DESC LIMIT $relations
         RETURN properties(link) AS link
     UNION ALL
-        MATCH (n)<-[:MEMLEDGER_NAMES]-(link:MemledgerFact)
+        MATCH (n)<-[:REMEMBRANCER_NAMES]-(link:RemembrancerFact)
         WHERE {_SEEN}
         WITH link ORDER BY link.position DESC LIMIT $facts
         RETURN properties(link) AS link
@@ -74,14 +74,14 @@ LINKS: LiteralString = f"""
 
 SYNONYMS: LiteralString = f"""
     UNWIND $keys AS key
-    MATCH (n:MemledgerName {{ledger: $ledger, key: key}})-[link:MEMLEDGER_SAME_AS]-()
+    MATCH (n:RemembrancerName {{ledger: $ledger, key: key}})-[link:REMEMBRANCER_SAME_AS]-()
     WHERE {_SEEN}
     WITH DISTINCT link
     RETURN properties(link) AS link
 """
 
 ALL_SYNONYMS: LiteralString = f"""
-    MATCH ()-[link:MEMLEDGER_SAME_AS]->()
+    MATCH ()-[link:REMEMBRANCER_SAME_AS]->()
     WHERE link.ledger = $ledger AND link.relation_id > '' AND link.since > 0 AND {_SEEN}
     RETURN properties(link) AS link
 """
@@ -89,22 +89,22 @@ ALL_SYNONYMS: LiteralString = f"""
 _COUNTED: LiteralString = f"""
     WITH n,
         COUNT {{
-            MATCH (n)-[link:MEMLEDGER_RELATION]-() WHERE {_SEEN} RETURN DISTINCT link
+            MATCH (n)-[link:REMEMBRANCER_RELATION]-() WHERE {_SEEN} RETURN DISTINCT link
         }} AS relations,
         COUNT {{
-            MATCH (n)<-[:MEMLEDGER_NAMES]-(link:MemledgerFact) WHERE $mentions AND {_SEEN}
+            MATCH (n)<-[:REMEMBRANCER_NAMES]-(link:RemembrancerFact) WHERE $mentions AND {_SEEN}
         }} AS facts
 """
 
 COUNTED_AMONG: LiteralString = f"""
     UNWIND $keys AS key
-    MATCH (n:MemledgerName {{ledger: $ledger, key: key}})
+    MATCH (n:RemembrancerName {{ledger: $ledger, key: key}})
     {_COUNTED}
     RETURN n.name AS name, relations, facts
 """
 
 COUNTED_MOST: LiteralString = f"""
-    MATCH (n:MemledgerName)
+    MATCH (n:RemembrancerName)
     WHERE n.ledger = $ledger AND n.key > '' AND NOT n.key IN $keys
     {_COUNTED}
     WHERE relations + facts > 0
@@ -116,17 +116,17 @@ COUNTED_MOST: LiteralString = f"""
 
 LOCK: LiteralString = """
     UNWIND $ledgers AS name
-    MERGE (ledger:MemledgerLedger {name: name})
+    MERGE (ledger:RemembrancerLedger {name: name})
     SET ledger.locked = true
     WITH ledger
     RETURN ledger.name AS name, coalesce(ledger.position, 0) AS position,
-        EXISTS { MATCH (:MemledgerClearing) } AS clearing
+        EXISTS { MATCH (:RemembrancerClearing) } AS clearing
 """
 """The write comes before the read: who waits for the lock then reads what its holder left."""
 
 FACTS: LiteralString = """
     UNWIND $wanted AS want
-    MATCH (link:MemledgerFact)
+    MATCH (link:RemembrancerFact)
     WHERE link.ledger = want.ledger AND link.fact_id = want.id AND link.since > 0
     RETURN properties(link) AS link
 """
@@ -134,10 +134,10 @@ FACTS: LiteralString = """
 _RELATIONS_BY: LiteralString = """
     UNWIND $wanted AS want
     CALL (want) {{
-        MATCH ()-[link:MEMLEDGER_RELATION]->() WHERE {condition}
+        MATCH ()-[link:REMEMBRANCER_RELATION]->() WHERE {condition}
         RETURN properties(link) AS link
     UNION ALL
-        MATCH ()-[link:MEMLEDGER_SAME_AS]->() WHERE {condition}
+        MATCH ()-[link:REMEMBRANCER_SAME_AS]->() WHERE {condition}
         RETURN properties(link) AS link
     }}
     RETURN link
@@ -153,7 +153,7 @@ RELATIONS_OF_FACTS: LiteralString = _RELATIONS_BY.format(
 
 CLOSE_FACTS: LiteralString = """
     UNWIND $closed AS one
-    MATCH (link:MemledgerFact)
+    MATCH (link:RemembrancerFact)
     WHERE link.ledger = one.ledger AND link.fact_id = one.id AND link.since = one.since
     SET link.until = one.until, link.recorded_to = one.recorded_to
 """
@@ -165,48 +165,53 @@ _CLOSE: LiteralString = """
     SET link.until = one.until, link.recorded_to = one.recorded_to
 """
 
-CLOSE_RELATIONS: LiteralString = _CLOSE.format(kind="MEMLEDGER_RELATION")
-CLOSE_SYNONYMS: LiteralString = _CLOSE.format(kind="MEMLEDGER_SAME_AS")
+CLOSE_RELATIONS: LiteralString = _CLOSE.format(kind="REMEMBRANCER_RELATION")
+CLOSE_SYNONYMS: LiteralString = _CLOSE.format(kind="REMEMBRANCER_SAME_AS")
 
 NAMES: LiteralString = """
     UNWIND $names AS one
-    MERGE (n:MemledgerName {ledger: one.ledger, key: one.key})
+    MERGE (n:RemembrancerName {ledger: one.ledger, key: one.key})
     ON CREATE SET n.name = one.name
 """
 
 CREATE_FACTS: LiteralString = """
     UNWIND $made AS one
-    CREATE (link:MemledgerFact)
+    CREATE (link:RemembrancerFact)
     SET link = one.link
     WITH link, one
     UNWIND one.keys AS key
-    MATCH (n:MemledgerName {ledger: one.link.ledger, key: key})
-    CREATE (link)-[:MEMLEDGER_NAMES]->(n)
+    MATCH (n:RemembrancerName {ledger: one.link.ledger, key: key})
+    CREATE (link)-[:REMEMBRANCER_NAMES]->(n)
 """
 
 _CREATE: LiteralString = """
     UNWIND $made AS one
-    MATCH (a:MemledgerName {{ledger: one.link.ledger, key: one.keys[0]}})
-    MATCH (b:MemledgerName {{ledger: one.link.ledger, key: one.keys[-1]}})
+    MATCH (a:RemembrancerName {{ledger: one.link.ledger, key: one.keys[0]}})
+    MATCH (b:RemembrancerName {{ledger: one.link.ledger, key: one.keys[-1]}})
     CREATE (a)-[link:{kind}]->(b)
     SET link = one.link
 """
 
-CREATE_RELATIONS: LiteralString = _CREATE.format(kind="MEMLEDGER_RELATION")
-CREATE_SYNONYMS: LiteralString = _CREATE.format(kind="MEMLEDGER_SAME_AS")
+CREATE_RELATIONS: LiteralString = _CREATE.format(kind="REMEMBRANCER_RELATION")
+CREATE_SYNONYMS: LiteralString = _CREATE.format(kind="REMEMBRANCER_SAME_AS")
 
 ADVANCE: LiteralString = """
     UNWIND $ledgers AS one
-    MATCH (ledger:MemledgerLedger {name: one.name})
+    MATCH (ledger:RemembrancerLedger {name: one.name})
     SET ledger.position = one.position,
         ledger.aliases = coalesce(ledger.aliases, false) OR one.aliases
 """
 
-BEGIN_CLEARING: LiteralString = "MERGE (clearing:MemledgerClearing)"
+BEGIN_CLEARING: LiteralString = "MERGE (clearing:RemembrancerClearing)"
 """Until everything is gone nothing may be taken in: a clear that was cut short is done again."""
 
 CLEAR: tuple[LiteralString, ...] = tuple(
     f"MATCH (n:{label}) WITH n LIMIT $most DETACH DELETE n RETURN count(*) AS deleted"
-    for label in ("MemledgerLedger", "MemledgerFact", "MemledgerName", "MemledgerClearing")
+    for label in (
+        "RemembrancerLedger",
+        "RemembrancerFact",
+        "RemembrancerName",
+        "RemembrancerClearing",
+    )
 )
 """Each is run until it finds nothing. Ledgers go first: from then on readers see nothing."""

@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-from memledger.adapters.knowledge_graph.neo4j.versions import Version
-from memledger.domain.events import RelationAsserted, RelationEnded
-from memledger.domain.graph import GraphChange, LinkKey, Mention, Relation, changes_of
-from memledger.domain.ledger import fact_id_of
-from memledger.domain.recorded import Recorded
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.knowledge_graph.neo4j.versions import Version
+from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.graph import GraphChange, LinkKey, Mention, Relation, changes_of
+from remembrancer.domain.ledger import fact_id_of
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import LedgerId
 
 Owned: TypeAlias = tuple[LedgerId, str]
 """An id, with the ledger that it belongs to."""

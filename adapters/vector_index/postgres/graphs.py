@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.sessions import Reader, Row, Sessions
-from memledger.adapters.vector_index.postgres.schema import Tables
-from memledger.adapters.vector_index.postgres.statements import (
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.sessions import Reader, Row, Sessions
+from remembrancer.adapters.vector_index.postgres.schema import Tables
+from remembrancer.adapters.vector_index.postgres.statements import (
     Plan,
     Sql,
     graph_expression,
     nearest_by_graph,
 )
-from memledger.adapters.vector_index.postgres.writing import Storage
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.postgres.writing import Storage
+from remembrancer.domain.scope import LedgerId
 
 LARGE = 50_000
 """Documents from which a ledger is worth a graph."""

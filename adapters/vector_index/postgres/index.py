@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from memledger.adapters.postgres.nul import restored as unescaped
-from memledger.adapters.postgres.sessions import Connection, Reader, Sessions
-from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION
-from memledger.adapters.vector_index.postgres import schema, writing
-from memledger.adapters.vector_index.postgres.graphs import LARGE, Graphs
-from memledger.adapters.vector_index.postgres.searching import search
-from memledger.adapters.vector_index.postgres.vectors import (
+from remembrancer.adapters.postgres.nul import restored as unescaped
+from remembrancer.adapters.postgres.sessions import Connection, Reader, Sessions
+from remembrancer.adapters.vector_index.analysis import ANALYSIS_VERSION
+from remembrancer.adapters.vector_index.postgres import schema, writing
+from remembrancer.adapters.vector_index.postgres.graphs import LARGE, Graphs
+from remembrancer.adapters.vector_index.postgres.searching import search
+from remembrancer.adapters.vector_index.postgres.vectors import (
     digest_of,
     from_bytes,
     from_text,
     restored,
 )
-from memledger.adapters.vector_index.postgres.writing import Storage
-from memledger.domain.fact import FactId, FactKey
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.postgres.writing import Storage
+from remembrancer.domain.fact import FactId, FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
 
 
 class PostgresVectorIndex:

@@ -13,11 +13,11 @@ import re
 
 from attrs import frozen
 
-from memledger.adapters.postgres.advisory import advisory_key
-from memledger.adapters.postgres.filters import create_casefold
-from memledger.adapters.postgres.presence import OWN, are_there
-from memledger.adapters.postgres.sessions import Connection, Reader
-from memledger.domain.errors import InvalidRequest
+from remembrancer.adapters.postgres.advisory import advisory_key
+from remembrancer.adapters.postgres.filters import create_casefold
+from remembrancer.adapters.postgres.presence import OWN, are_there
+from remembrancer.adapters.postgres.sessions import Connection, Reader
+from remembrancer.domain.errors import InvalidRequest
 
 FORMAT = 1
 """Goes up with every change of the tables or of what is stored in them."""
@@ -240,7 +240,7 @@ async def create(
     # Several processes may start on an empty database at once; "IF NOT EXISTS" alone races.
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (advisory_key(t.prefix, "index"),))
     cursor = await connection.execute(
-        "SELECT to_regprocedure(%s) IS NULL", (f"{home}.memledger_casefold(text)",)
+        "SELECT to_regprocedure(%s) IS NULL", (f"{home}.remembrancer_casefold(text)",)
     )
     if (await cursor.fetchall())[0][0]:
         statements += create_casefold(home, 0)

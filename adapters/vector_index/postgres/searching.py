@@ -7,23 +7,23 @@ from datetime import datetime
 
 from attrs import evolve
 
-from memledger.adapters.postgres.filters import to_sql
-from memledger.adapters.postgres.nul import restored
-from memledger.adapters.postgres.sessions import Reader, Row
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.names import names_in
-from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
-from memledger.adapters.vector_index.postgres.graphs import Graphs
-from memledger.adapters.vector_index.postgres.similarities import similarities
-from memledger.adapters.vector_index.postgres.statements import Plan, Sql, statement
-from memledger.adapters.vector_index.postgres.terms import number_of
-from memledger.adapters.vector_index.postgres.vectors import to_text, unit
-from memledger.adapters.vector_index.postgres.writing import Storage
-from memledger.adapters.vector_index.refusals import check_query, components
-from memledger.domain.fact import Interval
-from memledger.domain.filters import BUILT_IN_FIELDS, TIME_FIELDS, Filter
-from memledger.domain.moments import from_microseconds
-from memledger.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.adapters.postgres.filters import to_sql
+from remembrancer.adapters.postgres.nul import restored
+from remembrancer.adapters.postgres.sessions import Reader, Row
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.names import names_in
+from remembrancer.adapters.vector_index.ordering import DIGITS, strongest_first
+from remembrancer.adapters.vector_index.postgres.graphs import Graphs
+from remembrancer.adapters.vector_index.postgres.similarities import similarities
+from remembrancer.adapters.vector_index.postgres.statements import Plan, Sql, statement
+from remembrancer.adapters.vector_index.postgres.terms import number_of
+from remembrancer.adapters.vector_index.postgres.vectors import to_text, unit
+from remembrancer.adapters.vector_index.postgres.writing import Storage
+from remembrancer.adapters.vector_index.refusals import check_query, components
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.filters import BUILT_IN_FIELDS, TIME_FIELDS, Filter
+from remembrancer.domain.moments import from_microseconds
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 
 PLANNED_ONCE = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
 """For a search by similarity alone. Planning takes as long as searching a small ledger, and the

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from attrs import frozen
 
-from memledger.adapters.postgres.sessions import Reader, Row
-from memledger.adapters.vector_index.ordering import DIGITS
-from memledger.adapters.vector_index.postgres.statements import Plan, eligible, spliced
-from memledger.adapters.vector_index.postgres.vectors import Components
+from remembrancer.adapters.postgres.sessions import Reader, Row
+from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.vector_index.postgres.statements import Plan, eligible, spliced
+from remembrancer.adapters.vector_index.postgres.vectors import Components
 
 
 @frozen(eq=False)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.ordering import DIGITS
-from memledger.adapters.vector_index.postgres.schema import Extension, Tables
-from memledger.adapters.vector_index.postgres.terms import to_tsquery
-from memledger.domain.moments import to_microseconds
-from memledger.domain.ports.vector_index import IndexQuery
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.vector_index.postgres.schema import Extension, Tables
+from remembrancer.adapters.vector_index.postgres.terms import to_tsquery
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.ports.vector_index import IndexQuery
 
 _UNIT = f"1e{DIGITS}"
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
-from memledger.adapters.vector_index.bm25 import MAX_FREQUENCY
+from remembrancer.adapters.vector_index.bm25 import MAX_FREQUENCY
 
 
 def to_tsvector(terms: Sequence[str]) -> str:

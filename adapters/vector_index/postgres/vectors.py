@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.domain.ports.embedder import Vector
+from remembrancer.domain.ports.embedder import Vector
 
 Components = npt.NDArray[np.float32]
 

@@ -14,24 +14,24 @@ from typing import Any
 
 from attrs import define, frozen
 
-from memledger.adapters.postgres.filters import searchable
-from memledger.adapters.postgres.nul import storable
-from memledger.adapters.postgres.sessions import Connection
-from memledger.adapters.vector_index.analysis import analyse
-from memledger.adapters.vector_index.names import folded
-from memledger.adapters.vector_index.postgres.schema import Extension, Tables
-from memledger.adapters.vector_index.postgres.terms import number_of, to_tsvector
-from memledger.adapters.vector_index.postgres.vectors import (
+from remembrancer.adapters.postgres.filters import searchable
+from remembrancer.adapters.postgres.nul import storable
+from remembrancer.adapters.postgres.sessions import Connection
+from remembrancer.adapters.vector_index.analysis import analyse
+from remembrancer.adapters.vector_index.names import folded
+from remembrancer.adapters.vector_index.postgres.schema import Extension, Tables
+from remembrancer.adapters.vector_index.postgres.terms import number_of, to_tsvector
+from remembrancer.adapters.vector_index.postgres.vectors import (
     Components,
     Scaled,
     digest_of,
     to_hex,
     to_text,
 )
-from memledger.adapters.vector_index.refusals import checked_vectors
-from memledger.domain.fact import FactKey
-from memledger.domain.moments import to_microseconds
-from memledger.domain.ports.vector_index import Document
+from remembrancer.adapters.vector_index.refusals import checked_vectors
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.ports.vector_index import Document
 
 BATCH = 500
 """Documents that are sent in one statement."""

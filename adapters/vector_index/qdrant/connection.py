@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 from attrs.validators import ge, gt, min_len
 
-from memledger.adapters.vector_index.served.rows import FIELDS
-from memledger.adapters.vector_index.served.translation import MARKS, time_property
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest
-from memledger.domain.filters import TIME_FIELDS
+from remembrancer.adapters.vector_index.served.rows import FIELDS
+from remembrancer.adapters.vector_index.served.translation import MARKS, time_property
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.filters import TIME_FIELDS
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class QdrantSettings:
     url: str = ""
     path: str = ""
     api_key: str = field(default="", repr=False)
-    collection: str = field(default="memledger", validator=min_len(1))
+    collection: str = field(default="remembrancer", validator=min_len(1))
     timeout: float = field(default=10.0, validator=gt(0))
     shards: int = field(default=0, validator=ge(0))
     replicas: int = field(default=0, validator=ge(0))
@@ -82,7 +82,7 @@ class Connection:
     def __init__(self, settings: QdrantSettings, model: str, dimension: int) -> None:
         if find_spec("qdrant_client") is None:
             raise InvalidRequest(
-                "vector_index.provider", "needs qdrant-client; pip install 'memledger[qdrant]'"
+                "vector_index.provider", "needs qdrant-client; pip install 'remembrancer[qdrant]'"
             )
         self._settings = settings
         self._dimension = dimension
@@ -173,7 +173,7 @@ class Connection:
             with suppress(InvalidRequest):
                 await self._create(client, name)
         found = await self.ask(client.get_collection(name))
-        made_for = (found.config.metadata or {}).get("memledger")
+        made_for = (found.config.metadata or {}).get("remembrancer")
         if made_for != self._made_for:
             raise InvalidRequest(
                 "vector_index.collection",
@@ -194,7 +194,7 @@ class Connection:
                 sparse_vectors_config={each: models.SparseVectorParams() for each in FIELDS},
                 shard_number=settings.shards or None,
                 replication_factor=settings.replicas or None,
-                metadata={"memledger": self._made_for},
+                metadata={"remembrancer": self._made_for},
             )
         )
         if not settings.url:

@@ -17,36 +17,36 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.names import names_in
-from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
-from memledger.adapters.vector_index.qdrant.connection import (
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.names import names_in
+from remembrancer.adapters.vector_index.ordering import DIGITS, strongest_first
+from remembrancer.adapters.vector_index.qdrant.connection import (
     LAYOUT,
     NAME,
     Connection,
     QdrantSettings,
 )
-from memledger.adapters.vector_index.qdrant.rendering import (
+from remembrancer.adapters.vector_index.qdrant.rendering import (
     filter_of,
     point_of,
     sparse_query,
     unit_of,
 )
-from memledger.adapters.vector_index.refusals import check_query, checked_vectors, components
-from memledger.adapters.vector_index.served.conditions import all_of, marked
-from memledger.adapters.vector_index.served.eligibility import (
+from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
+from remembrancer.adapters.vector_index.served.conditions import all_of, marked
+from remembrancer.adapters.vector_index.served.eligibility import (
     Eligibility,
     eligibility,
     in_ledger,
 )
-from memledger.adapters.vector_index.served.own_loop import OwnLoop
-from memledger.adapters.vector_index.served.rows import FIELDS, Row, digest, row_of
-from memledger.adapters.vector_index.served.scoring import Scoring, best
-from memledger.adapters.vector_index.served.tokens import object_id
-from memledger.domain.fact import FactKey
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.served.own_loop import OwnLoop
+from remembrancer.adapters.vector_index.served.rows import FIELDS, Row, digest, row_of
+from remembrancer.adapters.vector_index.served.scoring import Scoring, best
+from remembrancer.adapters.vector_index.served.tokens import object_id
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
 
 EXACT = 20_000
 """Documents of a ledger up to which all of them are compared; above, Qdrant's graph is walked."""

@@ -9,9 +9,9 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.names import folded
-from memledger.adapters.vector_index.served.conditions import (
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.names import folded
+from remembrancer.adapters.vector_index.served.conditions import (
     AllOf,
     AnyOf,
     Condition,
@@ -19,9 +19,9 @@ from memledger.adapters.vector_index.served.conditions import (
     NotSo,
     Within,
 )
-from memledger.adapters.vector_index.served.rows import FIELDS, properties
-from memledger.adapters.vector_index.served.tokens import object_id
-from memledger.domain.ports.vector_index import Document
+from remembrancer.adapters.vector_index.served.rows import FIELDS, properties
+from remembrancer.adapters.vector_index.served.tokens import object_id
+from remembrancer.domain.ports.vector_index import Document
 
 
 def filter_of(condition: Condition) -> Any:

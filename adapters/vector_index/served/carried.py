@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index.ordering import DIGITS
-from memledger.adapters.vector_index.served.eligibility import Eligibility
-from memledger.adapters.vector_index.served.rows import packed, row_of
-from memledger.adapters.vector_index.served.tokens import ledger_token
-from memledger.domain.ports.vector_index import Document, Hit
-from memledger.domain.scope import Scope
+from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.vector_index.served.eligibility import Eligibility
+from remembrancer.adapters.vector_index.served.rows import packed, row_of
+from remembrancer.adapters.vector_index.served.tokens import ledger_token
+from remembrancer.domain.ports.vector_index import Document, Hit
+from remembrancer.domain.scope import Scope
 
 
 def carried(document: Document, vector: npt.NDArray[np.float32]) -> dict[str, str]:

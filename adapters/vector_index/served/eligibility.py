@@ -7,15 +7,15 @@ from datetime import datetime
 
 from attrs import frozen
 
-from memledger.adapters.vector_index.served.conditions import Condition, Within, all_of, marked
-from memledger.adapters.vector_index.served.moments import held_end, is_exact
-from memledger.adapters.vector_index.served.rows import Row
-from memledger.adapters.vector_index.served.tokens import ledger_token, token
-from memledger.adapters.vector_index.served.translation import MARKS, translate
-from memledger.domain.fact import Interval
-from memledger.domain.filters import matches
-from memledger.domain.ports.vector_index import IndexQuery
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.served.conditions import Condition, Within, all_of, marked
+from remembrancer.adapters.vector_index.served.moments import held_end, is_exact
+from remembrancer.adapters.vector_index.served.rows import Row
+from remembrancer.adapters.vector_index.served.tokens import ledger_token, token
+from remembrancer.adapters.vector_index.served.translation import MARKS, translate
+from remembrancer.domain.fact import Interval
+from remembrancer.domain.filters import matches
+from remembrancer.domain.ports.vector_index import IndexQuery
+from remembrancer.domain.scope import LedgerId
 
 
 @frozen(kw_only=True)

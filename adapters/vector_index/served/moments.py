@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from memledger.domain.moments import to_microseconds
+from remembrancer.domain.moments import to_microseconds
 
 UNBOUNDED = 2**53 - 1
 """Stands for the open side of an interval."""

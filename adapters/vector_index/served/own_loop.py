@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from memledger.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class OwnLoop:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._loop.run_forever, name=f"memledger-{self._name}", daemon=True
+                    target=self._loop.run_forever, name=f"remembrancer-{self._name}", daemon=True
                 )
                 self._thread.start()
             return self._loop

@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from memledger.adapters.vector_index.analysis import analyse
-from memledger.adapters.vector_index.names import folded
-from memledger.adapters.vector_index.served.moments import clamped, held_end, held_start
-from memledger.adapters.vector_index.served.tokens import ledger_token, marks, token
-from memledger.adapters.vector_index.served.translation import MARKS, time_property
-from memledger.domain.fact import FactId, FactKey, Interval
-from memledger.domain.filters import TIME_FIELDS
-from memledger.domain.moments import from_microseconds, to_microseconds
-from memledger.domain.ports.vector_index import Document
+from remembrancer.adapters.vector_index.analysis import analyse
+from remembrancer.adapters.vector_index.names import folded
+from remembrancer.adapters.vector_index.served.moments import clamped, held_end, held_start
+from remembrancer.adapters.vector_index.served.tokens import ledger_token, marks, token
+from remembrancer.adapters.vector_index.served.translation import MARKS, time_property
+from remembrancer.domain.fact import FactId, FactKey, Interval
+from remembrancer.domain.filters import TIME_FIELDS
+from remembrancer.domain.moments import from_microseconds, to_microseconds
+from remembrancer.domain.ports.vector_index import Document
 
 FIELDS = ("words", "around")
 """The properties with the terms of the text and of the context, repetitions included."""

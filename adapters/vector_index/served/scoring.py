@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.ordering import DIGITS
-from memledger.adapters.vector_index.served.rows import FIELDS, Row
-from memledger.domain.ports.vector_index import Hit
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.vector_index.served.rows import FIELDS, Row
+from remembrancer.domain.ports.vector_index import Hit
 
 
 @frozen(kw_only=True)

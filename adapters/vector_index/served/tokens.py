@@ -11,11 +11,11 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
 
-from memledger.adapters.vector_index.names import folded
-from memledger.domain.fact import FactKey
-from memledger.domain.filters import TIME_FIELDS, Comparable, comparable
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.names import folded
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.filters import TIME_FIELDS, Comparable, comparable
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import LedgerId
 
 _IDS = UUID("6f2a3c0e-7d5b-5a51-9c3a-1b8f6f0d2f10")
 

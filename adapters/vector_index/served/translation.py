@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from memledger.adapters.vector_index.served.conditions import (
+from remembrancer.adapters.vector_index.served.conditions import (
     Condition,
     Within,
     all_of,
@@ -16,9 +16,9 @@ from memledger.adapters.vector_index.served.conditions import (
     marked,
     not_so,
 )
-from memledger.adapters.vector_index.served.moments import FURTHEST, clamped
-from memledger.adapters.vector_index.served.tokens import equals, exists
-from memledger.domain.filters import (
+from remembrancer.adapters.vector_index.served.moments import FURTHEST, clamped
+from remembrancer.adapters.vector_index.served.tokens import equals, exists
+from remembrancer.domain.filters import (
     TIME_FIELDS,
     And,
     Contains,

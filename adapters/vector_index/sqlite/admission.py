@@ -7,11 +7,11 @@ import sqlite3
 
 import numpy as np
 
-from memledger.adapters.sqlite.filters import to_sql
-from memledger.adapters.vector_index.sqlite.block import Mask, Numbers
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger
-from memledger.adapters.vector_index.sqlite.schema import first_of, last_of
-from memledger.domain.filters import BUILT_IN_FIELDS, Filter
+from remembrancer.adapters.sqlite.filters import to_sql
+from remembrancer.adapters.vector_index.sqlite.block import Mask, Numbers
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger
+from remembrancer.adapters.vector_index.sqlite.schema import first_of, last_of
+from remembrancer.domain.filters import BUILT_IN_FIELDS, Filter
 
 _COLUMNS = {name: f"json_extract(attributes, '$.{name}')" for name in BUILT_IN_FIELDS}
 
@@ -23,7 +23,7 @@ class Admission:
     """Lets through the documents of a ledger for which a filter holds.
 
     Args:
-        connection: to read from; functions of ``memledger.adapters.sqlite.filters`` registered.
+        connection: to read from; functions of ``remembrancer.adapters.sqlite.filters`` registered.
         ledger: whose documents.
         where: the filter.
     """

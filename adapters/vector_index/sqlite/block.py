@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, Vectors, products, unit
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger
-from memledger.adapters.vector_index.sqlite.terms import decode_names, decode_terms
-from memledger.domain.fact import FactId, FactKey, Interval
-from memledger.domain.moments import from_microseconds
-from memledger.domain.ports.vector_index import Hit
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings, Vectors, products, unit
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger
+from remembrancer.adapters.vector_index.sqlite.terms import decode_names, decode_terms
+from remembrancer.domain.fact import FactId, FactKey, Interval
+from remembrancer.domain.moments import from_microseconds
+from remembrancer.domain.ports.vector_index import Hit
 
 Numbers = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.vector_index.sqlite.embeddings import Vectors
+from remembrancer.adapters.vector_index.sqlite.embeddings import Vectors
 
 CODE_BITS = 512
 """Whatever the dimension: on a million vectors shaped like sentence embeddings, rescoring 1,000
@@ -30,7 +30,7 @@ HALF_WORDS = CODE_BITS // 64 // 2
 ROWS = 4_096
 """Vectors that are rotated at once, to bound memory."""
 
-_SEED = b"memledger rotation 1"
+_SEED = b"remembrancer rotation 1"
 
 Codes = npt.NDArray[np.uint64]
 

@@ -11,11 +11,11 @@ import sqlite3
 
 from attrs import frozen
 
-from memledger.adapters.sqlite.connections import Connections, one_view
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger, find_ledger, save
-from memledger.adapters.vector_index.sqlite.schema import first_of, last_of
-from memledger.adapters.vector_index.sqlite.segments import (
+from remembrancer.adapters.sqlite.connections import Connections, one_view
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger, find_ledger, save
+from remembrancer.adapters.vector_index.sqlite.schema import first_of, last_of
+from remembrancer.adapters.vector_index.sqlite.segments import (
     Built,
     Segment,
     build,
@@ -23,8 +23,8 @@ from memledger.adapters.vector_index.sqlite.segments import (
     sources_of,
     store,
 )
-from memledger.adapters.vector_index.sqlite.sizes import Sizes
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.sqlite.sizes import Sizes
+from remembrancer.domain.scope import LedgerId
 
 UNSETTLED = 8
 """One in so many documents of a full tail stays there: the newest, whose context still changes."""

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger
-from memledger.adapters.vector_index.sqlite.schema import first_of, last_of
-from memledger.domain.ports.embedder import Vector
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger
+from remembrancer.adapters.vector_index.sqlite.schema import first_of, last_of
+from remembrancer.domain.ports.embedder import Vector
 
 Vectors = npt.NDArray[np.float32]
 """Vectors of shape (count, dimension)."""

@@ -11,18 +11,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from memledger.adapters.sqlite.connections import Connections, one_view
-from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION
-from memledger.adapters.vector_index.sqlite import compaction, schema, writing
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, forget_all_unused
-from memledger.adapters.vector_index.sqlite.search import search
-from memledger.adapters.vector_index.sqlite.sizes import DEFAULT_SIZES, Sizes
-from memledger.adapters.vector_index.sqlite.snapshots import Snapshots
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.fact import FactId, FactKey
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.sqlite.connections import Connections, one_view
+from remembrancer.adapters.vector_index.analysis import ANALYSIS_VERSION
+from remembrancer.adapters.vector_index.sqlite import compaction, schema, writing
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings, forget_all_unused
+from remembrancer.adapters.vector_index.sqlite.search import search
+from remembrancer.adapters.vector_index.sqlite.sizes import DEFAULT_SIZES, Sizes
+from remembrancer.adapters.vector_index.sqlite.snapshots import Snapshots
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.fact import FactId, FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
 
 
 class SqliteVectorIndex:

@@ -6,8 +6,8 @@ import sqlite3
 
 from attrs import define
 
-from memledger.adapters.vector_index.sqlite.schema import first_of
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.sqlite.schema import first_of
+from remembrancer.domain.scope import LedgerId
 
 _COLUMNS = (
     "id, generation, revision, last_document, last_embedding, documents, uncovered, segments, "

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
-from memledger.adapters.vector_index.sqlite.block import Mask, Numbers, Times
-from memledger.adapters.vector_index.sqlite.codes import HALF_WORDS, Codes
-from memledger.adapters.vector_index.sqlite.schema import first_of
-from memledger.adapters.vector_index.sqlite.segments import TIME_PARTS, Part, Segment, part
+from remembrancer.adapters.vector_index.sqlite.block import Mask, Numbers, Times
+from remembrancer.adapters.vector_index.sqlite.codes import HALF_WORDS, Codes
+from remembrancer.adapters.vector_index.sqlite.schema import first_of
+from remembrancer.adapters.vector_index.sqlite.segments import TIME_PARTS, Part, Segment, part
 
 Element = TypeVar("Element", bound=np.generic)
 

@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.sqlite.block import Numbers
-from memledger.adapters.vector_index.sqlite.loaded import ROUNDING, Admit, Shelf, Slots, largest
-from memledger.adapters.vector_index.sqlite.segments import TextField
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.sqlite.block import Numbers
+from remembrancer.adapters.vector_index.sqlite.loaded import ROUNDING, Admit, Shelf, Slots, largest
+from remembrancer.adapters.vector_index.sqlite.segments import TextField
 
 Scores = npt.NDArray[np.float32]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index.sqlite.codes import CODE_BITS, HALF_WORDS, Rotation
-from memledger.adapters.vector_index.sqlite.embeddings import products
-from memledger.adapters.vector_index.sqlite.loaded import Shelf, Slots
+from remembrancer.adapters.vector_index.sqlite.codes import CODE_BITS, HALF_WORDS, Rotation
+from remembrancer.adapters.vector_index.sqlite.embeddings import products
+from remembrancer.adapters.vector_index.sqlite.loaded import Shelf, Slots
 
 SIEVED = 24
 """How many times the documents wanted pass the first look, at half of the bits."""

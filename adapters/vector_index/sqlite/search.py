@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.sqlite.connections import one_view
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.names import names_in
-from memledger.adapters.vector_index.ordering import DIGITS
-from memledger.adapters.vector_index.refusals import check_query, components
-from memledger.adapters.vector_index.sqlite.admission import Admission
-from memledger.adapters.vector_index.sqlite.block import (
+from remembrancer.adapters.sqlite.connections import one_view
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.names import names_in
+from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.vector_index.refusals import check_query, components
+from remembrancer.adapters.vector_index.sqlite.admission import Admission
+from remembrancer.adapters.vector_index.sqlite.block import (
     Block,
     Field,
     Mask,
@@ -28,20 +28,20 @@ from memledger.adapters.vector_index.sqlite.block import (
     Times,
     load_numbers,
 )
-from memledger.adapters.vector_index.sqlite.codes import rotation_for
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, cosines, unit
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger, find_ledger
-from memledger.adapters.vector_index.sqlite.loaded import LoadedSegment, Shelf
-from memledger.adapters.vector_index.sqlite.postings import best_by_terms, count_postings
-from memledger.adapters.vector_index.sqlite.scanning import Scan
-from memledger.adapters.vector_index.sqlite.segments import TextField, centre_of
-from memledger.adapters.vector_index.sqlite.sizes import Sizes
-from memledger.adapters.vector_index.sqlite.snapshots import Snapshot, Snapshots
-from memledger.adapters.vector_index.sqlite.terms import number_of
-from memledger.domain.fact import FactKey
-from memledger.domain.moments import to_microseconds
-from memledger.domain.ports.vector_index import Hit, IndexQuery
-from memledger.domain.scope import Scope
+from remembrancer.adapters.vector_index.sqlite.codes import rotation_for
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings, cosines, unit
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger, find_ledger
+from remembrancer.adapters.vector_index.sqlite.loaded import LoadedSegment, Shelf
+from remembrancer.adapters.vector_index.sqlite.postings import best_by_terms, count_postings
+from remembrancer.adapters.vector_index.sqlite.scanning import Scan
+from remembrancer.adapters.vector_index.sqlite.segments import TextField, centre_of
+from remembrancer.adapters.vector_index.sqlite.sizes import Sizes
+from remembrancer.adapters.vector_index.sqlite.snapshots import Snapshot, Snapshots
+from remembrancer.adapters.vector_index.sqlite.terms import number_of
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.domain.scope import Scope
 
 ENOUGH = 4
 """Times the limit: how many of the nearest documents by code are compared exactly, at least."""

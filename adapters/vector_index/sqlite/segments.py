@@ -15,22 +15,22 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.vector_index.sqlite.block import (
+from remembrancer.adapters.vector_index.sqlite.block import (
     ALWAYS,
     EVER,
     TIMES,
     Mask,
     Numbers,
 )
-from memledger.adapters.vector_index.sqlite.codes import (
+from remembrancer.adapters.vector_index.sqlite.codes import (
     HALF_WORDS,
     Codes,
     rotation_for,
 )
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, unit
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger
-from memledger.adapters.vector_index.sqlite.schema import LOW_BITS
-from memledger.adapters.vector_index.sqlite.terms import decode_terms
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings, unit
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger
+from remembrancer.adapters.vector_index.sqlite.schema import LOW_BITS
+from remembrancer.adapters.vector_index.sqlite.terms import decode_terms
 
 CHUNK = 8_192
 """Vectors that are held at once while a segment is made."""

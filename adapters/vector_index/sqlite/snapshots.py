@@ -13,17 +13,17 @@ from functools import cached_property
 
 from attrs import frozen
 
-from memledger.adapters.vector_index.sqlite.block import (
+from remembrancer.adapters.vector_index.sqlite.block import (
     Block,
     joined,
     load_range,
     load_touched,
 )
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings
-from memledger.adapters.vector_index.sqlite.ledgers import Ledger
-from memledger.adapters.vector_index.sqlite.loaded import LoadedSegment, load_segment
-from memledger.adapters.vector_index.sqlite.schema import first_of, last_of
-from memledger.adapters.vector_index.sqlite.segments import segments_of
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings
+from remembrancer.adapters.vector_index.sqlite.ledgers import Ledger
+from remembrancer.adapters.vector_index.sqlite.loaded import LoadedSegment, load_segment
+from remembrancer.adapters.vector_index.sqlite.schema import first_of, last_of
+from remembrancer.adapters.vector_index.sqlite.segments import segments_of
 
 
 @frozen(eq=False)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index.bm25 import MAX_FREQUENCY
+from remembrancer.adapters.vector_index.bm25 import MAX_FREQUENCY
 
 _TERM: np.dtype[Any] = np.dtype([("term", "<i8"), ("frequency", "u1")])
 _NAME = np.dtype("<i8")

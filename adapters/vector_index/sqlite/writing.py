@@ -17,29 +17,29 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.vector_index.analysis import analyse
-from memledger.adapters.vector_index.names import folded
-from memledger.adapters.vector_index.refusals import checked_vectors
-from memledger.adapters.vector_index.sqlite import segments
-from memledger.adapters.vector_index.sqlite.block import ALWAYS, EVER
-from memledger.adapters.vector_index.sqlite.embeddings import Embeddings, forget_unused
-from memledger.adapters.vector_index.sqlite.ledgers import (
+from remembrancer.adapters.vector_index.analysis import analyse
+from remembrancer.adapters.vector_index.names import folded
+from remembrancer.adapters.vector_index.refusals import checked_vectors
+from remembrancer.adapters.vector_index.sqlite import segments
+from remembrancer.adapters.vector_index.sqlite.block import ALWAYS, EVER
+from remembrancer.adapters.vector_index.sqlite.embeddings import Embeddings, forget_unused
+from remembrancer.adapters.vector_index.sqlite.ledgers import (
     Ledger,
     load_ledger,
     open_ledger,
     save,
 )
-from memledger.adapters.vector_index.sqlite.segments import TextField
-from memledger.adapters.vector_index.sqlite.terms import (
+from remembrancer.adapters.vector_index.sqlite.segments import TextField
+from remembrancer.adapters.vector_index.sqlite.terms import (
     decode_names,
     decode_terms,
     encode_names,
     encode_terms,
 )
-from memledger.domain.fact import FactKey
-from memledger.domain.moments import to_microseconds
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.scope import LedgerId, Scope
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.moments import to_microseconds
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import LedgerId, Scope
 
 _INSERT = f"INSERT INTO index_document VALUES ({', '.join('?' * 22)})"
 

@@ -1,7 +1,7 @@
 """The vector index on a Weaviate server, with its settings."""
 
-from memledger.adapters.vector_index.weaviate.index import WeaviateVectorIndex
-from memledger.adapters.vector_index.weaviate.settings import (
+from remembrancer.adapters.vector_index.weaviate.index import WeaviateVectorIndex
+from remembrancer.adapters.vector_index.weaviate.settings import (
     Consistency,
     IndexKind,
     Tenancy,

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.analysis import ANALYSIS_VERSION
-from memledger.adapters.vector_index.served.rows import FIELDS
-from memledger.adapters.vector_index.weaviate.connection import NAME, Connection
-from memledger.adapters.vector_index.weaviate.reading import Reader
-from memledger.adapters.vector_index.weaviate.settings import (
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.analysis import ANALYSIS_VERSION
+from remembrancer.adapters.vector_index.served.rows import FIELDS
+from remembrancer.adapters.vector_index.weaviate.connection import NAME, Connection
+from remembrancer.adapters.vector_index.weaviate.reading import Reader
+from remembrancer.adapters.vector_index.weaviate.settings import (
     IndexKind,
     Tenancy,
     WeaviateSettings,
 )
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.filters import TIME_FIELDS
-from memledger.domain.scope import LedgerId
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.filters import TIME_FIELDS
+from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient
@@ -69,7 +69,7 @@ class Collections:
     def fingerprint(self) -> str:
         """What has to be the same for rows to be where they are looked for."""
         made_for = self._made_for()
-        parts = (made_for[key] for key in ("memledger", "analysis", "tenancy"))
+        parts = (made_for[key] for key in ("remembrancer", "analysis", "tenancy"))
         return "/".join(map(str, (self.settings.collection, *parts)))
 
     @property
@@ -150,7 +150,7 @@ class Collections:
         """What a collection was made for; ``None`` if there is none of that name.
 
         Raises:
-            AdapterUnavailable: it was not made by memledger.
+            AdapterUnavailable: it was not made by remembrancer.
         """
         if not await connection.ask(f"looking for {name}", client.collections.exists(name)):
             return None
@@ -184,7 +184,7 @@ class Collections:
         settings = self.settings
         spread = f" of {settings.buckets}" if settings.tenancy is Tenancy.BUCKET else ""
         return {
-            "memledger": LAYOUT,
+            "remembrancer": LAYOUT,
             "embedder": self.model,
             "dimension": self.dimension,
             "analysis": ANALYSIS_VERSION,
@@ -329,9 +329,10 @@ def _ours(name: str, description: str) -> Mapping[str, Any]:
         found = json.loads(description)
     except ValueError:
         found = None
-    if not isinstance(found, dict) or "memledger" not in found:
+    if not isinstance(found, dict) or "remembrancer" not in found:
         raise AdapterUnavailable(
             NAME,
-            f"collection {name} was not made by memledger; set vector_index.collection to another",
+            f"collection {name} was not made by remembrancer; "
+            "set vector_index.collection to another",
         )
     return found

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from memledger.adapters.vector_index.weaviate.settings import WeaviateSettings
-from memledger.domain.errors import AdapterUnavailable, InvalidRequest, MemledgerError
+from remembrancer.adapters.vector_index.weaviate.settings import WeaviateSettings
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
 
 if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient
@@ -34,7 +34,7 @@ _CHANNEL = (
 )
 
 
-class AbsentTenant(MemledgerError):
+class AbsentTenant(RemembrancerError):
     """The tenant was never written to."""
 
 
@@ -46,7 +46,7 @@ def require_weaviate() -> None:
     """
     if find_spec("weaviate") is None:
         raise InvalidRequest(
-            "vector_index.provider", "needs weaviate-client; pip install 'memledger[weaviate]'"
+            "vector_index.provider", "needs weaviate-client; pip install 'remembrancer[weaviate]'"
         )
 
 
@@ -193,7 +193,7 @@ class Connection:
         settings = self._settings
         return f"{settings.host}:{settings.port} (gRPC {settings.grpc_port})"
 
-    def _translated(self, what: str, error: Exception) -> MemledgerError:
+    def _translated(self, what: str, error: Exception) -> RemembrancerError:
         message = " ".join(str(error).split())[:500]
         code = next(_codes(error), "")
         if "tenant not found" in message:

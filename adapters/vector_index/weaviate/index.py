@@ -17,40 +17,40 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from memledger.adapters.vector_index.refusals import check_query, checked_vectors, components
-from memledger.adapters.vector_index.served.eligibility import in_ledger
-from memledger.adapters.vector_index.served.own_loop import OwnLoop
-from memledger.adapters.vector_index.served.rows import digest, row_of
-from memledger.adapters.vector_index.served.tokens import object_id
-from memledger.adapters.vector_index.weaviate.collections import Collections
-from memledger.adapters.vector_index.weaviate.connection import (
+from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
+from remembrancer.adapters.vector_index.served.eligibility import in_ledger
+from remembrancer.adapters.vector_index.served.own_loop import OwnLoop
+from remembrancer.adapters.vector_index.served.rows import digest, row_of
+from remembrancer.adapters.vector_index.served.tokens import object_id
+from remembrancer.adapters.vector_index.weaviate.collections import Collections
+from remembrancer.adapters.vector_index.weaviate.connection import (
     NAME,
     AbsentTenant,
     Connection,
     require_weaviate,
 )
-from memledger.adapters.vector_index.weaviate.reading import Reader
-from memledger.adapters.vector_index.weaviate.rendering import rendered
-from memledger.adapters.vector_index.weaviate.rows import (
+from remembrancer.adapters.vector_index.weaviate.reading import Reader
+from remembrancer.adapters.vector_index.weaviate.rendering import rendered
+from remembrancer.adapters.vector_index.weaviate.rows import (
     ledger_id,
     properties,
     scaled,
     unscaled,
 )
-from memledger.adapters.vector_index.weaviate.search import Search
-from memledger.adapters.vector_index.weaviate.settings import Tenancy, WeaviateSettings
-from memledger.adapters.vector_index.weaviate.statistics import LedgerStatistics, Statistics
-from memledger.adapters.vector_index.weaviate.together import together
-from memledger.domain.errors import AdapterUnavailable
-from memledger.domain.fact import FactKey
-from memledger.domain.ports.embedder import Vector
-from memledger.domain.ports.vector_index import Document, Hit, IndexQuery
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.weaviate.search import Search
+from remembrancer.adapters.vector_index.weaviate.settings import Tenancy, WeaviateSettings
+from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatistics, Statistics
+from remembrancer.adapters.vector_index.weaviate.together import together
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient
 
-    from memledger.adapters.vector_index.weaviate.collections import Collection
+    from remembrancer.adapters.vector_index.weaviate.collections import Collection
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memledger.adapters.vector_index.ordering import DIGITS
-from memledger.adapters.vector_index.weaviate.connection import Connection
-from memledger.adapters.vector_index.weaviate.settings import Consistency
+from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.vector_index.weaviate.connection import Connection
+from remembrancer.adapters.vector_index.weaviate.settings import Consistency
 
 if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from memledger.adapters.vector_index.served.conditions import (
+from remembrancer.adapters.vector_index.served.conditions import (
     AllOf,
     AnyOf,
     Condition,

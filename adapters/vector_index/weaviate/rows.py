@@ -10,11 +10,11 @@ from uuid import UUID, uuid5
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index.served.rows import FIELDS
-from memledger.adapters.vector_index.served.rows import properties as served
-from memledger.adapters.vector_index.served.tokens import object_id, token
-from memledger.domain.ports.vector_index import Document
-from memledger.domain.scope import LedgerId
+from remembrancer.adapters.vector_index.served.rows import FIELDS
+from remembrancer.adapters.vector_index.served.rows import properties as served
+from remembrancer.adapters.vector_index.served.tokens import object_id, token
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import LedgerId
 
 _LEDGERS = UUID("0b0d6d5e-3f0c-5a8e-8a52-6d2f6f1f4c11")
 

@@ -16,22 +16,22 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from memledger.adapters.vector_index import bm25
-from memledger.adapters.vector_index.names import names_in
-from memledger.adapters.vector_index.ordering import DIGITS, strongest_first
-from memledger.adapters.vector_index.served.conditions import Within, all_of
-from memledger.adapters.vector_index.served.eligibility import eligibility
-from memledger.adapters.vector_index.served.rows import FIELDS, Row, row_of
-from memledger.adapters.vector_index.served.scoring import Scoring, best
-from memledger.adapters.vector_index.weaviate.connection import AbsentTenant
-from memledger.adapters.vector_index.weaviate.reading import Found, Reader
-from memledger.adapters.vector_index.weaviate.rendering import rendered, with_ids
-from memledger.adapters.vector_index.weaviate.rows import cosines, with_terms
-from memledger.adapters.vector_index.weaviate.scoring import scoring
-from memledger.adapters.vector_index.weaviate.statistics import LedgerStatistics
-from memledger.adapters.vector_index.weaviate.together import together
-from memledger.domain.fact import FactKey
-from memledger.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.adapters.vector_index import bm25
+from remembrancer.adapters.vector_index.names import names_in
+from remembrancer.adapters.vector_index.ordering import DIGITS, strongest_first
+from remembrancer.adapters.vector_index.served.conditions import Within, all_of
+from remembrancer.adapters.vector_index.served.eligibility import eligibility
+from remembrancer.adapters.vector_index.served.rows import FIELDS, Row, row_of
+from remembrancer.adapters.vector_index.served.scoring import Scoring, best
+from remembrancer.adapters.vector_index.weaviate.connection import AbsentTenant
+from remembrancer.adapters.vector_index.weaviate.reading import Found, Reader
+from remembrancer.adapters.vector_index.weaviate.rendering import rendered, with_ids
+from remembrancer.adapters.vector_index.weaviate.rows import cosines, with_terms
+from remembrancer.adapters.vector_index.weaviate.scoring import scoring
+from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatistics
+from remembrancer.adapters.vector_index.weaviate.together import together
+from remembrancer.domain.fact import FactKey
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 
 MOST = 10_000
 """What a server gives of one search: its ``QUERY_MAXIMUM_RESULTS``."""

@@ -82,7 +82,7 @@ class WeaviateSettings:
     timeout: float = field(default=10.0, validator=gt(0))
     write_timeout: float = field(default=60.0, validator=gt(0))
     startup_wait: float = field(default=30.0, validator=ge(0))
-    collection: str = field(default="Memledger", validator=matches_re("[A-Z][A-Za-z0-9]{0,199}"))
+    collection: str = field(default="Remembrancer", validator=matches_re("[A-Z][A-Za-z0-9]{0,199}"))
     tenancy: Tenancy = Tenancy.BUCKET
     buckets: int = field(default=16, validator=in_(range(1, 10_001)))
     replication: int = field(default=1, validator=ge(1))

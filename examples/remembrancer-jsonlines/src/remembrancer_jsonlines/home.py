@@ -1,0 +1,59 @@
+"""The home store: the log in its file, and the read models of remembrancer's in-memory store."""
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from remembrancer.adapters.fact_store.memory import InMemoryFactStore
+from remembrancer.adapters.fact_store.memory_read_models import InMemoryReadModels
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.projection_state.memory import InMemoryProjectionState
+from remembrancer.adapters.usage_store.memory import InMemoryUsageStore
+from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.domain.recorded import Position
+from remembrancer.home_store import HomeNeeds, HomeStore
+from remembrancer_jsonlines.log import JsonLinesLog
+
+PAGE = 1000
+
+
+@frozen(kw_only=True)
+class JsonLinesSettings:
+    """Where the log is; the file is made if it is missing."""
+
+    path: str = "ledger.jsonl"
+
+
+class ReadModels(InMemoryReadModels):
+    """They are gone when the process ends, and made again when the next one begins."""
+
+    def catch_up(
+        self, log: JsonLinesLog, progress: Callable[[str, int, int], None] | None = None
+    ) -> None:
+        """Take in all that the log holds; see ``HomeStore``."""
+        last = log.last_position()
+        after = Position(0)
+        while page := log.read(after, PAGE):
+            self.apply(page)
+            after = page[-1].position
+            if progress is not None:
+                progress("reading the log", after, last)
+
+
+def open_home(settings: JsonLinesSettings, needs: HomeNeeds) -> HomeStore:
+    """Open the file, and put everything together."""
+    facts, index = InMemoryFactStore(), InMemoryVectorIndex()
+    graph, usage = InMemoryKnowledgeGraph(), InMemoryUsageStore()
+    read_models = ReadModels(facts, index, needs.embed, [graph, usage])
+    log = JsonLinesLog(settings.path, needs.codec, read_models)
+    return HomeStore(
+        audit_log=log,
+        fact_store=facts,
+        vector_index=index,
+        knowledge_graph=graph,
+        usage_store=usage,
+        read_models=read_models,
+        projection_state=InMemoryProjectionState(),
+        ping=lambda: f"jsonlines 0.1.0 ({settings.path})",
+        close=log.close,
+    )

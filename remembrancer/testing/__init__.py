@@ -1,0 +1,74 @@
+"""Contract suites: what every adapter of a port must do, as pytest classes to inherit from.
+
+Each suite asks its subclass for an adapter and tests it through the port alone::
+
+    class TestMyAuditLog(AuditLogContract):
+        def make_log(self, tmp_path):
+            return MyAuditLog(...)
+
+Adapters may be written with plain methods or ``async def``; the suites drive either. ``pytest``
+and ``hypothesis`` must be installed.
+"""
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from remembrancer.testing.audit_log import AuditLogContract
+    from remembrancer.testing.embedder import EmbedderContract
+    from remembrancer.testing.engine import EngineContract
+    from remembrancer.testing.external_graph import ExternalGraphContract
+    from remembrancer.testing.external_index import ExternalIndexContract
+    from remembrancer.testing.fact_store import FactStoreContract
+    from remembrancer.testing.key_vault import KeyVaultContract
+    from remembrancer.testing.knowledge_graph import KnowledgeGraphContract
+    from remembrancer.testing.language_model import LanguageModelContract
+    from remembrancer.testing.projection_state import ProjectionStateContract
+    from remembrancer.testing.reranker import RerankerContract
+    from remembrancer.testing.usage_store import UsageStoreContract
+    from remembrancer.testing.vector_index import VectorIndexContract
+
+__all__ = [
+    "AuditLogContract",
+    "EmbedderContract",
+    "EngineContract",
+    "ExternalGraphContract",
+    "ExternalIndexContract",
+    "FactStoreContract",
+    "KeyVaultContract",
+    "KnowledgeGraphContract",
+    "LanguageModelContract",
+    "ProjectionStateContract",
+    "RerankerContract",
+    "UsageStoreContract",
+    "VectorIndexContract",
+]
+
+MODULES = {
+    "AuditLogContract": "remembrancer.testing.audit_log",
+    "EmbedderContract": "remembrancer.testing.embedder",
+    "EngineContract": "remembrancer.testing.engine",
+    "ExternalGraphContract": "remembrancer.testing.external_graph",
+    "ExternalIndexContract": "remembrancer.testing.external_index",
+    "FactStoreContract": "remembrancer.testing.fact_store",
+    "KeyVaultContract": "remembrancer.testing.key_vault",
+    "KnowledgeGraphContract": "remembrancer.testing.knowledge_graph",
+    "LanguageModelContract": "remembrancer.testing.language_model",
+    "ProjectionStateContract": "remembrancer.testing.projection_state",
+    "RerankerContract": "remembrancer.testing.reranker",
+    "UsageStoreContract": "remembrancer.testing.usage_store",
+    "VectorIndexContract": "remembrancer.testing.vector_index",
+}
+"""Where each suite is, by its name."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Registered before the first import, or a failing contract would not show its values; all of
+    # them, for some inherit from others.
+    pytest.register_assert_rewrite(*(each for each in MODULES.values() if each not in sys.modules))
+    return getattr(import_module(MODULES[name]), name)

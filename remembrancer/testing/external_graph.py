@@ -1,0 +1,238 @@
+"""The contract of ``ExternalGraph``: that of ``KnowledgeGraph``, and what makes pages from a log
+safe. The reference is the graph in memory.
+
+How an engine's wire is cut in the middle of a page is for its own tests;
+``remembrancer.testing.unreliable_wire`` helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.domain.events import Event, FactRetracted, RelationEnded
+from remembrancer.domain.graph import SAME_AS, View
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.testing.audit_log import append_of
+from remembrancer.testing.driving import Driven
+from remembrancer.testing.engine import EngineContract
+from remembrancer.testing.graph_histories import NOON, histories, names, views
+from remembrancer.testing.knowledge_graph import (
+    LATER,
+    SCOPE,
+    KnowledgeGraphContract,
+    fact_about,
+    relation,
+)
+
+VIEWS = [
+    View(scope=SCOPE, now=LATER),
+    View(scope=SCOPE, now=LATER, ended=True),
+    View(scope=SCOPE, now=LATER, as_of=NOON),
+]
+
+
+class Twice:
+    """A listener of a log that delivers every page twice, the second time with what came before."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+        self._before: Sequence[Recorded] = ()
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        """Hand a page on."""
+        self._graph.apply(chain)
+        self._graph.apply([*self._before, *chain])
+        self._before = chain
+
+
+def history(user: str = "alice") -> tuple[Sequence[Recorded], InMemoryKnowledgeGraph]:
+    """Eight events that make, revise and end links, and what they come to."""
+    memory = InMemoryKnowledgeGraph()
+    log = InMemoryAuditLog(listener=memory)
+    scope = Scope(user_id=user)
+    fact = evolve(fact_about("Ann", "tea"), scope=scope)
+    likes = relation("Ann", "likes", "tea", fact_id=fact.fact_id, scope=scope)
+    lived = relation("Ann", "lives_in", "Paris", scope=scope)
+    alias = relation("Annie", SAME_AS, "Ann", scope=scope)
+    happened: list[list[Event]] = [
+        [fact, likes, lived, alias],
+        [RelationEnded(relation_id=lived.relation_id, ended_at=NOON)],
+        [FactRetracted(fact_id=fact.fact_id), evolve(fact_about("Ann", "milk"), scope=scope)],
+        [relation("Ann", "lives_in", "Rome", scope=scope)],
+    ]
+    for hour, events in enumerate(happened):
+        log.append(append_of(events, ledger=scope.ledger, at=NOON + timedelta(hours=hour)))
+    return log.read(Position(0)), memory
+
+
+class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
+    """Inherit, and say how a graph is made: ``make_external``; and, where there can be one,
+    ``make_worker`` and ``make_neighbour``.
+    """
+
+    def make_external(self, tmp_path: Path) -> Any:
+        """A fresh, empty graph."""
+        raise NotImplementedError
+
+    def make_graph(self, tmp_path: Path) -> tuple[Any, Any]:
+        """The graph behind a log that delivers every page twice."""
+        graph = self.make_external(tmp_path)
+        driven = graph if isinstance(graph, Driven) else Driven(graph)
+        return InMemoryAuditLog(listener=Twice(driven)), graph
+
+    @property
+    def engine(self) -> Any:
+        """The graph."""
+        return self.graph
+
+    def later_calls(self) -> list[Any]:
+        """One call of each kind."""
+        events, _ = history()
+        return [
+            lambda: self.graph.apply(events),
+            lambda: self.graph.relations(VIEWS[0], "Ann", 10),
+            lambda: self.graph.entities(VIEWS[0], None, 10),
+        ]
+
+    def assert_same(self, memory: InMemoryKnowledgeGraph, user: str = "alice") -> None:
+        """The graph answers for a user as the one in memory does."""
+        _assert_same(self.graph, memory, user)
+
+    # Clearing
+
+    def test_clearing_leaves_nothing_and_it_is_fed_again_from_nothing(self) -> None:
+        (mine, memory), (theirs, _) = history(), history("bob")
+        self.graph.apply(mine)
+        self.graph.apply(theirs)
+        self.graph.clear()
+        nothing = InMemoryKnowledgeGraph()
+        self.assert_same(nothing)
+        self.assert_same(nothing, "bob")
+        self.graph.clear()
+        # The positions are forgotten with the rest, or this would be taken for old.
+        self.graph.apply(mine)
+        self.assert_same(memory)
+        self.assert_same(nothing, "bob")
+
+    def test_what_becomes_of_one_graph_is_nothing_to_its_neighbour(self, neighbour: Any) -> None:
+        (mine, memory), (theirs, other) = history(), history()
+        self.graph.apply(mine)
+        _assert_same(neighbour, InMemoryKnowledgeGraph())
+        neighbour.apply(theirs)
+        self.assert_same(memory)
+        self.graph.clear()
+        _assert_same(neighbour, other)
+        self.graph.apply(mine)
+        neighbour.clear()
+        self.assert_same(memory)
+
+    # Pages that come more than once
+
+    @pytest.mark.parametrize(
+        ("first", "last"), [(0, 8), (0, 3), (2, 6), (7, 8)], ids=["whole", "old", "inner", "end"]
+    )
+    def test_what_was_taken_in_is_taken_in_once(self, worker: Any, first: int, last: int) -> None:
+        events, memory = history()
+        self.graph.apply(events)
+        worker.apply(events[first:last])
+        self.assert_same(memory)
+
+    def test_a_page_of_which_a_part_was_taken_in_is_whole_once_it_is_delivered_again(
+        self, worker: Any
+    ) -> None:
+        for taken in range(9):
+            events, memory = history(f"user {taken}")
+            self.graph.apply(events[:taken])
+            worker.apply(events)
+            self.assert_same(memory, f"user {taken}")
+
+    def test_no_page_is_no_trouble(self) -> None:
+        self.graph.apply([])
+        self.assert_same(InMemoryKnowledgeGraph())
+
+    # Hypothesis minds that subclasses share a test; their graphs are as good as one another.
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+    )
+    @given(
+        appends=histories,
+        view=views,
+        start=st.lists(names, max_size=3),
+        depth=st.integers(1, 3),
+        limit=st.sampled_from([1, 3, 100]),
+        page=st.integers(1, 12),
+    )
+    def test_it_answers_as_the_graph_in_memory_does_however_the_log_is_cut_into_pages(
+        self,
+        appends: list[list[Event]],
+        view: View,
+        start: list[str],
+        depth: int,
+        limit: int,
+        page: int,
+    ) -> None:
+        memory = InMemoryKnowledgeGraph()
+        log = InMemoryAuditLog(listener=memory)
+        for hour, happened in enumerate(appends):
+            log.append(append_of(happened, at=NOON + timedelta(hours=hour)))
+        self.graph.clear()
+        events = log.read(Position(0))
+        for first in range(0, len(events), page):
+            # A page comes with the end of the one before: what was taken in is taken in once.
+            self.graph.apply(events[max(first - 2, 0) : first + page])
+        for method, arguments in (
+            ("neighbours", (start, depth, limit)),
+            ("relations", ((*start, "Ann")[0], limit)),
+            ("entities", (None, limit)),
+            ("entities", (start, limit)),
+        ):
+            expected = getattr(memory, method)(view, *arguments)
+            assert getattr(self.graph, method)(view, *arguments) == expected
+
+    # Workers beside each other
+
+    def test_the_same_page_from_many_workers_at_once_is_taken_in_once(self, worker: Any) -> None:
+        events, memory = history()
+        pages = [events, events, events[:5], events, events[:2], events]
+        with ThreadPoolExecutor(len(pages)) as threads:
+            workers = [self.graph, worker] * 3
+            list(threads.map(lambda one, page: one.apply(page), workers, pages))
+        self.assert_same(memory)
+
+    def test_deliveries_of_other_ledgers_do_not_disturb(self, worker: Any) -> None:
+        users = [f"user {number}" for number in range(4)]
+        told = [history(user) for user in users]
+        with ThreadPoolExecutor(len(users)) as threads:
+            workers = [self.graph, worker] * 2
+            list(threads.map(lambda one, page: one.apply(page[0]), workers, told))
+        for user, (_, memory) in zip(users, told, strict=True):
+            self.assert_same(memory, user)
+
+    def test_how_far_one_ledger_has_come_is_nothing_to_another(self) -> None:
+        (mine, memory), (theirs, other) = history(), history("bob")
+        # Alice's last position is behind all of Bob's, and she comes first.
+        self.graph.apply(mine)
+        self.graph.apply(theirs[:3])
+        self.graph.apply([*mine[-2:], *theirs[2:]])
+        self.assert_same(memory)
+        self.assert_same(other, "bob")
+
+
+def _assert_same(graph: Any, memory: InMemoryKnowledgeGraph, user: str = "alice") -> None:
+    for view in (evolve(one, scope=Scope(user_id=user)) for one in VIEWS):
+        assert graph.neighbours(view, ["Annie"], 3, 100) == memory.neighbours(view, ["Annie"], 3)
+        assert graph.entities(view, None, 100) == memory.entities(view)

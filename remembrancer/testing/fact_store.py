@@ -1,0 +1,266 @@
+"""The contract of ``FactStore``: at all times the fold of the log that it follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import (
+    Event,
+    FactAdded,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    InferenceRecorded,
+    MessageObserved,
+)
+from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.ledger import fold
+from remembrancer.domain.ports.fact_store import FactQuery, Order
+from remembrancer.domain.recorded import Position
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.testing.audit_log import ALICE, NOON, append_of, fact_added, new_id
+from remembrancer.testing.driving import Driven
+
+LATER = NOON + timedelta(hours=1)
+SCOPE = Scope(user_id="alice")
+
+
+class FactStoreContract:
+    """Inherit, and say how a log and the fact store that follows it are made."""
+
+    def make_stores(self, tmp_path: Path) -> tuple[Any, Any]:
+        """A fresh log, and the fact store that takes in whatever is appended to it."""
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def _stores(self, tmp_path: Path) -> None:
+        log, facts = self.make_stores(tmp_path)
+        self.log, self.facts = Driven(log), Driven(facts)
+
+    def given(self, *events: Event, ledger: LedgerId = ALICE, hours: float = 0) -> None:
+        """Append events in one go, ``hours`` after noon."""
+        self.log.append(append_of(events, ledger=ledger, at=NOON + timedelta(hours=hours)))
+
+    def found(self, **changes: Any) -> Sequence[Fact]:
+        """A listing of Alice's facts, an hour after noon unless changed."""
+        listing: Sequence[Fact] = self.facts.find(
+            evolve(FactQuery(scope=SCOPE, now=LATER, order=Order.CREATED), **changes)
+        )
+        return listing
+
+    def texts(self, **changes: Any) -> list[str]:
+        """The texts of that listing."""
+        return [fact.text for fact in self.found(**changes)]
+
+    # History
+
+    def test_every_version_is_kept_and_equals_the_fold(self) -> None:
+        added = fact_added("one")
+        self.given(added)
+        self.given(FactRevised(fact_id=added.fact_id, text="two"), hours=1)
+        self.given(FactReaffirmed(fact_id=added.fact_id), hours=2)
+        self.given(FactRetracted(fact_id=added.fact_id), hours=3)
+        versions = self.facts.versions(added.fact_id)
+        assert [(fact.version, fact.text, fact.status) for fact in versions] == [
+            (1, "one", FactStatus.ACTIVE),
+            (2, "two", FactStatus.ACTIVE),
+            (3, "two", FactStatus.ACTIVE),
+            (4, "two", FactStatus.RETRACTED),
+        ]
+        assert tuple(versions) == fold(self.log.read_ledger(ALICE)).facts[added.fact_id]
+
+    def test_events_about_facts_that_are_gone_or_unknown_change_nothing(self) -> None:
+        added = fact_added()
+        self.given(added, FactRetracted(fact_id=added.fact_id))
+        self.given(FactRevised(fact_id=added.fact_id, text="too late"))
+        self.given(FactReaffirmed(fact_id=FactId(new_id())))
+        assert len(self.facts.versions(added.fact_id)) == 2
+        assert self.texts() == []
+
+    def test_an_unknown_fact_has_no_versions(self) -> None:
+        assert list(self.facts.versions(FactId(new_id()))) == []
+
+    def test_versions_are_loaded_in_the_order_asked_for(self) -> None:
+        one, two = fact_added("one"), fact_added("two")
+        self.given(one, two)
+        keys = [(two.fact_id, 1), (FactId(new_id()), 1), (one.fact_id, 1), (one.fact_id, 9)]
+        assert [fact.text for fact in self.facts.load(keys)] == ["two", "one"]
+
+    # Both times
+
+    def test_a_superseded_fact_is_not_listed_any_more_and_was_true_in_its_time(self) -> None:
+        old, new = fact_added("lives in Paris"), fact_added("lives in Berlin")
+        self.given(old)
+        self.given(
+            new,
+            FactSuperseded(fact_id=old.fact_id, by=new.fact_id, ended_at=LATER),
+            hours=1,
+        )
+        two = NOON + timedelta(hours=2)
+        assert self.texts(now=two) == ["lives in Berlin"]
+        assert self.texts(now=two, valid_at=NOON) == ["lives in Paris", "lives in Berlin"]
+        assert self.texts(now=NOON, as_of=NOON) == ["lives in Paris"]
+
+    def test_what_was_believed_then_is_listed_as_of_then(self) -> None:
+        added = fact_added("first")
+        self.given(added)
+        self.given(FactRevised(fact_id=added.fact_id, text="second"), hours=1)
+        self.given(FactRetracted(fact_id=added.fact_id), hours=2)
+        at = [NOON + timedelta(hours=hours) for hours in (-1, 0.5, 1.5, 2.5)]
+        assert [self.texts(now=moment, as_of=moment) for moment in at] == [
+            [],
+            ["first"],
+            ["second"],
+            [],
+        ]
+
+    def test_valid_time_is_strict_where_asked_for_and_open_to_plans_otherwise(self) -> None:
+        plan = evolve(fact_added("will move"), valid=Interval(start=NOON + timedelta(days=9)))
+        self.given(plan)
+        assert self.texts() == ["will move"]
+        assert self.texts(valid_at=LATER) == []
+        assert self.texts(valid_at=NOON + timedelta(days=10)) == ["will move"]
+
+    def test_a_fact_is_not_listed_after_it_expires(self) -> None:
+        self.given(evolve(fact_added("brief"), expires_at=LATER))
+        assert self.texts(now=NOON) == ["brief"]
+        assert self.texts(now=LATER) == []
+
+    def test_what_is_due_to_expire_is_told_once(self) -> None:
+        brief = evolve(fact_added("brief"), expires_at=LATER)
+        self.given(brief, fact_added("lasting"))
+        assert [fact.text for fact in self.facts.due(ALICE, NOON)] == []
+        assert [fact.text for fact in self.facts.due(ALICE, LATER)] == ["brief"]
+        self.given(FactExpired(fact_id=brief.fact_id), hours=1)
+        assert list(self.facts.due(ALICE, LATER)) == []
+
+    # Scope, filters, order
+
+    def test_a_scope_sees_what_it_covers_and_nothing_else(self) -> None:
+        def of(text: str, **ids: str) -> FactAdded:
+            return evolve(fact_added(text), scope=Scope(**ids))
+
+        self.given(
+            of("alone", user_id="alice"),
+            of("in a run", user_id="alice", run_id="r"),
+            of("for an app", user_id="alice", app_id="a", run_id="r"),
+        )
+        self.given(of("bob's", user_id="bob"), ledger=LedgerId("user:bob"))
+        assert set(self.texts()) == {"alone", "in a run", "for an app"}
+        in_run = self.texts(scope=Scope(user_id="alice", run_id="r"))
+        assert set(in_run) == {"in a run", "for an app"}
+        assert self.texts(scope=Scope(user_id="alice", app_id="b")) == []
+        assert self.texts(scope=Scope(user_id="alice' OR '1'='1")) == []
+
+    def test_filters_see_metadata_and_built_in_fields(self) -> None:
+        self.given(
+            evolve(fact_added("tea"), metadata={"topic": "drinks", "score": 3}, speaker="Alice"),
+            evolve(fact_added("chess"), metadata={"topic": "games", "score": 5}),
+        )
+        assert self.texts(where=parse_filter({"topic": "games"})) == ["chess"]
+        assert self.texts(where=parse_filter({"score": {"lt": 4}})) == ["tea"]
+        assert self.texts(where=parse_filter({"speaker": "Alice"})) == ["tea"]
+        assert self.texts(where=parse_filter({"NOT": {"topic": "games"}})) == ["tea"]
+
+    @pytest.mark.parametrize("order", list(Order))
+    def test_pages_in_any_order_hold_every_fact_once(self, order: Order) -> None:
+        for hour in range(7):
+            self.given(
+                evolve(fact_added(f"fact {hour}"), occurred_at=NOON - timedelta(hours=hour % 3)),
+                hours=hour / 10,
+            )
+        whole = self.found(order=order)
+        field = order.value.lstrip("-")
+        paged: list[Fact] = []
+        after = None
+        while page := self.found(order=order, limit=2, after=after):
+            paged.extend(page)
+            after = (getattr(page[-1], field), page[-1].fact_id)
+        assert paged == list(whole)
+        keys = [(getattr(fact, field), fact.fact_id) for fact in whole]
+        assert keys == sorted(keys, reverse=order.value.startswith("-"))
+        assert len(keys) == 7
+
+    # What writing needs
+
+    def test_active_facts_are_found_by_what_they_say_and_by_slot(self) -> None:
+        tea = fact_added("I like tea.")
+        home = evolve(fact_added("I live in Paris"), slot="alice/residence")
+        gone = fact_added("I like TEA!")
+        self.given(tea, home, gone, FactRetracted(fact_id=gone.fact_id))
+        assert [f.text for f in self.facts.active(ALICE, ["i like  tea"], [])] == ["I like tea."]
+        by_slot = self.facts.active(ALICE, [], ["alice/residence", "alice/employer"])
+        assert [f.text for f in by_slot] == ["I live in Paris"]
+        assert list(self.facts.active(LedgerId("user:bob"), ["I like tea."], [])) == []
+
+    def test_active_facts_stand_whenever_they_can_be_seen(self) -> None:
+        past = evolve(fact_added("lived there"), valid=Interval(end=NOON - timedelta(days=9)))
+        brief = evolve(fact_added("brief"), expires_at=NOON)
+        run = evolve(fact_added("in a run"), scope=Scope(user_id="alice", run_id="r"))
+        gone, old = fact_added("gone"), fact_added("old")
+        self.given(past, brief, run, gone, old)
+        self.given(FactRetracted(fact_id=gone.fact_id))
+        self.given(FactSuperseded(fact_id=old.fact_id, ended_at=LATER))
+        assert [fact.text for fact in self.facts.standing(SCOPE)] == [
+            "lived there",
+            "brief",
+            "in a run",
+        ]
+        in_run = self.facts.standing(Scope(user_id="alice", run_id="r"))
+        assert [fact.text for fact in in_run] == ["in a run"]
+        assert list(self.facts.standing(Scope(user_id="bob"))) == []
+
+    def test_messages_wait_until_an_inference_has_looked_at_them(self) -> None:
+        def message(text: str) -> Message:
+            return Message(
+                message_id=MessageId(new_id()),
+                scope=SCOPE,
+                role=Role.USER,
+                text=text,
+                occurred_at=NOON,
+            )
+
+        one, two, verbatim = message("one"), message("two"), message("verbatim")
+        self.given(MessageObserved(message=one), MessageObserved(message=two))
+        self.given(MessageObserved(message=verbatim, extract=False))
+        assert list(self.facts.pending(ALICE)) == [one, two]
+        assert list(self.facts.pending(LedgerId("user:bob"))) == []
+        self.given(
+            InferenceRecorded(
+                purpose="extraction",
+                model="m",
+                prompt_digest="",
+                output="",
+                messages=(one.message_id,),
+            )
+        )
+        assert list(self.facts.pending(None)) == [two]
+        request = self.log.read(Position(0))[0].correlation_id
+        assert list(self.facts.unfinished(ALICE)) == [request]
+        assert list(self.facts.unfinished(LedgerId("user:bob"))) == []
+        tally = self.facts.tally(ALICE)
+        assert (tally.messages, tally.pending) == (3, 1)
+
+    def test_counts_are_by_the_status_of_the_latest_version(self) -> None:
+        one, two = fact_added("one"), fact_added("two")
+        self.given(one, two, FactRetracted(fact_id=one.fact_id))
+        tally = self.facts.tally(None)
+        assert dict(tally.facts) == {FactStatus.ACTIVE: 1, FactStatus.RETRACTED: 1}
+        assert tally.versions == 3
+
+    def test_evidence_is_gathered_without_repetition(self) -> None:
+        evidence = Evidence(message_id=MessageId(new_id()), quote="tea")
+        added = evolve(fact_added(), evidence=(evidence,))
+        other = Evidence(message_id=MessageId(new_id()))
+        self.given(added, FactReaffirmed(fact_id=added.fact_id, evidence=(evidence, other)))
+        assert self.facts.versions(added.fact_id)[-1].evidence == (evidence, other)

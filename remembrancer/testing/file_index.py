@@ -1,0 +1,63 @@
+"""An external index for tests that outlives its process: the SQLite one, in a file of its own.
+
+It is for settings, too: ``{"provider": "remembrancer.testing.file_index:adapter", "path": …}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.vector_index.sqlite import SqliteVectorIndex
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.registry import Adapter
+
+
+class FileIndex(SqliteVectorIndex):
+    """An index in a file of its own. ``before`` is called before anything is put into it."""
+
+    def __init__(
+        self, path: Path, dimension: int, before: Callable[[], None] = lambda: None
+    ) -> None:
+        self._database = Database(
+            SqliteSettings(path=str(path), durability=Durability.NORMAL),
+            [lambda schema: super(FileIndex, self).create(schema.conn)],
+        )
+        self._before = before
+        super().__init__(self._database, model="file", dimension=dimension)
+
+    def put(self, documents: Sequence[Document]) -> None:
+        """See ``VectorIndex.put``."""
+        self._before()
+        super().put(documents)
+        self._before()
+
+    def clear(self, connection: Any = None) -> None:
+        """See ``ExternalIndex.clear``."""
+        with self._database.transaction() as own:
+            super().clear(own)
+
+    def ping(self) -> str:
+        """See ``ExternalIndex.ping``."""
+        return "sqlite"
+
+    def close(self) -> None:
+        """See ``ExternalIndex.close``."""
+        self._database.close()
+
+
+@frozen(kw_only=True)
+class FileSettings:
+    """Where the index is."""
+
+    path: str
+
+
+adapter = Adapter(
+    settings=FileSettings,
+    build=lambda settings, _model, dimension: FileIndex(Path(settings.path), dimension),
+)

@@ -1,0 +1,322 @@
+"""The contract of ``ProjectionState``: one leaseholder at a time, and nothing that goes back."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
+from remembrancer.domain.recorded import EventId, Position
+from remembrancer.domain.scope import LedgerId
+from remembrancer.testing.audit_log import ALICE, BOB, NOON
+from remembrancer.testing.driving import Driven
+
+FEED = Feed(projection="vector_index", fingerprint="weaviate/hashing/256")
+SHARED = evolve(FEED, partitions=4)
+LONG = 1_000.0
+"""Seconds; no lease of a test runs out by itself, save those that are taken for none at all."""
+
+GONE = 0.0
+
+
+def letter(position: int, ledger: LedgerId = ALICE, feed: Feed = FEED) -> DeadLetter:
+    """A dead letter."""
+    return DeadLetter(
+        projection=feed.projection,
+        partition=feed.partition_of(ledger),
+        position=Position(position),
+        version=position,
+        event_id=EventId(f"{position:032x}"),
+        ledger=ledger,
+        type_name="FactAdded",
+        cause="vector: 3 components, not 256",
+        tries=3,
+        since=NOON + timedelta(seconds=position),
+    )
+
+
+class ProjectionStateContract:
+    """Inherit, and say how a book is made."""
+
+    def make_state(self, tmp_path: Path) -> Any:
+        """A fresh book. Called twice with one ``tmp_path``, it may return the same one."""
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def _state(self, tmp_path: Path) -> None:
+        self.state = Driven(self.make_state(tmp_path))
+
+    def taken(
+        self, feed: Feed = FEED, partition: int = 0, owner: str = "ann", seconds: float = LONG
+    ) -> Lease:
+        """A lease that could be had."""
+        lease = self.state.acquire(feed, partition, owner=owner, seconds=seconds)
+        assert isinstance(lease, Lease)
+        return lease
+
+    def refused(self, feed: Feed = FEED, partition: int = 0, owner: str = "bob") -> bool:
+        """Whether a lease can't be had."""
+        return self.state.acquire(feed, partition, owner=owner, seconds=LONG) is None
+
+    def standing(self, partition: int = 0) -> Standing:
+        """How a partition stands."""
+        found: Standing = self.state.standings(FEED.projection)[partition]
+        return found
+
+    # Entries
+
+    def test_a_projection_that_nobody_enrolled_is_unknown(self) -> None:
+        assert list(self.state.standings(FEED.projection)) == []
+        assert self.state.reach(FEED, ALICE) == 0
+        assert self.refused()
+
+    def test_a_projection_is_fed_from_the_beginning(self) -> None:
+        self.state.enrol(FEED)
+        assert self.state.standings(FEED.projection) == [
+            Standing(
+                projection=FEED.projection,
+                partition=0,
+                fingerprint=FEED.fingerprint,
+                position=Position(0),
+                owner=None,
+                dead=0,
+                must_clear=False,
+                problem=None,
+            )
+        ]
+
+    def test_enrolling_again_changes_nothing(self) -> None:
+        self.state.enrol(FEED)
+        assert self.state.advance(self.taken(), Position(7))
+        self.state.enrol(FEED)
+        assert self.standing().position == 7
+
+    def test_other_settings_are_refused_until_it_is_restarted(self) -> None:
+        self.state.enrol(FEED)
+        self.state.advance(self.taken(seconds=GONE), Position(7))
+        other = evolve(FEED, fingerprint="weaviate/other/3")
+        self.state.enrol(other)
+        assert self.standing().fingerprint == FEED.fingerprint
+        assert self.refused(other)
+        assert self.state.reach(other, ALICE) == 0
+        assert self.state.reach(FEED, ALICE) == 7
+
+    def test_other_partitions_go_on_where_the_least_of_the_old_ones_stood(self) -> None:
+        self.state.enrol(SHARED)
+        old = [self.taken(SHARED, partition) for partition in range(4)]
+        for lease in old:
+            assert self.state.advance(lease, Position(lease.partition + 5))
+        fewer = evolve(FEED, partitions=2)
+        self.state.enrol(fewer)
+        assert [item.position for item in self.state.standings(FEED.projection)] == [5, 5]
+        # And those who fed the old ones have no say any more
+        assert not self.state.advance(old[0], Position(9))
+        assert self.refused(SHARED)
+        assert self.taken(fewer, 1).position == 5
+
+    def test_dead_letters_move_along_to_other_partitions(self) -> None:
+        self.state.enrol(FEED)
+        self.state.advance(self.taken(), Position(9), dead=[letter(4), letter(6, BOB)])
+        self.state.enrol(SHARED)
+        for ledger, position in ((ALICE, 4), (BOB, 6)):
+            found = self.state.dead_letters(FEED.projection, partition=SHARED.partition_of(ledger))
+            assert position in {item.position for item in found}
+
+    # Leases
+
+    def test_one_lease_at_a_time_holds(self) -> None:
+        self.state.enrol(FEED)
+        lease = self.taken()
+        assert self.standing().owner == "ann"
+        assert self.refused(owner="bob")
+        assert self.refused(owner="ann")
+        self.state.release(lease)
+        assert self.standing().owner is None
+        assert self.taken(owner="bob").token > lease.token
+
+    def test_partitions_are_leased_apart(self) -> None:
+        self.state.enrol(SHARED)
+        leases = [self.taken(SHARED, partition, f"w{partition}") for partition in range(4)]
+        assert [self.standing(partition).owner for partition in range(4)] == [
+            "w0",
+            "w1",
+            "w2",
+            "w3",
+        ]
+        assert self.state.advance(leases[2], Position(3))
+        assert [self.standing(partition).position for partition in range(4)] == [0, 0, 3, 0]
+
+    def test_a_lease_that_ran_out_is_taken_over(self) -> None:
+        self.state.enrol(FEED)
+        dead = self.taken(owner="ann", seconds=GONE)
+        alive = self.taken(owner="bob")
+        # Whoever was thought dead and is not can't record anything any more
+        assert not self.state.advance(dead, Position(5))
+        assert self.standing().position == 0
+        self.state.release(dead, "late")
+        assert self.standing().owner == "bob"
+        assert self.standing().problem is None
+        assert self.state.advance(alive, Position(3))
+
+    def test_nothing_is_recorded_under_a_lease_that_was_let_go_of(self) -> None:
+        self.state.enrol(FEED)
+        lease = self.taken()
+        self.state.release(lease)
+        assert not self.state.advance(lease, Position(5))
+
+    def test_of_many_who_want_a_lease_one_gets_it(self) -> None:
+        self.state.enrol(FEED)
+        with ThreadPoolExecutor(8) as threads:
+            leases = list(
+                threads.map(
+                    lambda owner: self.state.acquire(FEED, 0, owner=f"w{owner}", seconds=LONG),
+                    range(16),
+                )
+            )
+        assert sum(lease is not None for lease in leases) == 1
+
+    def test_who_says_that_it_lives_keeps_its_leases(self) -> None:
+        self.state.enrol(FEED)
+        lease = self.taken(owner="ann", seconds=GONE)
+        self.state.renew("ann", [(FEED.projection, 0)], LONG)
+        assert self.refused(owner="bob")
+        assert self.state.advance(lease, Position(2))
+
+    def test_who_lives_again_too_late_gets_nothing_back(self) -> None:
+        self.state.enrol(FEED)
+        self.taken(owner="ann", seconds=GONE)
+        self.state.release(self.taken(owner="bob"))
+        self.state.renew("ann", [(FEED.projection, 0)], LONG)
+        assert not self.refused(owner="eve")
+
+    def test_a_lease_that_its_owner_does_not_know_of_runs_out(self) -> None:
+        # As when the answer that gave it was lost, or the call that lets go of it
+        self.state.enrol(FEED)
+        self.taken(owner="ann", seconds=GONE)
+        self.state.renew("ann", [], LONG)
+        assert not self.refused(owner="ann")
+
+    def test_workers_are_counted_until_they_leave(self) -> None:
+        self.state.enrol(FEED)
+        assert self.state.renew("ann", [], LONG) == 1
+        assert self.state.renew("bob", [], LONG) == 2
+        assert self.state.renew("ann", [], LONG) == 2
+        self.taken(owner="ann")
+        self.state.renew("ann", [], 0)
+        assert self.state.renew("bob", [], LONG) == 1
+        assert not self.refused(owner="bob")
+
+    # Positions
+
+    def test_a_position_never_goes_back(self) -> None:
+        self.state.enrol(FEED)
+        lease = self.taken()
+        assert self.state.advance(lease, Position(5))
+        assert not self.state.advance(lease, Position(4))
+        assert self.state.advance(lease, Position(5))
+        assert self.standing().position == 5
+
+    def test_a_lease_tells_where_to_go_on(self) -> None:
+        self.state.enrol(FEED)
+        self.state.advance(self.taken(seconds=GONE), Position(5))
+        assert self.taken().position == 5
+
+    def test_a_problem_is_told_until_something_is_taken_in(self) -> None:
+        self.state.enrol(FEED)
+        self.state.release(self.taken(), "weaviate: connection refused")
+        assert self.standing().problem == "weaviate: connection refused"
+        lease = self.taken()
+        assert self.standing().problem == "weaviate: connection refused"
+        self.state.advance(lease, Position(1))
+        assert self.standing().problem is None
+
+    # Dead letters
+
+    def test_dead_letters_come_with_the_position_that_passes_them(self) -> None:
+        self.state.enrol(FEED)
+        lease = self.taken()
+        letters = [letter(8), letter(3), letter(5, BOB)]
+        assert self.state.advance(lease, Position(9), dead=letters)
+        assert list(self.state.dead_letters(FEED.projection)) == [
+            letter(3), letter(5, BOB), letter(8)
+        ]  # fmt: skip
+        assert self.standing().dead == 3
+        assert list(self.state.dead_letters(FEED.projection, after=Position(3), limit=1)) == [
+            letter(5, BOB)
+        ]
+        assert list(self.state.dead_letters("knowledge_graph")) == []
+
+    def test_a_lost_lease_records_no_dead_letter(self) -> None:
+        self.state.enrol(FEED)
+        lost = self.taken(seconds=GONE)
+        self.taken(owner="bob")
+        assert not self.state.advance(lost, Position(9), dead=[letter(3)])
+        assert list(self.state.dead_letters(FEED.projection)) == []
+
+    def test_what_is_revived_is_dead_no_longer(self) -> None:
+        self.state.enrol(FEED)
+        lease = self.taken()
+        self.state.advance(lease, Position(9), dead=[letter(3), letter(5)])
+        again = evolve(letter(5), tries=6)
+        assert self.state.advance(lease, Position(9), dead=[again], revived=[Position(3)])
+        assert list(self.state.dead_letters(FEED.projection)) == [again]
+
+    def test_a_ledger_reaches_to_its_first_dead_letter(self) -> None:
+        self.state.enrol(SHARED)
+        for partition in range(4):
+            self.state.advance(
+                self.taken(SHARED, partition),
+                Position(9),
+                dead=[letter(6, feed=SHARED), letter(4, feed=SHARED)]
+                if partition == SHARED.partition_of(ALICE)
+                else [],
+            )
+        assert self.state.reach(SHARED, ALICE) == 3
+        assert self.state.reach(SHARED, BOB) == 9
+
+    # Starting again
+
+    def test_a_restart_empties_first_and_feeds_from_the_beginning(self) -> None:
+        self.state.enrol(SHARED)
+        for partition in range(4):
+            lease = self.taken(SHARED, partition)
+            self.state.advance(lease, Position(9), dead=[letter(3)] if partition == 0 else [])
+            self.state.release(lease)
+        other = evolve(SHARED, fingerprint="weaviate/other/3")
+        # When
+        self.state.restart(other)
+        # Then only one may begin, and has to clear
+        assert list(self.state.dead_letters(FEED.projection)) == []
+        assert self.state.reach(other, ALICE) == 0
+        assert self.refused(SHARED)
+        assert self.refused(other, 1)
+        lease = self.taken(other)
+        assert (lease.position, lease.must_clear) == (0, True)
+        assert not self.state.advance(lease, Position(4))
+        # And the others after that
+        assert self.state.cleared(lease)
+        assert not self.taken(other, 1).must_clear
+        assert self.state.advance(lease, Position(4))
+
+    def test_a_restart_waits_for_those_who_are_at_work(self) -> None:
+        self.state.enrol(SHARED)
+        busy = self.taken(SHARED, 3)
+        self.state.restart(SHARED)
+        assert self.refused(SHARED)
+        # Not for long: who is at work can neither record anything nor go on
+        assert not self.state.advance(busy, Position(9))
+        self.state.renew("ann", [], LONG)
+        assert self.standing(3).owner is None
+
+    def test_a_clearing_that_was_lost_is_done_by_the_next(self) -> None:
+        self.state.enrol(FEED)
+        self.state.restart(FEED)
+        lost = self.taken(seconds=GONE)
+        assert self.taken(owner="bob").must_clear
+        assert not self.state.cleared(lost)
+        assert self.standing().must_clear

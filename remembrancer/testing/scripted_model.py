@@ -1,0 +1,121 @@
+"""A language model that says what a test tells it to, fails when told, and is never asked in vain.
+
+It needs no network and keeps the contract of ``LanguageModel``. For tests of what comes between a
+program and a provider, see ``remembrancer.testing.model_server``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from remembrancer.adapters.language_model.parsing import parse, without_surrogates
+from remembrancer.domain.errors import ModelError, RemembrancerError
+from remembrancer.domain.ports.language_model import Completion, Prompt
+
+
+@frozen(kw_only=True)
+class After:
+    """``said``, but only once ``seconds`` have passed."""
+
+    seconds: float
+    said: Said
+
+
+Said: TypeAlias = (
+    str
+    | Mapping[str, Any]
+    | list[Any]
+    | RemembrancerError
+    | After
+    | Callable[[Prompt], "str | Mapping[str, Any] | list[Any]"]
+)
+"""What one prompt gets: a text, a value to say as JSON, an error to raise, something late, or a
+function of the prompt that says it."""
+
+
+class ScriptedModel:
+    """A ``LanguageModel`` that plays a script.
+
+    Args:
+        script: what the prompts get, one each.
+        otherwise: what they get when the script has ended. Without it a prompt too many is an
+            ``AssertionError``, which no use-case mistakes for an outage.
+        model: the name.
+        cost: US dollars for each answer, ``None`` for an unknown price.
+
+    Attributes:
+        prompts: all prompts so far, in order.
+    """
+
+    def __init__(
+        self,
+        *script: Said,
+        otherwise: Said | None = None,
+        model: str = "scripted",
+        cost: float | None = None,
+    ) -> None:
+        self.prompts: list[Prompt] = []
+        self._model = model
+        self._cost = cost
+        self._otherwise = otherwise
+        self._script: deque[Said] = deque(script)
+        self._lock = threading.Lock()
+
+    @property
+    def model(self) -> str:
+        """The name."""
+        return self._model
+
+    @property
+    def unsaid(self) -> int:
+        """How much of the script is left."""
+        return len(self._script)
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """The next of the script."""
+        said = self._next(prompt)
+        seconds = 0.0
+        while isinstance(said, After):
+            seconds += said.seconds
+            await asyncio.sleep(said.seconds)
+            said = said.said
+        if isinstance(said, RemembrancerError):
+            raise said
+        return self._completion(prompt, said(prompt) if callable(said) else said, seconds)
+
+    def _next(self, prompt: Prompt) -> Said:
+        with self._lock:
+            self.prompts.append(prompt)
+            if self._script:
+                return self._script.popleft()
+        if self._otherwise is None:
+            raise AssertionError(f"the script has no answer to prompt {len(self.prompts)}")
+        return self._otherwise
+
+    def _completion(
+        self, prompt: Prompt, said: str | Mapping[str, Any] | list[Any], seconds: float
+    ) -> Completion:
+        text = without_surrogates(said if isinstance(said, str) else json.dumps(said))
+        if not text.strip():
+            raise ModelError(f"{self._model}: an empty answer")
+        asked = " ".join((prompt.system, *(message.content for message in prompt.messages)))
+        return Completion(
+            text=text,
+            parsed=None if prompt.schema is None else parse(text, prompt.schema),
+            model=self._model,
+            input_tokens=len(asked.split()),
+            output_tokens=len(text.split()),
+            cost=self._cost,
+            latency=seconds,
+            parameters={
+                "max_tokens": prompt.max_output_tokens,
+                "temperature": prompt.temperature,
+            },
+        )
