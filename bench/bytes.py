@@ -31,7 +31,7 @@ from rich.table import Table
 
 from bench.scale import Corpus
 from remembrancer import Memory
-from remembrancer.settings import Settings, load_settings
+from remembrancer.wiring.settings import Settings, load_settings
 
 DIMENSION = 384
 PER_OWNER = 100

@@ -33,11 +33,14 @@ from attrs import frozen
 
 from bench.report import Row, report
 from remembrancer import AsyncMemory, Conversation, load_settings
-from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
-from remembrancer.container import WORKERS
+from remembrancer.adapters.models.litellm.language_model import (
+    LitellmLanguageModel,
+    LitellmSettings,
+)
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
 from remembrancer.testing.model_server import Asked, ModelServer
+from remembrancer.wiring.container import WORKERS
 
 MODEL = "openai/gpt-4o-mini"
 LATENCY = 1.0

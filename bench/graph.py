@@ -33,12 +33,12 @@ from pathlib import Path
 from attrs import frozen
 
 from bench.report import Row, paired, quantile, report
-from remembrancer.adapters.audit_log.sqlite import create_log
-from remembrancer.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.audit_log import create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
 from remembrancer.domain.events import Event, FactAdded, RelationAsserted
-from remembrancer.domain.fact import FactId, Interval
-from remembrancer.domain.graph import View
+from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.graph.graph import View
 from remembrancer.domain.recorded import CorrelationId, EventId, Position, Recorded
 from remembrancer.domain.scope import Scope
 

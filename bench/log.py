@@ -46,10 +46,10 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteConnection, SQ
 
 from bench.floor import DiskFloor
 from bench.report import Row, paired, report
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
 from remembrancer.domain.events import FactAdded
-from remembrancer.domain.fact import Evidence, FactId, Interval, MessageId
+from remembrancer.domain.facts.fact import Evidence, FactId, Interval, MessageId
 from remembrancer.domain.recorded import Append, CorrelationId, EventId, NewEvent, Position
 from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
 

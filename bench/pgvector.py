@@ -35,8 +35,8 @@ import psycopg
 
 from bench.report import Row, quantile, report
 from bench.scale import LIMIT, NEAREST, START, Corpus, Shape, Vectors, document, half
+from remembrancer.adapters.stores.postgres.vector_index.graphs import LARGE
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from remembrancer.adapters.vector_index.postgres.graphs import LARGE
 from remembrancer.domain.ports.vector_index import IndexQuery
 from tests.postgres_server import PostgresServer
 

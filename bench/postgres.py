@@ -34,14 +34,14 @@ from typing import Any
 from attrs import evolve
 
 from bench.report import Row, paired, quantile, report
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from remembrancer.adapters.postgres.advisory import advisory_key
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.sessions import Connection
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.application.verify import broken_link
+from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog, create_log
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.events import FactAdded
-from remembrancer.domain.fact import FactId
+from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
@@ -52,7 +52,7 @@ from remembrancer.domain.recorded import (
     Recorded,
 )
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from tests.postgres_server import PostgresServer
 
 PROCESSES = 8

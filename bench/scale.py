@@ -51,10 +51,10 @@ import numpy.typing as npt
 from attrs import frozen
 
 from bench.report import Row, quantile, report, timed
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.vector_index.sqlite import SqliteVectorIndex
-from remembrancer.adapters.vector_index.sqlite.schema import create
-from remembrancer.domain.fact import FactId, Interval
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.vector_index import SqliteVectorIndex
+from remembrancer.adapters.stores.sqlite.vector_index.schema import create
+from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
 

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from bench.report import Row, paired, report
-from remembrancer.adapters.audit_log.codec import EventCodec
-from remembrancer.adapters.audit_log.sealing import SealingCodec
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.shared.sealing import SealingCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import append_of, fact_added

@@ -44,7 +44,7 @@ from attrs import frozen
 from bench.locomo import DATA
 from bench.report import Row, report
 from remembrancer import Memory
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.testing.model_server import Asked, ModelServer
 
 SNIPPETS = Path(__file__).parents[1] / "tests" / "golden" / "snippets"

@@ -29,9 +29,9 @@ from attrs import frozen
 
 from bench.report import Row, quantile, report
 from remembrancer import Memory
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.domain.events import Event, FactAdded, RelationAsserted
-from remembrancer.domain.fact import FactId
+from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import append_of, new_id
 

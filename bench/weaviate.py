@@ -48,9 +48,9 @@ from urllib.parse import urlsplit
 
 from bench.report import Row, quantile, report
 from bench.scale import LIMIT, START, Corpus, Shape, document, half
-from remembrancer.adapters.vector_index import bm25
-from remembrancer.adapters.vector_index.served.moments import held_end
-from remembrancer.adapters.vector_index.served.tokens import ledger_token
+from remembrancer.adapters.index_scoring import bm25
+from remembrancer.adapters.vector_index.remote.clamped_times import held_end
+from remembrancer.adapters.vector_index.remote.tokens import ledger_token
 from remembrancer.adapters.vector_index.weaviate import (
     Tenancy,
     WeaviateSettings,

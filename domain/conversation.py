@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from remembrancer.domain.fact import MessageId, Metadata
+from remembrancer.domain.facts.fact import MessageId, Metadata
 from remembrancer.domain.image import Image
 from remembrancer.domain.scope import Scope
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from attrs import field, frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
+from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.scope import Scope
 

@@ -21,20 +21,20 @@ from remembrancer.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from remembrancer.application.additions import Conversation
-    from remembrancer.application.browse import Page
-    from remembrancer.application.explore import Exploration
-    from remembrancer.application.failure import Failure
-    from remembrancer.application.recall import ScoredFact, SearchResult
-    from remembrancer.application.receipt import Receipt
-    from remembrancer.application.remember_many import Added, Adding
-    from remembrancer.application.statistics import Statistics
-    from remembrancer.application.verify import Verification
-    from remembrancer.domain.fact import Fact
-    from remembrancer.domain.graph import Entity, Relation
+    from remembrancer.application.audit.statistics import Statistics
+    from remembrancer.application.audit.verify import Verification
+    from remembrancer.application.parsing.conversations import Conversation
+    from remembrancer.application.recall.browse import Page
+    from remembrancer.application.recall.explore import Exploration
+    from remembrancer.application.recall.recall import ScoredFact, SearchResult
+    from remembrancer.application.remember.failure import Failure
+    from remembrancer.application.remember.receipt import Receipt
+    from remembrancer.application.remember.remember_many import Added, Adding
+    from remembrancer.domain.facts.fact import Fact
+    from remembrancer.domain.graph.graph import Entity, Relation
     from remembrancer.memory import AsyncMemory, Memory
-    from remembrancer.pending import AsyncPendingReceipt, PendingReceipt
-    from remembrancer.settings import Settings, load_settings
+    from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt
+    from remembrancer.wiring.settings import Settings, load_settings
 
 __version__ = "0.1.0"
 
@@ -71,26 +71,26 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Added": "remembrancer.application.remember_many",
-    "Adding": "remembrancer.application.remember_many",
+    "Added": "remembrancer.application.remember.remember_many",
+    "Adding": "remembrancer.application.remember.remember_many",
     "AsyncMemory": "remembrancer.memory",
-    "Entity": "remembrancer.domain.graph",
-    "Exploration": "remembrancer.application.explore",
-    "AsyncPendingReceipt": "remembrancer.pending",
-    "Conversation": "remembrancer.application.additions",
-    "Fact": "remembrancer.domain.fact",
-    "Failure": "remembrancer.application.failure",
+    "Entity": "remembrancer.domain.graph.graph",
+    "Exploration": "remembrancer.application.recall.explore",
+    "AsyncPendingReceipt": "remembrancer.runtime.pending",
+    "Conversation": "remembrancer.application.parsing.conversations",
+    "Fact": "remembrancer.domain.facts.fact",
+    "Failure": "remembrancer.application.remember.failure",
     "Memory": "remembrancer.memory",
-    "Page": "remembrancer.application.browse",
-    "PendingReceipt": "remembrancer.pending",
-    "Receipt": "remembrancer.application.receipt",
-    "Relation": "remembrancer.domain.graph",
-    "ScoredFact": "remembrancer.application.recall",
-    "SearchResult": "remembrancer.application.recall",
-    "Settings": "remembrancer.settings",
-    "Statistics": "remembrancer.application.statistics",
-    "Verification": "remembrancer.application.verify",
-    "load_settings": "remembrancer.settings",
+    "Page": "remembrancer.application.recall.browse",
+    "PendingReceipt": "remembrancer.runtime.pending",
+    "Receipt": "remembrancer.application.remember.receipt",
+    "Relation": "remembrancer.domain.graph.graph",
+    "ScoredFact": "remembrancer.application.recall.recall",
+    "SearchResult": "remembrancer.application.recall.recall",
+    "Settings": "remembrancer.wiring.settings",
+    "Statistics": "remembrancer.application.audit.statistics",
+    "Verification": "remembrancer.application.audit.verify",
+    "load_settings": "remembrancer.wiring.settings",
 }
 
 

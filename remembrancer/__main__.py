@@ -6,24 +6,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remembrancer.adapters.cli.main import run
-from remembrancer.adapters.cli.needs import DEFAULT_DATABASE, LedgerMemory
+from remembrancer.entrypoints.cli.main import run
+from remembrancer.entrypoints.cli.needs import DEFAULT_DATABASE, LedgerMemory
 
 if TYPE_CHECKING:
-    from remembrancer.application.examination import Examination
-    from remembrancer.settings import Settings
+    from remembrancer.application.audit.health_report import Examination
+    from remembrancer.wiring.settings import Settings
 
 # The memory is imported late: `remembrancer --help` must not wait for the whole of it.
 
 
 class CommandLineFace:
-    """See ``remembrancer.adapters.cli.needs.Face``."""
+    """See ``remembrancer.entrypoints.cli.needs.Face``."""
 
     def open(
         self, database: str | None, config: str | None = None, *, must_exist: bool = False
     ) -> LedgerMemory:
         """Open a memory."""
-        from remembrancer.adapters.cli.rebuilding import rebuild_progress
+        from remembrancer.entrypoints.cli.rebuilding import rebuild_progress
         from remembrancer.memory import Memory
 
         settings = _settings(database, config)
@@ -41,7 +41,7 @@ class CommandLineFace:
 
 
 def _settings(database: str | None, config: str | None) -> Settings:
-    from remembrancer.settings import load_settings
+    from remembrancer.wiring.settings import load_settings
 
     settings = load_settings(config, path=database)
     chosen = settings.audit_log

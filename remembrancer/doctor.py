@@ -18,10 +18,9 @@ from typing import Any
 from attrs import define, evolve, field
 from dependency_injector import providers
 
-from remembrancer.adapters.audit_log.sealing import NEWEST
+from remembrancer.adapters.stores.shared.sealing import NEWEST
+from remembrancer.application.audit.health_report import Examination, Finding, Problem
 from remembrancer.application.embedding import check_vectors
-from remembrancer.application.examination import Examination, Finding, Problem
-from remembrancer.container import Container
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import (
     AdapterUnavailable,
@@ -33,10 +32,11 @@ from remembrancer.domain.errors import (
 )
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
 from remembrancer.domain.recorded import Position
-from remembrancer.lifting import run_inline
-from remembrancer.registry import Adapter
-from remembrancer.secrecy import Secrets
-from remembrancer.settings import Settings, read_settings, settings_of
+from remembrancer.runtime.sync_bridge import run_inline
+from remembrancer.wiring.container import Container
+from remembrancer.wiring.redaction import Secrets
+from remembrancer.wiring.registry import Adapter
+from remembrancer.wiring.settings import Settings, read_settings, settings_of
 
 LIBRARIES: Mapping[str, str] = {
     "fastembed": "fastembed",
@@ -51,8 +51,8 @@ LIBRARIES: Mapping[str, str] = {
 """The distributions that built-in adapters stand on."""
 
 SURVEYS: Mapping[str, str] = {
-    "sqlite": "remembrancer.adapters.sqlite.survey:survey",
-    "postgres": "remembrancer.adapters.postgres.survey:survey",
+    "sqlite": "remembrancer.adapters.stores.sqlite.survey:survey",
+    "postgres": "remembrancer.adapters.stores.postgres.survey:survey",
 }
 """How built-in home stores are looked at before they are opened."""
 
@@ -213,7 +213,7 @@ class _Examiner:
             embedder = self._container.embedder()
             _ = (embedder.model, embedder.dimension)
         except Exception:  # noqa: BLE001 - told where the embedder is examined
-            from remembrancer.adapters.embedder.hashing import HashingEmbedder
+            from remembrancer.adapters.models.hashing import HashingEmbedder
 
             self._embedder_known = False
             self._container.embedder.override(providers.Object(HashingEmbedder()))

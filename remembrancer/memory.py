@@ -15,26 +15,10 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, 
 from attrs import evolve
 from dependency_injector import providers
 
-from remembrancer.application.additions import (
-    DEFAULT_ACTOR,
-    AddOptions,
-    Conversation,
-    request_of,
-    requests_of,
-)
-from remembrancer.application.browse import Browse, Page
-from remembrancer.application.curate import Curate
-from remembrancer.application.dead_letters import DeadLetters, Revived
-from remembrancer.application.explore import Exploration, Explore, ExploreRequest
-from remembrancer.application.following import Follow
-from remembrancer.application.in_turn import InTurn
-from remembrancer.application.lanes import Lanes
-from remembrancer.application.projecting import Projecting
-from remembrancer.application.recall import Recall, RecallRequest, SearchResult
-from remembrancer.application.receipt import Receipt
-from remembrancer.application.refill import Refill
-from remembrancer.application.remember_many import Added, Adding, RememberMany
-from remembrancer.application.requests import (
+from remembrancer.application.audit.statistics import CountUp, Statistics
+from remembrancer.application.audit.verify import Progress, Verification, Verify
+from remembrancer.application.edit.curate import Curate
+from remembrancer.application.parsing.arguments import (
     MAX_KEY_CHARACTERS,
     MAX_QUERY_CHARACTERS,
     Messages,
@@ -50,22 +34,38 @@ from remembrancer.application.requests import (
     parse_text,
     parse_threshold,
 )
-from remembrancer.application.retry import Retried, Retry
-from remembrancer.application.statistics import CountUp, Statistics
-from remembrancer.application.verify import Progress, Verification, Verify
-from remembrancer.application.working import OnReport, Report, Worker
-from remembrancer.container import Container
+from remembrancer.application.parsing.conversations import (
+    DEFAULT_ACTOR,
+    AddOptions,
+    Conversation,
+    request_of,
+    requests_of,
+)
+from remembrancer.application.projections.after_commit import Follow
+from remembrancer.application.projections.dead_letters import DeadLetters, Revived
+from remembrancer.application.projections.embedding_backfill import Refill
+from remembrancer.application.projections.projector import Projecting
+from remembrancer.application.projections.worker import OnReport, Report, Worker
+from remembrancer.application.recall.browse import Browse, Page
+from remembrancer.application.recall.explore import Exploration, Explore, ExploreRequest
+from remembrancer.application.recall.recall import Recall, RecallRequest, SearchResult
+from remembrancer.application.remember.ledger_queues import Lanes
+from remembrancer.application.remember.ordered_remember import InTurn
+from remembrancer.application.remember.receipt import Receipt
+from remembrancer.application.remember.remember_many import Added, Adding, RememberMany
+from remembrancer.application.remember.retry import Retried, Retry
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.fact import Fact, FactId
-from remembrancer.domain.filters import parse_filter
-from remembrancer.domain.graph import Entity, Relation, View
+from remembrancer.domain.facts.fact import Fact, FactId
+from remembrancer.domain.filters.ast import parse_filter
+from remembrancer.domain.graph.graph import Entity, Relation, View
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.ports.projection_state import DeadLetter
 from remembrancer.domain.scope import Scope
-from remembrancer.lifting import BesideTasks, BesideThreads, Work, run_inline
-from remembrancer.pending import AsyncPendingReceipt, PendingReceipt, fields_of
-from remembrancer.settings import Settings, load_settings
+from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt, fields_of
+from remembrancer.runtime.sync_bridge import BesideTasks, BesideThreads, Work, run_inline
+from remembrancer.wiring.container import Container
+from remembrancer.wiring.settings import Settings, load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -321,7 +321,7 @@ class AsyncMemory:
             agent_id: likewise.
             run_id: likewise.
             app_id: likewise.
-            filters: conditions on attributes; see ``remembrancer.domain.filters``.
+            filters: conditions on attributes; see ``remembrancer.domain.filters.ast``.
             limit: facts to return, 1 to 1000.
             threshold: lowest score to return, from 0 to 1.
             as_of: answer from what the ledger believed then (transaction time).
@@ -402,7 +402,7 @@ class AsyncMemory:
             agent_id: likewise.
             run_id: likewise.
             app_id: likewise.
-            filters: conditions on attributes; see ``remembrancer.domain.filters``.
+            filters: conditions on attributes; see ``remembrancer.domain.filters.ast``.
             order: ``created_at`` or ``occurred_at``, with ``-`` before it for newest first.
             limit: facts per page, 1 to 1000.
             cursor: what the page before returned; the other arguments must stay the same.

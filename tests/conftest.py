@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer
 
 import remembrancer.testing
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 
 # All at once, before any of them is imported by one test for the sake of another.
 pytest.register_assert_rewrite(*remembrancer.testing.MODULES.values())

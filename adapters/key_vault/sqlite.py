@@ -20,7 +20,7 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from remembrancer.adapters.key_vault.wrapping import Wrapping
-from remembrancer.adapters.sqlite.failures import translating
+from remembrancer.adapters.stores.sqlite.failures import translating
 from remembrancer.domain.errors import AdapterUnavailable, Erased, InvalidRequest
 from remembrancer.domain.ports.key_vault import KEY_BYTES
 from remembrancer.domain.scope import LedgerId

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from remembrancer.adapters.audit_log.sealing import NONCE_BYTES, aes_gcm
+from remembrancer.adapters.stores.shared.sealing import NONCE_BYTES, aes_gcm
 from remembrancer.domain.errors import IntegrityError, InvalidRequest
 from remembrancer.domain.ports.key_vault import KEY_BYTES
 from remembrancer.domain.scope import LedgerId

@@ -23,14 +23,18 @@ from attrs.validators import ge, matches_re
 from langchain_core.documents import Document as Held
 from langchain_core.embeddings import Embeddings
 
-from remembrancer.adapters.vector_index.ordering import strongest_first
-from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
-from remembrancer.adapters.vector_index.served.carried import carried, hit, similarity, unit
-from remembrancer.adapters.vector_index.served.eligibility import Eligibility
-from remembrancer.adapters.vector_index.served.rows import row_of
-from remembrancer.adapters.vector_index.served.tokens import ledger_token, object_id
+from remembrancer.adapters.index_scoring.argument_checks import (
+    check_query,
+    checked_vectors,
+    components,
+)
+from remembrancer.adapters.index_scoring.hit_order import strongest_first
+from remembrancer.adapters.vector_index.remote.packed_metadata import carried, hit, similarity, unit
+from remembrancer.adapters.vector_index.remote.prefilter import Eligibility
+from remembrancer.adapters.vector_index.remote.rows import row_of
+from remembrancer.adapters.vector_index.remote.tokens import ledger_token, object_id
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.fact import FactKey
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId

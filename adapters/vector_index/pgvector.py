@@ -16,24 +16,24 @@ import psycopg_pool
 from attrs import field, frozen
 from psycopg import conninfo
 
-from remembrancer.adapters.postgres.blocking import BlockingSessions
-from remembrancer.adapters.postgres.failures import translating
-from remembrancer.adapters.postgres.frames import Frame
-from remembrancer.adapters.postgres.silence import BlockingConnection
-from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
-from remembrancer.adapters.vector_index.postgres.graphs import LARGE, exploring
-from remembrancer.adapters.vector_index.postgres.schema import (
+from remembrancer.adapters.stores.postgres.failures import translating
+from remembrancer.adapters.stores.postgres.read_timeout import BlockingConnection
+from remembrancer.adapters.stores.postgres.sync_sessions import BlockingSessions
+from remembrancer.adapters.stores.postgres.transaction_scripts import Frame
+from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
+from remembrancer.adapters.stores.postgres.vector_index.graphs import LARGE, exploring
+from remembrancer.adapters.stores.postgres.vector_index.schema import (
     LONGEST_PREFIX,
     check_name,
     find_extension,
 )
-from remembrancer.adapters.vector_index.postgres.searching import PLANNED_ONCE
+from remembrancer.adapters.stores.postgres.vector_index.searching import PLANNED_ONCE
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.fact import FactKey
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 
 ADAPTER = "pgvector"
 

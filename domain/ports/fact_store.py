@@ -10,8 +10,8 @@ from typing import Protocol
 from attrs import frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.fact import Fact, FactId, FactKey, FactStatus
-from remembrancer.domain.filters import Filter
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus
+from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.recorded import CorrelationId
 from remembrancer.domain.scope import LedgerId, Scope
 
@@ -57,8 +57,8 @@ class Tally:
 class FactStore(Protocol):
     """The facts table, a projection of the log.
 
-    Contract: equals the fold of the log (``remembrancer.domain.ledger.fold``) at all times, and
-    sees every append that returned before.
+    Contract: equals the fold of the log (``remembrancer.domain.facts.evolve.fold``) at all times,
+    and sees every append that returned before.
 
     Raises:
         AdapterUnavailable: the store did not answer.

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from remembrancer.domain.graph import Entity, Relation, View
-from remembrancer.domain.walk import Reached
+from remembrancer.domain.graph.graph import Entity, Relation, View
+from remembrancer.domain.graph.walk import Reached
 
 
 class KnowledgeGraph(Protocol):
     """A projection of the log: relations, and the entities that facts name.
 
     Contract:
-        * It holds what ``remembrancer.domain.graph.changes_of`` makes of the log, and sees every
-          append that returned before.
+        * It holds what ``remembrancer.domain.graph.graph.changes_of`` makes of the log, and sees
+          every append that returned before.
         * Names are compared as ``remembrancer.domain.text.normalised`` has them, and within one
           ledger only. Names that are joined by a ``SAME_AS`` relation which the view sees are one
           entity. What is similar but not known to be the same is for the caller to resolve.
@@ -31,7 +31,7 @@ class KnowledgeGraph(Protocol):
         self, view: View, entities: Sequence[str], depth: int = 2, limit: int = 100
     ) -> Sequence[Reached]:
         """The links within ``depth`` (at least 1) of entities, nearest first, each with its path:
-        exactly what ``remembrancer.domain.walk.walk`` returns. Names that nobody knows lead
+        exactly what ``remembrancer.domain.graph.walk.walk`` returns. Names that nobody knows lead
         nowhere.
         """
         ...

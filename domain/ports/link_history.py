@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from remembrancer.domain.fact import FactId
-from remembrancer.domain.graph import Link
+from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.graph.graph import Link
 from remembrancer.domain.scope import LedgerId
 
 
 class LinkHistory(Protocol):
     """What decisions about relations are made on, and what is held against the log.
 
-    Contract: equals the fold of the log (``remembrancer.domain.links.Links``) at all times, and
-    sees every append that returned before. It is not for readers, who have a scope and a time.
+    Contract: equals the fold of the log (``Links`` of ``domain.graph.link_history``) at all times,
+    and sees every append that returned before. It is not for readers, who have a scope and a time.
 
     Raises:
         AdapterUnavailable: the store did not answer.

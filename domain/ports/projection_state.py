@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from attrs import frozen
 
-from remembrancer.domain.plain import plain
+from remembrancer.domain.jsonable import plain
 from remembrancer.domain.recorded import EventId, Position
 from remembrancer.domain.scope import LedgerId
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from remembrancer.domain.fact import Fact
+from remembrancer.domain.facts.fact import Fact
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.recorded import Recorded
 
@@ -23,7 +23,7 @@ class ReadModels(Protocol):
 
     async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """What an external index is to hold because of events that were appended: the versions
-        and their contexts, as ``remembrancer.domain.indexing.touched`` has them.
+        and their contexts, as ``remembrancer.domain.recall.documents.touched`` has them.
         """
         ...
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from remembrancer.domain.fact import FactKey, Interval
-from remembrancer.domain.filters import Filter
+from remembrancer.domain.facts.fact import FactKey, Interval
+from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.scope import LedgerId, Scope
 
@@ -24,7 +24,7 @@ class Document:
     ``context`` is the lower-weighted field beside the text: the neighbouring messages, the
     speaker, the date. ``visible`` bounds the transaction time at which reads see the version
     (it ends at the next version, at a retraction, or where the fact expires). ``attributes`` are
-    what filters see (see ``remembrancer.domain.filters``). ``vector`` is ``None`` until the text is
+    what filters see (see ``domain.filters``). ``vector`` is ``None`` until the text is
     embedded; such a document answers keyword searches only.
     """
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from remembrancer.application.verify import broken_link
+from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.errors import Conflict, InvalidRequest
 from remembrancer.domain.events import Event, FactAdded, FactReaffirmed, FactRetracted
-from remembrancer.domain.fact import FactId
+from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from remembrancer.lifting import BackgroundLoop, run_inline
+from remembrancer.runtime.sync_bridge import BackgroundLoop, run_inline
 
 _LOOP = BackgroundLoop("driven-adapters")
 """One for all tests: what an adapter opens in a loop must find the same loop again."""

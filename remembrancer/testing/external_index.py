@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.fact import Interval
+from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.engine import EngineContract

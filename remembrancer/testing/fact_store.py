@@ -22,9 +22,9 @@ from remembrancer.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from remembrancer.domain.filters import parse_filter
-from remembrancer.domain.ledger import fold
+from remembrancer.domain.facts.evolve import fold
+from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.filters.ast import parse_filter
 from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId, Scope

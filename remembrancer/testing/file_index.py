@@ -11,10 +11,10 @@ from typing import Any
 
 from attrs import frozen
 
-from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
-from remembrancer.adapters.vector_index.sqlite import SqliteVectorIndex
+from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.stores.sqlite.vector_index import SqliteVectorIndex
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.registry import Adapter
+from remembrancer.wiring.registry import Adapter
 
 
 class FileIndex(SqliteVectorIndex):

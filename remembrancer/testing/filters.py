@@ -15,8 +15,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from remembrancer.domain.fact import FactKind, FactStatus
-from remembrancer.domain.filters import TEXT_FIELDS, TIME_FIELDS, Filter, parse_filter
+from remembrancer.domain.facts.fact import FactKind, FactStatus
+from remembrancer.domain.filters.ast import TEXT_FIELDS, TIME_FIELDS, Filter, parse_filter
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 HOSTILE_TEXTS = [

@@ -17,8 +17,8 @@ from remembrancer.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.fact import FactId, Interval
-from remembrancer.domain.graph import SAME_AS, View
+from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)

@@ -21,10 +21,10 @@ from remembrancer.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.fact import FactId, Interval
-from remembrancer.domain.graph import SAME_AS, Entity, Relation, View
+from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.graph.graph import SAME_AS, Entity, Relation, View
+from remembrancer.domain.graph.walk import FAN_OUT, Reached
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.domain.walk import FAN_OUT, Reached
 from remembrancer.testing.audit_log import ALICE, BOB, NOON, append_of, fact_added, new_id
 from remembrancer.testing.driving import Driven
 

@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.domain.errors import InvalidRequest
 
 LARGEST_REQUEST = 1 << 24

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from remembrancer.adapters.language_model.parsing import parse, without_surrogates
+from remembrancer.adapters.models.json_answer import parse, without_surrogates
 from remembrancer.domain.errors import ModelError, RemembrancerError
 from remembrancer.domain.ports.language_model import Completion, Prompt
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.fact import FactId, FactKey, Interval
-from remembrancer.domain.filters import matches, parse_filter
+from remembrancer.domain.facts.fact import FactId, FactKey, Interval
+from remembrancer.domain.filters.ast import matches, parse_filter
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope

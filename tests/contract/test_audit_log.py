@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
-from remembrancer.adapters.audit_log.sealing import SealingCodec
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
 from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import create_log as create_postgres_log
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.shared.sealing import SealingCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.testing.audit_log import AuditLogContract
 
 

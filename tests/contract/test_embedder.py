@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.testing.embedder import EmbedderContract
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from remembrancer.adapters.embedder.fastembed import (
+from remembrancer.adapters.models.fastembed.embedder import (
     FastembedEmbedder,
     FastembedSettings,
     quiet_fastembed,
@@ -119,7 +119,7 @@ def connect(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         reached.add(str(arguments))
 sys.addaudithook(connect)
-from remembrancer.adapters.embedder.fastembed import *
+from remembrancer.adapters.models.fastembed.embedder import *
 embedder = FastembedEmbedder(FastembedSettings(path=sys.argv[1]))
 assert "fastembed" not in sys.modules, "imported before it is used"
 assert embedder.dimension == 384

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remembrancer.adapters.embedder.litellm import LitellmEmbedder, LitellmEmbedderSettings
+from remembrancer.adapters.models.litellm.embedder import LitellmEmbedder, LitellmEmbedderSettings
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.embedder import EmbedderContract

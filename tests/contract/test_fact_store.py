@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.audit_log.codec import EventCodec
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.fact_store.memory import InMemoryFactStore
-from remembrancer.adapters.fact_store.postgres import PostgresFactStore
-from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.postgres.filters import create_casefold
-from remembrancer.adapters.postgres.sessions import Connection
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import create_log as create_postgres_log
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.postgres.fact_store import PostgresFactStore
+from remembrancer.adapters.stores.postgres.filters import create_casefold
+from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
 from remembrancer.domain.recorded import Recorded
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.fact_store import FactStoreContract
 

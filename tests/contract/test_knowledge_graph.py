@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
-from remembrancer.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.postgres.sessions import Connection
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import create_log as create_postgres_log
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.postgres.knowledge_graph import PostgresKnowledgeGraph
+from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
 from remembrancer.domain.recorded import Recorded
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.external_graph import ExternalGraphContract
 from remembrancer.testing.knowledge_graph import KnowledgeGraphContract

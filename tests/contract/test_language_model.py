@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.adapters.models.litellm.language_model import (
+    LitellmLanguageModel,
+    LitellmSettings,
+)
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.language_model import LanguageModelContract, Trouble, asking

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.projection_state.memory import InMemoryProjectionState
-from remembrancer.adapters.projection_state.postgres import PostgresProjectionState
-from remembrancer.adapters.projection_state.postgres import (
+from remembrancer.adapters.stores.memory.projection_state import InMemoryProjectionState
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.postgres.projection_state import PostgresProjectionState
+from remembrancer.adapters.stores.postgres.projection_state import (
     create_projection_state as create_postgres_state,
 )
-from remembrancer.adapters.projection_state.sqlite import (
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.projection_state import (
     SqliteProjectionState,
     create_projection_state,
 )
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
 from remembrancer.testing import ProjectionStateContract
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.projection_state import FEED, LONG

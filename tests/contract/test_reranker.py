@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from remembrancer.adapters.reranker.bounded import BoundedReranker
-from remembrancer.adapters.reranker.litellm import LitellmReranker, LitellmRerankerSettings
-from remembrancer.application.model_reranking import ModelReranker
+from remembrancer.adapters.models.bounded_reranker import BoundedReranker
+from remembrancer.adapters.models.litellm.reranker import LitellmReranker, LitellmRerankerSettings
+from remembrancer.application.recall.model_reranker import ModelReranker
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.ports.language_model import Prompt
 from remembrancer.testing.driving import Driven

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from remembrancer.adapters.embedder.fastembed import quiet_fastembed
-from remembrancer.adapters.reranker.fastembed import FastembedReranker, FastembedRerankerSettings
+from remembrancer.adapters.models.fastembed.embedder import quiet_fastembed
+from remembrancer.adapters.models.fastembed.reranker import (
+    FastembedReranker,
+    FastembedRerankerSettings,
+)
 from remembrancer.domain.errors import InvalidRequest, ModelError
 from remembrancer.testing.reranker import ANSWER, BESIDES, QUESTION, RerankerContract
 
@@ -156,7 +159,7 @@ def connect(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
         reached.add(str(arguments))
 sys.addaudithook(connect)
-from remembrancer.adapters.reranker.fastembed import *
+from remembrancer.adapters.models.fastembed.reranker import *
 reranker = FastembedReranker(FastembedRerankerSettings(path=sys.argv[1]))
 assert "fastembed" not in sys.modules, "imported before it is used"
 try:

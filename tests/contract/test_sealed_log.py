@@ -10,19 +10,19 @@ import pytest
 from attrs import frozen
 from remembrancer_jsonlines.log import JsonLinesLog
 
-from remembrancer.adapters.audit_log.codec import EventCodec, is_sealed
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
-from remembrancer.adapters.audit_log.sealing import SealingCodec
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.application.verify import broken_link
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import create_log as create_postgres_log
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.shared.codec import EventCodec, is_sealed
+from remembrancer.adapters.stores.shared.sealing import SealingCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.errors import Erased, InvalidRequest
 from remembrancer.domain.events import FactErased, LedgerErased, PayloadErased
-from remembrancer.domain.fact import FactId
+from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import Head, Position, readable
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB, append_of, fact_added, new_id

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.audit_log.postgres import create_log as create_postgres_log
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.postgres.sessions import Connection
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.usage_store.memory import InMemoryUsageStore
-from remembrancer.adapters.usage_store.postgres import PostgresUsageStore
-from remembrancer.adapters.usage_store.sqlite import SqliteUsageStore
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.usage_store import InMemoryUsageStore
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.audit_log import create_log as create_postgres_log
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.usage_store import PostgresUsageStore
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.usage_store import SqliteUsageStore
 from remembrancer.domain.recorded import Recorded
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.usage_store import UsageStoreContract
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from remembrancer.adapters.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.postgres.sessions import Sessions
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
+from remembrancer.adapters.stores.postgres.sessions import Sessions
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.vector_index import Sizes, SqliteVectorIndex
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
-from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.external_index import ExternalIndexContract
 from remembrancer.testing.vector_index import DIMENSION, VectorIndexContract

@@ -10,8 +10,8 @@ from typing import Any
 from writer import DIMENSION, Countdown, count_statements, small_segments
 
 from remembrancer import Memory
-from remembrancer.settings import load_settings
 from remembrancer.testing.file_index import FileIndex
+from remembrancer.wiring.settings import load_settings
 
 LEASE = 0.05
 """Seconds: what one that was killed was at is soon taken over."""

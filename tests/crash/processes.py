@@ -15,17 +15,17 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "remembrancer.memory",
-        "remembrancer.adapters.audit_log.postgres",
-        "remembrancer.adapters.audit_log.sqlite",
-        "remembrancer.adapters.embedder.hashing",
-        "remembrancer.adapters.knowledge_graph.postgres",
-        "remembrancer.adapters.postgres.database",
-        "remembrancer.adapters.postgres.read_models",
-        "remembrancer.adapters.sqlite.read_models",
-        "remembrancer.adapters.vector_index.postgres",
-        "remembrancer.adapters.vector_index.sqlite",
-        "remembrancer.application.rules.extractor",
-        "remembrancer.application.rules.reconciler",
+        "remembrancer.adapters.stores.postgres.audit_log",
+        "remembrancer.adapters.stores.sqlite.audit_log",
+        "remembrancer.adapters.models.hashing",
+        "remembrancer.adapters.stores.postgres.knowledge_graph",
+        "remembrancer.adapters.stores.postgres.database",
+        "remembrancer.adapters.stores.postgres.read_models",
+        "remembrancer.adapters.stores.sqlite.read_models",
+        "remembrancer.adapters.stores.postgres.vector_index",
+        "remembrancer.adapters.stores.sqlite.vector_index",
+        "remembrancer.application.extraction.rules.extractor",
+        "remembrancer.application.reconciliation.rules",
         "sqlite_utils",
     ]
 )

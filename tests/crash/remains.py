@@ -10,8 +10,8 @@ from typing import Any
 from writer import DIMENSION, Entry, opened
 
 from remembrancer import Memory
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.domain.fact import FactStatus
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.domain.facts.fact import FactStatus
 
 EVERYTHING = 1_000
 

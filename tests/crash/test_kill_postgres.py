@@ -15,12 +15,12 @@ from processes import process
 from remains import check_agreement, check_promises, finish, remains
 from writer import SHORT, read_journal, read_lines, write_for_ever
 
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.postgres.steps import STEPS
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.schema_versions import STEPS
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.recorded import Position
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "8"))
 LONGEST_JOURNAL = 16

@@ -24,12 +24,12 @@ from typing import Any
 from attrs import frozen
 
 from remembrancer import Memory
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.vector_index import sqlite as sqlite_index
-from remembrancer.adapters.vector_index.sqlite.sizes import Sizes
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.sqlite import vector_index as sqlite_index
+from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes
 from remembrancer.domain.errors import NotFound
-from remembrancer.domain.fact import FactStatus
-from remembrancer.settings import load_settings
+from remembrancer.domain.facts.fact import FactStatus
+from remembrancer.wiring.settings import load_settings
 
 CITIES = ("Oslo", "Lisbon", "Kyoto", "Quito")
 DIMENSION = 32

@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 
 from remembrancer import Memory
-from remembrancer.application.model.drafts import facts_schema, steps_schema
-from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
-from remembrancer.application.model_reconciliation import ModelReconciler
-from remembrancer.application.prompting import prepare
-from remembrancer.application.receipt import Receipt
+from remembrancer.application.extraction.model.drafts import facts_schema, steps_schema
+from remembrancer.application.extraction.model.extractor import ExtractionSettings, ModelExtractor
+from remembrancer.application.prompting.prompt_template import prepare
+from remembrancer.application.reconciliation.model import ModelReconciler
+from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.events import RelationAsserted
-from remembrancer.domain.fact import Fact, Interval
+from remembrancer.domain.facts.fact import Fact, Interval
 from remembrancer.domain.ports.language_model import Prompt
 from remembrancer.domain.recorded import Position
-from remembrancer.settings import load_settings
 from remembrancer.testing.scripted_model import ScriptedModel
+from remembrancer.wiring.settings import load_settings
 
 HERE = Path(__file__).parent
 SNIPPETS = sorted((HERE / "snippets").glob("*.json"))

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from remembrancer.adapters.postgres.sessions import Connection
-from remembrancer.application.verify import broken_link
+from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.recorded import Append, Head, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import append_of, fact_added

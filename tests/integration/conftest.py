@@ -13,8 +13,8 @@ from command_line import CommandLine, Outcome
 from psycopg import conninfo
 
 from remembrancer.__main__ import CommandLineFace
-from remembrancer.adapters.cli.main import run
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.entrypoints.cli.main import run
 from remembrancer.testing.unreliable_wire import UnreliableWire
 
 

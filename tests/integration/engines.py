@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.fact import FactKey
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.recorded import Recorded
 

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from remembrancer import AsyncMemory, AsyncPendingReceipt, Memory, PendingReceipt, Receipt
-from remembrancer.application.extraction import Extraction
-from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.ports.clock import IdSource
-from remembrancer.lifting import Lifted
-from remembrancer.settings import load_settings
+from remembrancer.domain.ports.extractor import Extraction
+from remembrancer.runtime.sync_bridge import Lifted
+from remembrancer.wiring.settings import load_settings
 
 PATIENCE = 30
 """Seconds after which a test that waits for what never comes fails."""

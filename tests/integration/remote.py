@@ -83,7 +83,7 @@ class Remote:
 def _serve() -> None:
     from remembrancer import Memory
     from remembrancer.domain.errors import RemembrancerError
-    from remembrancer.settings import load_settings
+    from remembrancer.wiring.settings import load_settings
 
     # Also imports what would keep the first opening from being simultaneous.
     memory = Memory()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
+from remembrancer.application.extraction.model.extractor import ExtractionSettings, ModelExtractor
 from remembrancer.testing.scripted_model import ScriptedModel
 
 Triple = tuple[str, str, str]

@@ -28,10 +28,10 @@ from remembrancer import (
     ModelError,
     Receipt,
 )
-from remembrancer.application.additions import AddOptions
+from remembrancer.application.parsing.conversations import AddOptions
 from remembrancer.memory import AsyncMemory
-from remembrancer.settings import load_settings
 from remembrancer.testing.model_server import Asked, ModelServer
+from remembrancer.wiring.settings import load_settings
 
 BOTH = pytest.mark.parametrize("face", [SYNC, ASYNC])
 USERS = [f"user {number}" for number in range(6)]

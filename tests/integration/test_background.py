@@ -21,8 +21,8 @@ from remembrancer import (
     Receipt,
     StillPending,
 )
-from remembrancer.settings import load_settings
 from remembrancer.testing.scripted_model import After, ScriptedModel
+from remembrancer.wiring.settings import load_settings
 
 ANN = {"user_id": "ann"}
 DOWN = AdapterUnavailable("litellm", "503")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from remembrancer import Memory
-from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
-from remembrancer.application.model_reconciliation import ModelReconciler
-from remembrancer.application.receipt import Receipt
+from remembrancer.application.extraction.model.extractor import ExtractionSettings, ModelExtractor
+from remembrancer.application.reconciliation.model import ModelReconciler
+from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     InvalidRequest,
@@ -23,11 +23,11 @@ from remembrancer.domain.errors import (
     RemembrancerError,
 )
 from remembrancer.domain.events import InferenceRecorded, MessageObserved
-from remembrancer.domain.fact import Fact, FactKind
+from remembrancer.domain.facts.fact import Fact, FactKind
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.recorded import Position
-from remembrancer.settings import load_settings
 from remembrancer.testing.scripted_model import Said, ScriptedModel
+from remembrancer.wiring.settings import load_settings
 
 DOWN = AdapterUnavailable("litellm", "503")
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}

@@ -17,14 +17,14 @@ from typing import Any, TypedDict
 import pytest
 
 from remembrancer import Memory
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.sqlite.database import (
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import (
     APPLICATION_ID,
     Database,
     Durability,
     SqliteSettings,
 )
-from remembrancer.adapters.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     Conflict,
@@ -32,8 +32,8 @@ from remembrancer.domain.errors import (
     InvalidRequest,
 )
 from remembrancer.domain.recorded import Position, Recorded
-from remembrancer.settings import load_settings
 from remembrancer.testing.audit_log import ALICE, append_of, fact_added
+from remembrancer.wiring.settings import load_settings
 
 
 class Owner(TypedDict):

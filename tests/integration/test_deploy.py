@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from remembrancer.adapters.cli.metrics import served
-from remembrancer.application.working import Report
-from remembrancer.settings import load_settings
+from remembrancer.application.projections.worker import Report
+from remembrancer.entrypoints.cli.metrics import served
+from remembrancer.wiring.settings import load_settings
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 SECRETS = {"POSTGRES_PASSWORD": "p0stgres", "WEAVIATE_API_KEY": "k3y", "NEO4J_PASSWORD": "n3o4j"}

@@ -15,13 +15,13 @@ from attrs import field, frozen
 from command_line import CommandLine
 
 from remembrancer import AdapterUnavailable, Memory, load_settings
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
-from remembrancer.application.examination import Examination, Finding
-from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.adapters.models.hashing import HashingEmbedder
+from remembrancer.application.audit.health_report import Examination, Finding
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.doctor import examine
 from remembrancer.domain.ports.embedder import Vector
-from remembrancer.registry import Adapter
 from remembrancer.testing.model_server import ModelServer
+from remembrancer.wiring.registry import Adapter
 
 TINY = "remembrancer_tinyindex:adapter"
 
@@ -308,7 +308,9 @@ class TestEngines:
 
 class TestModels:
     def test_a_library_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("remembrancer.adapters.litellm.library.find_spec", lambda _name: None)
+        monkeypatch.setattr(
+            "remembrancer.adapters.models.litellm.library.find_spec", lambda _name: None
+        )
 
         found = examined({"language_model": {"provider": "litellm", "model": "openai/x"}})
 

@@ -9,8 +9,8 @@ import pytest
 from psycopg import conninfo
 
 from remembrancer import Memory, load_settings
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.application.examination import Examination, Finding
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.application.audit.health_report import Examination, Finding
 from remembrancer.doctor import examine
 
 

@@ -14,15 +14,15 @@ import pytest
 from telling import extractor, fact
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.application.reconciliation import Reconciliation
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.graph import SAME_AS
+from remembrancer.domain.facts.verdicts import Decision, Proposal
+from remembrancer.domain.graph.graph import SAME_AS
+from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
-from remembrancer.domain.verdicts import Decision, Proposal
-from remembrancer.settings import load_settings
 from remembrancer.testing.audit_log import append_of
 from remembrancer.testing.knowledge_graph import relation
+from remembrancer.wiring.settings import load_settings
 
 MAY = datetime(2024, 5, 3, 12, tzinfo=UTC)
 JUNE = datetime(2024, 6, 3, 12, tzinfo=UTC)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from remembrancer.adapters.vector_index.sqlite.schema import create
-from remembrancer.domain.fact import FactId, FactKey, Interval
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.vector_index import Sizes, SqliteVectorIndex
+from remembrancer.adapters.stores.sqlite.vector_index.schema import create
+from remembrancer.domain.facts.fact import FactId, FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
 

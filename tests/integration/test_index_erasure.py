@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from remembrancer.adapters.vector_index.sqlite.schema import create
-from remembrancer.adapters.vector_index.sqlite.terms import number_of
-from remembrancer.domain.fact import FactId, Interval
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.vector_index import Sizes, SqliteVectorIndex
+from remembrancer.adapters.stores.sqlite.vector_index.schema import create
+from remembrancer.adapters.stores.sqlite.vector_index.terms import number_of
+from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.scope import Scope
 

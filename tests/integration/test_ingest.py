@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from command_line import CommandLine, start
 
-from remembrancer.adapters.cli.conversation_files import (
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.entrypoints.cli.conversation_files import (
     BATCH_LINES,
     MAX_LINE_BYTES,
     Batch,
     open_conversation,
 )
-from remembrancer.domain.errors import InvalidRequest
 from remembrancer.testing.model_server import ModelServer, Status
 
 KILLED_AT_THE_NTH_WRITE = """
 import os, signal, sys
-from remembrancer.adapters.cli.main import run
-from remembrancer.application.remember import Remember
+from remembrancer.entrypoints.cli.main import run
+from remembrancer.application.remember.remember import Remember
 from remembrancer.__main__ import CommandLineFace
 
 left, observe = int(sys.argv[1]), Remember.observe

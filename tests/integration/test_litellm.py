@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.adapters.models.litellm.language_model import (
+    LitellmLanguageModel,
+    LitellmSettings,
+)
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.ports.language_model import ChatMessage, Completion, Prompt
-from remembrancer.settings import structured
 from remembrancer.testing.model_server import (
     Asked,
     CutOff,
@@ -26,6 +28,7 @@ from remembrancer.testing.model_server import (
     Reply,
     Status,
 )
+from remembrancer.wiring.settings import structured
 
 SCHEMA = {
     "type": "object",
@@ -433,7 +436,10 @@ def test_the_server_answers_by_what_it_is_asked() -> None:
 
 FIRST_USE = """
 import asyncio, os, sys
-from remembrancer.adapters.language_model.litellm import LitellmLanguageModel, LitellmSettings
+from remembrancer.adapters.models.litellm.language_model import (
+    LitellmLanguageModel,
+    LitellmSettings,
+)
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
 

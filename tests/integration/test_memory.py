@@ -18,9 +18,8 @@ import pytest
 from attrs import define, evolve, field
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
-from remembrancer.application.reconciliation import Reconciliation
-from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.adapters.models.hashing import HashingEmbedder
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     InvalidRequest,
@@ -28,10 +27,11 @@ from remembrancer.domain.errors import (
     NotFound,
     RemembrancerError,
 )
-from remembrancer.domain.fact import Fact, FactId
+from remembrancer.domain.facts.fact import Fact, FactId
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.embedder import Purpose, Vector
-from remembrancer.domain.verdicts import Candidate, Decision, Proposal
-from remembrancer.settings import load_settings
+from remembrancer.domain.ports.reconciler import Reconciliation
+from remembrancer.wiring.settings import load_settings
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 NOBODY = "0" * 32

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from remembrancer import Memory
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
-from remembrancer.application.model_reconciliation import ModelReconciler
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.application.extraction.model.extractor import ExtractionSettings, ModelExtractor
+from remembrancer.application.reconciliation.model import ModelReconciler
 from remembrancer.domain.errors import AdapterUnavailable, ModelError, RemembrancerError
 from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.recorded import Position
-from remembrancer.settings import load_settings
 from remembrancer.testing.scripted_model import ScriptedModel
+from remembrancer.wiring.settings import load_settings
 
 
 def fact(text: str, quote: str, message: int = 1, attribute: str | None = None) -> dict[str, Any]:

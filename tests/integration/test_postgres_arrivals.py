@@ -12,15 +12,15 @@ import psycopg
 import pytest
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.adapters.postgres import arrivals
-from remembrancer.adapters.postgres.frames import quoted
-from remembrancer.adapters.postgres.numbering import channel_of
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
-from remembrancer.application import working
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.postgres import append_signal as arrivals
+from remembrancer.adapters.stores.postgres.position_assignment import channel_of
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.transaction_scripts import quoted
+from remembrancer.application.projections import worker as working
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.lifting import run_inline
-from remembrancer.settings import load_settings
+from remembrancer.runtime.sync_bridge import run_inline
+from remembrancer.wiring.settings import load_settings
 
 USER: dict[str, Any] = {"user_id": "ann"}
 PATIENCE = 60.0

@@ -14,17 +14,17 @@ import pytest
 from attrs import evolve
 
 from remembrancer import Memory, load_settings
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
+from remembrancer.adapters.stores.postgres.vector_index.statements import FEW
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
-from remembrancer.adapters.vector_index.postgres.statements import FEW
-from remembrancer.application import working
+from remembrancer.application.projections import worker as working
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.filters.ast import parse_filter
 from remembrancer.domain.ports.vector_index import IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 

@@ -16,10 +16,10 @@ from appending import Holding, check_ledgers, count_of
 from attrs import evolve
 from postgres_server import PostgresServer
 
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from remembrancer.adapters.postgres.advisory import advisory_key
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog, create_log
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.recorded import Append, Head, Position, Recorded
 from remembrancer.domain.scope import LedgerId

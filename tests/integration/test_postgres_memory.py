@@ -13,15 +13,15 @@ import psycopg_pool
 import pytest
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog
-from remembrancer.adapters.postgres.read_models import PostgresReadModels
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
+from remembrancer.adapters.stores.postgres.read_models import PostgresReadModels
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.events import RelationAsserted
 from remembrancer.domain.scope import Scope
-from remembrancer.lifting import run_inline
-from remembrancer.settings import load_settings
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.audit_log import ALICE, append_of, new_id
+from remembrancer.wiring.settings import load_settings
 
 USER: dict[str, Any] = {"user_id": "alice"}
 

@@ -14,9 +14,9 @@ import pytest
 from appending import Holding, check_ledgers, count_of
 from attrs import evolve
 
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog, create_log
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.recorded import Append, Position, Recorded

@@ -16,18 +16,18 @@ from engines import FlappingGraph, FlappingIndex
 from faces import ASYNC, SYNC, opened
 
 from remembrancer import Memory
-from remembrancer.adapters.postgres import arrivals
-from remembrancer.adapters.postgres.frames import quoted
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres import append_signal as arrivals
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.transaction_scripts import quoted
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.graph import View
+from remembrancer.domain.graph.graph import View
 from remembrancer.domain.ports.vector_index import IndexQuery
 from remembrancer.domain.scope import Scope
-from remembrancer.lifting import run_inline
-from remembrancer.settings import load_settings
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.unreliable_wire import UnreliableWire, When
 from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
+from remembrancer.wiring.settings import load_settings
 
 ANN: dict[str, Any] = {"user_id": "ann"}
 TEA = "I like green tea."

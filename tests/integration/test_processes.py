@@ -11,13 +11,13 @@ import pytest
 from remote import Refused, Remote
 
 from remembrancer import Memory
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
 from remembrancer.domain.events import MessageObserved
-from remembrancer.domain.fact import FactStatus
+from remembrancer.domain.facts.fact import FactStatus
 from remembrancer.domain.recorded import Position, Recorded
-from remembrancer.settings import load_settings
+from remembrancer.wiring.settings import load_settings
 
 ADA: dict[str, Any] = {"user_id": "ada"}
 PROCESSES = 4

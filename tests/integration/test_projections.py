@@ -14,16 +14,16 @@ from attrs import evolve
 from engines import FlappingGraph, FlappingIndex
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
-from remembrancer.application.working import Report
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.application.projections.worker import Report
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.graph import View
+from remembrancer.domain.graph.graph import View
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.scope import Scope
-from remembrancer.settings import load_settings
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.file_index import FileIndex
+from remembrancer.wiring.settings import load_settings
 
 ANN: dict[str, Any] = {"user_id": "ann"}
 BEN: dict[str, Any] = {"user_id": "ben"}

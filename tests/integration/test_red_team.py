@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from remembrancer import Memory
-from remembrancer.application.model_extraction import ExtractionSettings, ModelExtractor
-from remembrancer.application.model_reconciliation import ModelReconciler
-from remembrancer.application.prompting import prepare
+from remembrancer.application.extraction.model.extractor import ExtractionSettings, ModelExtractor
+from remembrancer.application.prompting.prompt_template import prepare
+from remembrancer.application.reconciliation.model import ModelReconciler
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import ModelError
 from remembrancer.domain.events import (
@@ -31,12 +31,12 @@ from remembrancer.domain.events import (
     FactSuperseded,
     MessageObserved,
 )
-from remembrancer.domain.fact import FactKind
+from remembrancer.domain.facts.fact import FactKind
 from remembrancer.domain.ports.language_model import Prompt
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
-from remembrancer.settings import load_settings
 from remembrancer.testing.scripted_model import ScriptedModel
+from remembrancer.wiring.settings import load_settings
 
 CORPUS = [
     json.loads(line)

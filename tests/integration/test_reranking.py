@@ -16,7 +16,7 @@ from remembrancer import (
     ModelError,
     load_settings,
 )
-from remembrancer.application.recall import SearchResult
+from remembrancer.application.recall.recall import SearchResult
 from remembrancer.domain.errors import RemembrancerError
 from remembrancer.domain.ports.language_model import Prompt
 from remembrancer.testing.scripted_model import ScriptedModel

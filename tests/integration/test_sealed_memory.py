@@ -13,18 +13,18 @@ import pytest
 from attrs import frozen
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.adapters.audit_log.sealing import SealingCodec
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
 from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
 from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.application.examination import Finding
+from remembrancer.adapters.stores.shared.sealing import SealingCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.application.audit.health_report import Finding
 from remembrancer.doctor import examine
 from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.recorded import Head, Position, chain_hash, header_of, payload_digest
 from remembrancer.domain.scope import LedgerId
-from remembrancer.settings import load_settings
 from remembrancer.testing.audit_log import append_of, fact_added
+from remembrancer.wiring.settings import load_settings
 
 ANN = LedgerId("user:ann")
 MASTER_KEY = "0f" * 32

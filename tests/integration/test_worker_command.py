@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, on_terminal, start
 
-from remembrancer.adapters.cli.metrics import STALE, served
-from remembrancer.application.working import Report
+from remembrancer.application.projections.worker import Report
+from remembrancer.entrypoints.cli.metrics import STALE, served
 
 SOON = 30.0
 """Seconds; a test that waits for so long has failed."""

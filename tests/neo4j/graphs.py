@@ -20,7 +20,7 @@ from tables import Tables
 from remembrancer.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
 from remembrancer.domain.recorded import Recorded
-from remembrancer.lifting import BackgroundLoop
+from remembrancer.runtime.sync_bridge import BackgroundLoop
 
 URI = "NEO4J_URI"
 STAND_IN, SERVER = "stand-in", "server"

@@ -11,18 +11,18 @@ import pytest
 from attrs import evolve
 from graphs import PLACES, STAND_IN, PlainGraph, address_of, plain, settings_at
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
 from remembrancer.adapters.knowledge_graph.neo4j import statements
 from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
 from remembrancer.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
-from remembrancer.adapters.knowledge_graph.neo4j.seen import Seen
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.adapters.knowledge_graph.neo4j.visible_links import Seen
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.events import Event, FactRetracted, RelationEnded
-from remembrancer.domain.graph import SAME_AS, View
+from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.recorded import Position, Recorded
-from remembrancer.lifting import BackgroundLoop
+from remembrancer.runtime.sync_bridge import BackgroundLoop
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
 from remembrancer.testing.unreliable_wire import UnreliableWire, When

@@ -17,11 +17,11 @@ from tables import Tables
 from remembrancer import InvalidRequest, load_settings
 from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from remembrancer.container import Container
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.graph import View
-from remembrancer.lifting import run_inline
+from remembrancer.domain.graph.graph import View
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.knowledge_graph import LATER, SCOPE
+from remembrancer.wiring.container import Container
 
 
 @pytest.fixture

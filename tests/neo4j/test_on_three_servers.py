@@ -10,7 +10,7 @@ import pytest
 from graphs import PLACES, settings_at
 
 from remembrancer import AsyncMemory, Memory, load_settings
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.testing.weaviate import WeaviateServer
 from tests.integration.telling import extractor, fact
 

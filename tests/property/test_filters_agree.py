@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remembrancer.adapters.sqlite.filters import register_functions, to_sql
-from remembrancer.domain.filters import (
+from remembrancer.adapters.stores.sqlite.filters import register_functions, to_sql
+from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.filters.ast import (
     BUILT_IN_FIELDS,
     MAX_DEPTH,
     MAX_NODES,
@@ -29,7 +30,6 @@ from remembrancer.domain.filters import (
     matches,
     parse_filter,
 )
-from remembrancer.domain.moments import to_microseconds
 from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)

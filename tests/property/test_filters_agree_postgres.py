@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres_server import PostgresServer
 
-from remembrancer.adapters.postgres.filters import create_casefold, searchable, to_sql
-from remembrancer.domain.filters import (
+from remembrancer.adapters.stores.postgres.filters import create_casefold, searchable, to_sql
+from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.filters.ast import (
     BUILT_IN_FIELDS,
     MAX_DEPTH,
     MAX_NODES,
@@ -31,7 +32,6 @@ from remembrancer.domain.filters import (
     matches,
     parse_filter,
 )
-from remembrancer.domain.moments import to_microseconds
 from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)

@@ -11,12 +11,12 @@ from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log.codec import EventCodec
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.fact_store.memory import InMemoryFactStore
-from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     Event,
@@ -31,8 +31,8 @@ from remembrancer.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from remembrancer.domain.ledger import LedgerState, fold
+from remembrancer.domain.facts.evolve import LedgerState, fold
+from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.recorded import Append
 from remembrancer.domain.scope import LedgerId, Scope

@@ -10,14 +10,14 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.adapters.knowledge_graph.sqlite import SqliteKnowledgeGraph
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
 from remembrancer.domain.events import Event
-from remembrancer.domain.fact import FactId
-from remembrancer.domain.graph import Link, LinkKey, Mention, View
-from remembrancer.domain.ledger import fold
+from remembrancer.domain.facts.evolve import fold
+from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.graph.graph import Link, LinkKey, Mention, View
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.text import normalised
 from remembrancer.testing.audit_log import append_of

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from postgres_server import PostgresServer
 from test_graphs_agree import histories, names, views
 
-from remembrancer.adapters.audit_log.postgres import PostgresAuditLog, create_log
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.adapters.knowledge_graph.postgres import PostgresKnowledgeGraph
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.sessions import Connection
-from remembrancer.adapters.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog, create_log
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.knowledge_graph import PostgresKnowledgeGraph
+from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.events import Event
-from remembrancer.domain.graph import View
+from remembrancer.domain.graph.graph import View
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.driving import Driven
 

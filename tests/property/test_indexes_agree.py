@@ -23,11 +23,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
-from remembrancer.adapters.vector_index.sqlite import Sizes, SqliteVectorIndex
-from remembrancer.domain.fact import FactId, FactKey, Interval
-from remembrancer.domain.filters import parse_filter
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.vector_index import Sizes, SqliteVectorIndex
+from remembrancer.domain.facts.fact import FactId, FactKey, Interval
+from remembrancer.domain.filters.ast import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
 

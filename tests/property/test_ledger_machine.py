@@ -33,32 +33,32 @@ from hypothesis.stateful import (
 )
 
 from remembrancer import Memory
-from remembrancer.adapters.audit_log.codec import EventCodec
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog
 from remembrancer.adapters.clock.system import UuidSource
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
-from remembrancer.adapters.fact_store.memory import InMemoryFactStore
-from remembrancer.adapters.fact_store.memory_read_models import InMemoryReadModels
-from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
-from remembrancer.adapters.sqlite.database import Database, Durability, SqliteSettings
-from remembrancer.adapters.sqlite.migrations import MIGRATIONS
-from remembrancer.adapters.vector_index import sqlite as sqlite_index
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
-from remembrancer.adapters.vector_index.sqlite import SqliteVectorIndex
-from remembrancer.adapters.vector_index.sqlite.sizes import Sizes
-from remembrancer.application.extraction import Extraction
-from remembrancer.application.receipt import Receipt
-from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.adapters.models.hashing import HashingEmbedder
+from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.sqlite import vector_index as sqlite_index
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog
+from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
+from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.stores.sqlite.vector_index import SqliteVectorIndex
+from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
+from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import InvalidRequest, NotFound, RemembrancerError
 from remembrancer.domain.events import Event, FactAdded, FactRetracted, MessageObserved
-from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.evolve import LedgerState, fold
+from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.guidance import Guidance
-from remembrancer.domain.indexing import INDEXED
-from remembrancer.domain.ledger import LedgerState, fold
 from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.domain.recall.documents import INDEXED
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
@@ -68,7 +68,7 @@ from remembrancer.domain.recorded import (
     Recorded,
 )
 from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
-from remembrancer.settings import Settings, load_settings
+from remembrancer.wiring.settings import Settings, load_settings
 
 START = datetime(2026, 5, 8, 9, 0, tzinfo=UTC)
 DIMENSIONS = (16, 32)

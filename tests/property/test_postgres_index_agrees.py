@@ -31,14 +31,14 @@ from test_indexes_agree import (
     texts,
 )
 
-from remembrancer.adapters.postgres.database import Database
-from remembrancer.adapters.postgres.settings import PostgresSettings
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
-from remembrancer.adapters.vector_index.postgres import PostgresVectorIndex
-from remembrancer.domain.fact import FactKey, Interval
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.postgres.database import Database
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
+from remembrancer.domain.facts.fact import FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 
 
 class _ThoughtBetterOfIt(Exception):

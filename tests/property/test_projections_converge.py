@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from remembrancer import Memory
 from remembrancer.adapters.clock.system import SystemClock
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, NotFound
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recorded import Recorded
-from remembrancer.settings import load_settings
+from remembrancer.wiring.settings import load_settings
 
 SENTENCES = (
     "I live in Oslo.",

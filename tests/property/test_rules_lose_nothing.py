@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.application.extraction import Extraction
-from remembrancer.application.rules.extractor import RulesExtractor
-from remembrancer.application.rules.reconciler import RulesReconciler
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
+from remembrancer.application.reconciliation.rules import RulesReconciler
 from remembrancer.domain.conversation import Message, Role
-from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.verdicts import Candidate, Decision, judge
+from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.domain.scope import Scope
-from remembrancer.domain.verdicts import Candidate, Decision, judge
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.domain.bearing import UNSPOKEN, leads
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.domain.events import RelationAsserted
-from remembrancer.domain.fact import FactId
-from remembrancer.domain.graph import SAME_AS, View
-from remembrancer.domain.walk import Reached
+from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.graph.graph import SAME_AS, View
+from remembrancer.domain.graph.relevance import UNSPOKEN, leads
+from remembrancer.domain.graph.walk import Reached
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import SCOPE, fact_about, relation
 

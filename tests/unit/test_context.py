@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from remembrancer.domain.context import LONGEST_MESSAGE, context_of
 from remembrancer.domain.conversation import Message, Role
-from remembrancer.domain.fact import MessageId
+from remembrancer.domain.facts.fact import MessageId
+from remembrancer.domain.recall.index_context import LONGEST_MESSAGE, context_of
 from remembrancer.domain.scope import Scope
 
 MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC)

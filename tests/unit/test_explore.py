@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.embedder.hashing import HashingEmbedder, HashingSettings
-from remembrancer.adapters.fact_store.memory import InMemoryFactStore
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
+from remembrancer.adapters.models.hashing import HashingEmbedder, HashingSettings
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.application.embedding import Embedding
-from remembrancer.application.explore import Exploration, Explore, ExploreRequest
-from remembrancer.application.resolution import Resolve
+from remembrancer.application.recall.entity_resolution import Resolve
+from remembrancer.application.recall.explore import Exploration, Explore, ExploreRequest
 from remembrancer.domain.errors import AdapterUnavailable, NotFound
 from remembrancer.domain.events import Event
-from remembrancer.domain.fact import Interval
-from remembrancer.domain.graph import SAME_AS, Entity, View
+from remembrancer.domain.facts.fact import Interval
+from remembrancer.domain.graph.graph import SAME_AS, Entity, View
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
-from remembrancer.lifting import BackgroundLoop, lift_inline, run_inline
+from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline, run_inline
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import fact_about, relation
 

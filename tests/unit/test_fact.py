@@ -11,7 +11,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.filters import (
+from remembrancer.domain.filters.ast import (
     MAX_DEPTH,
     MAX_NODES,
     And,

@@ -15,7 +15,7 @@ import attrs
 import pytest
 from attrs import evolve
 
-from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     EVENT_TYPES,
@@ -35,7 +35,7 @@ from remembrancer.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.fact import Evidence, FactId, FactKind, Interval, MessageId
+from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.image import Image
 from remembrancer.domain.recorded import EventId

@@ -9,14 +9,21 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.cli.graph_picture import draw_graph
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.application.explore import Exploration
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.application.recall.explore import Exploration
 from remembrancer.domain.events import Event
-from remembrancer.domain.fact import Interval
-from remembrancer.domain.graph import SAME_AS, Entity, Relation, View, count_links, entities_of
+from remembrancer.domain.facts.fact import Interval
+from remembrancer.domain.graph.graph import (
+    SAME_AS,
+    Entity,
+    Relation,
+    View,
+    count_links,
+    entities_of,
+)
 from remembrancer.domain.text import normalised
+from remembrancer.entrypoints.cli.graph_picture import draw_graph
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import SCOPE, fact_about, relation
 

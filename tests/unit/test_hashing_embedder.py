@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.embedder.hashing import HashingEmbedder
+from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.ports.embedder import Vector
 
@@ -47,7 +47,7 @@ def test_vectors_never_change_under_one_model_name() -> None:
 
 def test_another_process_with_another_hash_seed_gives_the_same_vector() -> None:
     program = (
-        "from remembrancer.adapters.embedder.hashing import HashingEmbedder as E;"
+        "from remembrancer.adapters.models.hashing import HashingEmbedder as E;"
         "print(E(32).embed(['a dog bites a man'], 'query')[0].tobytes().hex())"
     )
     printed = {

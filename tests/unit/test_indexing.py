@@ -12,14 +12,14 @@ from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log.codec import EventCodec
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.sqlite import SqliteAuditLog, create_log
-from remembrancer.adapters.fact_store.memory import InMemoryFactStore
-from remembrancer.adapters.fact_store.memory_read_models import InMemoryReadModels
-from remembrancer.adapters.fact_store.sqlite import SqliteFactStore
-from remembrancer.adapters.sqlite.conversations import SqliteConversations
-from remembrancer.adapters.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
+from remembrancer.adapters.stores.sqlite.conversations import SqliteConversations
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     Event,
@@ -31,7 +31,7 @@ from remembrancer.domain.events import (
     FactSuperseded,
     MessageObserved,
 )
-from remembrancer.domain.fact import (
+from remembrancer.domain.facts.fact import (
     Evidence,
     Fact,
     FactId,
@@ -40,10 +40,10 @@ from remembrancer.domain.fact import (
     Interval,
     MessageId,
 )
-from remembrancer.domain.filters import BUILT_IN_FIELDS
-from remembrancer.domain.indexing import attributes_of, document_of, to_index
+from remembrancer.domain.filters.ast import BUILT_IN_FIELDS
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recall.documents import attributes_of, document_of, to_index
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import NOON, append_of

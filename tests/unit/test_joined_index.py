@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from remembrancer.application.joined_index import JoinedIndex
-from remembrancer.domain.fact import FactId
+from remembrancer.application.recall.hybrid_index import JoinedIndex
+from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.lifting import run_inline
+from remembrancer.runtime.sync_bridge import run_inline
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 QUERY = IndexQuery(scope=Scope(user_id="ann"), text="tea", vector=array("f", [1.0]), now=NOON)

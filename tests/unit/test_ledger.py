@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve, fields
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import NotFound
 from remembrancer.domain.events import (
@@ -29,8 +29,8 @@ from remembrancer.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from remembrancer.domain.ledger import change_of, fact_id_of, fold, retract, revise
+from remembrancer.domain.facts.evolve import change_of, fact_id_of, fold, retract, revise
+from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import ALICE, NOON, append_of

@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.lifting import BackgroundLoop, Lift, lift_inline, lift_to_threads, run_inline
+from remembrancer.runtime.sync_bridge import (
+    BackgroundLoop,
+    Lift,
+    lift_inline,
+    lift_to_threads,
+    run_inline,
+)
 from remembrancer.testing.driving import Driven
 
 

@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.application.extraction import Extraction
-from remembrancer.application.model import fencing
-from remembrancer.application.model.drafts import facts_schema, steps_schema
-from remembrancer.application.model_extraction import CHECKS, ExtractionSettings, ModelExtractor
-from remembrancer.application.prompting import prepare
+from remembrancer.application.extraction.model.drafts import facts_schema, steps_schema
+from remembrancer.application.extraction.model.extractor import (
+    CHECKS,
+    ExtractionSettings,
+    ModelExtractor,
+)
+from remembrancer.application.prompting import prompt_fence as fencing
+from remembrancer.application.prompting.prompt_template import prepare
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import (
     AdapterUnavailable,
@@ -25,10 +28,11 @@ from remembrancer.domain.errors import (
     ModelError,
     RemembrancerError,
 )
-from remembrancer.domain.fact import Evidence, FactKind, Interval, MessageId
+from remembrancer.domain.facts.fact import Evidence, FactKind, Interval, MessageId
+from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.domain.scope import Scope
-from remembrancer.domain.verdicts import Candidate
 from remembrancer.testing.scripted_model import Said, ScriptedModel
 
 T = TypeVar("T")

@@ -12,8 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.application.model_reconciliation import ModelReconciler, ReconciliationSettings
-from remembrancer.application.reconciliation import Reconciliation
+from remembrancer.application.reconciliation.model import ModelReconciler, ReconciliationSettings
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     InvalidRequest,
@@ -21,9 +20,10 @@ from remembrancer.domain.errors import (
     RemembrancerError,
 )
 from remembrancer.domain.events import Event, FactAdded, FactReaffirmed, FactRevised, FactSuperseded
-from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Verdict, events_of, judge
+from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.scope import Scope
-from remembrancer.domain.verdicts import Candidate, Decision, Verdict, events_of, judge
 from remembrancer.testing.scripted_model import ScriptedModel
 
 T = TypeVar("T")

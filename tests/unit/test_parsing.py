@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.language_model.parsing import DEEPEST, parse, without_surrogates
+from remembrancer.adapters.models.json_answer import DEEPEST, parse, without_surrogates
 
 LIST: dict[str, Any] = {"type": "array"}
 FACTS: dict[str, Any] = {

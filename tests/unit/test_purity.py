@@ -24,11 +24,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.application.receipt import receipt_of
-from remembrancer.domain import moments, plain
-from remembrancer.domain.bearing import leads
-from remembrancer.domain.context import context_of
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.application.remember.receipt import receipt_of
+from remembrancer.domain import epoch_micros as moments
+from remembrancer.domain import jsonable as plain
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     EVENT_TYPES,
@@ -43,21 +42,23 @@ from remembrancer.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from remembrancer.domain.fact import Evidence, FactId, Interval, MessageId
-from remembrancer.domain.filters import matches, parse_filter
-from remembrancer.domain.graph import Relation
-from remembrancer.domain.indexing import attributes_of, document_of, to_index
-from remembrancer.domain.ledger import change_of, fold, retract, revise
+from remembrancer.domain.facts.evolve import change_of, fold, retract, revise
+from remembrancer.domain.facts.fact import Evidence, FactId, Interval, MessageId
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, events_of, judge
+from remembrancer.domain.filters.ast import matches, parse_filter
+from remembrancer.domain.graph.graph import Relation
+from remembrancer.domain.graph.relevance import leads
+from remembrancer.domain.graph.walk import Path as Way
+from remembrancer.domain.graph.walk import Reached, Step
 from remembrancer.domain.ports.vector_index import Hit
-from remembrancer.domain.query import understand
-from remembrancer.domain.ranking import rank
+from remembrancer.domain.recall.documents import attributes_of, document_of, to_index
+from remembrancer.domain.recall.index_context import context_of
+from remembrancer.domain.recall.query import understand
+from remembrancer.domain.recall.ranking import rank
 from remembrancer.domain.recorded import Position, Recorded, chain_hash, header_of, payload_digest
 from remembrancer.domain.scope import Scope
 from remembrancer.domain.text import normalised
 from remembrancer.domain.upcasting import UPCASTERS, EventRegistry
-from remembrancer.domain.verdicts import Candidate, Decision, Proposal, events_of, judge
-from remembrancer.domain.walk import Path as Way
-from remembrancer.domain.walk import Reached, Step
 from remembrancer.testing.audit_log import ALICE, NOON, append_of
 
 IMPURE: list[tuple[Any, str]] = [

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.domain.context import day_in_words
-from remembrancer.domain.fact import Interval
-from remembrancer.domain.query import ASKING, LOOKED_AT, understand
+from remembrancer.domain.facts.fact import Interval
+from remembrancer.domain.recall.index_context import day_in_words
+from remembrancer.domain.recall.query import ASKING, LOOKED_AT, understand
 
 SPEAKERS = ("Caroline", "Will", "June", "José", "Mary Ann Smith", "田中", "user")
 

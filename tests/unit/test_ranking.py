@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.ports.vector_index import Hit
-from remembrancer.domain.query import Query, understand
-from remembrancer.domain.ranking import TEMPORAL_HALF_LIFE, Ranked, Weights, rank
+from remembrancer.domain.recall.query import Query, understand
+from remembrancer.domain.recall.ranking import TEMPORAL_HALF_LIFE, Ranked, Weights, rank
 
 MAY = datetime(2023, 5, 8, 12, tzinfo=UTC)
 PLAIN = understand("painting")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.application.receipt import Receipt, receipt_of
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.application.remember.receipt import Receipt, receipt_of
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     Event,
@@ -23,10 +23,10 @@ from remembrancer.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from remembrancer.domain.fact import FactId, MessageId
+from remembrancer.domain.facts.fact import FactId, MessageId
+from remembrancer.domain.facts.verdicts import Decision, Skipped, Verdict
 from remembrancer.domain.scope import Scope
 from remembrancer.domain.usage import Usage
-from remembrancer.domain.verdicts import Decision, Skipped, Verdict
 from remembrancer.testing.audit_log import NOON, append_of, fact_added, new_id
 
 OLD = FactId("1" * 32)

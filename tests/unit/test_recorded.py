@@ -11,10 +11,10 @@ from attrs import evolve
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.application.verify import broken_link
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.events import FactReaffirmed, FactRetracted
-from remembrancer.domain.fact import FactId
+from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
     GENESIS,
     Head,

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.application.remember import RememberRequest
-from remembrancer.application.requests import (
+from remembrancer.application.parsing.arguments import (
     MAX_MESSAGES,
     MAX_METADATA_DEPTH,
     MAX_METADATA_VALUES,
@@ -31,6 +30,7 @@ from remembrancer.application.requests import (
     parse_threshold,
     parse_turns,
 )
+from remembrancer.application.remember.remember import RememberRequest
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.guidance import Guidance

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.litellm.retrying import (
+from remembrancer.adapters.models.litellm.retrying import (
     FIRST_WAIT,
     LONGEST_WAIT,
     Retrying,

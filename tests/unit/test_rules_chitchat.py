@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remembrancer.application.rules.chitchat import reason_to_skip
+from remembrancer.application.extraction.rules.chitchat import reason_to_skip
 
 PEOPLE = ("Melanie", "Caroline")
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from remembrancer.application.rules.dates import resolve
+from remembrancer.application.extraction.rules.dates import resolve
 
 WEDNESDAY = datetime(2023, 5, 10, 13, 56, tzinfo=UTC)
 

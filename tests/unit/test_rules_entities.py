@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remembrancer.application.rules.entities import MOST, names_in
+from remembrancer.application.extraction.rules.entities import MOST, names_in
 
 
 @pytest.mark.parametrize(

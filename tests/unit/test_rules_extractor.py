@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from remembrancer.application.extraction import Extraction
-from remembrancer.application.rules.extractor import RulesExtractor
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.domain.conversation import Message, Role
-from remembrancer.domain.fact import Evidence, FactKind, MessageId
+from remembrancer.domain.facts.fact import Evidence, FactKind, MessageId
+from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.domain.scope import Scope
 
 T = TypeVar("T")

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import pytest
 from attrs import evolve
 
-from remembrancer.application.rules.extractor import RulesExtractor
-from remembrancer.application.rules.reconciler import RulesReconciler
+from remembrancer.application.extraction.rules.extractor import RulesExtractor
+from remembrancer.application.reconciliation.rules import RulesReconciler
 from remembrancer.domain.conversation import Message, Role
-from remembrancer.domain.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, judge
 from remembrancer.domain.scope import Scope
-from remembrancer.domain.verdicts import Candidate, Decision, Proposal, judge
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remembrancer.application.rules.sentences import LONGEST, split
+from remembrancer.application.extraction.rules.sentences import LONGEST, split
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from remembrancer.application.rules.clauses import clauses_of
-from remembrancer.application.rules.slot_patterns import Stance
-from remembrancer.application.rules.slots import read
+from remembrancer.application.extraction.rules.clauses import clauses_of
+from remembrancer.application.extraction.rules.slot_patterns import Stance
+from remembrancer.application.extraction.rules.slots import read
 
 
 @pytest.mark.parametrize(

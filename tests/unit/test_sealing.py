@@ -10,12 +10,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.audit_log import chaining
-from remembrancer.adapters.audit_log.codec import SEALED, EventCodec, is_sealed
-from remembrancer.adapters.audit_log.memory import InMemoryAuditLog
-from remembrancer.adapters.audit_log.sealing import SealingCodec
 from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
-from remembrancer.application.verify import broken_link
+from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
+from remembrancer.adapters.stores.shared import chaining
+from remembrancer.adapters.stores.shared.codec import SEALED, EventCodec, is_sealed
+from remembrancer.adapters.stores.shared.sealing import SealingCodec
+from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.errors import IntegrityError, InvalidRequest
 from remembrancer.domain.events import FactAdded, PayloadErased
 from remembrancer.domain.recorded import Head, Position, Recorded, payload_digest

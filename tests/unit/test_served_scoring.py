@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from remembrancer.adapters.vector_index.served.rows import FIELDS, properties, row_of
-from remembrancer.adapters.vector_index.served.scoring import Scoring
-from remembrancer.domain.fact import FactId, Interval
+from remembrancer.adapters.vector_index.remote.rows import FIELDS, properties, row_of
+from remembrancer.adapters.vector_index.remote.scoring import Scoring
+from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.scope import Scope
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
-from remembrancer.adapters.sqlite.database import Durability, SqliteSettings
+from remembrancer.adapters.stores.sqlite.database import Durability, SqliteSettings
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.settings import ALONE, DEFAULTS, Settings, load_settings, structured
+from remembrancer.wiring.settings import ALONE, DEFAULTS, Settings, load_settings, structured
 
 SECTIONS = ", ".join((*DEFAULTS, "projections", *ALONE))
 
@@ -402,7 +402,7 @@ def test_what_is_wrong_inside_is_named_with_its_whole_path(
 
 PLUGIN = """
 from attrs import frozen
-from remembrancer.registry import Adapter
+from remembrancer.wiring.registry import Adapter
 
 @frozen(kw_only=True)
 class LightSettings:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.embedder.unit_length import unit_vectors
+from remembrancer.adapters.models.unit_length import unit_vectors
 from remembrancer.domain.errors import ModelError
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)

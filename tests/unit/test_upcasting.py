@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import pytest
 from attrs import frozen
 
-from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import IntegrityError
 from remembrancer.domain.events import EVENT_TYPES, Event, FactReaffirmed, InferenceRecorded
 from remembrancer.domain.recorded import EventId

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from remembrancer.adapters.vector_index.sqlite.block import ALWAYS, EVER, Times
-from remembrancer.adapters.vector_index.sqlite.codes import CODE_BITS, HALF_WORDS, rotation_for
-from remembrancer.adapters.vector_index.sqlite.embeddings import Vectors
-from remembrancer.adapters.vector_index.sqlite.loaded import LoadedSegment, Shelf
-from remembrancer.adapters.vector_index.sqlite.scanning import Scan
-from remembrancer.adapters.vector_index.sqlite.segments import Segment
-from remembrancer.adapters.vector_index.sqlite.terms import number_of
+from remembrancer.adapters.stores.sqlite.vector_index.block import ALWAYS, EVER, Times
+from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Vectors
+from remembrancer.adapters.stores.sqlite.vector_index.loaded import LoadedSegment, Shelf
+from remembrancer.adapters.stores.sqlite.vector_index.quantization import (
+    CODE_BITS,
+    HALF_WORDS,
+    rotation_for,
+)
+from remembrancer.adapters.stores.sqlite.vector_index.scanning import Scan
+from remembrancer.adapters.stores.sqlite.vector_index.segments import Segment
+from remembrancer.adapters.stores.sqlite.vector_index.terms import number_of
 
 
 def test_the_numbers_of_terms_never_change() -> None:

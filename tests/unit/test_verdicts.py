@@ -20,7 +20,7 @@ from remembrancer.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.fact import (
+from remembrancer.domain.facts.fact import (
     Evidence,
     Fact,
     FactId,
@@ -29,9 +29,7 @@ from remembrancer.domain.fact import (
     Interval,
     MessageId,
 )
-from remembrancer.domain.scope import Scope
-from remembrancer.domain.text import normalised
-from remembrancer.domain.verdicts import (
+from remembrancer.domain.facts.verdicts import (
     Candidate,
     Decision,
     Proposal,
@@ -40,6 +38,8 @@ from remembrancer.domain.verdicts import (
     events_of,
     judge,
 )
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.text import normalised
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 SCOPE = Scope(user_id="alice", agent_id="coach", run_id="r1", app_id="app")

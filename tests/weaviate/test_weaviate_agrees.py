@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from making import MakeIndex
 
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.vector_index.weaviate import Tenancy
-from remembrancer.domain.fact import FactId, Interval
-from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.filters.ast import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.vector_index import NOON, vector

@@ -17,22 +17,27 @@ from attrs import evolve
 from making import MakeIndex
 
 from remembrancer import Memory
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.vector_index.weaviate import (
     IndexKind,
     Tenancy,
     WeaviateSettings,
     WeaviateVectorIndex,
 )
-from remembrancer.domain.fact import FactId, Interval
-from remembrancer.domain.filters import parse_filter
+from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.filters.ast import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.lifting import BackgroundLoop, lift_inline, lift_to_threads, run_inline
-from remembrancer.settings import load_settings
+from remembrancer.runtime.sync_bridge import (
+    BackgroundLoop,
+    lift_inline,
+    lift_to_threads,
+    run_inline,
+)
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.vector_index import DIMENSION, LATER, NOON, document, vector
 from remembrancer.testing.weaviate import WeaviateServer
+from remembrancer.wiring.settings import load_settings
 
 ALICE = LedgerId("user:alice")
 TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)

@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from remembrancer.adapters.knowledge_graph.awaiting import answered
 from remembrancer.adapters.knowledge_graph.neo4j import statements
+from remembrancer.adapters.knowledge_graph.neo4j.apply_events import Owned, TakingIn, Wanted
 from remembrancer.adapters.knowledge_graph.neo4j.connection import ADAPTER, Connection
-from remembrancer.adapters.knowledge_graph.neo4j.seen import AT_ONCE, Seen
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from remembrancer.adapters.knowledge_graph.neo4j.taking_in import Owned, TakingIn, Wanted
 from remembrancer.adapters.knowledge_graph.neo4j.versions import (
     Version,
     key_of,
     properties_of,
     version_of,
 )
+from remembrancer.adapters.knowledge_graph.neo4j.visible_links import AT_ONCE, Seen
+from remembrancer.adapters.stores.shared.async_walk import answered
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.graph import Entity, Mention, Relation, View, entities_of, touches
+from remembrancer.domain.graph.graph import Entity, Mention, Relation, View, entities_of, touches
+from remembrancer.domain.graph.walk import Reached, Tie, known_as, walk
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import normalised
-from remembrancer.domain.walk import Reached, Tie, known_as, walk
 
 if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction

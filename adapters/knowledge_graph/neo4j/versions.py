@@ -9,13 +9,13 @@ from typing import Any
 
 from attrs import asdict, define
 
-from remembrancer.domain.fact import Interval
-from remembrancer.domain.graph import Link, Mention, Relation, View
-from remembrancer.domain.moments import from_microseconds, to_microseconds
+from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.domain.facts.fact import Interval
+from remembrancer.domain.graph.graph import Link, Mention, Relation, View
+from remembrancer.domain.graph.walk import Tie
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
 from remembrancer.domain.text import normalised
-from remembrancer.domain.walk import Tie
 
 MAX_KEY_CHARACTERS = 1000
 """A longer name is known by its beginning and its digest: an index of Neo4j takes 8 kB."""

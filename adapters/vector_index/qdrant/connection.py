@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 from attrs.validators import ge, gt, min_len
 
-from remembrancer.adapters.vector_index.served.rows import FIELDS
-from remembrancer.adapters.vector_index.served.translation import MARKS, time_property
+from remembrancer.adapters.vector_index.remote.rows import FIELDS
+from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.filters import TIME_FIELDS
+from remembrancer.domain.filters.ast import TIME_FIELDS
 
 T = TypeVar("T")
 

@@ -17,9 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
-from remembrancer.adapters.vector_index import bm25
-from remembrancer.adapters.vector_index.names import names_in
-from remembrancer.adapters.vector_index.ordering import DIGITS, strongest_first
+from remembrancer.adapters.index_scoring import bm25
+from remembrancer.adapters.index_scoring.argument_checks import (
+    check_query,
+    checked_vectors,
+    components,
+)
+from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
+from remembrancer.adapters.index_scoring.names import names_in
 from remembrancer.adapters.vector_index.qdrant.connection import (
     LAYOUT,
     NAME,
@@ -32,18 +37,17 @@ from remembrancer.adapters.vector_index.qdrant.rendering import (
     sparse_query,
     unit_of,
 )
-from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
-from remembrancer.adapters.vector_index.served.conditions import all_of, marked
-from remembrancer.adapters.vector_index.served.eligibility import (
+from remembrancer.adapters.vector_index.remote.conditions import all_of, marked
+from remembrancer.adapters.vector_index.remote.own_loop import OwnLoop
+from remembrancer.adapters.vector_index.remote.prefilter import (
     Eligibility,
     eligibility,
     in_ledger,
 )
-from remembrancer.adapters.vector_index.served.own_loop import OwnLoop
-from remembrancer.adapters.vector_index.served.rows import FIELDS, Row, digest, row_of
-from remembrancer.adapters.vector_index.served.scoring import Scoring, best
-from remembrancer.adapters.vector_index.served.tokens import object_id
-from remembrancer.domain.fact import FactKey
+from remembrancer.adapters.vector_index.remote.rows import FIELDS, Row, digest, row_of
+from remembrancer.adapters.vector_index.remote.scoring import Scoring, best
+from remembrancer.adapters.vector_index.remote.tokens import object_id
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId

@@ -9,9 +9,9 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from remembrancer.adapters.vector_index import bm25
-from remembrancer.adapters.vector_index.names import folded
-from remembrancer.adapters.vector_index.served.conditions import (
+from remembrancer.adapters.index_scoring import bm25
+from remembrancer.adapters.index_scoring.names import folded
+from remembrancer.adapters.vector_index.remote.conditions import (
     AllOf,
     AnyOf,
     Condition,
@@ -19,8 +19,8 @@ from remembrancer.adapters.vector_index.served.conditions import (
     NotSo,
     Within,
 )
-from remembrancer.adapters.vector_index.served.rows import FIELDS, properties
-from remembrancer.adapters.vector_index.served.tokens import object_id
+from remembrancer.adapters.vector_index.remote.rows import FIELDS, properties
+from remembrancer.adapters.vector_index.remote.tokens import object_id
 from remembrancer.domain.ports.vector_index import Document
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from remembrancer.adapters.vector_index import bm25
-from remembrancer.adapters.vector_index.analysis import ANALYSIS_VERSION
-from remembrancer.adapters.vector_index.served.rows import FIELDS
+from remembrancer.adapters.index_scoring import bm25
+from remembrancer.adapters.index_scoring.analysis import ANALYSIS_VERSION
+from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.weaviate.connection import NAME, Connection
 from remembrancer.adapters.vector_index.weaviate.reading import Reader
 from remembrancer.adapters.vector_index.weaviate.settings import (
@@ -25,7 +25,7 @@ from remembrancer.adapters.vector_index.weaviate.settings import (
     WeaviateSettings,
 )
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.filters import TIME_FIELDS
+from remembrancer.domain.filters.ast import TIME_FIELDS
 from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:

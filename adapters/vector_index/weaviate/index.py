@@ -17,11 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
-from remembrancer.adapters.vector_index.served.eligibility import in_ledger
-from remembrancer.adapters.vector_index.served.own_loop import OwnLoop
-from remembrancer.adapters.vector_index.served.rows import digest, row_of
-from remembrancer.adapters.vector_index.served.tokens import object_id
+from remembrancer.adapters.index_scoring.argument_checks import (
+    check_query,
+    checked_vectors,
+    components,
+)
+from remembrancer.adapters.vector_index.remote.own_loop import OwnLoop
+from remembrancer.adapters.vector_index.remote.prefilter import in_ledger
+from remembrancer.adapters.vector_index.remote.rows import digest, row_of
+from remembrancer.adapters.vector_index.remote.tokens import object_id
 from remembrancer.adapters.vector_index.weaviate.collections import Collections
 from remembrancer.adapters.vector_index.weaviate.connection import (
     NAME,
@@ -29,6 +33,7 @@ from remembrancer.adapters.vector_index.weaviate.connection import (
     Connection,
     require_weaviate,
 )
+from remembrancer.adapters.vector_index.weaviate.gather import together
 from remembrancer.adapters.vector_index.weaviate.reading import Reader
 from remembrancer.adapters.vector_index.weaviate.rendering import rendered
 from remembrancer.adapters.vector_index.weaviate.rows import (
@@ -40,9 +45,8 @@ from remembrancer.adapters.vector_index.weaviate.rows import (
 from remembrancer.adapters.vector_index.weaviate.search import Search
 from remembrancer.adapters.vector_index.weaviate.settings import Tenancy, WeaviateSettings
 from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatistics, Statistics
-from remembrancer.adapters.vector_index.weaviate.together import together
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.fact import FactKey
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId

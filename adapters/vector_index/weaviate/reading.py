@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from remembrancer.adapters.vector_index.ordering import DIGITS
+from remembrancer.adapters.index_scoring.hit_order import DIGITS
 from remembrancer.adapters.vector_index.weaviate.connection import Connection
 from remembrancer.adapters.vector_index.weaviate.settings import Consistency
 

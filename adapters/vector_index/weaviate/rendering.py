@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from remembrancer.adapters.vector_index.served.conditions import (
+from remembrancer.adapters.vector_index.remote.conditions import (
     AllOf,
     AnyOf,
     Condition,

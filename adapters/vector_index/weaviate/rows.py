@@ -10,9 +10,9 @@ from uuid import UUID, uuid5
 import numpy as np
 import numpy.typing as npt
 
-from remembrancer.adapters.vector_index.served.rows import FIELDS
-from remembrancer.adapters.vector_index.served.rows import properties as served
-from remembrancer.adapters.vector_index.served.tokens import object_id, token
+from remembrancer.adapters.vector_index.remote.rows import FIELDS
+from remembrancer.adapters.vector_index.remote.rows import properties as served
+from remembrancer.adapters.vector_index.remote.tokens import object_id, token
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.scope import LedgerId
 

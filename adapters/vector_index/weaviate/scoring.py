@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from remembrancer.adapters.vector_index.served.rows import FIELDS
-from remembrancer.adapters.vector_index.served.scoring import Scoring
+from remembrancer.adapters.vector_index.remote.rows import FIELDS
+from remembrancer.adapters.vector_index.remote.scoring import Scoring
+from remembrancer.adapters.vector_index.weaviate.gather import together
 from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatistics
-from remembrancer.adapters.vector_index.weaviate.together import together
 
 
 async def scoring(

@@ -16,21 +16,21 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from remembrancer.adapters.vector_index import bm25
-from remembrancer.adapters.vector_index.names import names_in
-from remembrancer.adapters.vector_index.ordering import DIGITS, strongest_first
-from remembrancer.adapters.vector_index.served.conditions import Within, all_of
-from remembrancer.adapters.vector_index.served.eligibility import eligibility
-from remembrancer.adapters.vector_index.served.rows import FIELDS, Row, row_of
-from remembrancer.adapters.vector_index.served.scoring import Scoring, best
+from remembrancer.adapters.index_scoring import bm25
+from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
+from remembrancer.adapters.index_scoring.names import names_in
+from remembrancer.adapters.vector_index.remote.conditions import Within, all_of
+from remembrancer.adapters.vector_index.remote.prefilter import eligibility
+from remembrancer.adapters.vector_index.remote.rows import FIELDS, Row, row_of
+from remembrancer.adapters.vector_index.remote.scoring import Scoring, best
 from remembrancer.adapters.vector_index.weaviate.connection import AbsentTenant
+from remembrancer.adapters.vector_index.weaviate.gather import together
 from remembrancer.adapters.vector_index.weaviate.reading import Found, Reader
 from remembrancer.adapters.vector_index.weaviate.rendering import rendered, with_ids
 from remembrancer.adapters.vector_index.weaviate.rows import cosines, with_terms
 from remembrancer.adapters.vector_index.weaviate.scoring import scoring
 from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatistics
-from remembrancer.adapters.vector_index.weaviate.together import together
-from remembrancer.domain.fact import FactKey
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 
 MOST = 10_000

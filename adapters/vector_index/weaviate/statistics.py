@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from attrs import Factory, define, frozen
 
-from remembrancer.adapters.vector_index.served.conditions import (
+from remembrancer.adapters.vector_index.remote.conditions import (
     Condition,
     Marked,
     Within,
@@ -25,15 +25,15 @@ from remembrancer.adapters.vector_index.served.conditions import (
     marked,
     not_so,
 )
-from remembrancer.adapters.vector_index.served.eligibility import in_ledger
-from remembrancer.adapters.vector_index.served.rows import FIELDS, Row, row_of
-from remembrancer.adapters.vector_index.served.tokens import token
-from remembrancer.adapters.vector_index.served.translation import MARKS
+from remembrancer.adapters.vector_index.remote.prefilter import in_ledger
+from remembrancer.adapters.vector_index.remote.rows import FIELDS, Row, row_of
+from remembrancer.adapters.vector_index.remote.tokens import token
+from remembrancer.adapters.vector_index.remote.translation import MARKS
 from remembrancer.adapters.vector_index.weaviate.connection import AbsentTenant
+from remembrancer.adapters.vector_index.weaviate.gather import together
 from remembrancer.adapters.vector_index.weaviate.reading import Reader
 from remembrancer.adapters.vector_index.weaviate.rendering import rendered, with_ids
 from remembrancer.adapters.vector_index.weaviate.rows import ledger_id
-from remembrancer.adapters.vector_index.weaviate.together import together
 from remembrancer.domain.scope import LedgerId
 
 LEDGERS = 1024

@@ -11,12 +11,10 @@ import pytest
 from remembrancer_jsonlines import JsonLinesLog, JsonLinesSettings, open_home
 
 from remembrancer import AsyncMemory, Memory, load_settings
-from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.recorded import Position
-from remembrancer.home_store import HomeNeeds, HomeStore
-from remembrancer.registry import Adapter
 from remembrancer.testing import (
     AuditLogContract,
     FactStoreContract,
@@ -24,6 +22,8 @@ from remembrancer.testing import (
     UsageStoreContract,
 )
 from remembrancer.testing.audit_log import append_of, fact_added
+from remembrancer.wiring.registry import Adapter
+from remembrancer.wiring.store import HomeNeeds, HomeStore
 
 PROVIDER = "remembrancer_jsonlines:adapter"
 

@@ -1,6 +1,6 @@
 """A ledger for remembrancer in a file of JSON lines, chosen as ``jsonlines``."""
 
-from remembrancer.registry import Adapter
+from remembrancer.wiring.registry import Adapter
 from remembrancer_jsonlines.home import JsonLinesSettings, open_home
 from remembrancer_jsonlines.log import JsonLinesLog
 

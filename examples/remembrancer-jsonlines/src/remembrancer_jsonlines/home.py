@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from remembrancer.adapters.fact_store.memory import InMemoryFactStore
-from remembrancer.adapters.fact_store.memory_read_models import InMemoryReadModels
-from remembrancer.adapters.knowledge_graph.memory import InMemoryKnowledgeGraph
-from remembrancer.adapters.projection_state.memory import InMemoryProjectionState
-from remembrancer.adapters.usage_store.memory import InMemoryUsageStore
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
+from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.adapters.stores.memory.projection_state import InMemoryProjectionState
+from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
+from remembrancer.adapters.stores.memory.usage_store import InMemoryUsageStore
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.recorded import Position
-from remembrancer.home_store import HomeNeeds, HomeStore
+from remembrancer.wiring.store import HomeNeeds, HomeStore
 from remembrancer_jsonlines.log import JsonLinesLog
 
 PAGE = 1000

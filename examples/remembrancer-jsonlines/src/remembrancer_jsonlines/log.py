@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from remembrancer.adapters.audit_log import chaining
-from remembrancer.adapters.audit_log.codec import EventCodec
+from remembrancer.adapters.stores.shared import chaining
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.recorded import Append, CorrelationId, EventId, Head, Position, Recorded

@@ -5,7 +5,7 @@ from array import array
 from datetime import datetime
 from typing import Any
 
-from remembrancer.domain.fact import FactId, Interval
+from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.scope import Scope
 

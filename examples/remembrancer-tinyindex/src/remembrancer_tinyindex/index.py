@@ -9,10 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from remembrancer.adapters.vector_index.memory import InMemoryVectorIndex
-from remembrancer.adapters.vector_index.refusals import check_query, checked_vectors, components
+from remembrancer.adapters.index_scoring.argument_checks import (
+    check_query,
+    checked_vectors,
+    components,
+)
+from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.fact import FactKey
+from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId

@@ -1,1 +1,0 @@
-"""The log, a module a technology: ``sqlite`` and ``memory``."""

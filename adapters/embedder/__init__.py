@@ -1,1 +1,0 @@
-"""Turning text into vectors: one technology a module."""

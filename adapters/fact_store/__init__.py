@@ -1,1 +1,0 @@
-"""The facts read model, a module a technology: ``sqlite`` and ``memory``."""

@@ -1,0 +1,1 @@
+"""What every index computes alike: terms, names, BM25, the order of hits."""

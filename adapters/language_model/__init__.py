@@ -1,1 +1,0 @@
-"""Asking language models: one technology a module, and what they share."""

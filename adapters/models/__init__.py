@@ -1,0 +1,1 @@
+"""Models: of language, of embeddings, of relevance."""

@@ -1,1 +1,0 @@
-"""The book on external projections, a module a technology: ``sqlite`` and ``memory``."""

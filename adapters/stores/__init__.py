@@ -1,0 +1,1 @@
+"""What commits together: the log, and all read models beside it."""

@@ -1,0 +1,157 @@
+"""The facts in memory: the fold of the log, and plain loops over it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.facts.evolve import FactChange, LedgerState, change_of, fact_id_of, fold
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, MessageId
+from remembrancer.domain.filters.ast import matches
+from remembrancer.domain.ports.fact_store import FactQuery, Tally
+from remembrancer.domain.recall.documents import attributes_of
+from remembrancer.domain.recorded import CorrelationId, Recorded
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
+
+
+class InMemoryFactStore:
+    """``FactStore`` over the folded states of ledgers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._states: dict[LedgerId, LedgerState] = {}
+        self._ledgers: dict[FactId, LedgerId] = {}
+        self._messages: dict[MessageId, Message] = {}
+        self._requests: dict[MessageId, CorrelationId] = {}
+
+    def apply(self, chain: Sequence[Recorded]) -> list[FactChange]:
+        """Take in events, in order; returns what changed."""
+        changes: list[FactChange] = []
+        with self._lock:
+            for item in chain:
+                state = self._state(item.ledger)
+                if isinstance(item.event, MessageObserved):
+                    message = item.event.message
+                    self._messages[message.message_id] = message
+                    self._requests[message.message_id] = item.correlation_id
+                fact_id = fact_id_of(item.event)
+                if fact_id is not None:
+                    versions = state.facts.get(fact_id)
+                    change = change_of(item, versions[-1] if versions else None)
+                    if change is not None:
+                        self._ledgers[fact_id] = item.ledger
+                        changes.append(change)
+                self._states[item.ledger] = fold([item], state)
+        return changes
+
+    def _state(self, ledger: LedgerId) -> LedgerState:
+        return self._states.get(ledger, LedgerState())
+
+    def versions(self, fact_id: FactId) -> Sequence[Fact]:
+        """See ``FactStore.versions``."""
+        with self._lock:
+            ledger = self._ledgers.get(fact_id)
+            return () if ledger is None else self._states[ledger].facts.get(fact_id, ())
+
+    def load(self, keys: Sequence[FactKey]) -> Sequence[Fact]:
+        """See ``FactStore.load``."""
+        return [
+            fact
+            for fact_id, version in keys
+            for fact in self.versions(fact_id)
+            if fact.version == version
+        ]
+
+    def find(self, query: FactQuery) -> Sequence[Fact]:
+        """See ``FactStore.find``."""
+        field = query.order.value.lstrip("-")
+        descending = query.order.value.startswith("-")
+
+        def place(fact: Fact) -> tuple[datetime, FactId]:
+            return getattr(fact, field), fact.fact_id
+
+        found = sorted(self._matching(query), key=place, reverse=descending)
+        if query.after is not None:
+            after = query.after
+            found = [f for f in found if (place(f) < after if descending else place(f) > after)]
+        return found[: query.limit]
+
+    def _matching(self, query: FactQuery) -> list[Fact]:
+        with self._lock:
+            versions = [
+                fact
+                for history in self._state(query.scope.ledger).facts.values()
+                for fact in history
+            ]
+        return [
+            fact
+            for fact in versions
+            if query.scope.covers(fact.scope)
+            and fact.visible(now=query.now, as_of=query.as_of, valid_at=query.valid_at)
+            and (query.where is None or matches(query.where, attributes_of(fact)))
+        ]
+
+    def active(
+        self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
+    ) -> Sequence[Fact]:
+        """See ``FactStore.active``."""
+        wanted, in_slots = {normalised(text) for text in texts}, set(slots)
+        return [
+            fact
+            for fact in self._active(ledger)
+            if normalised(fact.text) in wanted or fact.slot in in_slots
+        ]
+
+    def standing(self, scope: Scope) -> Sequence[Fact]:
+        """See ``FactStore.standing``."""
+        return [fact for fact in self._active(scope.ledger) if scope.covers(fact.scope)]
+
+    def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
+        """See ``FactStore.due``."""
+        return [
+            fact
+            for fact in self._active(ledger)
+            if fact.expires_at is not None and fact.expires_at <= now
+        ]
+
+    def _active(self, ledger: LedgerId) -> Iterator[Fact]:
+        with self._lock:
+            current = self._state(ledger).current()
+        return (fact for fact in current if fact.status is FactStatus.ACTIVE)
+
+    def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
+        """See ``FactStore.pending``."""
+        with self._lock:
+            waiting = {
+                message_id
+                for name, state in self._states.items()
+                if ledger in (None, name)
+                for message_id in state.pending
+            }
+            found = [message for key, message in self._messages.items() if key in waiting]
+        return found[:limit]
+
+    def unfinished(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[CorrelationId]:
+        """See ``FactStore.unfinished``."""
+        with self._lock:
+            requests = [self._requests[message.message_id] for message in self.pending(ledger)]
+        return list(dict.fromkeys(requests))[:limit]
+
+    def tally(self, ledger: LedgerId | None) -> Tally:
+        """See ``FactStore.tally``."""
+        with self._lock:
+            states = [state for name, state in self._states.items() if ledger in (None, name)]
+            messages = sum(
+                ledger in (None, message.scope.ledger) for message in self._messages.values()
+            )
+        return Tally(
+            facts=Counter(fact.status for state in states for fact in state.current()),
+            versions=sum(len(history) for state in states for history in state.facts.values()),
+            messages=messages,
+            pending=sum(len(state.pending) for state in states),
+        )

@@ -1,0 +1,161 @@
+"""Opening a PostgreSQL database: its sessions, and its schema brought up to date."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from psycopg import conninfo
+from psycopg.rows import tuple_row
+
+from remembrancer.adapters.stores.postgres.async_sessions import SuspendingSessions
+from remembrancer.adapters.stores.postgres.failures import ADAPTER
+from remembrancer.adapters.stores.postgres.migrations import Migration, migrate
+from remembrancer.adapters.stores.postgres.read_timeout import (
+    BlockingConnection,
+    SuspendingConnection,
+)
+from remembrancer.adapters.stores.postgres.sessions import Sessions
+from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.adapters.stores.postgres.sync_sessions import BlockingSessions
+from remembrancer.adapters.stores.postgres.transaction_scripts import Frame
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.runtime.sync_bridge import run_inline
+
+FOR_EVER = 365 * 86400.0
+"""Seconds; psycopg's pools know no wait without end."""
+
+
+class Database:
+    """An open database.
+
+    Args:
+        settings: see ``PostgresSettings``.
+        migrations: steps that bring an empty schema to the current one; see ``migrate``.
+        blocking: whether ``sessions`` are for callers that must not suspend.
+        pool: a host's own pool, to be used in place of one made from the settings: a
+            ``ConnectionPool`` for blocking callers, an ``AsyncConnectionPool`` for others. Its
+            connections come back as they were lent, and it is left open.
+
+    Attributes:
+        sessions: for all adapters.
+        opening: blocking ones, for what has to be done while the memory is being opened.
+
+    Raises:
+        InvalidRequest: a setting is wrong, the server refuses it, or the schema is newer.
+        AdapterUnavailable: the server did not answer.
+    """
+
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        migrations: Sequence[Migration],
+        *,
+        blocking: bool = True,
+        pool: Any = None,
+    ) -> None:
+        settings.check()
+        self.settings = settings
+        self._frame = Frame.of(
+            settings.schema, settings.statement_timeout, settings.connect_timeout
+        )
+        self._lent = pool
+        self._pool: psycopg_pool.ConnectionPool[Any] | None = None
+        self._conninfo, self._arguments = self._target(blocking)
+        self.opening = BlockingSessions(self._connected, self._frame)
+        run_inline(migrate(self.opening, settings, migrations))
+        self.sessions: Sessions = self._blocking() if blocking else self._suspending()
+
+    def _target(self, blocking: bool) -> tuple[str, Mapping[str, Any]]:
+        settings = self.settings
+        if self._lent is None:
+            arguments = {"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)}
+            return _checked(settings.dsn), arguments
+        wanted = psycopg_pool.ConnectionPool if blocking else psycopg_pool.AsyncConnectionPool
+        if not isinstance(self._lent, wanted):
+            face = "Memory" if blocking else "AsyncMemory"
+            raise InvalidRequest(
+                "overrides.postgres_pool", f"{face} needs a psycopg_pool.{wanted.__name__}"
+            )
+        if not isinstance(self._lent.conninfo, str) or callable(self._lent.kwargs):
+            raise InvalidRequest(
+                "overrides.postgres_pool", "expected a pool with a fixed conninfo and kwargs"
+            )
+        return self._lent.conninfo, self._lent.kwargs or {}
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection of its own, for a pool may belong to a loop that is not running yet."""
+        arguments = {**self._arguments, "autocommit": True}
+        connection = BlockingConnection.connect(self._conninfo, **arguments)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    async def connect_apart(self) -> SuspendingConnection:
+        """A connection outside of the pool, for one who listens; the caller closes it."""
+        plain: dict[str, Any] = {
+            "autocommit": True,
+            "row_factory": tuple_row,
+            "cursor_factory": psycopg.AsyncCursor,
+        }
+        return await SuspendingConnection.connect(self._conninfo, **{**self._arguments, **plain})
+
+    def _blocking(self) -> BlockingSessions:
+        pool = self._lent
+        if pool is None:
+            pool = self._pool = psycopg_pool.ConnectionPool(
+                self._conninfo,
+                connection_class=BlockingConnection,
+                open=True,
+                **self._size(),
+            )
+        return BlockingSessions(pool.connection, self._frame)
+
+    def _suspending(self) -> SuspendingSessions:
+        async def open_pool() -> psycopg_pool.AsyncConnectionPool[Any]:
+            pool = psycopg_pool.AsyncConnectionPool(
+                self._conninfo,
+                connection_class=SuspendingConnection,
+                open=False,
+                **self._size(),
+            )
+            await pool.open()
+            return pool
+
+        return SuspendingSessions(open_pool, self._frame, self._lent)
+
+    def _size(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "kwargs": dict(self._arguments),
+            "min_size": settings.min_connections,
+            "max_size": settings.max_connections,
+            "timeout": settings.connect_timeout or FOR_EVER,
+            # Given up after so long, and begun again by whoever next asks for a connection. Left
+            # to go on, its pauses grow with the outage, and outlast it by as much.
+            "reconnect_timeout": settings.connect_timeout or FOR_EVER,
+            "name": f"remembrancer-{ADAPTER}",
+        }
+
+    def close(self) -> None:
+        """Close what was opened here. Closing twice does nothing."""
+        if isinstance(self.sessions, SuspendingSessions):
+            self.sessions.close()
+        if self._pool is not None:
+            self._pool.close()
+
+
+def _checked(dsn: str) -> str:
+    try:
+        conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise InvalidRequest(
+            "audit_log.dsn", f"is not a libpq connection string or URI: {error}"
+        ) from error
+    return dsn

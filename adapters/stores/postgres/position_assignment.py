@@ -1,0 +1,191 @@
+"""Positions: given to what is committed, in the order in which it was inserted.
+
+A transaction that took a position and committed late would be skipped by readers that had passed
+it; a lock that prevents this makes all writers wait for each other's commit. So an append is
+committed without a position and leaves an *arrival*. Whoever wants a position takes the lock of
+the numbering and numbers all arrivals that it sees, a *place* each. What commits later gets a later
+place: nothing is skipped, there are no gaps, and nobody waits for a transaction that is open.
+
+The lock is held for one statement, which ends on the server whatever becomes of the client. It is
+the numbering that notifies those who wait for events, and not the append: ``NOTIFY`` has all who
+commit with one wait for each other. It does so only while somebody listens, which a shared
+advisory lock of the listener tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
+from remembrancer.adapters.stores.postgres.failures import ADAPTER
+from remembrancer.adapters.stores.postgres.sessions import Connection, Sessions
+from remembrancer.domain.errors import AdapterUnavailable
+
+T = TypeVar("T")
+
+TRIES = 20
+"""How often a read is done again because of what came in meanwhile. Each time all is numbered that
+was there, so that more than a few are only needed where writers hold up the numbering itself.
+"""
+
+
+class Unnumbered(Exception):
+    """A read met an event that has no position yet."""
+
+
+def listening_key(schema: str) -> int:
+    """The advisory lock that listeners share; ``schema`` is quoted."""
+    return advisory_key(schema, "listening")
+
+
+def channel_of(schema: str) -> str:
+    """What is notified; ``schema`` is quoted, and may be too long for a channel itself."""
+    return f"remembrancer_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+def create_numbering(schema: str, _partitions: int) -> list[str]:
+    """The tables and functions of the numbering, as of their first version.
+
+    ``horizon``: every transaction below it had ended when a place was given, so that later
+    numberings need not look at their arrivals, nor at what vacuum could not yet remove of them.
+    The number belongs to one server; on another one, from a dump, it may be ahead of all
+    transactions, and is not used until it has been replaced.
+    """
+    key = advisory_key(schema, "numbering")
+    return [
+        f"""
+        CREATE TABLE {schema}.arrival (
+            xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+            id bigint GENERATED ALWAYS AS IDENTITY,
+            ledger_id bigint NOT NULL,
+            first_version bigint NOT NULL,
+            last_version bigint NOT NULL,
+            PRIMARY KEY (xid, id)
+        )
+        """,
+        f"""
+        CREATE TABLE {schema}.place (
+            last_position bigint PRIMARY KEY,
+            first_position bigint NOT NULL,
+            ledger_id bigint NOT NULL,
+            first_version bigint NOT NULL,
+            last_version bigint NOT NULL,
+            horizon xid8 NOT NULL,
+            UNIQUE (ledger_id, last_version)
+        )
+        """,
+        f"""
+        CREATE FUNCTION {schema}.number_since(since xid8) RETURNS void LANGUAGE plpgsql AS $$
+        DECLARE
+            -- Taken before the arrivals are looked at: rather too low than too high.
+            passed xid8 := pg_snapshot_xmin(pg_current_snapshot());
+            base bigint := coalesce((SELECT max(last_position) FROM {schema}.place), 0);
+        BEGIN
+            WITH arrived AS (
+                DELETE FROM {schema}.arrival WHERE xid >= since
+                RETURNING id, ledger_id, first_version, last_version
+            ), counted AS (
+                SELECT *, base + sum(last_version - first_version + 1) OVER (ORDER BY id) AS last
+                FROM arrived
+            )
+            INSERT INTO {schema}.place
+            SELECT last, last - last_version + first_version, ledger_id, first_version,
+                last_version, passed
+            FROM counted;
+            -- Those who number take turns: only a listener can have this lock.
+            IF FOUND AND NOT pg_try_advisory_xact_lock({listening_key(schema)}) THEN
+                PERFORM pg_notify('{channel_of(schema)}', '');
+            END IF;
+        END $$
+        """,
+        f"""
+        CREATE FUNCTION {schema}.horizon() RETURNS xid8 LANGUAGE sql STABLE AS $$
+            SELECT coalesce(
+                (SELECT CASE WHEN horizon < pg_snapshot_xmax(pg_current_snapshot()) THEN horizon END
+                 FROM {schema}.place ORDER BY last_position DESC LIMIT 1),
+                '0')
+        $$
+        """,
+        f"""
+        CREATE FUNCTION {schema}.waiting() RETURNS boolean LANGUAGE sql STABLE AS $$
+            SELECT EXISTS (SELECT FROM {schema}.arrival WHERE xid >= (SELECT {schema}.horizon()))
+        $$
+        """,
+        f"""
+        CREATE FUNCTION {schema}.number_all() RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN
+            IF {schema}.waiting() THEN
+                PERFORM pg_advisory_xact_lock({key});
+                PERFORM {schema}.number_since({schema}.horizon());
+            END IF;
+        END $$
+        """,
+        f"""
+        CREATE FUNCTION {schema}.known_position(ledger bigint, version bigint) RETURNS bigint
+        LANGUAGE sql STABLE AS $$
+            SELECT first_position + $2 - first_version FROM {schema}.place
+            WHERE ledger_id = $1 AND last_version >= $2 AND first_version <= $2
+            ORDER BY last_version LIMIT 1
+        $$
+        """,
+        f"""
+        CREATE FUNCTION {schema}.position_of(ledger bigint, version bigint) RETURNS bigint
+        LANGUAGE plpgsql AS $$
+        DECLARE
+            found bigint := {schema}.known_position(ledger, version);
+        BEGIN
+            IF found IS NOT NULL THEN
+                RETURN found;
+            END IF;
+            PERFORM pg_advisory_xact_lock({key});
+            -- Whoever had the lock before may have numbered it.
+            found := {schema}.known_position(ledger, version);
+            IF found IS NOT NULL THEN
+                RETURN found;
+            END IF;
+            PERFORM {schema}.number_since({schema}.horizon());
+            found := {schema}.known_position(ledger, version);
+            IF found IS NOT NULL THEN
+                RETURN found;
+            END IF;
+            -- The horizon was another server's.
+            PERFORM {schema}.number_since('0');
+            RETURN {schema}.known_position(ledger, version);
+        END $$
+        """,
+    ]
+
+
+def numbering_of(sessions: Sessions, ledger_id: int, version: int) -> str:
+    """The statement that gives the position of a committed event, and gives it one if it has
+    none.
+    """
+    return f"SELECT {sessions.schema}.position_of({ledger_id}, {version})"
+
+
+async def number_all(sessions: Sessions) -> None:
+    """Give a position to everything that is committed, such as what a writer left that died."""
+    await sessions.call(f"SELECT {sessions.schema}.number_all()")
+
+
+async def numbered(sessions: Sessions, read: Callable[[Connection], Awaitable[T]]) -> T:
+    """What ``read`` returns, in a reading session, once it meets no event without a position.
+
+    Raises:
+        AdapterUnavailable: it met one every time.
+    """
+    for _ in range(TRIES):
+        try:
+            async with sessions.reader() as connection:
+                return await read(connection)
+        except Unnumbered:
+            await number_all(sessions)
+    raise AdapterUnavailable(ADAPTER, "events come in faster than they are numbered; try again")
+
+
+async def waiting(connection: Connection) -> bool:
+    """Whether something is committed that has no position yet."""
+    cursor = await connection.execute("SELECT waiting()")
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])

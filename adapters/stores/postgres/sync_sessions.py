@@ -1,0 +1,239 @@
+"""Sessions over connections that block, for ``Memory``: coroutines over them never suspend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from typing import Any, TypeAlias
+
+import psycopg
+from attrs import field, frozen
+
+from remembrancer.adapters.stores.postgres.advisory_locks import TRY_LOCK, UNLOCK
+from remembrancer.adapters.stores.postgres.failures import translating
+from remembrancer.adapters.stores.postgres.read_timeout import Silence, waiting_for
+from remembrancer.adapters.stores.postgres.sessions import Connection, Cursor, Reader, Row
+from remembrancer.adapters.stores.postgres.transaction_scripts import Frame, setting
+
+Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+
+STALE = 32
+"""Dead connections of a pool that are put away before the server is taken to be down."""
+
+
+@frozen
+class _Cursor:
+    cursor: psycopg.Cursor[Any]
+
+    @property
+    def rowcount(self) -> int:
+        return self.cursor.rowcount
+
+    async def fetchone(self) -> Row | None:
+        row: Row | None = self.cursor.fetchone()
+        return row
+
+    async def fetchall(self) -> list[Row]:
+        return self.cursor.fetchall()
+
+
+@frozen
+class _Connection:
+    connection: psycopg.Connection[Any]
+    statements: list[str] = field(factory=list)
+    rows: list[Row] = field(factory=list)
+
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        if settings:
+            self.connection.execute(setting(settings).encode())
+        return _Cursor(self.connection.execute(query.encode(), parameters or None))
+
+    async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.executemany(query.encode(), rows)
+
+    def afterwards(self, statement: str) -> list[Row]:
+        self.statements.append(statement)
+        return self.rows
+
+
+@frozen
+class _Glance:
+    sessions: BlockingSessions
+
+    async def execute(
+        self,
+        query: str,
+        parameters: Sequence[object] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> Cursor:
+        return _Cursor(self.sessions.seen(query, parameters, settings))
+
+
+class BlockingSessions:
+    """``Sessions`` over psycopg's plain connections.
+
+    Args:
+        lend: lends a connection, outside of any transaction, for the length of a block.
+        frame: what is set in each transaction.
+    """
+
+    never_suspends = True
+
+    def __init__(self, lend: Lend, frame: Frame) -> None:
+        self._lend = lend
+        self._frame = frame
+        self.schema = frame.schema
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, flushed: bool = True, patient: bool = False
+    ) -> AsyncIterator[Connection]:
+        """See ``Sessions.transaction``."""
+        script = self._frame.writing(flushed=flushed, patient=patient)
+        with self._begun(script, patient=patient) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Connection]:
+        """See ``Sessions.reader``."""
+        with self._begun(self._frame.reading()) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[Reader]:
+        """See ``Sessions.glance``."""
+        with translating():
+            yield _Glance(self)
+
+    def seen(
+        self, query: str, parameters: Sequence[object], settings: Mapping[str, str] | None
+    ) -> psycopg.Cursor[Any]:
+        """What a single statement has read."""
+        before = self._frame.glancing(settings)
+        for left in range(STALE, -1, -1):
+            with self._borrowed() as connection:
+                try:
+                    return _at_once(connection, before, query, parameters)
+                except psycopg.OperationalError as error:
+                    if not (left and connection.closed) or isinstance(error, Silence):
+                        raise
+        raise AssertionError("the last try returns or raises")
+
+    @contextmanager
+    def _borrowed(self, *, patient: bool = False) -> Iterator[psycopg.Connection[Any]]:
+        bound = None if patient else self._frame.answer_timeout
+        with (
+            self._lend() as connection,
+            waiting_for(connection, bound),
+            _autocommitting(connection),
+        ):
+            yield connection
+
+    @contextmanager
+    def _begun(self, script: str, *, patient: bool = False) -> Iterator[Connection]:
+        with translating(), self._executed(script, patient=patient) as (connection, _):
+            try:
+                lent = _Connection(connection)
+                yield lent
+                end = self._frame.ending(lent.statements).encode()
+                lent.rows.extend(_all(connection.execute(end, prepare=False)))
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    async def call(self, statement: str) -> list[Row]:
+        """See ``Sessions.call``."""
+        with translating(), self._executed(self._frame.around(statement)) as (_, cursor):
+            return _all(cursor)
+
+    async def alone(self, key: int, *statements: str) -> bool:
+        """See ``Sessions.alone``."""
+        with translating(), self._borrowed(patient=True) as connection:
+            if connection.execute(f"{TRY_LOCK}({key})".encode()).fetchall() != [(True,)]:
+                return False
+            try:
+                # A bound may be among the options of the connection.
+                for statement in ("SET statement_timeout = 0", *statements):
+                    connection.execute(statement.encode(), prepare=False)
+            finally:
+                if not connection.closed:
+                    connection.execute(b"RESET statement_timeout", prepare=False)
+                    connection.execute(f"{UNLOCK}({key})".encode())
+            return True
+
+    @contextmanager
+    def _executed(
+        self, script: str, *, patient: bool = False
+    ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[Any]]]:
+        """A connection on which a script has been run. One that turns out to be dead is put away,
+        and another one taken. Of one that is silent the script has been waited for already.
+        """
+        for left in range(STALE, -1, -1):
+            with self._borrowed(patient=patient) as connection:
+                try:
+                    cursor = connection.execute(script.encode(), prepare=False)
+                except psycopg.OperationalError as error:
+                    if left and connection.closed and not isinstance(error, Silence):
+                        continue
+                    _roll_back(connection)
+                    raise
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+                yield connection, cursor
+                return
+
+
+def _at_once(
+    connection: psycopg.Connection[Any],
+    before: str | None,
+    query: str,
+    parameters: Sequence[object],
+) -> psycopg.Cursor[Any]:
+    if before is None:
+        return connection.execute(query.encode(), parameters or None)
+    # One transaction to the server: nothing in between waits for an answer.
+    with connection.pipeline():
+        connection.execute(before.encode())
+        return connection.execute(query.encode(), parameters or None)
+
+
+def _all(cursor: psycopg.Cursor[Any]) -> list[Row]:
+    """The rows of all statements of a script."""
+    rows: list[Row] = []
+    while True:
+        if cursor.description is not None:
+            rows += cursor.fetchall()
+        if not cursor.nextset():
+            return rows
+
+
+@contextmanager
+def _autocommitting(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Have psycopg begin no transactions of its own."""
+    if connection.autocommit:
+        yield
+        return
+    connection.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.autocommit = False
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    if connection.closed:
+        return
+    try:
+        connection.execute("ROLLBACK", prepare=False)
+    except psycopg.Error:
+        # It is of no more use to anybody; the server rolls back when it is gone.
+        with suppress(psycopg.Error):
+            connection.close()

@@ -1,0 +1,154 @@
+"""A search, from the query to the hits: what is asked of the engine, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from attrs import evolve
+
+from remembrancer.adapters.index_scoring import bm25
+from remembrancer.adapters.index_scoring.argument_checks import check_query, components
+from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
+from remembrancer.adapters.index_scoring.names import names_in
+from remembrancer.adapters.stores.postgres.filters import to_sql
+from remembrancer.adapters.stores.postgres.nul import restored
+from remembrancer.adapters.stores.postgres.sessions import Reader, Row
+from remembrancer.adapters.stores.postgres.vector_index.graphs import Graphs
+from remembrancer.adapters.stores.postgres.vector_index.similarities import similarities
+from remembrancer.adapters.stores.postgres.vector_index.statements import Plan, Sql, statement
+from remembrancer.adapters.stores.postgres.vector_index.terms import number_of
+from remembrancer.adapters.stores.postgres.vector_index.vectors import to_text, unit
+from remembrancer.adapters.stores.postgres.vector_index.writing import Storage
+from remembrancer.domain.epoch_micros import from_microseconds
+from remembrancer.domain.facts.fact import Interval
+from remembrancer.domain.filters.ast import BUILT_IN_FIELDS, TIME_FIELDS, Filter
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
+
+PLANNED_ONCE = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
+"""For a search by similarity alone. Planning takes as long as searching a small ledger, and the
+plan does not depend on what is asked for. Compiling takes longer than any search, and what it costs
+the server guesses badly.
+"""
+
+PLANNED_EACH_TIME = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
+"""For a search by words. How many documents have them decides about the plan: with one that was
+made for any words, half a million documents of one owner took twice as long.
+"""
+
+
+def _column(name: str) -> str:
+    if name in TIME_FIELDS:
+        return f"(w.attributes->>'{name}')::bigint"
+    if name == "entities":
+        return "w.attributes->'entities'"
+    return f"((w.attributes->>'{name}') COLLATE \"C\")"
+
+
+_COLUMNS = {name: _column(name) for name in BUILT_IN_FIELDS}
+
+
+async def search(
+    connection: Reader, storage: Storage, query: IndexQuery, graphs: Graphs
+) -> list[Hit]:
+    """See ``VectorIndex.search``.
+
+    Args:
+        connection: inside a transaction, or a glance.
+        storage: where the documents are, and whose vectors are compared with.
+        query: what to look for.
+        graphs: which ledgers have an HNSW index.
+
+    Raises:
+        InvalidRequest: the query asks for nothing, or has a vector of another dimension.
+    """
+    check_query(query)
+    vector = None
+    if query.vector is not None:
+        vector = unit(components(query.vector, storage.dimension, "vector"))
+    text, extension = query.text, storage.extension
+    plan = Plan(
+        tables=storage.tables,
+        ledger=graphs.condition(query.scope.ledger),
+        query=query,
+        where=None if query.where is None else _translated(query.where),
+        terms=bm25.query_terms(text) if text else (),
+        names=sorted({number_of(name) for name in names_in(text)}) if text else (),
+        model=Sql(
+            f"(SELECT id FROM {storage.tables.model} WHERE name = %s AND dimension = %s)",
+            (storage.model, storage.dimension),
+        ),
+        extension=None if vector is None else extension,
+        vector=None if vector is None or extension is None else to_text(vector),
+    )
+    if vector is None:
+        return strongest_first(_hits(await _rows(connection, plan))) if plan.terms else []
+    if extension is None:
+        found = await similarities(connection, plan, vector)
+        rows = await _rows(connection, evolve(plan, near=found.nearest))
+        return strongest_first(
+            _hits((*row[:6], found.by_number.get(row[7]), *row[7:]) for row in rows)
+        )
+    plan, nearest = await graphs.near(connection, storage, plan)
+    if plan.terms or plan.names:
+        return strongest_first(_hits(await _rows(connection, plan)))
+    if nearest is not None:
+        return strongest_first(_nearest(nearest))
+    # Those that it has compared exactly the engine has put in order, too.
+    return _nearest(await _rows(connection, plan))
+
+
+def _translated(where: Filter) -> Sql:
+    text, values = to_sql(where, _COLUMNS, "w.metadata")
+    return Sql(text, tuple(values))
+
+
+async def _rows(connection: Reader, plan: Plan) -> list[Row]:
+    asked = statement(plan)
+    settings = PLANNED_EACH_TIME if plan.terms else PLANNED_ONCE
+    return await (await connection.execute(asked.text, asked.values, settings)).fetchall()
+
+
+def _nearest(rows: Iterable[Row]) -> list[Hit]:
+    """The hits of a search by similarity alone. Half of what the client does is making them."""
+    return [
+        Hit(
+            key=(fact_id, version),
+            similarity=similarity,
+            speaker=None if speaker is None else restored(speaker),
+            occurred_at=from_microseconds(occurred_at),
+            valid=_ALWAYS if since is None and until is None else _interval(since, until),
+        )
+        for fact_id, version, speaker, occurred_at, since, until, similarity in rows
+    ]
+
+
+def _hits(rows: Iterable[Row]) -> list[Hit]:
+    """The hits of a search by all signals."""
+    return [
+        Hit(
+            key=(fact_id, version),
+            similarity=similarity,
+            keyword=keyword,
+            context=context,
+            entities=round(shared / known, DIGITS) if known else None,
+            speaker=None if speaker is None else restored(speaker),
+            occurred_at=from_microseconds(occurred_at),
+            valid=_ALWAYS if since is None and until is None else _interval(since, until),
+        )
+        for (
+            (fact_id, version, speaker, occurred_at, since, until, similarity),
+            (_, keyword, context, shared, known),
+        ) in ((row[:7], row[7:]) for row in rows)
+    ]
+
+
+_ALWAYS = Interval()
+
+
+def _interval(since: int | None, until: int | None) -> Interval:
+    return Interval(start=_moment(since), end=_moment(until))
+
+
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else from_microseconds(value)

@@ -1,0 +1,142 @@
+"""The envelopes of new events: versions, positions, salts and hashes. Shared by all logs."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime, timedelta
+
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.errors import Conflict, InvalidRequest
+from remembrancer.domain.events import PayloadErased
+from remembrancer.domain.recorded import (
+    SALT_BYTES,
+    Append,
+    Head,
+    Position,
+    Recorded,
+    chain_hash,
+    header_of,
+    payload_digest,
+    readable,
+)
+
+_ID = re.compile(r"[0-9a-f]{32}").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+
+
+def check(append: Append) -> None:
+    """Refuse what no log may store.
+
+    Raises:
+        InvalidRequest: no events, one that only stands for another, an id that is not 32 hex
+            digits, an event id that is given twice, a control character in a name, a naive time.
+    """
+    if not append.events:
+        raise InvalidRequest("events", "is empty; append at least one event")
+    if any(isinstance(new.event, PayloadErased) for new in append.events):
+        raise InvalidRequest("events", "PayloadErased stands for what is gone; it is not appended")
+    ids = [new.event_id for new in append.events]
+    if len(set(ids)) != len(ids):
+        raise InvalidRequest("events", "two events have the same event_id")
+    for name, value in (
+        *(("event_id", event_id) for event_id in ids),
+        ("correlation_id", append.correlation_id),
+        ("causation_id", append.causation_id),
+    ):
+        if value is not None and not _ID(value):
+            raise InvalidRequest(name, f"expected 32 lower-case hex digits, got {value!r}")
+    for name, text in (
+        ("ledger", append.ledger),
+        ("actor", append.actor),
+        ("idempotency_key", append.idempotency_key),
+    ):
+        if text is not None and (not text or _CONTROL(text)):
+            raise InvalidRequest(name, "is empty or has control characters")
+    if append.recorded_at.tzinfo is None:
+        raise InvalidRequest("recorded_at", "is a naive datetime; give it a timezone")
+
+
+def check_version(append: Append, head: Head) -> None:
+    """Raise ``Conflict`` unless the ledger stands where the decision was made."""
+    if append.expected_version is not None and append.expected_version != head.version:
+        raise Conflict(
+            f"{append.ledger}: expected version {append.expected_version}, the ledger has "
+            f"{head.version}; read it again and decide again"
+        )
+
+
+def chained(append: Append, head: Head, last: Position, codec: EventCodec) -> list[Recorded]:
+    """The events of an append with their envelopes, following ``head`` and position ``last``.
+
+    Raises:
+        Erased: they would be sealed, and the key of their ledger has been destroyed.
+    """
+    recorded_at = _after(head.recorded_at, append.recorded_at)
+    moment = to_microseconds(recorded_at)
+    salts = os.urandom(SALT_BYTES * len(append.events))
+    previous = head.hash
+    chain: list[Recorded] = []
+    for index, (new, payload) in enumerate(zip(append.events, codec.stored(append), strict=True)):
+        event = new.event
+        salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
+        digest = payload_digest(salt, payload)
+        header = header_of(
+            ledger=append.ledger,
+            version=head.version + index + 1,
+            event_id=new.event_id,
+            recorded_at=moment,
+            correlation_id=append.correlation_id,
+            causation_id=append.causation_id,
+            actor=append.actor,
+            type_name=event.type_name,
+            schema_version=event.schema_version,
+        )
+        hashed = chain_hash(previous, header, digest)
+        chain.append(
+            Recorded(
+                position=Position(last + index + 1),
+                ledger=append.ledger,
+                version=head.version + index + 1,
+                event_id=new.event_id,
+                recorded_at=recorded_at,
+                correlation_id=append.correlation_id,
+                causation_id=append.causation_id,
+                actor=append.actor,
+                type_name=event.type_name,
+                schema_version=event.schema_version,
+                event=event,
+                payload=payload,
+                salt=salt,
+                payload_digest=digest,
+                previous_hash=previous,
+                hash=hashed,
+            )
+        )
+        previous = hashed
+    return chain
+
+
+def check_same(append: Append, earlier: list[Recorded], codec: EventCodec) -> None:
+    """Refuse an event id that was used before for something else.
+
+    Raises:
+        InvalidRequest: the events recorded under these ids are not these events.
+        Erased: nobody can tell any more.
+    """
+    documents = codec.documents(readable(earlier))
+    before = {
+        item.event_id: (item.ledger, document)
+        for item, document in zip(earlier, documents, strict=True)
+    }
+    for new in append.events:
+        if before.get(new.event_id) != (append.ledger, codec.encode(new.event)):
+            raise InvalidRequest(
+                "event_id", f"{new.event_id} was recorded before with other content; make a new id"
+            )
+
+
+def _after(last: datetime | None, now: datetime) -> datetime:
+    # A clock that stands still or goes back must not give two versions one moment.
+    return now if last is None or now > last else last + timedelta(microseconds=1)

@@ -1,0 +1,321 @@
+"""The log on SQLite. One append is one transaction, read models in the same file included."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from remembrancer.adapters.stores.shared import chaining
+from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.sqlite.database import Database
+from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.recorded import (
+    Append,
+    CorrelationId,
+    Head,
+    Position,
+    Recorded,
+)
+from remembrancer.domain.scope import LedgerId
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+_COLUMNS = (
+    "position, ledger.name, event.version, event_id, event.recorded_at, correlation_id, "
+    "causation_id, actor, type, schema_version, payload, salt, payload_digest, previous_hash, "
+    "event.hash"
+)
+_SELECT = f"SELECT {_COLUMNS} FROM event JOIN ledger ON ledger.id = event.ledger_id"
+
+_INSERT = """
+INSERT INTO event (position, ledger_id, version, event_id, recorded_at, correlation_id,
+                   causation_id, actor, type, schema_version, payload, salt, payload_digest,
+                   previous_hash, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+def create_log(schema: sqlite_utils.Database) -> None:
+    """The tables of the log, as of schema version 1."""
+    schema.table("ledger").create(
+        {"id": int, "name": str, "version": int, "hash": bytes, "recorded_at": int},
+        pk="id",
+        not_null={"name", "version", "hash", "recorded_at"},
+    )
+    schema.table("ledger").create_index(["name"], unique=True)
+    # SQLite re-uses the rowid of a deleted tail row, hence AUTOINCREMENT, which sqlite-utils
+    # can't ask for.
+    schema.execute(
+        """
+        CREATE TABLE event (
+            position INTEGER PRIMARY KEY AUTOINCREMENT,
+            ledger_id INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            event_id BLOB NOT NULL,
+            recorded_at INTEGER NOT NULL,
+            correlation_id BLOB NOT NULL,
+            causation_id BLOB,
+            actor TEXT NOT NULL,
+            type TEXT NOT NULL,
+            schema_version INTEGER NOT NULL,
+            payload BLOB,
+            salt BLOB,
+            payload_digest BLOB NOT NULL,
+            previous_hash BLOB NOT NULL,
+            hash BLOB NOT NULL
+        )
+        """
+    )
+    events = schema.table("event")
+    events.create_index(["ledger_id", "version"], unique=True)
+    events.create_index(["event_id"], unique=True)
+    events.create_index(["correlation_id"])
+    schema.table("request").create(
+        {"ledger_id": int, "key": str, "first": int, "last": int},
+        pk=("ledger_id", "key"),
+        not_null={"first", "last"},
+    )
+
+
+class Listener(Protocol):
+    """Read models that commit together with the append."""
+
+    def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+        """Take in events, in order, inside the open transaction."""
+        ...
+
+    def committed(self, chain: Sequence[Recorded]) -> None:
+        """Do what can wait until after the transaction."""
+        ...
+
+
+class SqliteAuditLog:
+    """``AuditLog`` on a ``Database`` whose migrations include ``create_log``.
+
+    Args:
+        database: where the log is.
+        codec: how events are stored.
+        listener: read models in the same file, ``None`` for a log alone.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        codec: EventCodec | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._database = database
+        self._codec = codec or EventCodec()
+        self._listener = listener
+
+    def append(self, append: Append) -> Appended:
+        """See ``AuditLog.append``."""
+        chaining.check(append)
+        appended = self._database.write(lambda connection: self._append(connection, append))
+        if self._listener is not None and not appended.replayed:
+            # What was written is written; upkeep that fails now is due again the next time.
+            with suppress(AdapterUnavailable):
+                self._listener.committed(appended.recorded)
+        return appended
+
+    def _append(self, connection: sqlite3.Connection, append: Append) -> Appended:
+        earlier = self._earlier(connection, append)
+        if earlier:
+            return Appended(recorded=tuple(earlier), replayed=True)
+        ledger_id, head = _head(connection, append.ledger)
+        chaining.check_version(append, head)
+        chain = chaining.chained(append, head, _last_position(connection), self._codec)
+        ledger_id = _move_head(connection, ledger_id, chain[-1])
+        connection.executemany(_INSERT, [_row(ledger_id, item) for item in chain])
+        if append.idempotency_key is not None:
+            connection.execute(
+                "INSERT INTO request VALUES (?, ?, ?, ?)",
+                (ledger_id, append.idempotency_key, chain[0].position, chain[-1].position),
+            )
+        if self._listener is not None:
+            self._listener.apply(connection, chain)
+        return Appended(recorded=tuple(chain))
+
+    def _earlier(self, connection: sqlite3.Connection, append: Append) -> list[Recorded]:
+        if append.idempotency_key is not None:
+            first = self._request(connection, append.ledger, append.idempotency_key)
+            if first:
+                return first
+        # All ids of an append are written together: the first one tells for all.
+        first_id = bytes.fromhex(append.events[0].event_id)
+        seen = connection.execute(
+            "SELECT correlation_id FROM event WHERE event_id = ?", (first_id,)
+        ).fetchone()
+        if seen is None:
+            return []
+        ids = {new.event_id for new in append.events}
+        same_request = self._decode_all(
+            connection.execute(f"{_SELECT} WHERE correlation_id = ? ORDER BY position", (seen[0],))
+        )
+        found = [item for item in same_request if item.event_id in ids]
+        chaining.check_same(append, found, self._codec)
+        return found
+
+    def _request(
+        self, connection: sqlite3.Connection, ledger: LedgerId, key: str
+    ) -> list[Recorded]:
+        row = connection.execute(
+            "SELECT first, last FROM request "
+            "WHERE ledger_id = (SELECT id FROM ledger WHERE name = ?) AND key = ?",
+            (ledger, key),
+        ).fetchone()
+        if row is None:
+            return []
+        return self._decode_all(
+            connection.execute(f"{_SELECT} WHERE position BETWEEN ? AND ? ORDER BY position", row)
+        )
+
+    def head(self, ledger: LedgerId) -> Head:
+        """See ``AuditLog.head``."""
+        with self._database.reader() as connection:
+            return _head(connection, ledger)[1]
+
+    def last_position(self) -> Position:
+        """See ``AuditLog.last_position``."""
+        with self._database.reader() as connection:
+            return _last_position(connection)
+
+    def read(self, after: Position, limit: int = 1000) -> Sequence[Recorded]:
+        """See ``AuditLog.read``."""
+        with self._database.reader() as connection:
+            return self.read_in(connection, after, limit)
+
+    def read_in(
+        self, connection: sqlite3.Connection, after: Position, limit: int
+    ) -> list[Recorded]:
+        """``read`` on a connection that is already in a transaction."""
+        return self._decode_all(
+            connection.execute(
+                f"{_SELECT} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
+            )
+        )
+
+    def read_ledger(
+        self, ledger: LedgerId, after_version: int = 0, limit: int = 1000
+    ) -> Sequence[Recorded]:
+        """See ``AuditLog.read_ledger``."""
+        with self._database.reader() as connection:
+            return self._decode_all(
+                connection.execute(
+                    f"{_SELECT} WHERE event.ledger_id = (SELECT id FROM ledger WHERE name = ?) "
+                    "AND event.version > ? ORDER BY event.version LIMIT ?",
+                    (ledger, after_version, limit),
+                )
+            )
+
+    def read_correlation(self, correlation_id: CorrelationId) -> Sequence[Recorded]:
+        """See ``AuditLog.read_correlation``."""
+        with self._database.reader() as connection:
+            return self._decode_all(
+                connection.execute(
+                    f"{_SELECT} WHERE correlation_id = ? ORDER BY position",
+                    (bytes.fromhex(correlation_id),),
+                )
+            )
+
+    def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
+        """See ``AuditLog.find_request``."""
+        with self._database.reader() as connection:
+            return self._request(connection, ledger, idempotency_key)
+
+    def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
+        """See ``AuditLog.ledgers``."""
+        with self._database.reader() as connection:
+            rows = connection.execute(
+                "SELECT name FROM ledger WHERE name > ? ORDER BY name LIMIT ?", (after or "", limit)
+            )
+            return [LedgerId(name) for (name,) in rows]
+
+    def _decode_all(self, rows: Iterable[tuple[Any, ...]]) -> list[Recorded]:
+        table = list(rows)
+        if not table:
+            return []
+        # By columns and not by rows, so that the loops of a replay run outside of the interpreter.
+        (
+            positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
+            actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
+        ) = zip(*table, strict=True)  # fmt: skip
+        ids: list[Any] = list(map(bytes.hex, event_ids))
+        # All events of an append share one moment.
+        moments = {value: from_microseconds(value) for value in set(recorded_at)}
+        return list(
+            map(
+                Recorded,
+                positions,
+                ledgers,
+                versions,
+                ids,
+                map(moments.__getitem__, recorded_at),
+                map(bytes.hex, correlation_ids),
+                [cause.hex() if cause else None for cause in causation_ids],
+                actors,
+                types,
+                schema_versions,
+                self._codec.decode_all(payloads, types, schema_versions, positions, ledgers, ids),
+                payloads,
+                salts,
+                digests,
+                previous_hashes,
+                hashes,
+            )
+        )
+
+
+def _head(connection: sqlite3.Connection, ledger: LedgerId) -> tuple[int | None, Head]:
+    row = connection.execute(
+        "SELECT id, version, hash, recorded_at FROM ledger WHERE name = ?", (ledger,)
+    ).fetchone()
+    if row is None:
+        return None, Head()
+    return row[0], Head(version=row[1], hash=row[2], recorded_at=from_microseconds(row[3]))
+
+
+def _move_head(connection: sqlite3.Connection, ledger_id: int | None, newest: Recorded) -> int:
+    moved = (newest.version, newest.hash, to_microseconds(newest.recorded_at))
+    if ledger_id is not None:
+        connection.execute(
+            "UPDATE ledger SET version = ?, hash = ?, recorded_at = ? WHERE id = ?",
+            (*moved, ledger_id),
+        )
+        return ledger_id
+    created = connection.execute(
+        "INSERT INTO ledger (version, hash, recorded_at, name) VALUES (?, ?, ?, ?)",
+        (*moved, newest.ledger),
+    )
+    assert created.lastrowid is not None
+    return created.lastrowid
+
+
+def _last_position(connection: sqlite3.Connection) -> Position:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+    return Position(row[0] if row else 0)
+
+
+def _row(ledger_id: int, item: Recorded) -> tuple[object, ...]:
+    return (
+        item.position,
+        ledger_id,
+        item.version,
+        bytes.fromhex(item.event_id),
+        to_microseconds(item.recorded_at),
+        bytes.fromhex(item.correlation_id),
+        bytes.fromhex(item.causation_id) if item.causation_id else None,
+        item.actor,
+        item.type_name,
+        item.schema_version,
+        item.payload,
+        item.salt,
+        item.payload_digest,
+        item.previous_hash,
+        item.hash,
+    )

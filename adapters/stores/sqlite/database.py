@@ -1,0 +1,332 @@
+"""One SQLite file: its connections, its transactions, its schema version.
+
+It knows nothing of events or facts. Writers of one process queue here and share commits; writers
+of several processes take turns by ``BEGIN IMMEDIATE`` with a bounded wait.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote
+
+from attrs import define, frozen
+
+from remembrancer.adapters.stores.sqlite.connections import one_view
+from remembrancer.adapters.stores.sqlite.failures import is_busy, translating
+from remembrancer.adapters.stores.sqlite.filters import register_functions
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x524D4252
+"""``RMBR`` in ASCII, in the file's header: what tells our files from other programs'."""
+
+OLDEST_SQLITE = (3, 38, 0)
+"""Filters are translated with the ``->`` operator, which came with this release."""
+
+LONGEST_WAIT = 1_000_000
+"""Seconds; SQLite counts milliseconds in 32 bits."""
+
+WAL_PAUSE = 0.005
+"""Seconds between two tries to switch a new file to write-ahead logging."""
+
+MAX_GROUP = 256
+"""Queued writes that share one commit. Past some dozens the commit is no longer what costs."""
+
+
+class Durability(StrEnum):
+    """What survives. ``FULL``: power loss. ``NORMAL``: a crash of the process; power loss may
+    take the last commits, never older ones.
+    """
+
+    FULL = "full"
+    NORMAL = "normal"
+
+
+@frozen(kw_only=True)
+class SqliteSettings:
+    """Where the database is and how careful it is.
+
+    ``path`` is a file or ``:memory:``; ``busy_timeout`` (seconds) bounds the wait for writers of
+    other processes; ``read_only`` opens an existing file for reading alone.
+    """
+
+    path: str = ":memory:"
+    durability: Durability = Durability.FULL
+    busy_timeout: float = 10.0
+    read_only: bool = False
+
+
+Migration = Callable[["sqlite_utils.Database"], None]
+
+
+@define
+class _Job(Generic[T]):
+    work: Callable[[sqlite3.Connection], T]
+    done: bool = False
+    result: T | None = None
+    error: BaseException | None = None
+
+
+class Database:
+    """An open database. Safe to share between threads.
+
+    Args:
+        settings: see ``SqliteSettings``.
+        migrations: steps that bring an empty file to the current schema, in order; only ever
+            appended to. The file remembers how many it has had.
+
+    Raises:
+        InvalidRequest: the file belongs to another program, is no database, or was written by a
+            newer release.
+        AdapterUnavailable: it can't be opened, or stayed locked for the whole ``busy_timeout``.
+    """
+
+    def __init__(self, settings: SqliteSettings, migrations: Sequence[Migration]) -> None:
+        self.settings = settings
+        self.path = settings.path
+        self._in_memory = settings.path == ":memory:"
+        self._queue: deque[_Job[Any]] = deque()
+        self._idle: list[sqlite3.Connection] = []
+        self._idle_lock = threading.Lock()
+        self._writing = threading.RLock()
+        self._closed = False
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise AdapterUnavailable(
+                "sqlite",
+                f"this Python carries SQLite {sqlite3.sqlite_version}, remembrancer needs "
+                f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use another build of Python",
+            )
+        check(settings)
+        with translating(self.path):
+            self._writer = self._connect()
+            try:
+                self._adopt(migrations)
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        settings = self.settings
+        if self._in_memory:
+            target = ":memory:"
+        else:
+            mode = "ro" if settings.read_only else "rwc"
+            target = f"file:{quote(os.fsencode(Path(settings.path).absolute()))}?mode={mode}"
+        connection = sqlite3.connect(
+            target,
+            uri=not self._in_memory,
+            timeout=settings.busy_timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA mmap_size = 1073741824")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA synchronous = {settings.durability.value}")
+        register_functions(connection)
+        return connection
+
+    def _adopt(self, migrations: Sequence[Migration]) -> None:
+        """Make sure that the file is ours, then bring its schema up to date."""
+        connection = self._writer
+        # In one view: another process may be migrating a new file at this very moment.
+        with one_view(connection):
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != APPLICATION_ID and (tables or application):
+            raise InvalidRequest(
+                "path",
+                f"{self.path} is the database of another program; name another file",
+            )
+        if self.settings.read_only:
+            self._check_version(migrations, exact=True)
+            return
+        if not self._in_memory:
+            self._switch_to_wal()
+        if self._check_version(migrations) < len(migrations):
+            self._migrate(migrations)
+
+    def _switch_to_wal(self) -> None:
+        # SQLite does not wait for others here: of several processes that start on a new file at
+        # once, all but one are told that it is locked.
+        deadline = time.monotonic() + self.settings.busy_timeout
+        while True:
+            try:
+                self._writer.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(WAL_PAUSE)
+            else:
+                return
+
+    def _check_version(self, migrations: Sequence[Migration], *, exact: bool = False) -> int:
+        version = int(self._writer.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(migrations):
+            raise InvalidRequest(
+                "path",
+                f"{self.path} has schema version {version}, this release knows up to "
+                f"{len(migrations)}; upgrade remembrancer",
+            )
+        if exact and version < len(migrations):
+            raise InvalidRequest(
+                "path",
+                f"{self.path} has schema version {version}, this release needs "
+                f"{len(migrations)}; open it once without read_only to migrate it",
+            )
+        return version
+
+    def _migrate(self, migrations: Sequence[Migration]) -> None:
+        import sqlite_utils
+
+        # Several processes may start on a new file at once: the version is read again inside.
+        with self.transaction() as connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            start = self._check_version(migrations)
+            schema = sqlite_utils.Database(connection)
+            for migration in migrations[start:]:
+                migration(schema)
+            connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed at the end of the block, rolled back by an error."""
+        with self._writing, translating(self.path):
+            self._require_open()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading, lent to one thread at a time."""
+        if self._in_memory:
+            with self._writing, translating(self.path):
+                self._require_open()
+                yield self._writer
+            return
+        with translating(self.path):
+            with self._idle_lock:
+                self._require_open()
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = self._connect()
+                connection.execute("PRAGMA query_only = ON")
+            try:
+                yield connection
+            except BaseException:
+                # A cursor that the error's traceback keeps alive would hold back the view of
+                # whoever borrowed the connection next.
+                connection.close()
+                raise
+            with self._idle_lock:
+                if self._closed:
+                    connection.close()
+                else:
+                    self._idle.append(connection)
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in a transaction that may be shared with other threads' works.
+
+        It is durable when this returns; what it raises undoes it alone. Whoever gets the writer
+        first commits for all that wait, so that n threads pay for one commit, not for n.
+        """
+        job = _Job(work)
+        self._queue.append(job)
+        with self._writing:
+            while not job.done:
+                self._commit_group()
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value]
+
+    def _commit_group(self) -> None:
+        group = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_GROUP))]
+        try:
+            with self.transaction() as connection:
+                for job in group:
+                    self._run(job, connection, alone=len(group) == 1)
+        except Exception as error:  # noqa: BLE001 - it is raised again in each waiting thread
+            for job in group:
+                job.error = job.error or error
+        except BaseException:
+            # An interrupt is for this thread; the others only learn that nothing was written.
+            for job in group:
+                job.error = AdapterUnavailable("sqlite", "the commit was interrupted; try again")
+            raise
+        finally:
+            for job in group:
+                job.done = True
+
+    def _run(self, job: _Job[Any], connection: sqlite3.Connection, *, alone: bool) -> None:
+        if alone:
+            job.result = job.work(connection)
+            return
+        connection.execute("SAVEPOINT job")
+        try:
+            with translating(self.path):
+                job.result = job.work(connection)
+        except Exception as error:
+            if not connection.in_transaction:
+                # SQLite gave up the works of all (a full disk): none of them may be committed.
+                raise
+            connection.execute("ROLLBACK TO job")
+            job.error = error
+        connection.execute("RELEASE job")
+
+    def _roll_back(self) -> None:
+        # Some failures (a full disk, an I/O error) have SQLite roll back by itself.
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise AdapterUnavailable("sqlite", f"{self.path} has been closed; open it again")
+
+    def close(self) -> None:
+        """Close all connections. Closing twice does nothing."""
+        with self._writing, self._idle_lock:
+            if self._closed:
+                return
+            self._closed = True
+            for connection in self._idle:
+                connection.close()
+            self._idle.clear()
+            self._writer.close()
+
+
+def check(settings: SqliteSettings) -> None:
+    """Refuse what can't work.
+
+    Raises:
+        InvalidRequest: the setting, and what is allowed.
+    """
+    if settings.path != ":memory:":
+        try:
+            name = os.fsencode(settings.path)
+        except UnicodeEncodeError as error:
+            raise InvalidRequest("path", "has a lone surrogate; remove it") from error
+        if not name or b"\0" in name:
+            raise InvalidRequest("path", "name a file, or :memory:")
+    if not 0 <= settings.busy_timeout <= LONGEST_WAIT:
+        raise InvalidRequest(
+            "busy_timeout", f"expected 0 to {LONGEST_WAIT} seconds, got {settings.busy_timeout}"
+        )

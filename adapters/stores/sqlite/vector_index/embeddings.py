@@ -1,0 +1,193 @@
+"""The vectors of an index: stored by what was embedded, shared by all who said the same.
+
+It is both what searches compare with and the cache that saves a rebuild from embedding anything
+twice. Vectors of several models may lie here; nobody reads any but those of his own. A ledger has
+its own copies, so that erasing it erases them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from array import array
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from remembrancer.adapters.stores.sqlite.vector_index.ledgers import Ledger
+from remembrancer.adapters.stores.sqlite.vector_index.schema import first_of, last_of
+from remembrancer.domain.ports.embedder import Vector
+
+Vectors = npt.NDArray[np.float32]
+"""Vectors of shape (count, dimension)."""
+
+_ORDINARY = (1e-10, 1e10)
+"""Lengths whose squares neither vanish nor overflow in single precision."""
+
+
+@frozen
+class Embeddings:
+    """The vectors of one model.
+
+    Args:
+        model: its name, as ``Embedder.model``.
+        dimension: components per vector.
+    """
+
+    model: str
+    dimension: int
+
+    def find(self, connection: sqlite3.Connection) -> int | None:
+        """The number of the model in this file, ``None`` if it never stored a vector here."""
+        row = connection.execute(
+            "SELECT id FROM index_model WHERE name = ? AND dimension = ?",
+            (self.model, self.dimension),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def open(self, connection: sqlite3.Connection) -> int:
+        """The number of the model, made if it is new."""
+        number = self.find(connection)
+        if number is None:
+            number = connection.execute(
+                "INSERT INTO index_model (name, dimension) VALUES (?, ?)",
+                (self.model, self.dimension),
+            ).lastrowid
+            assert number is not None
+        return number
+
+    def keep(
+        self,
+        connection: sqlite3.Connection,
+        ledger: Ledger,
+        model: int,
+        text: str,
+        vector: npt.NDArray[np.float32],
+    ) -> int:
+        """The number of the embedding of a text in a ledger, stored unless it is there."""
+        digest, data = digest_of(text), vector.astype("<f4", copy=False).tobytes()
+        # An embedder is meant to map a text to one vector, and some remote ones do not.
+        row = connection.execute(
+            "SELECT id FROM index_embedding WHERE digest = ? AND model = ? "
+            "AND id BETWEEN ? AND ? AND vector = ?",
+            (digest, model, first_of(ledger.id), last_of(ledger.id), data),
+        ).fetchone()
+        if row is not None:
+            return int(row[0])
+        number = ledger.new_embedding()
+        connection.execute(
+            "INSERT INTO index_embedding VALUES (?, ?, ?, ?)", (number, model, digest, data)
+        )
+        return number
+
+    def known(self, connection: sqlite3.Connection, texts: Sequence[str]) -> dict[str, Vector]:
+        """The stored vectors of texts, whichever ledger they are in."""
+        model = self.find(connection)
+        found: dict[str, Vector] = {}
+        for text in texts:
+            row = connection.execute(
+                "SELECT vector FROM index_embedding WHERE digest = ? AND model = ? "
+                "ORDER BY id DESC LIMIT 1",
+                (digest_of(text), model),
+            ).fetchone()
+            if row is not None:
+                found[text] = array("f", np.frombuffer(row[0], "<f4"))
+        return found
+
+    def load(
+        self, connection: sqlite3.Connection, numbers: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], Vectors]:
+        """Embeddings by number.
+
+        Args:
+            connection: to read from.
+            numbers: shape (count,), in any order, repetitions allowed; other models' are skipped.
+
+        Returns:
+            The numbers found, ascending, and their vectors.
+        """
+        model = self.find(connection)
+        if model is None or not numbers.size:
+            return np.empty(0, np.int64), np.empty((0, self.dimension), np.float32)
+        wanted = np.unique(numbers)
+        first, last = int(wanted[0]), int(wanted[-1])
+        if last - first < 2 * wanted.size:
+            rows = connection.execute(
+                "SELECT id, vector FROM index_embedding WHERE id BETWEEN ? AND ? AND model = ?",
+                (first, last, model),
+            ).fetchall()
+        else:
+            rows = connection.execute(
+                "SELECT embedding.id, vector FROM json_each(?) AS wanted "
+                "CROSS JOIN index_embedding AS embedding ON embedding.id = wanted.value "
+                "WHERE model = ?",
+                (json.dumps(wanted.tolist()), model),
+            ).fetchall()
+        found = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        joined = np.frombuffer(b"".join([row[1] for row in rows]), "<f4")
+        return found, joined.reshape(len(rows), self.dimension)
+
+
+def forget_unused(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Delete those embeddings that no document refers to any more."""
+    connection.executemany(
+        "DELETE FROM index_embedding WHERE id = ? "
+        "AND NOT EXISTS (SELECT 1 FROM index_document WHERE embedding = index_embedding.id)",
+        [(number,) for number in numbers],
+    )
+
+
+def forget_all_unused(connection: sqlite3.Connection) -> None:
+    """Delete all embeddings that no document refers to."""
+    connection.execute(
+        "DELETE FROM index_embedding WHERE NOT EXISTS "
+        "(SELECT 1 FROM index_document WHERE embedding = index_embedding.id)"
+    )
+
+
+def digest_of(text: str) -> bytes:
+    """What a text is looked up by, 16 bytes."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Vectors of length 1; the zero vector stays what it is.
+
+    Args:
+        vectors: shape (count, dimension) or (dimension,).
+    """
+    lengths = _lengths(vectors)
+    if lengths is None:
+        # In double precision, where the squares of large components do not overflow.
+        wide = vectors.astype(np.float64)
+        exact = np.sqrt(np.vecdot(wide, wide))[..., None]
+        return (wide / np.where(exact > 0, exact, 1.0)).astype(np.float32)
+    scaled: Vectors = vectors / lengths[..., None]
+    return scaled
+
+
+def cosines(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The cosine of each of ``vectors`` with ``asked``, which has length 1."""
+    lengths = _lengths(vectors)
+    if lengths is None:
+        return products(unit(vectors), asked)
+    similarities: npt.NDArray[np.float32] = products(vectors, asked) / lengths
+    return similarities
+
+
+def products(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The dot product of each of ``vectors`` with ``asked``."""
+    # Not "@": BLAS would spread it over threads, which costs more than it saves here, and thirty
+    # times as much when another process has one of the cores.
+    similarities: npt.NDArray[np.float32] = np.vecdot(vectors, asked)
+    return similarities
+
+
+def _lengths(vectors: Vectors) -> npt.NDArray[np.float32] | None:
+    """The lengths of vectors, ``None`` if one may be wrong in single precision."""
+    with np.errstate(over="ignore", under="ignore"):
+        lengths: npt.NDArray[np.float32] = np.sqrt(np.vecdot(vectors, vectors))
+    return lengths if ((lengths > _ORDINARY[0]) & (lengths < _ORDINARY[1])).all() else None

@@ -1,0 +1,189 @@
+"""The index in a SQLite file, as other parts see it.
+
+The methods with ``_in`` take part in a transaction of the caller, so that an index commits
+together with the log that it follows. It decides nothing about ranking or about facts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from remembrancer.adapters.index_scoring.analysis import ANALYSIS_VERSION
+from remembrancer.adapters.stores.sqlite.connections import Connections, one_view
+from remembrancer.adapters.stores.sqlite.vector_index import compaction, schema, writing
+from remembrancer.adapters.stores.sqlite.vector_index.embeddings import (
+    Embeddings,
+    forget_all_unused,
+)
+from remembrancer.adapters.stores.sqlite.vector_index.search import search
+from remembrancer.adapters.stores.sqlite.vector_index.sizes import DEFAULT_SIZES, Sizes
+from remembrancer.adapters.stores.sqlite.vector_index.snapshots import Snapshots
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.facts.fact import FactId, FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.scope import LedgerId
+
+
+class SqliteVectorIndex:
+    """See ``VectorIndex``. Safe to share between threads; the file, between processes.
+
+    Args:
+        connections: the database; ``create`` must have been called in it once.
+        model: what made the vectors, as ``Embedder.model``.
+        dimension: components per vector.
+        sizes: what is held in memory and how much is looked at.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        model: str,
+        dimension: int,
+        sizes: Sizes = DEFAULT_SIZES,
+    ) -> None:
+        self._connections = connections
+        self._sizes = sizes
+        self._embeddings = Embeddings(model, dimension)
+        self._snapshots = Snapshots(self._embeddings, sizes.cache)
+        self._compacting = threading.Lock()
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever documents would be stored differently, as with another embedder."""
+        model, dimension = self._embeddings.model, self._embeddings.dimension
+        return f"{schema.FORMAT}.{ANALYSIS_VERSION}/{model}/{dimension}"
+
+    # Inside a transaction of the caller
+
+    def create(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, where they are missing."""
+        schema.create(connection)
+
+    def clear(self, connection: sqlite3.Connection) -> None:
+        """Drop all documents. Vectors stay, for whoever puts the same texts again; see
+        ``forget_unused_in``.
+        """
+        schema.clear(connection)
+
+    def put_in(self, connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
+        """See ``VectorIndex.put``. Call ``compact`` after the commit."""
+        writing.put(connection, self._embeddings, documents)
+
+    def remove_in(self, connection: sqlite3.Connection, keys: Sequence[FactKey]) -> None:
+        """See ``VectorIndex.remove``."""
+        writing.remove(connection, self._embeddings, keys)
+
+    def search_in(self, connection: sqlite3.Connection, query: IndexQuery) -> list[Hit]:
+        """See ``VectorIndex.search``. Inside a transaction it sees what that wrote."""
+        return search(
+            connection,
+            query,
+            embeddings=self._embeddings,
+            snapshots=self._snapshots,
+            sizes=self._sizes,
+        )
+
+    def vectors_in(
+        self, connection: sqlite3.Connection, texts: Sequence[str]
+    ) -> Mapping[str, Vector]:
+        """See ``VectorIndex.vectors_for``."""
+        return self._embeddings.known(connection, texts)
+
+    def count_in(self, connection: sqlite3.Connection) -> int:
+        """Documents of all ledgers, counted."""
+        count: int = connection.execute("SELECT count(*) FROM index_document").fetchone()[0]
+        return count
+
+    def without_vector(
+        self, connection: sqlite3.Connection, limit: int
+    ) -> Sequence[tuple[FactKey, str]]:
+        """Documents that wait to be embedded, with their texts, oldest first."""
+        rows = connection.execute(
+            "SELECT fact_id, version, pending FROM index_document "
+            "WHERE pending IS NOT NULL ORDER BY id LIMIT ?",
+            (limit,),
+        )
+        return [((FactId(fact_id), version), text) for fact_id, version, text in rows]
+
+    def forget_unused_in(self, connection: sqlite3.Connection) -> None:
+        """Delete the vectors that no document has, at the end of a rebuild."""
+        forget_all_unused(connection)
+
+    # The port
+
+    def put(self, documents: Sequence[Document]) -> None:
+        """See ``VectorIndex.put``."""
+        with self._connections.transaction() as connection:
+            self.put_in(connection, documents)
+        for ledger in dict.fromkeys(document.scope.ledger for document in documents):
+            # The documents are written, and whoever writes next tries again.
+            with suppress(AdapterUnavailable):
+                self.compact(ledger)
+
+    def remove(self, keys: Sequence[FactKey]) -> None:
+        """See ``VectorIndex.remove``."""
+        with self._connections.transaction() as connection:
+            self.remove_in(connection, keys)
+
+    def search(self, query: IndexQuery) -> list[Hit]:
+        """See ``VectorIndex.search``."""
+        with self._connections.reader() as connection:
+            return self.search_in(connection, query)
+
+    def speakers(self, ledger: LedgerId) -> Sequence[str]:
+        """See ``VectorIndex.speakers``."""
+        with self._connections.reader() as connection:
+            rows = connection.execute(
+                "SELECT name FROM index_speaker "
+                "WHERE ledger = (SELECT id FROM index_ledger WHERE name = ?) ORDER BY name",
+                (ledger,),
+            )
+            return [name for (name,) in rows]
+
+    def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
+        """See ``VectorIndex.vectors_for``."""
+        with self._connections.reader() as connection, one_view(connection):
+            return self.vectors_in(connection, texts)
+
+    def count(self, ledger: LedgerId) -> int:
+        """See ``VectorIndex.count``."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT documents FROM index_ledger WHERE name = ?", (ledger,)
+            ).fetchone()
+            return 0 if row is None else int(row[0])
+
+    # Upkeep
+
+    def compact(self, ledger: LedgerId | None = None) -> int:
+        """Make segments where the tail of a ledger has become long; cheap where none has.
+
+        To be called after commits, outside of any transaction. Searches are right without it,
+        and grow slower by the tail that they go through.
+
+        Args:
+            ledger: ``None`` looks after all.
+
+        Returns:
+            How many segments were made; 0 while another thread is at it.
+
+        Raises:
+            AdapterUnavailable: the database is locked, full or read-only; nothing is lost.
+        """
+        with self._connections.reader() as connection:
+            names = compaction.due(connection, self._sizes, ledger)
+        # Many threads may notice at once, and one is enough.
+        if not names or not self._compacting.acquire(blocking=False):
+            return 0
+        try:
+            return sum(
+                compaction.compact(self._connections, self._embeddings, self._sizes, name)
+                for name in names
+            )
+        finally:
+            self._compacting.release()

@@ -1,0 +1,383 @@
+"""Segments as stored: a run of documents of one ledger, made over into scannable arrays.
+
+A segment holds codes, times and postings of up to 65,536 documents whose rows stay where they
+are; it can be dropped at any time and made again. A document that changes in more than its times
+leaves its segment, and takes every trace of its terms with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from remembrancer.adapters.stores.sqlite.vector_index.block import (
+    ALWAYS,
+    EVER,
+    TIMES,
+    Mask,
+    Numbers,
+)
+from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, unit
+from remembrancer.adapters.stores.sqlite.vector_index.ledgers import Ledger
+from remembrancer.adapters.stores.sqlite.vector_index.quantization import (
+    HALF_WORDS,
+    Codes,
+    rotation_for,
+)
+from remembrancer.adapters.stores.sqlite.vector_index.schema import LOW_BITS
+from remembrancer.adapters.stores.sqlite.vector_index.terms import decode_terms
+
+CHUNK = 8_192
+"""Vectors that are held at once while a segment is made."""
+
+PARTS_PER_SEGMENT = 16
+WORD_BYTES = 8
+LONGEST_LENGTH = 255
+"""Of a text in a posting, in terms. It finds candidates; what they score is computed exactly."""
+
+
+class Part(IntEnum):
+    """The arrays of a segment, each a row of ``index_part``. One element for each document:
+    the low bits of its number and of its embedding's (0: none), its scope, its four times, and
+    its code, the first half one word after the other, the second half document after document.
+    """
+
+    NUMBERS = 0
+    EMBEDDINGS = 1
+    SCOPES = 2
+    VISIBLE_FROM = 3
+    VISIBLE_TO = 4
+    VALID_FROM = 5
+    VALID_TO = 6
+    SIEVE = 7
+    REFINE = 8
+
+
+class TextField(IntEnum):
+    """The fields that have postings."""
+
+    TEXT = 0
+    CONTEXT = 1
+
+
+TIME_PARTS = (Part.VISIBLE_FROM, Part.VISIBLE_TO, Part.VALID_FROM, Part.VALID_TO)
+NEVER = (EVER, ALWAYS, EVER, ALWAYS)
+"""The times of a document that has left: no query sees it."""
+
+POSTING = np.dtype("<u4")
+"""The place of the document in the low 16 bits, then 8 bits each for the frequency of the term
+and the length of the text.
+"""
+
+
+@frozen
+class Segment:
+    """A row of ``index_segment``."""
+
+    id: int
+    ledger: int
+    model: int
+    first: int
+    last: int
+    documents: int
+    living: int
+    revision: int
+
+
+_SELECT = "SELECT id, ledger, model, first, last, documents, living, revision FROM index_segment"
+
+
+def segments_of(connection: sqlite3.Connection, ledger: Ledger) -> list[Segment]:
+    """The segments of a ledger, in the order of their documents."""
+    if not ledger.segments:
+        return []
+    rows = connection.execute(f"{_SELECT} WHERE ledger = ? ORDER BY first", (ledger.id,))
+    return [Segment(*row) for row in rows]
+
+
+def segment_with(connection: sqlite3.Connection, ledger: Ledger, number: int) -> Segment | None:
+    """The segment that a document is in."""
+    if not ledger.segments:
+        return None
+    row = connection.execute(
+        f"{_SELECT} WHERE ledger = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+        (ledger.id, number),
+    ).fetchone()
+    return None if row is None or row[4] < number else Segment(*row)
+
+
+def centre_of(connection: sqlite3.Connection, ledger: Ledger) -> npt.NDArray[np.float32] | None:
+    """What the codes of a ledger are taken around, ``None`` as long as there are none."""
+    row = connection.execute(
+        "SELECT vector FROM index_centre WHERE ledger = ?", (ledger.id,)
+    ).fetchone()
+    return None if row is None else np.frombuffer(row[0], "<f4")
+
+
+def part(connection: sqlite3.Connection, segment: int, kind: Part) -> bytes:
+    """One array of a segment."""
+    row = connection.execute(
+        "SELECT data FROM index_part WHERE id = ?", (segment * PARTS_PER_SEGMENT + kind,)
+    ).fetchone()
+    data: bytes = row[0]
+    return data
+
+
+@frozen(eq=False)
+class Built:
+    """A segment that is ready to be stored.
+
+    ``postings`` are rows of (field, term, count, data), ``sources`` are the segments whose
+    documents it takes over, each with how many were alive.
+    """
+
+    first: int
+    last: int
+    model: int
+    centre: bytes
+    numbers: npt.NDArray[np.uint32]
+    parts: dict[Part, bytes]
+    postings: list[tuple[int, int, int, bytes]]
+    sources: list[tuple[int, int]]
+
+
+def sources_of(existing: Sequence[Segment], first: int, last: int) -> list[tuple[int, int]]:
+    """Those segments that lie from document ``first`` to ``last``, and how many are alive."""
+    return [
+        (segment.id, segment.living)
+        for segment in existing
+        if first <= segment.first and segment.last <= last
+    ]
+
+
+def build(
+    connection: sqlite3.Connection,
+    embeddings: Embeddings,
+    ledger: Ledger,
+    first: int,
+    limit: int,
+    last: int,
+) -> Built | None:
+    """Make a segment of the first ``limit`` documents with numbers from ``first`` to ``last``.
+
+    Nothing is written. ``None``: there are no such documents.
+    """
+    rows = connection.execute(
+        f"SELECT id, ifnull(embedding, 0), scope, {TIMES}, text_length, context_length, "
+        "text_terms, context_terms FROM index_document WHERE id BETWEEN ? AND ? "
+        "ORDER BY id LIMIT ?",
+        (first, last, limit),
+    ).fetchall()
+    if not rows:
+        return None
+    columns = list(zip(*rows, strict=True))
+    parts = {
+        kind: (np.array(columns[kind], np.int64) & LOW_BITS).astype("<u4").tobytes()
+        for kind in (Part.NUMBERS, Part.SCOPES)
+    }
+    for kind in TIME_PARTS:
+        parts[kind] = np.array(columns[kind], "<i8").tobytes()
+    embedded = np.array(columns[Part.EMBEDDINGS], np.int64)
+    codes, known, centre = _codes(connection, embeddings, ledger, embedded)
+    embedded[~known] = 0
+    parts[Part.EMBEDDINGS] = (embedded & LOW_BITS).astype("<u4").tobytes()
+    parts[Part.SIEVE] = np.ascontiguousarray(codes[:, :HALF_WORDS].T).tobytes()
+    parts[Part.REFINE] = np.ascontiguousarray(codes[:, HALF_WORDS:]).tobytes()
+    postings = [
+        *_postings(TextField.TEXT, columns[9], columns[7]),
+        *_postings(TextField.CONTEXT, columns[10], columns[8]),
+    ]
+    return Built(
+        # From the end of the segment before: no gap is left in which documents could hide.
+        first=first,
+        last=rows[-1][0],
+        model=embeddings.find(connection) or 0,
+        centre=centre,
+        numbers=np.frombuffer(parts[Part.NUMBERS], "<u4"),
+        parts=parts,
+        postings=postings,
+        sources=sources_of(segments_of(connection, ledger), first, rows[-1][0]),
+    )
+
+
+def _codes(
+    connection: sqlite3.Connection, embeddings: Embeddings, ledger: Ledger, numbers: Numbers
+) -> tuple[Codes, Mask, bytes]:
+    """The codes of documents by their embeddings, which of them have one, and the centre."""
+    rotation = rotation_for(embeddings.dimension)
+    codes = np.zeros((numbers.size, 2 * HALF_WORDS), "<u8")
+    known = np.zeros(numbers.size, np.bool_)
+    centre = centre_of(connection, ledger)
+    for start in range(0, numbers.size, CHUNK):
+        chunk = numbers[start : start + CHUNK]
+        found, vectors = embeddings.load(connection, chunk[chunk != 0])
+        if not found.size:
+            continue
+        vectors = unit(vectors)
+        if centre is None:
+            centre = vectors.mean(axis=0)
+        places = np.searchsorted(found, chunk).clip(max=found.size - 1)
+        here = found[places] == chunk
+        known[start : start + CHUNK] = here
+        codes[start : start + CHUNK][here] = rotation.codes(vectors, centre)[places[here]]
+    return codes, known, b"" if centre is None else centre.astype("<f4").tobytes()
+
+
+def _postings(
+    kind: TextField, encoded: Sequence[bytes], lengths: Sequence[int]
+) -> Iterator[tuple[int, int, int, bytes]]:
+    terms, frequencies, owners = decode_terms(encoded)
+    if not owners.size:
+        return
+    order = np.argsort(terms, kind="stable")
+    terms = terms[order]
+    capped = np.minimum(np.array(lengths, np.int64), LONGEST_LENGTH).astype(np.uint32)
+    places = owners[order].astype(np.uint32)
+    postings = places | frequencies[order].astype(np.uint32) << 16
+    postings |= capped[places] << 24
+    starts = np.flatnonzero(np.r_[True, terms[1:] != terms[:-1]])
+    ends = np.r_[starts[1:], terms.size]
+    data = memoryview(postings.astype(POSTING).tobytes())
+    size = POSTING.itemsize
+    for term, start, end in zip(
+        terms[starts].tolist(), starts.tolist(), ends.tolist(), strict=True
+    ):
+        yield int(kind), term, end - start, bytes(data[start * size : end * size])
+
+
+def store(connection: sqlite3.Connection, ledger: Ledger, built: Built) -> None:
+    """Write a segment, in the place of those that it takes over the documents of.
+
+    ``ledger`` is changed and not saved.
+    """
+    count = built.numbers.size
+    taken_over = {segment for segment, _ in built.sources}
+    for old in segments_of(connection, ledger):
+        if old.id in taken_over:
+            _delete(connection, ledger, old)
+    cursor = connection.execute(
+        "INSERT INTO index_segment "
+        "(ledger, model, first, last, documents, living, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (ledger.id, built.model, built.first, built.last, count, count, ledger.revision),
+    )
+    assert cursor.lastrowid is not None
+    segment = cursor.lastrowid
+    connection.executemany(
+        "INSERT INTO index_part VALUES (?, ?)",
+        [(segment * PARTS_PER_SEGMENT + kind, data) for kind, data in built.parts.items()],
+    )
+    connection.executemany(
+        "INSERT INTO index_posting (segment, field, term, count, data) VALUES (?, ?, ?, ?, ?)",
+        # In the order of the index, so that both trees are written from left to right.
+        ((segment, *row) for row in built.postings),
+    )
+    if built.centre:
+        connection.execute(
+            "INSERT OR IGNORE INTO index_centre VALUES (?, ?)", (ledger.id, built.centre)
+        )
+    ledger.segments += 1
+    ledger.uncovered -= count
+    ledger.generation += 1
+
+
+def _delete(connection: sqlite3.Connection, ledger: Ledger, segment: Segment) -> None:
+    """Drop a segment; its documents are uncovered again."""
+    low = segment.id * PARTS_PER_SEGMENT
+    connection.execute("DELETE FROM index_segment WHERE id = ?", (segment.id,))
+    connection.execute(
+        "DELETE FROM index_part WHERE id BETWEEN ? AND ?", (low, low + PARTS_PER_SEGMENT - 1)
+    )
+    connection.execute("DELETE FROM index_posting WHERE segment = ?", (segment.id,))
+    ledger.segments -= 1
+    if not ledger.segments:
+        connection.execute("DELETE FROM index_centre WHERE ledger = ?", (ledger.id,))
+    ledger.uncovered += segment.living
+    ledger.generation += 1
+
+
+def retime(
+    connection: sqlite3.Connection,
+    ledger: Ledger,
+    segment: Segment,
+    number: int,
+    times: tuple[int, int, int, int],
+) -> None:
+    """Change the times of one document."""
+    _write_times(connection, segment.id, _place(connection, segment, number), times)
+    _touch(connection, segment, ledger)
+
+
+def withdraw(
+    connection: sqlite3.Connection,
+    ledger: Ledger,
+    segment: Segment,
+    number: int,
+    terms: dict[TextField, Iterable[int]],
+) -> None:
+    """Take one document out: its times, its code and its terms.
+
+    ``ledger`` is changed and not saved. A segment that has lost half of its documents is dropped.
+    """
+    if 2 * (segment.living - 1) < segment.documents:
+        _delete(connection, ledger, segment)
+        ledger.uncovered -= 1
+        return
+    place = _place(connection, segment, number)
+    _write_times(connection, segment.id, place, NEVER)
+    zeros = bytes(WORD_BYTES)
+    with _opened(connection, segment.id, Part.SIEVE) as sieve:
+        for word in range(HALF_WORDS):
+            sieve.seek((word * segment.documents + place) * WORD_BYTES)
+            sieve.write(zeros)
+    with _opened(connection, segment.id, Part.REFINE) as refine:
+        refine.seek(place * HALF_WORDS * WORD_BYTES)
+        refine.write(zeros * HALF_WORDS)
+    for field, numbers in terms.items():
+        for term in numbers:
+            _strike(connection, (segment.id, int(field), term), place)
+    connection.execute("UPDATE index_segment SET living = living - 1 WHERE id = ?", (segment.id,))
+    _touch(connection, segment, ledger)
+
+
+def _strike(connection: sqlite3.Connection, key: tuple[int, int, int], place: int) -> None:
+    """Delete the posting of one document from the list of a term."""
+    where = "WHERE segment = ? AND field = ? AND term = ?"
+    (data,) = connection.execute(f"SELECT data FROM index_posting {where}", key).fetchone()
+    postings = np.frombuffer(data, POSTING)
+    rest = postings[postings & 0xFFFF != place]
+    if rest.size:
+        connection.execute(
+            f"UPDATE index_posting SET count = ?, data = ? {where}",
+            (rest.size, rest.tobytes(), *key),
+        )
+    else:
+        connection.execute(f"DELETE FROM index_posting {where}", key)
+
+
+def _touch(connection: sqlite3.Connection, segment: Segment, ledger: Ledger) -> None:
+    connection.execute(
+        "UPDATE index_segment SET revision = ? WHERE id = ?", (ledger.revision, segment.id)
+    )
+
+
+def _place(connection: sqlite3.Connection, segment: Segment, number: int) -> int:
+    numbers = np.frombuffer(part(connection, segment.id, Part.NUMBERS), "<u4")
+    return int(np.searchsorted(numbers, number & LOW_BITS))
+
+
+def _write_times(
+    connection: sqlite3.Connection, segment: int, place: int, times: tuple[int, int, int, int]
+) -> None:
+    for kind, moment in zip(TIME_PARTS, times, strict=True):
+        with _opened(connection, segment, kind) as blob:
+            blob.seek(place * WORD_BYTES)
+            blob.write(moment.to_bytes(WORD_BYTES, "little", signed=True))
+
+
+def _opened(connection: sqlite3.Connection, segment: int, kind: Part) -> sqlite3.Blob:
+    return connection.blobopen("index_part", "data", segment * PARTS_PER_SEGMENT + kind)

@@ -1,0 +1,341 @@
+"""Writing documents: rows, embeddings and counts, inside a transaction that others share.
+
+It builds no segments (``compaction`` does, later), but keeps those true that a document is in.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from remembrancer.adapters.index_scoring.analysis import analyse
+from remembrancer.adapters.index_scoring.argument_checks import checked_vectors
+from remembrancer.adapters.index_scoring.names import folded
+from remembrancer.adapters.stores.sqlite.vector_index import segments
+from remembrancer.adapters.stores.sqlite.vector_index.block import ALWAYS, EVER
+from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, forget_unused
+from remembrancer.adapters.stores.sqlite.vector_index.ledgers import (
+    Ledger,
+    load_ledger,
+    open_ledger,
+    save,
+)
+from remembrancer.adapters.stores.sqlite.vector_index.segments import TextField
+from remembrancer.adapters.stores.sqlite.vector_index.terms import (
+    decode_names,
+    decode_terms,
+    encode_names,
+    encode_terms,
+)
+from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.facts.fact import FactKey
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import LedgerId, Scope
+
+_INSERT = f"INSERT INTO index_document VALUES ({', '.join('?' * 22)})"
+
+_HELD = (
+    "SELECT id, ledger, embedding, speaker, text_length, context_length, names, content "
+    "FROM index_document WHERE fact_id = ? AND version = ?"
+)
+
+
+@frozen
+class _Held:
+    """What replacing or removing a document needs of its row."""
+
+    id: int
+    ledger: int
+    embedding: int | None
+    speaker: str | None
+    text_length: int
+    context_length: int
+    names: bytes
+    content: bytes
+
+
+def put(
+    connection: sqlite3.Connection, embeddings: Embeddings, documents: Sequence[Document]
+) -> None:
+    """See ``VectorIndex.put``; within a batch the last document of a key counts.
+
+    Raises:
+        InvalidRequest: a vector of another dimension, or not finite; nothing was written.
+    """
+    vectors = checked_vectors(documents, embeddings.dimension)
+    pairs = {
+        document.key: (document, vector)
+        for document, vector in zip(documents, vectors, strict=True)
+    }
+    writing = _Writing(connection, embeddings)
+    for document, vector in pairs.values():
+        writing.put(document, vector)
+    writing.finish()
+
+
+def remove(connection: sqlite3.Connection, embeddings: Embeddings, keys: Iterable[FactKey]) -> None:
+    """See ``VectorIndex.remove``."""
+    writing = _Writing(connection, embeddings)
+    for key in dict.fromkeys(keys):
+        writing.remove(key)
+    writing.finish()
+
+
+class _Writing:
+    """The writes of one call. What many documents share is read and written once."""
+
+    def __init__(self, connection: sqlite3.Connection, embeddings: Embeddings) -> None:
+        self._connection = connection
+        self._embeddings = embeddings
+        self._model: int | None = None
+        self._ledgers: dict[int, Ledger] = {}
+        self._by_name: dict[LedgerId, Ledger] = {}
+        self._scopes: dict[Scope, int] = {}
+        self._speakers: Counter[tuple[int, str]] = Counter()
+        self._names: Counter[tuple[int, int]] = Counter()
+        self._dropped: set[int] = set()
+
+    def put(self, document: Document, vector: npt.NDArray[np.float32] | None) -> None:
+        ledger = self._ledger(document.scope.ledger)
+        held = self._held(document.key)
+        content = _content(document)
+        embedding = None if vector is None else self._embedding(ledger, document.text, vector)
+        if held is None:
+            number = ledger.new_document()
+        elif (held.ledger, held.content, held.embedding) == (ledger.id, content, embedding):
+            self._retime(ledger, held.id, document)
+            return
+        else:
+            number = self._replaced(ledger, held)
+        self._insert(ledger, number, document, content, embedding)
+
+    def remove(self, key: FactKey) -> None:
+        held = self._held(key)
+        if held is not None:
+            ledger = self._numbered(held.ledger)
+            if not self._take_out(ledger, held):
+                # Searches learn of rows that were written, not of rows that are gone.
+                ledger.generation += 1
+
+    def finish(self) -> None:
+        """Write the counts back, and forget what nothing refers to."""
+        for ledger in self._ledgers.values():
+            save(self._connection, ledger)
+        _count(self._connection, "index_speaker", self._speakers)
+        _count(self._connection, "index_name", self._names)
+        forget_unused(self._connection, self._dropped)
+
+    def _ledger(self, name: LedgerId) -> Ledger:
+        if name not in self._by_name:
+            self._by_name[name] = self._started(open_ledger(self._connection, name))
+        return self._by_name[name]
+
+    def _numbered(self, number: int) -> Ledger:
+        if number not in self._ledgers:
+            self._started(load_ledger(self._connection, number))
+        return self._ledgers[number]
+
+    def _started(self, ledger: Ledger) -> Ledger:
+        if ledger.id not in self._ledgers:
+            ledger.revision += 1
+            self._ledgers[ledger.id] = ledger
+        return self._ledgers[ledger.id]
+
+    def _held(self, key: FactKey) -> _Held | None:
+        row = self._connection.execute(_HELD, key).fetchone()
+        return None if row is None else _Held(*row)
+
+    def _embedding(self, ledger: Ledger, text: str, vector: npt.NDArray[np.float32]) -> int:
+        if self._model is None:
+            self._model = self._embeddings.open(self._connection)
+        return self._embeddings.keep(self._connection, ledger, self._model, text, vector)
+
+    def _scope(self, ledger: Ledger, scope: Scope) -> int:
+        if scope not in self._scopes:
+            ids = (ledger.id, scope.agent_id or "", scope.run_id or "", scope.app_id or "")
+            find = (
+                "SELECT id FROM index_scope "
+                "WHERE ledger = ? AND agent_id = ? AND run_id = ? AND app_id = ?"
+            )
+            row = self._connection.execute(find, ids).fetchone()
+            if row is None:
+                self._connection.execute(
+                    "INSERT INTO index_scope (ledger, agent_id, run_id, app_id) "
+                    "VALUES (?, ?, ?, ?)",
+                    ids,
+                )
+                row = self._connection.execute(find, ids).fetchone()
+            self._scopes[scope] = row[0]
+        return self._scopes[scope]
+
+    def _insert(
+        self,
+        ledger: Ledger,
+        number: int,
+        document: Document,
+        content: bytes,
+        embedding: int | None,
+    ) -> None:
+        text, context = analyse(document.text), analyse(document.context)
+        names = encode_names(map(folded, document.entities))
+        fact_id, version = document.key
+        self._connection.execute(
+            _INSERT,
+            (
+                number,
+                ledger.id,
+                ledger.revision,
+                fact_id,
+                version,
+                self._scope(ledger, document.scope),
+                *_times(document),
+                to_microseconds(document.occurred_at),
+                document.speaker,
+                embedding,
+                len(text),
+                len(context),
+                encode_terms(text),
+                encode_terms(context),
+                names,
+                content,
+                document.text if embedding is None else None,
+                *_filtered(document),
+            ),
+        )
+        ledger.documents += 1
+        ledger.uncovered += 1
+        ledger.text_length += len(text)
+        ledger.context_length += len(context)
+        self._tally(ledger, document.speaker, names, 1)
+
+    def _tally(self, ledger: Ledger, speaker: str | None, names: bytes, count: int) -> None:
+        if speaker is not None:
+            self._speakers[ledger.id, speaker] += count
+        for name in decode_names([names])[0].tolist():
+            self._names[ledger.id, name] += count
+
+    def _retime(self, ledger: Ledger, number: int, document: Document) -> None:
+        """Change what a document may change in without being another one to look for."""
+        times = _times(document)
+        self._connection.execute(
+            "UPDATE index_document SET touched = ?, visible_from = ?, visible_to = ?, "
+            "valid_from = ?, valid_to = ?, attributes = ?, metadata = ? WHERE id = ?",
+            (ledger.revision, *times, *_filtered(document), number),
+        )
+        segment = segments.segment_with(self._connection, ledger, number)
+        if segment is not None:
+            visible_from, visible_to, valid_from, valid_to = times
+            segments.retime(
+                self._connection,
+                ledger,
+                segment,
+                number,
+                (
+                    ALWAYS if visible_from is None else visible_from,
+                    EVER if visible_to is None else visible_to,
+                    ALWAYS if valid_from is None else valid_from,
+                    EVER if valid_to is None else valid_to,
+                ),
+            )
+
+    def _replaced(self, ledger: Ledger, held: _Held) -> int:
+        """Make room for a document of the same key, and give it a number."""
+        home = self._numbered(held.ledger)
+        was_in_segment = self._take_out(home, held)
+        if home is ledger and not was_in_segment:
+            return held.id
+        if not was_in_segment:
+            home.generation += 1
+        return ledger.new_document()
+
+    def _take_out(self, ledger: Ledger, held: _Held) -> bool:
+        """Delete a document, and say whether it was in a segment."""
+        segment = segments.segment_with(self._connection, ledger, held.id)
+        if segment is None:
+            ledger.uncovered -= 1
+        else:
+            segments.withdraw(self._connection, ledger, segment, held.id, self._terms_of(held.id))
+        self._connection.execute("DELETE FROM index_document WHERE id = ?", (held.id,))
+        ledger.documents -= 1
+        ledger.text_length -= held.text_length
+        ledger.context_length -= held.context_length
+        self._tally(ledger, held.speaker, held.names, -1)
+        if held.embedding is not None:
+            self._dropped.add(held.embedding)
+        return segment is not None
+
+    def _terms_of(self, number: int) -> dict[TextField, Iterable[int]]:
+        encoded = self._connection.execute(
+            "SELECT text_terms, context_terms FROM index_document WHERE id = ?", (number,)
+        ).fetchone()
+        return {
+            field: decode_terms([data])[0].tolist()
+            for field, data in zip(TextField, encoded, strict=True)
+        }
+
+
+def _count(
+    connection: sqlite3.Connection, table: str, counts: Mapping[tuple[int, Any], int]
+) -> None:
+    """Add to the documents that are counted for a speaker or a name."""
+    changes = [(ledger, name, count) for (ledger, name), count in counts.items() if count]
+    connection.executemany(
+        f"INSERT INTO {table} VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET documents = documents + excluded.documents",
+        changes,
+    )
+    connection.executemany(
+        f"DELETE FROM {table} WHERE ledger = ? AND name = ? AND documents = 0",
+        [(ledger, name) for ledger, name, count in changes if count < 0],
+    )
+
+
+def _content(document: Document) -> bytes:
+    """A digest of what makes a document another one to look for, 16 bytes."""
+    parts = (
+        document.text,
+        document.context,
+        document.speaker,
+        document.entities,
+        to_microseconds(document.occurred_at),
+        *document.scope.ids().items(),
+    )
+    # The form of a tuple of strings and numbers has one reading, and escapes what is no text.
+    return blake2b(ascii(parts).encode(), digest_size=16).digest()
+
+
+def _times(document: Document) -> tuple[int | None, int | None, int | None, int | None]:
+    return (
+        _integer(document.visible.start),
+        _integer(document.visible.end),
+        _integer(document.valid.start),
+        _integer(document.valid.end),
+    )
+
+
+def _integer(moment: datetime | None) -> int | None:
+    return None if moment is None else to_microseconds(moment)
+
+
+def _filtered(document: Document) -> tuple[str, str]:
+    """The built-in fields and the metadata that filters see, as JSON, with times as integers."""
+    attributes = dict(document.attributes)
+    metadata = attributes.pop("metadata", {})
+    fields = {
+        name: to_microseconds(value) if isinstance(value, datetime) else value
+        for name, value in attributes.items()
+    }
+    return _json(fields), _json(metadata)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,1 +1,0 @@
-"""The usage read model, a module a technology: ``sqlite`` and ``memory``."""

@@ -1,0 +1,84 @@
+"""Tokens: what documents are looked up by exactly, as short strings that a server can't bend.
+
+Engines trim white space off the values that they index, fold them, or cut them off. A token is a
+hash, so that no name, type or text can look like another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID, uuid5
+
+from remembrancer.adapters.index_scoring.names import folded
+from remembrancer.domain.facts.fact import FactKey
+from remembrancer.domain.filters.ast import TIME_FIELDS, Comparable, comparable
+from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import LedgerId
+
+_IDS = UUID("6f2a3c0e-7d5b-5a51-9c3a-1b8f6f0d2f10")
+
+
+def token(*parts: str) -> str:
+    """A hash of parts, 128 bits in hexadecimal; different parts never share one."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def object_id(key: FactKey) -> UUID:
+    """The id of the object that holds a document: the same for ever."""
+    return uuid5(_IDS, token("document", key[0], str(key[1])))
+
+
+def ledger_token(ledger: LedgerId) -> str:
+    """What the documents of a ledger are looked up by."""
+    return token("ledger", ledger)
+
+
+def marks(document: Document) -> list[str]:
+    """All that a document is looked up by."""
+    found = {token("scope", name, value) for name, value in document.scope.ids().items()}
+    found.update(token("name", folded(name)) for name in document.entities)
+    if document.speaker is not None:
+        found |= {token("speaks"), token("speaker", document.speaker)}
+    for name, value in document.attributes.items():
+        found.update(_marks_of(name, value))
+    return sorted(found)
+
+
+def exists(path: str) -> str:
+    """The token of documents in which a path is not absent."""
+    return token("exists", path)
+
+
+def equals(path: str, value: Comparable) -> str:
+    """The token of documents in which a path, or an element of it, equals a value."""
+    return token("equals", path, value[0], _canonical(value[1]))
+
+
+def _marks_of(path: str, value: Any) -> Iterator[str]:
+    if value is None or value == [] or value == ():
+        return
+    yield exists(path)
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            # No filter can name a key with a dot in it.
+            if "." not in key:
+                yield from _marks_of(f"{path}.{key}", part)
+        return
+    for element in value if isinstance(value, list | tuple) else [value]:
+        compared = comparable(element)
+        # The times of a fact are properties of their own.
+        if compared is not None and not (path in TIME_FIELDS and compared[0] == "time"):
+            yield equals(path, compared)
+
+
+def _canonical(value: str | float) -> str:
+    """One spelling for all values that are equal."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, str) else repr(value)

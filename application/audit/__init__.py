@@ -1,0 +1,1 @@
+"""Checking and counting what the ledger holds."""

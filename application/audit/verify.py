@@ -1,0 +1,195 @@
+"""Verifying: every hash and version of the log, and that the read models are the fold of it.
+
+Facts and graph are compared version by version; of the index its documents are counted, for what
+it holds of them depends on the embedder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import field, frozen
+
+from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.errors import Erased, IntegrityError
+from remembrancer.domain.facts.evolve import LedgerState, fold
+from remembrancer.domain.graph.graph import Link, LinkKey, touches
+from remembrancer.domain.graph.link_history import Links
+from remembrancer.domain.jsonable import plain
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.link_history import LinkHistory
+from remembrancer.domain.ports.vector_index import VectorIndex
+from remembrancer.domain.recall.documents import INDEXED
+from remembrancer.domain.recorded import Head, Recorded, chain_hash, header_of, payload_digest
+from remembrancer.domain.scope import LedgerId
+
+PAGE = 1000
+MAX_PROBLEMS = 100
+"""Problems that are listed; a file that has more is past reading them one by one."""
+
+Progress = Callable[[int, int], None]
+"""Called with the events checked so far and the events in all."""
+
+
+@frozen(kw_only=True)
+class Verification:
+    """What was checked, and what was found to be wrong (nothing: ``ok``)."""
+
+    events: int
+    ledgers: int
+    facts: int
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        return {"ok": self.ok, **plain(self)}
+
+
+@frozen(kw_only=True)
+class _Folded:
+    """What the log says of one ledger."""
+
+    state: LedgerState = field(factory=LedgerState)
+    links: Links = field(factory=Links)
+    events: int = 0
+
+
+class Verify:
+    """Reads everything once.
+
+    Args:
+        log: what is verified.
+        facts: what must equal its fold.
+        links: likewise.
+        index: what must hold a document for each version that can be found.
+    """
+
+    def __init__(
+        self, *, log: AuditLog, facts: FactStore, links: LinkHistory, index: VectorIndex
+    ) -> None:
+        self._log = log
+        self._facts = facts
+        self._links = links
+        self._index = index
+
+    async def __call__(self, progress: Progress | None = None) -> Verification:
+        """Verify the whole log, ledger by ledger."""
+        total = await self._log.last_position()
+        events = ledgers = facts = 0
+        problems: list[str] = []
+        after: LedgerId | None = None
+        while names := await self._log.ledgers(after, PAGE):
+            for name in names:
+                folded = await self._ledger(name, problems)
+                events += folded.events
+                ledgers += 1
+                facts += len(folded.state.facts)
+                await self._compare(name, folded, problems)
+                if progress is not None:
+                    progress(events, total)
+            after = names[-1]
+        last = await self._log.last_position()
+        # What is appended meanwhile may be counted, or may come too late for it.
+        if not total <= events <= last:
+            problems.append(
+                f"the log's last position is {last}, but its ledgers hold {events} events"
+            )
+        return Verification(
+            events=events, ledgers=ledgers, facts=facts, problems=tuple(problems[:MAX_PROBLEMS])
+        )
+
+    async def _ledger(self, name: LedgerId, problems: list[str]) -> _Folded:
+        """Check the chain of one ledger and fold it."""
+        expected = await self._log.head(name)
+        head, state, links, count = Head(), LedgerState(), Links(), 0
+        while True:
+            try:
+                page = await self._log.read_ledger(name, head.version, PAGE)
+            except (IntegrityError, Erased) as error:
+                problems.append(f"{name}: {error}")
+                return _Folded(state=state, links=links, events=count)
+            for item in page:
+                if touches(item.event):
+                    links.apply(item)
+                problem = broken_link(item, head)
+                if problem is not None:
+                    problems.append(f"{name}: position {item.position}: {problem}")
+                head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+            state = fold(page, state)
+            count += len(page)
+            if len(page) < PAGE:
+                break
+        if head.version < expected.version or (
+            head.version == expected.version and head.hash != expected.hash
+        ):
+            problems.append(
+                f"{name}: the head says version {expected.version}, the last event is "
+                f"{head.version} or another one"
+            )
+        return _Folded(state=state, links=links, events=count)
+
+    async def _compare(self, name: LedgerId, folded: _Folded, problems: list[str]) -> None:
+        state = folded.state
+        for fact_id, versions in state.facts.items():
+            if tuple(await self._facts.versions(fact_id)) != versions:
+                # A write may have come between the two reads; only what stays is a problem.
+                head = await self._log.head(name)
+                if head.version == state.version:
+                    problems.append(f"{name}: the facts table disagrees with the log on {fact_id}")
+        tally = await self._facts.tally(name)
+        held = sum(tally.facts.values())
+        if held != len(state.facts) and (await self._log.head(name)).version == state.version:
+            problems.append(f"{name}: the facts table has {held} facts, the log {len(state.facts)}")
+        found = await self._derived(name, folded)
+        if found and (await self._log.head(name)).version == state.version:
+            problems += found
+
+    async def _derived(self, name: LedgerId, folded: _Folded) -> list[str]:
+        """Where the graph and the index differ from what the log says."""
+        held: dict[LinkKey, list[Link]] = {}
+        for link in await self._links.versions(name):
+            held.setdefault(link.key, []).append(link)
+        told = folded.links.history
+        differing = [key for key in {**told, **held} if held.get(key) != told.get(key)]
+        problems = [
+            f"{name}: the graph disagrees with the log on {' '.join(key)}" for key in differing
+        ]
+        versions = [version for all_ in folded.state.facts.values() for version in all_]
+        expected = sum(version.status in INDEXED for version in versions)
+        documents = await self._index.count(name)
+        if documents != expected:
+            problems.append(f"{name}: the index has {documents} documents, the log {expected}")
+        return problems
+
+
+def broken_link(item: Recorded, previous: Head) -> str | None:
+    """What is wrong with an event after ``previous``, ``None`` if nothing is."""
+    if item.version != previous.version + 1:
+        return f"version {item.version} follows version {previous.version}"
+    if item.previous_hash != previous.hash:
+        return "the hash of the event before does not match"
+    # Whatever the declared type, a column of SQLite holds what somebody put into it.
+    stored = isinstance(item.payload, bytes) and isinstance(item.salt, bytes)
+    if not stored or payload_digest(item.salt, item.payload) != item.payload_digest:
+        return "the payload was changed"
+    header = header_of(
+        ledger=item.ledger,
+        version=item.version,
+        event_id=item.event_id,
+        recorded_at=to_microseconds(item.recorded_at),
+        correlation_id=item.correlation_id,
+        causation_id=item.causation_id,
+        actor=item.actor,
+        type_name=item.type_name,
+        schema_version=item.schema_version,
+    )
+    if chain_hash(item.previous_hash, header, item.payload_digest) != item.hash:
+        return "the envelope was changed"
+    return None

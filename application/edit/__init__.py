@@ -1,0 +1,1 @@
+"""Changes that a caller asks for by name."""

@@ -1,0 +1,1 @@
+"""From messages to candidates: by rules, or by a language model."""

@@ -1,0 +1,292 @@
+"""From what a model drafts to candidates: every claim held against the messages themselves.
+
+Decided here and never by the model: the scope, the speaker, the date of saying, what is quoted,
+and who vouches for it. What fails is told with the reason; nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from attrs import field, frozen
+
+from remembrancer.application.extraction.model.attribution import (
+    Quoted,
+    Voices,
+    attributed,
+    refusal,
+    supported,
+    vouched,
+)
+from remembrancer.application.extraction.model.chunking import Piece
+from remembrancer.application.extraction.model.dates import span_of
+from remembrancer.application.extraction.model.drafts import (
+    EvidenceDraft,
+    FactDraft,
+    Part,
+    StepDraft,
+)
+from remembrancer.application.extraction.model.quote_match import located
+from remembrancer.application.extraction.rules.statements import subject_of
+from remembrancer.application.prompting.cleaning import cleaned
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId
+from remembrancer.domain.facts.verdicts import Candidate, ProposedRelation
+from remembrancer.domain.graph.graph import SAME_AS
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.text import normalised
+
+MOST_EVIDENCE = 4
+MOST_ENTITIES = 16
+MOST_RELATIONS = 8
+LONGEST_NAME = 100
+"""Characters of an entity, a predicate or an attribute."""
+
+CATEGORIES = "categories"
+"""The key in a fact's metadata under which its categories stand, for filters."""
+
+_GENERIC_USER = ("", "user", "the user")
+_GENERIC_AGENT = ("assistant", "the assistant", "agent", "the agent", "ai")
+
+
+class Refused(Exception):
+    """A draft that does not become a candidate; the message says why."""
+
+
+@frozen(kw_only=True)
+class Limits:
+    """How much may be drawn from one message, and whose word counts."""
+
+    facts_per_message: int
+    fact_characters: int
+    categories: tuple[str, ...] = ()
+    agents_speak_for_users: bool = False
+
+
+@frozen(kw_only=True)
+class Checks:
+    """The checks of one extraction. It counts the facts of each message as they pass."""
+
+    voices: Voices
+    limits: Limits
+    _counts: Counter[MessageId] = field(factory=Counter)
+
+    def candidate(self, draft: FactDraft, shown: Mapping[int, Piece], ids: IdSource) -> Candidate:
+        """A draft as a candidate.
+
+        Args:
+            draft: as the model put it.
+            shown: the pieces that it could quote, by the numbers under which they were shown.
+            ids: fresh ids.
+
+        Raises:
+            Refused: it is not quoted, too long, one too many, or nobody vouches for it.
+        """
+        text = self._stated(draft.text)
+        evidence = _quoted(draft.evidence, shown)
+        users_words = vouched(evidence, self.voices)
+        by_user = users_words or self.limits.agents_speak_for_users
+        primary = _primary(evidence, by_user=by_user)
+        if not by_user:
+            text = self._on_an_agents_word(draft, text, primary)
+        if not supported(text, evidence, self.voices, users_words=users_words):
+            raise Refused("what is quoted does not speak of this")
+        self._count(primary)
+        named = _named(draft, text, evidence, self.voices)
+        kind = _kind(draft, primary, by_user=by_user)
+        return Candidate(
+            fact_id=FactId(ids.new()),
+            scope=primary.scope,
+            text=text,
+            occurred_at=primary.occurred_at,
+            kind=kind,
+            metadata={**self.categories(draft.categories), **primary.metadata},
+            evidence=tuple(
+                Evidence(message_id=item.message.message_id, quote=item.quote) for item in evidence
+            ),
+            speaker=primary.speaker,
+            entities=self._allowed(named, by_user=by_user),
+            slot=None if kind is FactKind.EPISODIC else _slot(draft, text, primary, self.voices),
+            valid=_valid(draft, kind, primary.occurred_at),
+            relations=self._relations(draft, text, named, ids, by_user=by_user),
+            agent_only=not by_user,
+        )
+
+    def line(self, draft: StepDraft, shown: Mapping[int, Piece]) -> tuple[str, tuple[Quoted, ...]]:
+        """A line of a procedure and the words that bear it out; arguments as for ``candidate``.
+
+        Raises:
+            Refused: it is not quoted, too long, no deed of an agent, or says of a user what that
+                user does not.
+        """
+        text = self._stated(draft.text)
+        evidence = _quoted(draft.evidence, shown)
+        by_agent = any(item.message.role is Role.ASSISTANT for item in evidence)
+        if draft.part is not Part.TASK and not by_agent:
+            raise Refused("no agent says that it did this")
+        problem = refusal((text,), self.voices)
+        by_user = vouched(evidence, self.voices)
+        if problem is not None and not by_user and not self.limits.agents_speak_for_users:
+            raise Refused(problem)
+        users_words = by_user and problem is not None
+        if not supported(text, evidence, self.voices, users_words=users_words):
+            raise Refused("what is quoted does not speak of this")
+        return text, evidence
+
+    def _stated(self, draft: str) -> str:
+        text = cleaned(draft)
+        if not any(character.isalnum() for character in text):
+            raise Refused("says nothing")
+        if len(text) > self.limits.fact_characters:
+            raise Refused(f"is longer than {self.limits.fact_characters} characters")
+        return text
+
+    def _on_an_agents_word(self, draft: FactDraft, text: str, primary: Message) -> str:
+        if primary.role is Role.USER:
+            raise Refused("the words quoted say nothing")
+        about = draft.about or ""
+        told = (text,) if normalised(about) in _GENERIC_AGENT else (text, about)
+        problem = refusal(told, self.voices)
+        if problem is not None:
+            raise Refused(problem)
+        return attributed(text, primary.speaker)
+
+    def _count(self, primary: Message) -> None:
+        if self._counts[primary.message_id] >= self.limits.facts_per_message:
+            raise Refused(f"is beyond {self.limits.facts_per_message} facts from one message")
+        self._counts[primary.message_id] += 1
+
+    def categories(self, named: Collection[object]) -> Mapping[str, object]:
+        """Metadata with those of the categories named that there are."""
+        chosen = [name for name in self.limits.categories if name in named]
+        return {CATEGORIES: chosen} if chosen else {}
+
+    def _allowed(self, names: Sequence[str], *, by_user: bool) -> tuple[str, ...]:
+        return tuple(name for name in names if by_user or not self.voices.mention_user(name))
+
+    def _relations(
+        self,
+        draft: FactDraft,
+        text: str,
+        named: Sequence[str],
+        ids: IdSource,
+        *,
+        by_user: bool,
+    ) -> tuple[ProposedRelation, ...]:
+        known = {normalised(name) for name in (*named, *self.voices.names)}
+        known.update((*_GENERIC_USER[1:], *_GENERIC_AGENT) if by_user else _GENERIC_AGENT)
+        told = f" {normalised(text)} "
+        found: dict[tuple[str, str, str], ProposedRelation] = {}
+        for raw in draft.relations:
+            subject, predicate, thing = map(cleaned, (raw.subject, raw.predicate, raw.object))
+            ends = (normalised(subject), normalised(thing))
+            if (
+                not all(0 < len(part) <= LONGEST_NAME for part in (subject, predicate, thing))
+                or not all(end in known or (end and end in told) for end in ends)
+                # Which names are one entity's is not for a conversation to say.
+                or normalised(predicate).replace(" ", "_") == SAME_AS
+                or (not by_user and self.voices.mention_user(f"{subject} {thing}"))
+            ):
+                continue
+            key = (ends[0], normalised(predicate), ends[1])
+            if key not in found and len(found) < MOST_RELATIONS:
+                found[key] = ProposedRelation(
+                    relation_id=ids.new(), subject=subject, predicate=predicate, object=thing
+                )
+        return tuple(found.values())
+
+
+def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
+    """The evidence that is really there.
+
+    Raises:
+        Refused: none of it is.
+    """
+    if not drafts:
+        raise Refused("quotes nothing")
+    found: dict[tuple[MessageId, str], Quoted] = {}
+    for item in drafts[:MOST_EVIDENCE]:
+        piece = shown.get(item.message)
+        quote = located(item.quote, piece.text) if piece is not None else None
+        if piece is not None and quote is not None:
+            key = (piece.message.message_id, quote)
+            found[key] = Quoted(message=piece.message, quote=quote, place=item.message)
+    if found:
+        return tuple(found.values())
+    if not any(item.message in shown for item in drafts):
+        raise Refused("quotes a message that was not shown")
+    raise Refused("the words quoted are not in the message")
+
+
+def _primary(evidence: Sequence[Quoted], *, by_user: bool) -> Message:
+    """The message whose speaker the fact is told by."""
+    users = [item.message for item in evidence if item.message.role is Role.USER]
+    others = [item.message for item in evidence if item.message.role is not Role.USER]
+    return [*users, *others][0] if by_user else [*others, *users][0]
+
+
+def _kind(draft: FactDraft, primary: Message, *, by_user: bool) -> FactKind:
+    # How the agent has to behave is for users to say.
+    if draft.kind is FactKind.PROCEDURAL and not by_user:
+        return FactKind.EPISODIC
+    ended = span_of(draft.valid_to, primary.occurred_at.tzinfo)
+    return FactKind.EPISODIC if _is_over(ended, primary.occurred_at) else draft.kind
+
+
+def _is_over(ended: Interval | None, said_at: datetime) -> bool:
+    return ended is not None and ended.end is not None and ended.end <= said_at
+
+
+def _valid(draft: FactDraft, kind: FactKind, said_at: datetime) -> Interval:
+    """When it holds; what gives no date is known to hold from when it was said.
+
+    What was over when it was said is told as past and stays told, so it does not end; where it
+    gives no beginning, its last days are those for which it is known.
+    """
+    begun, ended = (span_of(text, said_at.tzinfo) for text in (draft.valid_from, draft.valid_to))
+    if begun is None and _is_over(ended, said_at):
+        begun = ended
+    start = begun.start if begun is not None and begun.start is not None else said_at
+    end = ended.end if ended is not None and kind is not FactKind.EPISODIC else None
+    return Interval(start=start, end=end if end is not None and end > max(start, said_at) else None)
+
+
+def _named(
+    draft: FactDraft, text: str, evidence: Sequence[Quoted], voices: Voices
+) -> tuple[str, ...]:
+    """Whom the fact is about, then the other entities that are really named."""
+    told = normalised(" ".join((text, *(item.quote for item in evidence))))
+    known = {normalised(name) for name in voices.names}
+    found: dict[str, str] = {}
+    for raw in (draft.about or "", *draft.entities):
+        name = cleaned(raw)
+        folded = normalised(name)
+        if not folded or len(name) > LONGEST_NAME or folded in (*_GENERIC_USER, *_GENERIC_AGENT):
+            continue
+        if folded in known or folded in told:
+            found.setdefault(folded, name)
+    return tuple(found.values())[:MOST_ENTITIES]
+
+
+def _slot(draft: FactDraft, text: str, primary: Message, voices: Voices) -> str | None:
+    """The question that the fact answers, where only one answer can hold at a time."""
+    words = re.findall(r"[^\W_]+", cleaned(draft.attribute or "").casefold())
+    attribute = " ".join(words)
+    if not 0 < len(attribute) <= LONGEST_NAME:
+        return None
+    about = normalised(cleaned(draft.about or ""))
+    if about in _GENERIC_USER or about in _GENERIC_AGENT:
+        ours = Role.USER if about in _GENERIC_USER else Role.ASSISTANT
+        names = voices.users if ours is Role.USER else voices.agents
+        if primary.role is ours:
+            about = primary.speaker
+        elif len(names) == 1:
+            [about] = names
+        else:
+            about = ours.value
+    elif about not in normalised(text) and about not in map(normalised, voices.names):
+        return None
+    return f"{subject_of(about)}/{attribute}"

@@ -1,0 +1,220 @@
+"""The answer that extraction asks of a model: its schema, and its items as far as they are sound.
+
+A malformed item is left out by itself; what is around it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar, get_args, get_origin
+
+import cattrs
+from attrs import frozen
+
+from remembrancer.domain.facts.fact import FactKind
+
+
+@frozen(kw_only=True)
+class EvidenceDraft:
+    """``message`` is the number under which a message was shown."""
+
+    message: int
+    quote: str
+
+
+@frozen(kw_only=True)
+class RelationDraft:
+    """Two entities and what is between them."""
+
+    subject: str
+    predicate: str
+    object: str
+
+
+@frozen(kw_only=True)
+class FactDraft:
+    """A fact as a model puts it; nothing in it has been checked."""
+
+    text: str
+    kind: FactKind = FactKind.SEMANTIC
+    about: str | None = None
+    attribute: str | None = None
+    evidence: tuple[EvidenceDraft, ...] = ()
+    valid_from: str | None = None
+    valid_to: str | None = None
+    entities: tuple[str, ...] = ()
+    relations: tuple[RelationDraft, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+class Part(StrEnum):
+    """What a line of a procedure is."""
+
+    TASK = "task"
+    STEP = "step"
+    OUTCOME = "outcome"
+
+
+@frozen(kw_only=True)
+class StepDraft:
+    """A line of a procedure as a model puts it; nothing in it has been checked."""
+
+    text: str
+    part: Part = Part.STEP
+    evidence: tuple[EvidenceDraft, ...] = ()
+
+
+Draft = TypeVar("Draft", FactDraft, StepDraft)
+
+
+@frozen(kw_only=True)
+class Malformed:
+    """An item that is no draft, and why."""
+
+    text: str
+    problem: str
+
+
+def items_of(parsed: object, name: str) -> Sequence[object] | None:
+    """The list of items in an answer: under its name, or bare. ``None`` if there is none."""
+    found = parsed.get(name) if isinstance(parsed, Mapping) else parsed
+    return found if isinstance(found, list) else None
+
+
+def drafts_in(items: Sequence[object], kind: type[Draft]) -> Iterator[Draft | Malformed]:
+    """The items one by one, each either sound in form or not."""
+    for item in items:
+        try:
+            yield structured(item, kind)
+        except ValueError as error:
+            text = item.get("text") if isinstance(item, Mapping) else None
+            yield Malformed(text=text if isinstance(text, str) else "", problem=str(error))
+
+
+def structured(item: object, kind: type[Any]) -> Any:
+    """An item of an answer as a value.
+
+    Raises:
+        ValueError: what is wrong with it, in one line.
+    """
+    try:
+        _require_object(item)
+        return _CONVERTER.structure(item, kind)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    except cattrs.BaseValidationError as error:
+        raise ValueError("; ".join(cattrs.transform_error(error))) from error
+
+
+def facts_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
+    """The JSON schema of an answer. All properties are required, as strict modes of providers
+    have it; what may be missing may be null.
+
+    Args:
+        categories: those that may be named; without any the property is left out.
+        most: items, at most.
+    """
+    properties: dict[str, Any] = {
+        "text": _STRING,
+        "kind": {"type": "string", "enum": [kind.value for kind in FactKind]},
+        "about": _STRING,
+        "attribute": _OPTIONAL,
+        "evidence": _list_of(_object({"message": {"type": "integer"}, "quote": _STRING})),
+        "valid_from": _OPTIONAL,
+        "valid_to": _OPTIONAL,
+        "entities": _list_of(_STRING),
+        "relations": _list_of(
+            _object({"subject": _STRING, "predicate": _STRING, "object": _STRING})
+        ),
+    }
+    if categories:
+        properties["categories"] = _list_of({"type": "string", "enum": list(categories)})
+    facts = {**_list_of(_object(properties)), "maxItems": most}
+    return _object({"facts": facts})
+
+
+def steps_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
+    """Likewise of a run's account; categories stand beside its steps."""
+    step = _object(
+        {
+            "part": {"type": "string", "enum": [part.value for part in Part]},
+            "text": _STRING,
+            "evidence": _list_of(_object({"message": {"type": "integer"}, "quote": _STRING})),
+        }
+    )
+    properties: dict[str, Any] = {"steps": {**_list_of(step), "maxItems": most}}
+    if categories:
+        properties["categories"] = _list_of({"type": "string", "enum": list(categories)})
+    return _object(properties)
+
+
+_STRING: Mapping[str, Any] = {"type": "string"}
+_OPTIONAL: Mapping[str, Any] = {"type": ["string", "null"]}
+
+
+def _list_of(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _object(properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _text(value: object, _kind: type) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a string, got {type(value).__name__}")
+    return value
+
+
+def _number(value: object, _kind: type) -> int:
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"expected a number, got {type(value).__name__}")
+    return value
+
+
+def _kind_of_fact(value: object, _kind: type) -> FactKind:
+    return next((kind for kind in FactKind if kind.value == value), FactKind.SEMANTIC)
+
+
+def _part(value: object, _kind: type) -> Part:
+    return next((part for part in Part if part.value == value), Part.STEP)
+
+
+def _require_object(item: object) -> None:
+    if not isinstance(item, Mapping):
+        raise TypeError(f"expected an object, got {type(item).__name__}")
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _sound_items(kind: Any) -> Callable[[object, Any], tuple[Any, ...]]:
+    item = get_args(kind)[0]
+
+    def structure(value: object, _kind: Any) -> tuple[Any, ...]:
+        found: list[Any] = []
+        for raw in value if isinstance(value, list) else [] if value is None else [value]:
+            try:
+                found.append(_CONVERTER.structure(raw, item))
+            except (cattrs.BaseValidationError, TypeError, ValueError):
+                continue
+        return tuple(found)
+
+    return structure
+
+
+_CONVERTER = cattrs.Converter()
+_CONVERTER.register_structure_hook(str, _text)
+_CONVERTER.register_structure_hook(int, _number)
+_CONVERTER.register_structure_hook(FactKind, _kind_of_fact)
+_CONVERTER.register_structure_hook(Part, _part)
+_CONVERTER.register_structure_hook_factory(_is_tuple, _sound_items)

@@ -1,0 +1,394 @@
+"""The extractor that asks a language model, and believes nothing that it can check.
+
+One call per chunk, hence one for a conversation of ordinary size, and none where nothing but
+niceties were exchanged. What the model answers is recorded as it came; ``model.checks`` decides
+what becomes of it. System messages and tool results are not shown to the model. Images are
+described by calls of their own, if that is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.application.extraction.images import with_images
+from remembrancer.application.extraction.model.accept_drafts import (
+    NOTHING,
+    Found,
+    left_out,
+    take_facts,
+    take_steps,
+)
+from remembrancer.application.extraction.model.attribution import Voices
+from remembrancer.application.extraction.model.checks import Checks, Limits
+from remembrancer.application.extraction.model.chunking import (
+    LONGEST_CONTEXT,
+    Chunk,
+    Piece,
+    chunks_of,
+)
+from remembrancer.application.extraction.model.drafts import (
+    facts_schema,
+    items_of,
+    steps_schema,
+)
+from remembrancer.application.extraction.model.image_description import (
+    SPEAKER,
+    Seen,
+    is_description,
+    look_at,
+    told_apart,
+)
+from remembrancer.application.extraction.procedure import MOST_STEPS
+from remembrancer.application.extraction.rules.chitchat import reason_to_skip
+from remembrancer.application.extraction.rules.sentences import split
+from remembrancer.application.prompting.model_call import Question
+from remembrancer.application.prompting.prompt_fence import Fence
+from remembrancer.application.prompting.prompt_template import PromptTemplate, prepare
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.facts.fact import MessageId
+from remembrancer.domain.facts.verdicts import Skipped
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.ports.extractor import EXTRACTION, PROCEDURE, Extraction
+from remembrancer.domain.ports.language_model import Completion, LanguageModel
+from remembrancer.domain.recall.index_context import WEEKDAYS
+
+PROMPT = "extraction-2"
+RUN_PROMPT = "procedure-1"
+CHECKS = "checks-1"
+"""The name under which is recorded what was left out, and why."""
+
+DESCRIPTION_TOKENS = 1_000
+"""For an image; a few sentences take a tenth of it."""
+
+_LEAST = {
+    "chunk_tokens": 200,
+    "overlap": 0,
+    "max_output_tokens": 1,
+    "facts_per_message": 1,
+    "fact_characters": 1,
+    "kept_image_bytes": 0,
+}
+_NOT_DESCRIBED = "an image; extractor.describe_images is off"
+_HIDDEN = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
+_NICETIES = ("no words", "small talk")
+
+
+@frozen(kw_only=True)
+class ExtractionSettings:
+    """How a model extracts.
+
+    ``instructions``, ``include``, ``exclude`` and ``categories`` are explained in ``Guidance``.
+    A call shows at most ``chunk_tokens`` of conversation, and the last ``overlap`` messages
+    before; it may answer with ``max_output_tokens``. ``agents_speak_for_users`` lets an assistant
+    state facts about a user without a word of the user.
+
+    ``describe_images`` has the model describe the images in messages, one call an image; it has to
+    be one that can see. Images of up to ``kept_image_bytes`` are kept in the ledger for a retry;
+    of larger ones the ledger has the digest alone, and a retry needs the request sent again.
+    """
+
+    instructions: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    chunk_tokens: int = 3_000
+    overlap: int = 2
+    max_output_tokens: int = 4_096
+    facts_per_message: int = 20
+    fact_characters: int = 600
+    agents_speak_for_users: bool = False
+    describe_images: bool = False
+    kept_image_bytes: int = 65_536
+
+    @property
+    def guidance(self) -> Guidance:
+        """What is wanted in all calls."""
+        return Guidance(
+            instructions=self.instructions,
+            include=self.include,
+            exclude=self.exclude,
+            categories=self.categories,
+        )
+
+
+@frozen(kw_only=True)
+class _Way:
+    """What is asked of a chunk, and how the items of an answer are taken in."""
+
+    purpose: str
+    items: str
+    template: PromptTemplate
+    schema: Callable[[Chunk], Mapping[str, Any]]
+    take: Callable[[object, Sequence[object], Chunk], None]
+
+
+class ModelExtractor:
+    """An ``Extractor`` over a language model.
+
+    Args:
+        model: what is asked.
+        settings: how.
+
+    Raises:
+        InvalidRequest: a number in the settings is too small to work with.
+    """
+
+    def __init__(self, model: LanguageModel, settings: ExtractionSettings | None = None) -> None:
+        self._model = model
+        self._settings = settings or ExtractionSettings()
+        for name, least in _LEAST.items():
+            value = getattr(self._settings, name)
+            if value < least:
+                raise InvalidRequest(f"extractor.{name}", f"expected {least} or more, got {value}")
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self._model.model
+
+    @property
+    def kept_image_bytes(self) -> int:
+        """None where images are not looked at."""
+        return self._settings.kept_image_bytes if self._settings.describe_images else 0
+
+    async def extract(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Find the candidates in messages of one scope.
+
+        Args:
+            messages: in the order in which they were said.
+            ids: fresh ids.
+            guidance: what this call wants, in place of what the settings say.
+
+        Raises:
+            InvalidRequest: the model can't be asked at all, as with a wrong key.
+        """
+        wanted = self._settings.guidance.refined(guidance)
+        checks, found = self._checks(messages, wanted), Found()
+        most = self._settings.facts_per_message
+        way = _Way(
+            purpose=EXTRACTION,
+            items="facts",
+            template=prepare(PROMPT, _guided(wanted)),
+            schema=lambda chunk: facts_schema(wanted.categories, most * len(chunk.pieces)),
+            take=lambda _, items, chunk: take_facts(items, chunk, checks, ids, found),
+        )
+        return await self._read(messages, way, found)
+
+    async def recount(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Tell how an agent's run went, in one fact a chunk. As for ``extract``."""
+        wanted = self._settings.guidance.refined(guidance)
+        checks, found = self._checks(messages, wanted), Found()
+
+        def take(answer: object, items: Sequence[object], chunk: Chunk) -> None:
+            named = answer.get("categories") if isinstance(answer, Mapping) else None
+            categories = checks.categories(named if isinstance(named, list) else ())
+            take_steps(items, chunk, checks, ids, found, categories)
+
+        way = _Way(
+            purpose=PROCEDURE,
+            items="steps",
+            template=prepare(RUN_PROMPT, _guided(wanted)),
+            schema=lambda _: steps_schema(wanted.categories, MOST_STEPS + 2),
+            take=take,
+        )
+        return await self._read(messages, way, found)
+
+    def _checks(self, messages: Sequence[Message], wanted: Guidance) -> Checks:
+        settings = self._settings
+        return Checks(
+            voices=Voices.of(messages),
+            limits=Limits(
+                facts_per_message=settings.facts_per_message,
+                fact_characters=settings.fact_characters,
+                categories=wanted.categories,
+                agents_speak_for_users=settings.agents_speak_for_users,
+            ),
+        )
+
+    async def _read(self, messages: Sequence[Message], way: _Way, found: Found) -> Extraction:
+        seen = Seen()
+        failure: ModelError | AdapterUnavailable | None = None
+        spoken = [message for message in messages if message.role not in _HIDDEN]
+        if self._settings.describe_images:
+            limit = min(DESCRIPTION_TOKENS, self._settings.max_output_tokens)
+            failure = await look_at(self._model, spoken, limit, seen)
+            found.inferences.extend(seen.inferences)
+        messages = with_images(messages, {}, seen.descriptions)
+        if failure is None:
+            for message in messages:
+                found.skipped.extend(_unseen(message, seen))
+            shown = list(told_apart(list(_worth_showing(messages, found))))
+            failure = await self._ask(shown, way, found) if shown else None
+        return _extraction(messages, found, failure)
+
+    async def _ask(
+        self, messages: Sequence[Message], way: _Way, found: Found
+    ) -> ModelError | AdapterUnavailable | None:
+        """Ask about one chunk after the other, up to the first that fails."""
+        settings = self._settings
+        # A message is done with when all that was made of it is.
+        left = Counter(message.message_id for message in messages)
+        chunks = deque(chunks_of(messages, budget=settings.chunk_tokens, overlap=settings.overlap))
+        while chunks:
+            chunk = chunks.popleft()
+            question = self._question(way, chunk)
+            try:
+                completion = await self._model.complete(question.prompt)
+            except AdapterUnavailable as error:
+                return error
+            except ModelError as error:
+                found.inferences.append(question.refused(self._model, error))
+                return error
+            items = items_of(completion.parsed, way.items)
+            if chunk.splittable and _cut_off(completion, question):
+                found.inferences.append(question.answered_in_vain(completion))
+                chunks.extendleft(reversed(chunk.halves(settings.overlap)))
+                continue
+            if items is None:
+                found.inferences.append(question.answered_in_vain(completion))
+                return ModelError(
+                    f"{completion.model}: answered with no list of {way.items}; its answer is in "
+                    "the ledger, the messages wait for another try"
+                )
+            way.take(completion.parsed, items, chunk)
+            if _cut_off(completion, question):
+                reason = f"the answer was cut off at {settings.max_output_tokens} tokens"
+                found.skipped.append(left_out(chunk.pieces[-1].message, "", reason))
+            ended = Counter(piece.message.message_id for piece in chunk.pieces if piece.last)
+            left.subtract(ended)
+            finished = [message_id for message_id in ended if left[message_id] == 0]
+            found.inferences.append(question.answered(completion, finished))
+            found.done.update(finished)
+        return None
+
+    def _question(self, way: _Way, chunk: Chunk) -> Question:
+        pieces = (*chunk.context, *chunk.pieces)
+        fence = Fence.around(
+            text for piece in pieces for text in (piece.text, piece.message.speaker)
+        )
+        return Question.of(
+            way.purpose,
+            way.template,
+            {
+                "mark": fence.mark,
+                "images": ", ".join(
+                    str(number)
+                    for number, piece in enumerate(chunk.pieces, 1)
+                    if is_description(piece.message)
+                ),
+                "context": "\n".join(
+                    fence.enclose("context", _about(piece), piece.text[-LONGEST_CONTEXT:])
+                    for piece in chunk.context
+                ),
+                "messages": "\n".join(
+                    fence.enclose("message", {"n": number, **_about(piece)}, piece.text)
+                    for number, piece in enumerate(chunk.pieces, 1)
+                ),
+            },
+            schema=way.schema(chunk),
+            max_output_tokens=self._settings.max_output_tokens,
+        )
+
+
+def _guided(wanted: Guidance) -> Mapping[str, str]:
+    return {
+        "instructions": wanted.instructions.strip(),
+        "include": "; ".join(wanted.include),
+        "exclude": "; ".join(wanted.exclude),
+        "categories": "; ".join(wanted.categories),
+    }
+
+
+def _about(piece: Piece) -> Mapping[str, object]:
+    message = piece.message
+    said = message.occurred_at
+    return {
+        "role": SPEAKER if is_description(message) else message.role.value,
+        "speaker": message.name,
+        "said": f"{said.isoformat(' ', 'minutes')}, {WEEKDAYS[said.weekday()]}",
+    }
+
+
+def _worth_showing(messages: Sequence[Message], found: Found) -> Iterator[Message]:
+    """The messages that a model has to see; the rest is done with."""
+    names = frozenset(message.name for message in messages if message.name)
+    spoken = [message for message in messages if message.role not in _HIDDEN]
+    idle = not any(image.description for message in spoken for image in message.images) and all(
+        reason_to_skip(sentence, names) in _NICETIES
+        for message in spoken
+        for sentence in split(message.text)
+    )
+    for message in messages:
+        reason = _HIDDEN.get(message.role) or ("small talk" if idle else None)
+        empty = not message.text and not any(image.description for image in message.images)
+        if reason is None and not empty:
+            yield message
+            continue
+        found.done.add(message.message_id)
+        if message.text:
+            found.skipped.append(left_out(message, message.text, reason or NOTHING))
+
+
+def _cut_off(completion: Completion, question: Question) -> bool:
+    return completion.output_tokens >= question.prompt.max_output_tokens
+
+
+def _unseen(message: Message, seen: Seen) -> Iterator[Skipped]:
+    """The images of a message that stay without a description, and why."""
+    for image in message.images:
+        if image.description is None:
+            hidden = _HIDDEN.get(message.role)
+            reason = f"an image in a {hidden}" if hidden else seen.problems.get(image.reference)
+            yield left_out(message, image.label, reason or _NOT_DESCRIBED)
+
+
+def _extraction(
+    messages: Sequence[Message], found: Found, failure: ModelError | AdapterUnavailable | None
+) -> Extraction:
+    """What stands, without what was drawn from messages that are not done with."""
+    skipped = [item for item in found.skipped if item.message_id in found.done]
+    named = {message_id for inference in found.inferences for message_id in inference.messages}
+    ours = [
+        message.message_id
+        for message in messages
+        if message.message_id in found.done and message.message_id not in named
+    ]
+    records = [_record(skipped, ours)] if skipped or ours else []
+    return Extraction(
+        messages=tuple(messages),
+        candidates=tuple(
+            candidate
+            for candidate in found.candidates.values()
+            if all(item.message_id in found.done for item in candidate.evidence)
+        ),
+        skipped=tuple(skipped),
+        inferences=(*records, *found.inferences),
+        failure=failure,
+    )
+
+
+def _record(skipped: Sequence[Skipped], messages: Sequence[MessageId]) -> InferenceRecorded:
+    """What was left out, in the terms in which receipts read it."""
+    output = [
+        {"message_id": item.message_id, "text": item.text, "reason": item.reason}
+        for item in skipped
+    ]
+    return InferenceRecorded(
+        purpose=EXTRACTION,
+        model=CHECKS,
+        prompt_digest="",
+        output=json.dumps(output, ensure_ascii=False),
+        messages=tuple(messages),
+    )

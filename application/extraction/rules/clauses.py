@@ -1,0 +1,39 @@
+"""Compound sentences taken apart, where that lets one part be superseded without the others.
+
+"My name is Anna and I work at Acme" is two statements. A sentence is cut only before a new subject
+in the first person, and only if one of the parts answers something that has one answer
+(``remembrancer.application.extraction.rules.slots``); everything else stays whole.
+"""
+
+from __future__ import annotations
+
+import re
+
+from remembrancer.application.extraction.rules import slots
+from remembrancer.application.extraction.rules.statements import LONGEST, statements_in
+
+_JOINT = re.compile(
+    r"(?:\s*[,;]\s*(?:and|but|so|plus)?|\s+(?:and|but|so))\s+"
+    r"(?=(?:I|we|my|our|I['’](?:m|ve)|we['’](?:re|ve))\s)",
+    re.IGNORECASE,
+)
+
+
+def clauses_of(sentence: str, speaker: str) -> list[str]:
+    """The parts of a sentence that are to be remembered one by one, each a substring of it.
+
+    Args:
+        sentence: as it was said.
+        speaker: who "I" is.
+    """
+    if len(sentence) > LONGEST or _JOINT.search(sentence) is None:
+        return [sentence]
+    parts: list[str] = []
+    start = 0
+    for joint in _JOINT.finditer(sentence):
+        # "Hey Mel, I live in Oslo" has one statement, with something that leads in.
+        if statements_in(sentence[start : joint.start()], speaker):
+            parts.append(sentence[start : joint.start()])
+            start = joint.end()
+    parts.append(sentence[start:])
+    return parts if any(slots.read(part, speaker) for part in parts) else [sentence]

@@ -1,0 +1,202 @@
+"""The extractor that needs no model: every sentence becomes a candidate unless it says nothing.
+
+It understands nothing. It cuts messages into sentences, drops questions, small talk, system
+messages and tool results (all listed in ``skipped``, with the reason), and keeps the rest word for
+word: no sentence is rephrased, merged or summarised, so "she" stays "she" and "there" stays
+"there". What it adds to a sentence are the speaker, names, the kind, the day that it speaks of and,
+where it answers what has one answer at a time, its slot. The modules beside this one say where
+each of these ends; nearly all of it is English, while a text in another language still yields its
+sentences, whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, time
+
+from remembrancer.application.extraction.procedure import MOST_STEPS, Procedure, candidate_of
+from remembrancer.application.extraction.rules import dates, entities, slots
+from remembrancer.application.extraction.rules.chitchat import reason_to_skip
+from remembrancer.application.extraction.rules.clauses import clauses_of
+from remembrancer.application.extraction.rules.kinds import kind_of
+from remembrancer.application.extraction.rules.sentences import split
+from remembrancer.domain.conversation import Message, Role
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.facts.fact import Evidence, FactId, Interval
+from remembrancer.domain.facts.verdicts import Candidate, Skipped
+from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.ports.extractor import EXTRACTION, IGNORED, PROCEDURE, Extraction
+
+_NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
+
+
+class RulesExtractor:
+    """An ``Extractor`` made of rules. It keeps no state and never suspends."""
+
+    @property
+    def name(self) -> str:
+        """Name and version; the number changes with what the rules find."""
+        return "rules-1"
+
+    @property
+    def kept_image_bytes(self) -> int:
+        """None: images are not looked at."""
+        return 0
+
+    async def extract(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Cut the messages into candidates and skipped sentences. Guidance is not followed."""
+        names = _names(messages)
+        candidates: list[Candidate] = []
+        skipped = _images(messages)
+        for message in messages:
+            for sentence, reason in _judged(message, names):
+                if reason is None:
+                    candidates += _candidates(message, sentence, names, ids)
+                else:
+                    skipped.append(
+                        Skipped(message_id=message.message_id, text=sentence, reason=reason)
+                    )
+        return Extraction(
+            candidates=tuple(candidates),
+            skipped=tuple(skipped),
+            inferences=(self._record(EXTRACTION, messages, skipped, guidance),),
+        )
+
+    async def recount(
+        self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
+    ) -> Extraction:
+        """Copy a run: the first thing that a user says is the task, every statement of the agent
+        is a step, word for word. Guidance is not followed.
+        """
+        names = _names(messages)
+        skipped = _images(messages)
+        task: list[Evidence] = []
+        steps: list[Evidence] = []
+        for message in messages:
+            for sentence, reason in _judged(message, names):
+                said = Evidence(message_id=message.message_id, quote=sentence)
+                asked = message.role is Role.USER and not task
+                # A task may be put as a question.
+                if asked and reason in (None, "question"):
+                    task.append(said)
+                    continue
+                if reason is None and message.role is Role.USER:
+                    reason = "not a step of the agent"
+                if reason is None and len(steps) == MOST_STEPS:
+                    reason = f"beyond {MOST_STEPS} steps"
+                if reason is None:
+                    steps.append(said)
+                else:
+                    skipped.append(
+                        Skipped(message_id=message.message_id, text=sentence, reason=reason)
+                    )
+        candidates = [_procedure(messages, task, steps, names, ids)] if steps else []
+        return Extraction(
+            candidates=tuple(candidates),
+            skipped=tuple(skipped),
+            inferences=(self._record(PROCEDURE, messages, skipped, guidance),),
+        )
+
+    def _record(
+        self,
+        purpose: str,
+        messages: Sequence[Message],
+        skipped: Sequence[Skipped],
+        guidance: Guidance | None,
+    ) -> InferenceRecorded:
+        output = [
+            {"message_id": item.message_id, "text": item.text, "reason": item.reason}
+            for item in skipped
+        ]
+        return InferenceRecorded(
+            purpose=purpose,
+            model=self.name,
+            prompt_digest="",
+            parameters={IGNORED: list(guidance.named)} if guidance is not None else {},
+            output=json.dumps(output, ensure_ascii=False),
+            messages=tuple(message.message_id for message in messages),
+        )
+
+
+def _names(messages: Sequence[Message]) -> frozenset[str]:
+    return frozenset(message.name for message in messages if message.name)
+
+
+def _images(messages: Sequence[Message]) -> list[Skipped]:
+    return [
+        Skipped(
+            message_id=message.message_id,
+            text=image.label,
+            reason="an image; describing it takes a language model",
+        )
+        for message in messages
+        for image in message.images
+    ]
+
+
+def _procedure(
+    messages: Sequence[Message],
+    task: Sequence[Evidence],
+    steps: Sequence[Evidence],
+    names: Collection[str],
+    ids: IdSource,
+) -> Candidate:
+    lines = [item.quote or "" for item in (*task, *steps)]
+    return candidate_of(
+        Procedure(task=lines[0] if task else None, steps=tuple(lines[len(task) :])),
+        messages,
+        fact_id=ids.new(),
+        evidence=(*task, *steps),
+        names=names,
+        metadata={},
+    )
+
+
+def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str | None]]:
+    """The sentences of a message, each with the reason to skip it, if there is one."""
+    reason = _NOT_SAID.get(message.role)
+    for sentence in split(message.text):
+        yield sentence, reason or reason_to_skip(sentence, names)
+
+
+def _candidates(
+    message: Message, sentence: str, names: Collection[str], ids: IdSource
+) -> Iterator[Candidate]:
+    for text in clauses_of(sentence, message.speaker):
+        reading = slots.read(text, message.speaker)
+        dated = dates.resolve(text, message.occurred_at)
+        yield Candidate(
+            fact_id=FactId(ids.new()),
+            scope=message.scope,
+            text=text,
+            occurred_at=message.occurred_at,
+            kind=kind_of(
+                text,
+                role=message.role,
+                said_at=message.occurred_at,
+                dated=dated,
+                answers=reading is not None,
+            ),
+            metadata=message.metadata,
+            evidence=(Evidence(message_id=message.message_id, quote=text),),
+            speaker=message.speaker,
+            entities=_entities(message, text, names),
+            slot=None if reading is None else reading.slot,
+            valid=Interval(start=_start(message.occurred_at, dated)),
+        )
+
+
+def _entities(message: Message, text: str, names: Collection[str]) -> tuple[str, ...]:
+    speaker = (message.name,) if message.name else ()
+    return tuple(dict.fromkeys((*speaker, *entities.names_in(text, names))))
+
+
+def _start(said_at: datetime, dated: dates.Dated | None) -> datetime:
+    """What is not dated is known to hold from when it was said."""
+    if dated is None:
+        return said_at
+    return datetime.combine(dated.start, time(), tzinfo=said_at.tzinfo)

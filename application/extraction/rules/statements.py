@@ -1,0 +1,160 @@
+"""A sentence taken apart, as far as rules go: who it is about, and what it says of them.
+
+"Hey Mel, last year I've moved to Oslo" is about the speaker and says "have moved to Oslo";
+"Caroline's dog is called Rex" is about something of Caroline's and says "dog is called Rex". The
+predicate is brought into one form (short forms written out, first person, no "just" or "now"), so
+that each pattern elsewhere is written once. Quotations, hypotheses and questions yield nothing,
+nor does any language but English.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+
+from remembrancer.application.extraction.rules.contractions import written_out
+
+LONGEST = 300
+"""Characters; a longer sentence says too much to be one statement."""
+
+
+@frozen(kw_only=True)
+class Statement:
+    """``subject`` is case folded. ``possessed`` says that it is about something of theirs."""
+
+    subject: str
+    possessed: bool
+    predicate: str
+
+
+_OWN = r"(?=(?:i|we|my|our)\b)"
+_NOT_OWN = r"(?!(?:i|we|my|our)\b)"
+_LEAD = re.compile(
+    rf"""(?:
+      # Somebody is addressed: "Hey Mel,", "Mel,".
+      (?:(?:hi|hey|hello|hiya|yo|thanks|thank\ you|wow|yeah|yes|no)\ )?
+        (?:{_NOT_OWN}[\w'-]+\ ?){{1,2}}[,!-]\ ?{_OWN}
+    | (?:and|but|so|well|oh|ah|ok|okay|yes|yeah|yep|yup|no|nope|hi|hey|hello|actually|anyway|btw
+        |by\ the\ way|also|plus|fyi|honestly|fun\ fact|guess\ what|good\ news|bad\ news|update
+        |great|wow|thanks|thank\ you|sure|for\ the\ record|as\ you\ know|just\ so\ you\ know)
+        \b[\s,:;!.-]+(?=\w)
+    # A time comes first: "Last year I moved".
+    | (?:now|currently|recently|lately|finally|today|yesterday|tonight|nowadays|right\ now
+        |these\ days|at\ the\ moment|(?:earlier\ )?(?:last|this)\ \w+
+        |(?:in|since|on)\ (?:\w+\ ){{0,3}}\w+|(?:[\w']+\ ){{1,3}}ago),?\ {_OWN}
+    # The statement is announced: "Please remember that my name is".
+    | (?:(?:can|could|would|will)\ you\ )?(?:please\ )?(?:remember|note|keep\ in\ mind|know
+        |be\ aware|do\ not\ forget)(?:\ that)?:?\ {_OWN}
+    | (?:i\ (?:just\ )?)?(?:want|wanted|would\ like)\ (?:you\ )?
+        to\ (?:let\ you\ know|know|tell\ you|mention)(?:\ that)?\ {_OWN}
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_MOST_LEADS = 5
+_NUMBERED = re.compile(r"(?:\d{1,3}[.)]|[^\w\"'>(\[*_`~]+|[*_~]+)\s*")
+_END = re.compile(r"[^\w+#)]+$")
+_QUOTED = re.compile(r"[\"'>(\[`“「『]")
+
+_ADVERBS = frozenset(
+    "now currently just recently finally also still actually officially really already presently "
+    "lately permanently proudly happily always usually often basically definitely mostly "
+    "mainly".split()
+)
+_WEIGHED = 5
+"""Words at the start of a predicate that are brought into the first person."""
+
+_FIRST_PERSON = {
+    "is": "am", "are": "am", "has": "have", "does": "do", "lives": "live", "works": "work",
+    "resides": "reside", "goes": "go", "isn't": "am not",
+}  # fmt: skip
+_NOT_A_NAME = frozenset(
+    "he she it they this that these those there here the a an my our your his her their its who "
+    "what which where when why how if as since because while although though everyone everybody "
+    "someone somebody anyone nobody no some many most all both each every one another mom mum "
+    "mother dad father and or but so yes not in on at for from with to life work time home people "
+    "love today tomorrow yesterday".split()
+)
+_NAME = re.compile(r"(?=[^\W\d_a-z])\w[\w.'-]*$")
+_MOST_NAME_WORDS = 3
+
+
+def plain(sentence: str) -> str | None:
+    """``sentence`` written out, on one line, without what leads in and what closes.
+
+    ``None`` where it is a question, quoted from somebody, or too long.
+    """
+    if len(sentence) > LONGEST or _is_asked(sentence):
+        return None
+    text = " ".join(written_out(sentence).split())
+    for _ in range(_MOST_LEADS):
+        lead = _NUMBERED.match(text) or _LEAD.match(text)
+        if lead is None or lead.end() == 0:
+            break
+        text = text[lead.end() :]
+    if not text or _QUOTED.match(text):
+        return None
+    return _END.sub("", text)
+
+
+def _is_asked(sentence: str) -> bool:
+    # "Can you remember that I live in Oslo?" asks for nothing that is in doubt.
+    return "?" in sentence[-12:] and not sentence.lower().startswith(
+        ("can you", "could you", "would you", "will you")
+    )
+
+
+def subject_of(name: str) -> str:
+    """The form in which a name stands for a subject."""
+    return " ".join(name.casefold().split())
+
+
+def statements_in(sentence: str, speaker: str) -> list[Statement]:
+    """The ways in which a sentence can be taken apart: none, one, or two.
+
+    Args:
+        sentence: as it was said.
+        speaker: who "I" is.
+    """
+    text = plain(sentence)
+    if text is None:
+        return []
+    words = text.split(" ")
+    first = words[0].lower()
+    if first in ("i", "we") and len(words) > 1:
+        return [_statement(speaker, words[1:])]
+    if first in ("my", "our") and len(words) > 2:
+        return [_statement(speaker, words[1:], possessed=True)]
+    return _about_another(words)
+
+
+def _about_another(words: list[str]) -> list[Statement]:
+    if words[0].lower() == "the" and len(words) > 2 and words[1].lower().startswith("user"):
+        words = ["User" + words[1][len("user") :], *words[2:]]
+    if words[0].casefold().removesuffix("'s") in _NOT_A_NAME or not _NAME.match(words[0]):
+        return []
+    for count in range(1, min(_MOST_NAME_WORDS, len(words) - 1) + 1):
+        owner = words[count - 1].removesuffix("'s")
+        if owner != words[count - 1]:
+            name = " ".join([*words[: count - 1], owner])
+            rest = words[count:]
+            return [
+                _statement(name, rest, possessed=True),
+                _statement(name, ["is", *rest]),
+            ]
+        if not _NAME.match(words[count]):
+            return [_statement(" ".join(words[:count]), words[count:])]
+    return []
+
+
+def _statement(subject: str, words: list[str], *, possessed: bool = False) -> Statement:
+    weighed = [word for word in words[:_WEIGHED] if word not in _ADVERBS]
+    if possessed:
+        weighed = [word for word in weighed if word not in ("new", "current")]
+    else:
+        weighed = [_FIRST_PERSON.get(word, word) for word in weighed]
+    return Statement(
+        subject=subject_of(subject),
+        possessed=possessed,
+        predicate=" ".join([*weighed, *words[_WEIGHED:]]),
+    )

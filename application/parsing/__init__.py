@@ -1,0 +1,1 @@
+"""Callers' input, checked once."""

@@ -1,0 +1,1 @@
+"""Keeping projections outside the append in step with the log."""

@@ -1,0 +1,102 @@
+"""Looking at the events that external engines would not take, and trying them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.application.projections.projector import Projecting
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.jsonable import plain
+from remembrancer.domain.ports.clock import Clock, IdSource
+from remembrancer.domain.ports.projection_state import DeadLetter, ProjectionState
+from remembrancer.domain.recorded import Position
+
+PAUSE = 0.05
+"""Seconds before asking again for a lease that somebody holds."""
+
+
+@frozen(kw_only=True)
+class Revived:
+    """How many dead letters have been delivered now, and which still can't be."""
+
+    revived: int
+    dead: tuple[DeadLetter, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        result: dict[str, Any] = plain(self)
+        return result
+
+
+class DeadLetters:
+    """Dead letters of all external projections.
+
+    Args:
+        projections: the external ones.
+        state: the book.
+        clock: time and waiting.
+        ids: names who takes leases.
+        patience: seconds to wait for a lease that somebody holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        projections: Sequence[Projecting],
+        state: ProjectionState,
+        clock: Clock,
+        ids: IdSource,
+        patience: float,
+    ) -> None:
+        self._projections = projections
+        self._state = state
+        self._clock = clock
+        self._ids = ids
+        self._patience = patience
+
+    async def listed(self) -> list[DeadLetter]:
+        """All of them, by projection and position.
+
+        Raises:
+            AdapterUnavailable: the log's database did not answer.
+        """
+        found: list[DeadLetter] = []
+        for projecting in self._projections:
+            name, after = projecting.feed.projection, Position(0)
+            while page := await self._state.dead_letters(name, after=after):
+                found.extend(page)
+                after = page[-1].position
+        return found
+
+    async def retry(self) -> Revived:
+        """Deliver what can be delivered by now.
+
+        Raises:
+            AdapterUnavailable: an engine did not answer, or somebody else kept its lease; what was
+                delivered is recorded, and nothing is lost.
+            InvalidRequest: an engine has to be rebuilt first.
+        """
+        owner, revived = self._ids.new(), 0
+        for projecting in self._projections:
+            await projecting.require_same()
+            for standing in await projecting.standings():
+                if standing.dead:
+                    revived += await self._retried(projecting, standing.partition, owner)
+        return Revived(revived=revived, dead=tuple(await self.listed()))
+
+    async def _retried(self, projecting: Projecting, partition: int, owner: str) -> int:
+        deadline = await self._clock.now() + timedelta(seconds=self._patience)
+        while True:
+            revived = await projecting.retry_dead(partition, owner=owner)
+            if revived is not None:
+                return revived
+            if await self._clock.now() >= deadline:
+                raise AdapterUnavailable(
+                    projecting.feed.projection,
+                    "somebody else is driving it all the time; try again later",
+                )
+            await self._clock.sleep(PAUSE)

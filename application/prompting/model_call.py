@@ -1,0 +1,95 @@
+"""One question to a language model, and the record of it, whatever came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from remembrancer.application.prompting.cleaning import storable
+from remembrancer.application.prompting.prompt_template import PromptTemplate
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.facts.fact import MessageId
+from remembrancer.domain.ports.language_model import ChatMessage, Completion, LanguageModel, Prompt
+
+
+@frozen(kw_only=True)
+class Question:
+    """A prompt, and for what it is asked (the purpose under which it is recorded)."""
+
+    purpose: str
+    template: PromptTemplate
+    prompt: Prompt
+    more: Mapping[str, Any] = field(factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        purpose: str,
+        template: PromptTemplate,
+        turn: Mapping[str, str],
+        *,
+        schema: Mapping[str, Any] | None,
+        max_output_tokens: int,
+        images: tuple[str, ...] = (),
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Question:
+        """A question with the values of this call filled in; ``parameters`` go into its record."""
+        return cls(
+            purpose=purpose,
+            template=template,
+            prompt=Prompt(
+                system=template.system,
+                messages=(ChatMessage(role=Role.USER, content=template.turn(turn), images=images),),
+                schema=schema,
+                max_output_tokens=max_output_tokens,
+            ),
+            more=parameters or {},
+        )
+
+    def answered(
+        self, completion: Completion, messages: Sequence[MessageId] = ()
+    ) -> InferenceRecorded:
+        """The record of an answer that was of use."""
+        return self._record(self.purpose, completion, messages)
+
+    def answered_in_vain(self, completion: Completion) -> InferenceRecorded:
+        """The record of an answer that nothing could be made of."""
+        return self._record(f"{self.purpose}-failed", completion, ())
+
+    def refused(self, model: LanguageModel, error: Exception) -> InferenceRecorded:
+        """The record of a question that got no answer to keep."""
+        return InferenceRecorded(
+            purpose=f"{self.purpose}-failed",
+            model=model.model,
+            prompt_digest=self.template.digest,
+            parameters={**self._parameters, "error": storable(str(error))},
+            output="",
+        )
+
+    @property
+    def _parameters(self) -> Mapping[str, Any]:
+        return {
+            "prompt": self.template.name,
+            "temperature": self.prompt.temperature,
+            "max_output_tokens": self.prompt.max_output_tokens,
+            **self.more,
+        }
+
+    def _record(
+        self, purpose: str, completion: Completion, messages: Sequence[MessageId]
+    ) -> InferenceRecorded:
+        return InferenceRecorded(
+            purpose=purpose,
+            model=completion.model,
+            prompt_digest=self.template.digest,
+            parameters={**self._parameters, **completion.parameters},
+            output=storable(completion.text),
+            input_tokens=completion.input_tokens,
+            output_tokens=completion.output_tokens,
+            latency=completion.latency,
+            messages=tuple(messages),
+            cost=completion.cost,
+        )

@@ -1,0 +1,120 @@
+"""Browsing: one fact, its history, pages of a listing. Search is in ``recall``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve, frozen
+
+from remembrancer.application.parsing.arguments import parse_id
+from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.domain.errors import InvalidRequest, NotFound
+from remembrancer.domain.facts.fact import Fact, FactId
+from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.fact_store import FactQuery, FactStore
+from remembrancer.domain.scope import Scope
+
+
+@frozen(kw_only=True)
+class Page:
+    """Facts, and the cursor of the page that follows (``None``: this is the last)."""
+
+    facts: tuple[Fact, ...]
+    cursor: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        return {"facts": [fact.to_dict() for fact in self.facts], "cursor": self.cursor}
+
+
+class Browse:
+    """Reads that need no ranking.
+
+    Args:
+        log: tells how far a ledger has come.
+        facts: the facts read model.
+        clock: the time.
+    """
+
+    def __init__(self, *, log: AuditLog, facts: FactStore, clock: Clock) -> None:
+        self._log = log
+        self._facts = facts
+        self._clock = clock
+
+    async def get(self, fact_id: FactId, *, scope: Scope | None, as_of: datetime | None) -> Fact:
+        """The latest version of a fact, whatever its status, or the one believed at ``as_of``.
+
+        Raises:
+            NotFound: no such fact in that scope, or not yet at that time.
+        """
+        for version in reversed(await self.history(fact_id, scope=scope)):
+            if as_of is None or version.recorded.contains(as_of):
+                return version
+        raise NotFound(f"fact {fact_id} was not known at {as_of and as_of.isoformat()}")
+
+    async def history(self, fact_id: FactId, *, scope: Scope | None) -> Sequence[Fact]:
+        """All versions of a fact, oldest first.
+
+        Raises:
+            NotFound: no such fact in that scope.
+        """
+        versions = await self._facts.versions(fact_id)
+        if not versions or (scope is not None and not scope.covers(versions[0].scope)):
+            raise NotFound(f"no fact {fact_id} that this scope may see")
+        return versions
+
+    async def get_all(self, query: FactQuery, cursor: str | None) -> Page:
+        """One page of a listing.
+
+        The first page fixes the moment that all pages show, so that facts which come, change or
+        go in between neither repeat nor shift the rest.
+
+        Raises:
+            InvalidRequest: the cursor is damaged or belongs to another listing.
+        """
+        query = _continued(query, cursor) if cursor else await self._begun(query)
+        found = await self._facts.find(evolve(query, limit=query.limit + 1))
+        facts = tuple(found[: query.limit])
+        more = len(found) > query.limit
+        return Page(facts=facts, cursor=_cursor(query, facts[-1]) if more else None)
+
+    async def _begun(self, query: FactQuery) -> FactQuery:
+        if query.as_of is not None:
+            return query
+        # The time of the ledger's last event and not this process's: whatever is appended later,
+        # by whatever clock, is recorded after it.
+        head = await self._log.head(query.scope.ledger)
+        return evolve(query, as_of=head.recorded_at or query.now, now=head.moment(query.now))
+
+
+def _cursor(query: FactQuery, last: Fact) -> str:
+    assert query.as_of is not None
+    place: datetime = getattr(last, query.order.value.lstrip("-"))
+    fields = [
+        query.order.value,
+        to_microseconds(query.as_of),
+        to_microseconds(query.now),
+        to_microseconds(place),
+        last.fact_id,
+    ]
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+def _continued(query: FactQuery, cursor: str) -> FactQuery:
+    try:
+        order, as_of, now, place, fact_id = json.loads(base64.urlsafe_b64decode(cursor))
+        after = (from_microseconds(place), FactId(parse_id(fact_id, "cursor")))
+        pinned, moment = from_microseconds(as_of), from_microseconds(now)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as error:
+        raise InvalidRequest(
+            "cursor", "is damaged; start again without one, or pass it as it was given"
+        ) from error
+    if order != query.order.value:
+        raise InvalidRequest("cursor", f"belongs to a listing ordered by {order}")
+    return evolve(query, as_of=pinned, now=moment, after=after)

@@ -1,0 +1,108 @@
+"""The reranker that asks the language model: one call for all candidates, grades from 0 to 10.
+
+A search reads and leaves nothing behind, so that unlike extraction its calls are not recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.application.extraction.model.drafts import items_of, structured
+from remembrancer.application.prompting.model_call import Question
+from remembrancer.application.prompting.prompt_fence import Fence
+from remembrancer.application.prompting.prompt_template import prepare
+from remembrancer.domain.errors import ModelError
+from remembrancer.domain.ports.language_model import LanguageModel
+
+PROMPT = "reranking-1"
+BEST = 10
+TOKENS_PER_GRADE = 24
+"""Of the answer; ``{"fact": 100, "grade": 10}`` has about 12."""
+
+LONGEST_SHOWN = 2_000
+"""Characters of a fact that are shown."""
+
+
+@frozen(kw_only=True)
+class _Grade:
+    """A grade as a model gives it; nothing in it has been checked."""
+
+    fact: int
+    grade: float
+
+
+class ModelReranker:
+    """A ``Reranker`` over a language model.
+
+    Args:
+        model: what is asked.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self._model.model
+
+    async def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        """See ``Reranker.rerank``. A fact that the model gives no grade has none: 0."""
+        if not texts:
+            return []
+        completion = await self._model.complete(_question(question, texts).prompt)
+        grades = _grades(items_of(completion.parsed, "grades"))
+        if grades.keys().isdisjoint(range(1, len(texts) + 1)):
+            raise ModelError(f"{completion.model}: graded none of the facts that it was shown")
+        return [grades.get(number, 0.0) / BEST for number in range(1, len(texts) + 1)]
+
+
+def _question(question: str, texts: Sequence[str]) -> Question:
+    fence = Fence.around((question, *texts))
+    return Question.of(
+        "reranking",
+        prepare(PROMPT, {}),
+        {
+            "mark": fence.mark,
+            "question": fence.enclose("question", {}, question),
+            "facts": "\n".join(
+                fence.enclose("fact", {"n": number}, text[:LONGEST_SHOWN])
+                for number, text in enumerate(texts, 1)
+            ),
+        },
+        schema=_SCHEMA,
+        max_output_tokens=64 + TOKENS_PER_GRADE * len(texts),
+    )
+
+
+def _grades(items: Sequence[object] | None) -> dict[int, float]:
+    grades: dict[int, float] = {}
+    for item in items or ():
+        try:
+            draft = structured(item, _Grade)
+        except ValueError:
+            # A grade that can't be read is none; the others stand.
+            continue
+        grades.setdefault(draft.fact, min(float(BEST), max(0.0, draft.grade)))
+    return grades
+
+
+_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "grades": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"fact": {"type": "integer"}, "grade": {"type": "number"}},
+                "required": ["fact", "grade"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["grades"],
+    "additionalProperties": False,
+}

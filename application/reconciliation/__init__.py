@@ -1,0 +1,1 @@
+"""From candidates to proposals: by rules, or by a language model."""

@@ -1,0 +1,378 @@
+"""The reconciler that asks a language model, and only where there is something to decide.
+
+What says the same as an active fact is settled by rules. What has nothing near it is added. The
+rest goes to the model in one call, facts and candidates under small numbers: a model that makes
+up a number names nothing. Its revisions may use no words but those of the two facts, and lose no
+name or number of either; otherwise the candidate is added beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from remembrancer.application.extraction.model.drafts import items_of, structured
+from remembrancer.application.prompting.cleaning import cleaned
+from remembrancer.application.prompting.model_call import Question
+from remembrancer.application.prompting.prompt_fence import Fence
+from remembrancer.application.prompting.prompt_template import prepare
+from remembrancer.application.reconciliation.active_facts import View, known
+from remembrancer.application.reconciliation.rules import said_before
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.facts.fact import Fact, FactId, FactKind, FactStatus
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
+from remembrancer.domain.ports.language_model import LanguageModel
+from remembrancer.domain.ports.reconciler import Reconciliation
+from remembrancer.domain.recall.function_words import FUNCTION_WORDS
+from remembrancer.domain.text import normalised
+
+PROMPT = "reconciliation-1"
+LONGEST_REASON = 200
+"""Characters."""
+
+_WORD = re.compile(r"[^\W_]+")
+_ALIKE = 4
+"""Characters at the start of a word by which two of its forms are told to be one word."""
+
+
+@frozen(kw_only=True)
+class ReconciliationSettings:
+    """How a model reconciles. A neighbour whose text is at least as similar as ``similarity``
+    (cosine) may be in conflict with a candidate, as may one that stands in the same slot or names
+    an entity that the candidate names, the people who talk apart; at most ``shown`` are shown for
+    a candidate. With the hashing embedder "lives in Oslo" and "lives in Paris" have 0.63, two
+    unrelated facts of one person 0.2 to 0.3.
+    """
+
+    similarity: float = 0.5
+    shown: int = 5
+    max_output_tokens: int = 4_096
+
+
+@frozen(kw_only=True)
+class _DecisionDraft:
+    """A decision as a model puts it; nothing in it has been checked."""
+
+    new: int
+    decision: str
+    known: tuple[int, ...] = ()
+    text: str | None = None
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class _Board:
+    """What has been settled, what is open, and under which numbers it will be shown."""
+
+    proposals: dict[int, Proposal] = field(factory=dict)
+    rivals: dict[int, list[FactId]] = field(factory=dict)
+
+
+class ModelReconciler:
+    """A ``Reconciler`` over a language model.
+
+    Args:
+        model: what is asked.
+        settings: when, and how much is shown.
+
+    Raises:
+        InvalidRequest: a number in the settings is too small to work with.
+    """
+
+    def __init__(
+        self, model: LanguageModel, settings: ReconciliationSettings | None = None
+    ) -> None:
+        self._model = model
+        self._settings = settings or ReconciliationSettings()
+        for name in ("shown", "max_output_tokens"):
+            value = getattr(self._settings, name)
+            if value < 1:
+                raise InvalidRequest(f"reconciler.{name}", f"expected 1 or more, got {value}")
+
+    async def reconcile(
+        self,
+        candidates: Sequence[Candidate],
+        neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
+    ) -> Reconciliation:
+        """Decide about candidates: at most one call for all of them.
+
+        Raises:
+            InvalidRequest: the model can't be asked at all, as with a wrong key.
+        """
+        board = self._settle(candidates, neighbours)
+        if not board.rivals:
+            return Reconciliation(proposals=_in_order(board.proposals))
+        facts: dict[FactId, Fact | Candidate] = {
+            fact_id: fact for near in neighbours for fact_id, (fact, _) in near.items()
+        }
+        facts.update((candidate.fact_id, candidate) for candidate in candidates)
+        handles = _Handles.of(board.rivals, candidates)
+        question = self._question(handles, facts)
+        try:
+            completion = await self._model.complete(question.prompt)
+        except AdapterUnavailable as error:
+            return Reconciliation(proposals=(), failure=error)
+        except ModelError as error:
+            refused = question.refused(self._model, error)
+            return Reconciliation(proposals=(), inferences=(refused,), failure=error)
+        items = items_of(completion.parsed, "decisions")
+        if items is None:
+            return Reconciliation(
+                proposals=(),
+                inferences=(question.answered_in_vain(completion),),
+                failure=ModelError(
+                    f"{completion.model}: answered with no list of decisions; its answer is in "
+                    "the ledger, the messages wait for another try"
+                ),
+            )
+        drafts = {draft.new: draft for draft in reversed(list(_drafts_in(items)))}
+        for number, index in handles.candidates.items():
+            board.proposals[index] = _proposal(
+                drafts.get(number), candidates[index], handles, facts
+            )
+        return Reconciliation(
+            proposals=_in_order(board.proposals), inferences=(question.answered(completion),)
+        )
+
+    def _settle(
+        self,
+        candidates: Sequence[Candidate],
+        neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
+    ) -> _Board:
+        """Decide what needs no model, and tell the rest with what it may be in conflict with."""
+        board, view = _Board(), View()
+        for near in neighbours:
+            for fact, _ in near.values():
+                if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
+                    view.put(known(fact))
+        speakers = _people(candidates, neighbours)
+        for index, (candidate, near) in enumerate(zip(candidates, neighbours, strict=True)):
+            said = known(candidate)
+            again = said_before(said, view)
+            if again is not None:
+                board.proposals[index] = again
+                continue
+            rivals = self._rivals(candidate, candidates[:index], near, speakers)
+            if rivals:
+                board.rivals[index] = rivals
+            else:
+                board.proposals[index] = Proposal(
+                    decision=Decision.ADD, reason="nothing like it is known"
+                )
+            view.put(said)
+        return board
+
+    def _rivals(
+        self,
+        candidate: Candidate,
+        earlier: Sequence[Candidate],
+        near: Mapping[FactId, tuple[Fact, float]],
+        speakers: frozenset[str],
+    ) -> list[FactId]:
+        """What a candidate may be in conflict with, the likeliest first."""
+        names = _names(candidate.entities) - speakers
+        found: list[tuple[float, FactId]] = []
+        for fact, similarity in near.values():
+            if (
+                fact.status is not FactStatus.ACTIVE
+                or not _comparable(candidate, fact)
+                or _are_two_events(candidate, fact)
+            ):
+                continue
+            same_slot = candidate.slot is not None and candidate.slot == fact.slot
+            shared = not names.isdisjoint(_names(fact.entities))
+            if same_slot or shared or similarity >= self._settings.similarity:
+                found.append((2.0 if same_slot else similarity, fact.fact_id))
+        found.sort(key=lambda pair: -pair[0])
+        answers = [
+            other.fact_id
+            for other in earlier
+            if candidate.slot is not None
+            and other.slot == candidate.slot
+            and _comparable(candidate, other)
+        ]
+        return [*answers, *(fact_id for _, fact_id in found)][: self._settings.shown]
+
+    def _question(self, handles: _Handles, facts: Mapping[FactId, Fact | Candidate]) -> Question:
+        shown: dict[int, Fact | Candidate] = {
+            number: facts[fact_id] for number, fact_id in handles.facts.items()
+        }
+        fence = Fence.around(
+            text for fact in shown.values() for text in (fact.text, fact.speaker or "")
+        )
+
+        def enclosed(numbers: Iterable[int]) -> str:
+            return "\n".join(
+                fence.enclose("fact", {"n": number, **_told(shown[number])}, shown[number].text)
+                for number in numbers
+            )
+
+        return Question.of(
+            "reconciliation",
+            prepare(PROMPT, {}),
+            {
+                "mark": fence.mark,
+                "known": enclosed(n for n in shown if n not in handles.candidates),
+                "new": enclosed(handles.candidates),
+            },
+            schema=_SCHEMA,
+            max_output_tokens=self._settings.max_output_tokens,
+        )
+
+
+@frozen(kw_only=True)
+class _Handles:
+    """Small numbers for all that is shown, and for which of it a decision is wanted."""
+
+    facts: Mapping[int, FactId]
+    candidates: Mapping[int, int]
+
+    @classmethod
+    def of(
+        cls, rivals: Mapping[int, Sequence[FactId]], candidates: Sequence[Candidate]
+    ) -> _Handles:
+        """Number the known facts from 1, then the open candidates."""
+        open_ids = [candidates[index].fact_id for index in rivals]
+        shown = dict.fromkeys(
+            fact_id for found in rivals.values() for fact_id in found if fact_id not in open_ids
+        )
+        first = len(shown) + 1
+        return cls(
+            facts=dict(enumerate((*shown, *open_ids), 1)),
+            candidates=dict(enumerate(rivals, first)),
+        )
+
+    def fact_id(self, number: int) -> FactId:
+        """What stands under a number; what nobody was shown is refused by ``judge``."""
+        return self.facts.get(number, FactId(f"number {number}"))
+
+
+def _people(
+    candidates: Sequence[Candidate],
+    neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
+) -> frozenset[str]:
+    """Whose memory it is: they are named everywhere, so that sharing them means nothing."""
+    shown: list[Fact | Candidate] = [fact for near in neighbours for fact, _ in near.values()]
+    speakers = [item.speaker for item in [*shown, *candidates] if item.speaker]
+    return _names([*speakers, "user", "assistant"])
+
+
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(normalised(name) for name in names)
+
+
+def _comparable(one: Candidate, other: Fact | Candidate) -> bool:
+    """Whether ``judge`` would let the one act on the other."""
+    return (one.scope.ledger, one.scope.agent_id, one.scope.app_id) == (
+        other.scope.ledger,
+        other.scope.agent_id,
+        other.scope.app_id,
+    )
+
+
+def _are_two_events(one: Candidate, other: Fact) -> bool:
+    """Whether both happened, on different days: then neither changes the other."""
+    return one.kind is other.kind is FactKind.EPISODIC and one.valid.start != other.valid.start
+
+
+def _told(item: Fact | Candidate) -> Mapping[str, object]:
+    start, end = item.valid.start, item.valid.end
+    return {
+        "speaker": item.speaker,
+        "said": _day(item.occurred_at),
+        "from": _day(start) if start is not None else None,
+        "to": _day(end) if end is not None else None,
+        "kind": item.kind.value,
+    }
+
+
+def _day(moment: datetime) -> str:
+    return moment.date().isoformat()
+
+
+def _drafts_in(items: Sequence[object]) -> Iterable[_DecisionDraft]:
+    for item in items:
+        try:
+            yield structured(item, _DecisionDraft)
+        except ValueError:
+            # A decision that can't be read is none; its candidate is added.
+            continue
+
+
+def _proposal(
+    draft: _DecisionDraft | None,
+    candidate: Candidate,
+    handles: _Handles,
+    facts: Mapping[FactId, Fact | Candidate],
+) -> Proposal:
+    decision = draft.decision.strip().lower() if draft is not None else None
+    if draft is None or decision not in tuple(Decision):
+        return Proposal(decision=Decision.ADD, reason="the model decided nothing about it")
+    reason = cleaned(draft.reason)[:LONGEST_REASON]
+    targets = [handles.fact_id(number) for number in draft.known]
+    if decision in (Decision.ADD, Decision.IGNORE):
+        return Proposal(decision=Decision(decision), reason=reason)
+    target = targets[0] if targets else None
+    text = cleaned(draft.text or "")
+    if decision == Decision.REVISE and target is not None and target in facts:
+        problem = _spoilt(text, facts[target].text, candidate.text)
+        if problem is not None:
+            return Proposal(decision=Decision.ADD, reason=f"revise refused: {problem}")
+    return Proposal(
+        decision=Decision(decision),
+        target=target,
+        also_ends=tuple(targets[1:]) if decision == Decision.SUPERSEDE else (),
+        text=text if decision == Decision.REVISE else None,
+        reason=reason,
+    )
+
+
+def _spoilt(text: str, old: str, new: str) -> str | None:
+    """What is wrong with a revision: words of the model's own, or something that got lost."""
+    said = [*_WORD.findall(old), *_WORD.findall(new)]
+    kept = {_stem(word) for word in _WORD.findall(text)}
+    for word in _WORD.findall(text):
+        if word.casefold() not in FUNCTION_WORDS and _stem(word) not in map(_stem, said):
+            return f"nobody said {word!r}"
+    for word in said:
+        weighty = word[0].isupper() or word[0].isdigit()
+        if weighty and word.casefold() not in FUNCTION_WORDS and _stem(word) not in kept:
+            return f"{word!r} would be lost"
+    return None
+
+
+def _stem(word: str) -> str:
+    folded = word.casefold()
+    return folded if folded.isdecimal() else folded[:_ALIKE]
+
+
+def _in_order(proposals: Mapping[int, Proposal]) -> tuple[Proposal, ...]:
+    return tuple(proposals[index] for index in sorted(proposals))
+
+
+_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "decisions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "new": {"type": "integer"},
+                    "decision": {"type": "string", "enum": [item.value for item in Decision]},
+                    "known": {"type": "array", "items": {"type": "integer"}},
+                    "text": {"type": ["string", "null"]},
+                    "reason": {"type": "string"},
+                },
+                "required": ["new", "decision", "known", "text", "reason"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["decisions"],
+    "additionalProperties": False,
+}

@@ -1,0 +1,35 @@
+"""When two sentences say the same thing, short forms and words without weight apart.
+
+The order of the words counts, and so does every name, number and negation: "I'm really fond of Al"
+is "I am fond of Al", but not "I'm not fond of Al". Synonyms and other word orders are not seen,
+since a wrong merge loses a statement and a missed one only keeps it twice.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from remembrancer.application.extraction.rules.contractions import written_out
+
+_WEIGHTLESS = frozenset("really just actually definitely absolutely totally honestly".split())
+_OPENERS = frozenset(
+    "and but so well oh ah hey hi wow yes yeah yep ok okay haha lol btw also anyway".split()
+)
+_SPELLINGS = {
+    "favorite": "favourite", "color": "colour", "neighbor": "neighbour", "flavor": "flavour",
+    "theater": "theatre", "center": "centre",
+}  # fmt: skip
+# Inner and opening marks stay: "$5", "C++" and "#1" are not "5", "C" and "1".
+_CLOSING_MARKS = ".,!?;:…。！？、，；：\"'()"
+
+
+def signature(text: str) -> str:
+    """What is equal for two texts if, and only if, they say the same thing."""
+    plain = written_out(unicodedata.normalize("NFKC", text)).casefold()
+    words = [word.strip(_CLOSING_MARKS) for word in plain.split()]
+    kept = [_SPELLINGS.get(word, word) for word in words if word and word not in _WEIGHTLESS]
+    start = 0
+    while start < len(kept) - 1 and kept[start] in _OPENERS:
+        start += 1
+    end = len(kept) - 1 if len(kept) - start > 2 and kept[-1] == "too" else len(kept)
+    return " ".join(kept[start:end]) or plain

@@ -1,0 +1,217 @@
+"""The reconciler that needs no model: it compares words, never meanings.
+
+In this order, per candidate:
+
+1. It says the same as an active fact, or nearly (``sameness``): reaffirm. Scope and speaker have
+   to be the same ones, and what happened on another day is another thing.
+2. It answers a question that has one answer at a time (``slots``): another answer, or the end of
+   the old one, supersedes; the same answer reaffirms, or revises where it also tells more. What
+   was said earlier than the fact, or tells of a change well before it, is added beside it.
+3. It says that something is over, or that it holds after all (``endings``): supersede.
+4. Anything else: add.
+
+It sees only what it is shown: the neighbours of all candidates and the candidates before. A fact
+is never superseded across agents or applications; the same answer given in several runs is ended
+in all of them. A
+contradiction that is none of the above ("I'm an only child", "my brother called") goes unseen, and
+both facts stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+
+from remembrancer.application.extraction.rules import dates, slots
+from remembrancer.application.reconciliation.active_facts import Known, View, known
+from remembrancer.application.reconciliation.negations import Assertion, ends
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
+from remembrancer.domain.ports.reconciler import Reconciliation
+from remembrancer.domain.text import normalised
+
+RECENT = timedelta(days=31)
+"""By how much a change may lie before the moment at which the old state was last said to hold, and
+still be news: people say "I live in Oslo" in the month in which they move."""
+
+
+class RulesReconciler:
+    """A ``Reconciler`` made of rules. It keeps no state between calls and never suspends."""
+
+    async def reconcile(
+        self,
+        candidates: Sequence[Candidate],
+        neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
+    ) -> Reconciliation:
+        """Decide about candidates in the order in which they were said."""
+        view = View()
+        for shown in neighbours:
+            for fact, _ in shown.values():
+                if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
+                    view.put(known(fact))
+        return Reconciliation(
+            proposals=tuple(_decide(known(candidate), view) for candidate in candidates)
+        )
+
+
+def _decide(candidate: Known, view: View) -> Proposal:
+    proposal = (
+        said_before(candidate, view)
+        or _answer(candidate, view)
+        or _ending(candidate, view)
+        or Proposal(decision=Decision.ADD, reason="says something new")
+    )
+    if proposal.decision is Decision.SUPERSEDE and proposal.target is not None:
+        for fact_id in (proposal.target, *proposal.also_ends):
+            view.drop(fact_id)
+    if proposal.decision in (Decision.ADD, Decision.SUPERSEDE) and proposal.until is None:
+        view.put(candidate)
+    if proposal.decision is Decision.REVISE and proposal.target is not None:
+        view.revise(proposal.target, candidate)
+    return proposal
+
+
+def said_before(candidate: Known, view: View) -> Proposal | None:
+    """To reaffirm the active fact that says the same, if there is one."""
+    for item in view.saying(candidate):
+        if item.occasion != candidate.occasion:
+            continue
+        exactly = normalised(item.text) == normalised(candidate.text)
+        return Proposal(
+            decision=Decision.REAFFIRM,
+            target=item.fact_id,
+            reason=f"says {'' if exactly else 'nearly '}the same as an active fact",
+        )
+    return None
+
+
+def _answer(candidate: Known, view: View) -> Proposal | None:
+    rivals = view.answering(candidate)
+    if candidate.slot is None or not rivals:
+        return None
+    attribute = slots.attribute_of(candidate.slot)
+    target = _ended_by(candidate, rivals) if candidate.over else _replaced_by(candidate, rivals)
+    if target is not None:
+        if _is_old_news(candidate, target):
+            return Proposal(
+                decision=Decision.ADD,
+                until=target.start,
+                reason=f"older than what is known about {attribute}",
+            )
+        others = [item for item in rivals if item.over == target.over and item is not target]
+        return Proposal(
+            decision=Decision.SUPERSEDE,
+            target=target.fact_id,
+            also_ends=tuple(
+                item.fact_id
+                for item in others
+                if _same_value(item, target) and not _is_old_news(candidate, item)
+            ),
+            reason=f"{attribute} {'ended' if candidate.over else 'changed'}",
+        )
+    agreeing = [
+        item for item in rivals if item.over == candidate.over and _same_value(candidate, item)
+    ]
+    return _same_answer(candidate, agreeing, attribute) if agreeing else None
+
+
+def _ended_by(candidate: Known, rivals: Sequence[Known]) -> Known | None:
+    """Of the answers that hold, the latest that a candidate says is over."""
+    named = candidate.reading is not None and candidate.reading.value is not None
+    holding = [item for item in rivals if not item.over]
+    ended = [item for item in holding if _same_value(candidate, item)] if named else holding
+    return ended[-1] if ended else None
+
+
+def _replaced_by(candidate: Known, rivals: Sequence[Known]) -> Known | None:
+    """The latest answer if a candidate gives another one, or an end that it contradicts.
+
+    Only the latest counts: what was known to be older when it came in stays as it is.
+    """
+    holding = [item for item in rivals if not item.over]
+    if holding:
+        return None if _same_value(candidate, holding[-1]) else holding[-1]
+    contradicted = [
+        item
+        for item in rivals
+        if item.reading is None or item.reading.value is None or _same_value(candidate, item)
+    ]
+    return contradicted[-1] if contradicted else None
+
+
+def _same_answer(candidate: Known, agreeing: Sequence[Known], attribute: str) -> Proposal | None:
+    here = [item for item in agreeing if item.scope == candidate.scope]
+    if not here:
+        return Proposal(
+            decision=Decision.ADD, reason=f"the same {attribute}, said in another scope"
+        )
+    item = here[-1]
+    if not _tells_more(candidate, item):
+        return Proposal(
+            decision=Decision.REAFFIRM,
+            target=item.fact_id,
+            reason=f"gives the same {attribute} as an active fact",
+        )
+    # A revised fact keeps its own date, on which "last week" would be another week.
+    if candidate.dated or candidate.speaker != item.speaker or _tells_more(item, candidate):
+        return None
+    return Proposal(
+        decision=Decision.REVISE,
+        target=item.fact_id,
+        text=candidate.text,
+        reason=f"gives the same {attribute} and tells more",
+    )
+
+
+def _same_value(one: Known, other: Known) -> bool:
+    mine = one.reading.value if one.reading else None
+    theirs = other.reading.value if other.reading else None
+    if mine is not None and theirs is not None:
+        # "Oslo Nordstrand" is in Oslo, but "New York" is not York.
+        return f"{mine} ".startswith(f"{theirs} ") or f"{theirs} ".startswith(f"{mine} ")
+    if mine is not None:
+        return f" {mine} " in f" {other.signature} "
+    if theirs is not None:
+        return f" {theirs} " in f" {one.signature} "
+    return one.signature == other.signature
+
+
+def _tells_more(one: Known, other: Known) -> bool:
+    if one.reading is None:
+        return True
+    if other.reading is None:
+        return one.reading.more
+    return one.reading.more or len(one.reading.value or "") > len(other.reading.value or "")
+
+
+def _is_old_news(candidate: Known, item: Known) -> bool:
+    """Whether a candidate was true before ``item`` was, so that it must not overwrite it."""
+    if candidate.occurred_at < item.occurred_at:
+        return True
+    if candidate.held_at == candidate.occurred_at:
+        return False
+    dated = dates.resolve(candidate.text, candidate.occurred_at)
+    if dated is None or dated.standing:
+        return False
+    over = datetime.combine(dated.until, time(), tzinfo=candidate.occurred_at.tzinfo)
+    known_change = item.held_at != item.occurred_at
+    return (over if known_change else over + RECENT) <= item.held_at
+
+
+def _ending(candidate: Known, view: View) -> Proposal | None:
+    mine = candidate.assertion
+    if mine is None:
+        return None
+    for item in reversed(view.opposing(candidate)):
+        theirs = item.assertion
+        if theirs is None or candidate.occurred_at < item.occurred_at:
+            continue
+        if ends(mine, theirs) or ends(theirs, mine):
+            return Proposal(decision=Decision.SUPERSEDE, target=item.fact_id, reason=_told(mine))
+    return None
+
+
+def _told(assertion: Assertion) -> str:
+    if not assertion.over:
+        return "says that this holds after all"
+    return "denies this" if assertion.flatly else "says that this is over"

@@ -1,0 +1,128 @@
+"""Remembering many conversations: those of different ledgers at a time, those of one in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.application.remember.failure import Failure, outcome_of
+from remembrancer.application.remember.ledger_queues import Lanes
+from remembrancer.application.remember.ordered_remember import InTurn
+from remembrancer.application.remember.receipt import Receipt
+from remembrancer.application.remember.remember import Remember, RememberRequest
+from remembrancer.domain.jsonable import plain
+from remembrancer.domain.recorded import CorrelationId
+from remembrancer.domain.usage import Usage, sum_of
+
+
+@frozen(kw_only=True)
+class Added:
+    """What became of many requests: ``outcomes`` in the order in which they were given."""
+
+    outcomes: tuple[Receipt | Failure, ...]
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of those that went well."""
+        return tuple(each for each in self.outcomes if isinstance(each, Receipt))
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Of the others."""
+        return tuple(each for each in self.outcomes if isinstance(each, Failure))
+
+    @property
+    def usage(self) -> Usage:
+        """What the models cost for the receipts; what an earlier call has paid for is not in it."""
+        return sum_of(each.usage for each in self.receipts if not each.replayed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        result: dict[str, Any] = plain(self)
+        return result
+
+
+@frozen(kw_only=True)
+class Adding:
+    """How far a call has come: conversations that have ended (``done`` of ``total``), how many of
+    them ``failed``, what the models have cost so far, and the ``outcome`` of the last one to end,
+    the one at ``index`` of the input.
+    """
+
+    done: int
+    total: int
+    failed: int
+    usage: Usage
+    index: int
+    outcome: Receipt | Failure
+
+
+class RememberMany:
+    """Takes many requests at once.
+
+    Args:
+        remember: observes.
+        in_turn: finishes.
+        lanes: where that is done.
+    """
+
+    def __init__(self, *, remember: Remember, in_turn: InTurn, lanes: Lanes) -> None:
+        self._remember = remember
+        self._in_turn = in_turn
+        self._lanes = lanes
+
+    async def __call__(
+        self,
+        requests: Sequence[RememberRequest],
+        *,
+        limit: int | None,
+        progress: Callable[[Adding], None] | None,
+    ) -> Added:
+        """Remember all of them; one that fails does not keep the others from being done.
+
+        Args:
+            requests: those of one ledger are done one by one, in this order.
+            limit: ledgers to work on at a time; ``None`` for what is usual.
+            progress: called after each request. If it raises, nothing more is begun.
+        """
+        outcomes: dict[int, Receipt | Failure] = {}
+        observed: dict[int, CorrelationId] = {}
+        spent, failed = Usage(), 0
+
+        async def remember(index: int) -> Receipt:
+            begun = await self._remember.observe(requests[index])
+            observed[index] = begun.correlation_id
+            return await self._in_turn.finish(begun, requests[index])
+
+        def done(index: int, future: Future[Receipt]) -> None:
+            nonlocal spent, failed
+            outcome = outcomes[index] = outcome_of(future, observed.get(index))
+            if isinstance(outcome, Failure):
+                failed += 1
+            elif not outcome.replayed:
+                spent = sum_of((spent, outcome.usage))
+            if progress is not None:
+                progress(
+                    Adding(
+                        done=len(outcomes),
+                        total=len(requests),
+                        failed=failed,
+                        usage=spent,
+                        index=index,
+                        outcome=outcome,
+                    )
+                )
+
+        await self._lanes.each(
+            [
+                (request.scope.ledger, partial(remember, index))
+                for index, request in enumerate(requests)
+            ],
+            limit=limit,
+            done=done,
+        )
+        return Added(outcomes=tuple(outcomes[index] for index in range(len(requests))))

@@ -1,0 +1,1 @@
+"""Facts: what one is, how events change it, and what is decided about candidates."""

@@ -1,0 +1,395 @@
+"""The knowledge graph: entities by name, what links them, and what events do to the links.
+
+Pure. An entity is nothing but its names; relations join two of them, a fact joins all that it
+names. How a graph is walked is in ``remembrancer.domain.graph.walk``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import singledispatch
+from typing import TypeAlias, TypeVar
+
+from attrs import evolve, frozen
+
+from remembrancer.domain.events import (
+    Event,
+    FactAdded,
+    FactExpired,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    RelationAsserted,
+    RelationEnded,
+)
+from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.scope import Scope
+from remembrancer.domain.text import normalised
+
+LinkKey: TypeAlias = tuple[str, str]
+
+SAME_AS = "same_as"
+"""The predicate by which a name (the subject) is an alias of another (the object). It is asserted
+and ended like any relation, so an entity that was taken for another can be told apart again.
+"""
+
+
+# A walk makes hundreds of links. With a dict rather than slots, one is made in half the time.
+@frozen(kw_only=True, slots=False)
+class _Link:
+    """One version of what joins entities.
+
+    ``valid`` is when it holds in the world, ``recorded`` is when the ledger held this version.
+    ``position`` is that of the event that made it, ``ended_by`` that of the event that closed its
+    valid time. ``expires_at`` is that of the fact behind it.
+    """
+
+    scope: Scope
+    position: Position
+    ended_by: Position | None = None
+    valid: Interval = Interval()
+    recorded: Interval
+    expires_at: datetime | None = None
+
+    @property
+    def believed(self) -> bool:
+        """Whether this is the version that the ledger holds now."""
+        return self.recorded.end is None
+
+    @property
+    def open(self) -> bool:
+        """Whether it can still end."""
+        return self.believed and self.ended_by is None
+
+
+@frozen(kw_only=True, slots=False)
+class Relation(_Link):
+    """``subject`` stands in the relation ``predicate`` to ``object``, as ``fact_id`` says."""
+
+    relation_id: str
+    subject: str
+    predicate: str
+    object: str
+    fact_id: FactId | None = None
+
+    @property
+    def key(self) -> LinkKey:
+        """What all versions of it have in common, and no other link has."""
+        return ("relation", self.relation_id)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The names that it joins, one if they are the same."""
+        return _named((self.subject, self.object))
+
+    @property
+    def synonym(self) -> bool:
+        """Whether it says that two names mean one entity."""
+        return self.predicate == SAME_AS
+
+
+@frozen(kw_only=True, slots=False)
+class Mention(_Link):
+    """A fact, with the entities that it names: what it says of one, it may say of all."""
+
+    fact_id: FactId
+    entities: tuple[str, ...]
+
+    @property
+    def key(self) -> LinkKey:
+        """What all versions of it have in common, and no other link has."""
+        return ("fact", self.fact_id)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The names that it joins."""
+        return self.entities
+
+
+Link: TypeAlias = Relation | Mention
+
+
+@frozen(kw_only=True)
+class Entity:
+    """What goes by a name and its aliases, and in how many relations and facts it is seen."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    relations: int = 0
+    facts: int = 0
+
+
+@frozen(kw_only=True)
+class View:
+    """What a reader sees of the graph. Times as in ``Fact.visible``.
+
+    ``ended`` lets in what was true and has ended by ``now``, where no ``valid_at`` is given;
+    ``mentions`` of false leaves out the facts that do no more than name entities together.
+    """
+
+    scope: Scope
+    now: datetime
+    as_of: datetime | None = None
+    valid_at: datetime | None = None
+    ended: bool = False
+    mentions: bool = True
+
+    def sees(self, link: Link) -> bool:
+        """Whether a version is in the scope and visible at these times."""
+        recorded, valid = link.recorded, link.valid
+        return (
+            (self.mentions or isinstance(link, Relation))
+            and self.scope.covers(link.scope)
+            and (recorded.end is None if self.as_of is None else recorded.contains(self.as_of))
+            and (link.expires_at is None or self.now < link.expires_at)
+            and (
+                valid.contains(self.valid_at)
+                if self.valid_at is not None
+                else self.ended or valid.end is None or self.now < valid.end
+            )
+        )
+
+
+@frozen(kw_only=True)
+class GraphChange:
+    """One step in a link's history: the version that is over (``None``: the link is new) and the
+    one that follows (``None``: it was withdrawn).
+    """
+
+    before: Link | None
+    after: Link | None
+
+
+def changes_of(
+    recorded: Recorded, mention: Mention | None, relations: Sequence[Relation]
+) -> list[GraphChange]:
+    """What an event does to the graph. Total: what comes too late, or twice, changes nothing.
+
+    What a relation's fact goes through the relation goes through too: it ends with it, expires
+    with it, is withdrawn with it.
+
+    Args:
+        recorded: the event with its envelope.
+        mention: the latest version of the fact that the event names, withdrawn or not, ``None``
+            if its ledger has none.
+        relations: the latest versions of the relation that the event names or, for an event about
+            a fact, of all relations that came from it; of the same ledger.
+    """
+    return _changes(recorded.event, recorded, mention, relations)
+
+
+def touches(event: Event) -> bool:
+    """Whether the graph has to look at an event at all."""
+    return isinstance(event, _TOUCHING)
+
+
+_TOUCHING = (
+    FactAdded,
+    FactRevised,
+    FactSuperseded,
+    FactRetracted,
+    FactExpired,
+    RelationAsserted,
+    RelationEnded,
+)
+
+
+@singledispatch
+def _changes(
+    _event: object,
+    _recorded: Recorded,
+    _mention: Mention | None,
+    _relations: Sequence[Relation],
+) -> list[GraphChange]:
+    return []
+
+
+@_changes.register
+def _(
+    event: FactAdded, recorded: Recorded, mention: Mention | None, _relations: Sequence[Relation]
+) -> list[GraphChange]:
+    if mention is not None:
+        return []
+    born = Mention(
+        fact_id=event.fact_id,
+        entities=_named(event.entities),
+        scope=event.scope,
+        position=recorded.position,
+        valid=event.valid,
+        recorded=Interval(start=recorded.recorded_at),
+        expires_at=event.expires_at,
+    )
+    return [GraphChange(before=None, after=born)]
+
+
+@_changes.register
+def _(
+    event: FactRevised, recorded: Recorded, mention: Mention | None, relations: Sequence[Relation]
+) -> list[GraphChange]:
+    if mention is None or not mention.open:
+        return []
+    entities = mention.entities if event.entities is None else _named(event.entities)
+    expires_at = mention.expires_at if event.expires_at is None else event.expires_at
+    changed: list[tuple[Link, Link]] = [
+        (mention, evolve(mention, entities=entities, expires_at=expires_at))
+    ]
+    changed += [
+        (relation, evolve(relation, expires_at=expires_at))
+        for relation in relations
+        if relation.believed
+    ]
+    return [_step(recorded, before, after) for before, after in changed if before != after]
+
+
+@_changes.register
+def _(
+    event: FactSuperseded,
+    recorded: Recorded,
+    mention: Mention | None,
+    relations: Sequence[Relation],
+) -> list[GraphChange]:
+    if mention is None or not mention.open:
+        return []
+    changes = [_step(recorded, mention, _ended(mention, event.ended_at, recorded))]
+    for relation in relations:
+        if relation.open:
+            # What is over stays over.
+            end = min(relation.valid.end or event.ended_at, event.ended_at)
+            changes.append(_step(recorded, relation, _ended(relation, end, recorded)))
+    return changes
+
+
+@_changes.register(FactRetracted)
+@_changes.register(FactExpired)
+def _(
+    _event: FactRetracted | FactExpired,
+    recorded: Recorded,
+    mention: Mention | None,
+    relations: Sequence[Relation],
+) -> list[GraphChange]:
+    if mention is None or not mention.open:
+        return []
+    withdrawn: list[Link] = [mention, *(relation for relation in relations if relation.believed)]
+    return [_step(recorded, link, None) for link in withdrawn]
+
+
+@_changes.register
+def _(
+    event: RelationAsserted,
+    recorded: Recorded,
+    mention: Mention | None,
+    relations: Sequence[Relation],
+) -> list[GraphChange]:
+    nameless = not normalised(event.subject) or not normalised(event.object)
+    if nameless or relations or (mention is not None and not mention.open):
+        return []
+    # A relation without times of its own holds for as long as its fact.
+    holds = mention.valid if mention is not None and event.valid == Interval() else event.valid
+    born = Relation(
+        relation_id=event.relation_id,
+        scope=event.scope,
+        subject=event.subject,
+        predicate=event.predicate,
+        object=event.object,
+        fact_id=event.fact_id,
+        position=recorded.position,
+        valid=holds,
+        recorded=Interval(start=recorded.recorded_at),
+        expires_at=mention.expires_at if mention is not None else None,
+    )
+    return [GraphChange(before=None, after=born)]
+
+
+@_changes.register
+def _(
+    event: RelationEnded,
+    recorded: Recorded,
+    _mention: Mention | None,
+    relations: Sequence[Relation],
+) -> list[GraphChange]:
+    return [
+        _step(recorded, relation, _ended(relation, event.ended_at, recorded))
+        for relation in relations
+        if relation.open
+    ]
+
+
+_L = TypeVar("_L", Relation, Mention)
+
+
+def _ended(link: _L, moment: datetime, by: Recorded) -> _L:
+    valid = Interval(start=link.valid.start, end=moment)
+    return evolve(link, valid=valid, ended_by=by.position)
+
+
+def _step(recorded: Recorded, before: Link, after: Link | None) -> GraphChange:
+    moment = recorded.recorded_at
+    return GraphChange(
+        before=evolve(before, recorded=Interval(start=before.recorded.start, end=moment)),
+        after=None if after is None else evolve(after, recorded=Interval(start=moment)),
+    )
+
+
+def _named(entities: Iterable[str]) -> tuple[str, ...]:
+    """The entities by the names that were given first, each once."""
+    named: dict[str, str] = {}
+    for name in entities:
+        if folded := normalised(name):
+            named.setdefault(folded, name)
+    return tuple(named.values())
+
+
+def entities_of(
+    counts: Mapping[str, tuple[int, int]],
+    synonyms: Iterable[Relation],
+    spelled: Mapping[str, str],
+) -> list[Entity]:
+    """Names put together to entities, those with most links first, ties by name.
+
+    Args:
+        counts: of each name (as ``normalised`` has it) in how many relations, ``SAME_AS`` apart,
+            and in how many facts it is seen.
+        synonyms: the ``SAME_AS`` relations that are seen.
+        spelled: how each name is written.
+    """
+    groups: dict[str, set[str]] = {name: {name} for name in counts}
+    aliases: set[str] = set()
+    for relation in synonyms:
+        alias, name = normalised(relation.subject), normalised(relation.object)
+        joined = groups.get(alias, {alias}) | groups.get(name, {name})
+        groups.update(dict.fromkeys(joined, joined))
+        if alias != name:
+            aliases.add(alias)
+    found = [
+        (min(group - aliases or group), group)
+        for group in {id(group): group for group in groups.values()}.values()
+    ]
+    entities = [
+        (
+            first,
+            Entity(
+                name=spelled[first],
+                aliases=tuple(spelled[name] for name in sorted(group - {first})),
+                relations=sum(counts.get(name, (0, 0))[0] for name in group),
+                facts=sum(counts.get(name, (0, 0))[1] for name in group),
+            ),
+        )
+        for first, group in found
+    ]
+    entities.sort(key=lambda pair: (-pair[1].relations - pair[1].facts, pair[0]))
+    return [entity for _, entity in entities]
+
+
+def count_links(links: Iterable[Link]) -> dict[str, tuple[int, int]]:
+    """Of each name in how many relations, ``SAME_AS`` apart, and in how many facts it is seen."""
+    counts: dict[str, tuple[int, int]] = {}
+    for link in links:
+        if isinstance(link, Relation) and link.synonym:
+            continue
+        of_fact = isinstance(link, Mention)
+        for name in map(normalised, link.ends):
+            relations, facts = counts.get(name, (0, 0))
+            counts[name] = (relations + (not of_fact), facts + of_fact)
+    return counts

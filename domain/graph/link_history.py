@@ -1,0 +1,67 @@
+"""All versions of the links of one ledger: the graph as the fold of its events.
+
+Pure. Every store of the graph holds what this holds; the one in memory is made of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+
+from attrs import define, field
+
+from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.facts.evolve import fact_id_of
+from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.graph.graph import (
+    GraphChange,
+    Link,
+    LinkKey,
+    Mention,
+    Relation,
+    changes_of,
+)
+from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.text import normalised
+
+
+@define
+class Links:
+    """The versions of every link, oldest first, and ways to find them.
+
+    ``of_fact`` are the relations that a fact brought, ``by_name`` the links that ever had an end of
+    that name, ``spelled`` how a name was written first.
+    """
+
+    history: dict[LinkKey, list[Link]] = field(factory=dict)
+    of_fact: dict[FactId, list[LinkKey]] = field(factory=lambda: defaultdict(list))
+    by_name: dict[Hashable, set[LinkKey]] = field(factory=lambda: defaultdict(set))
+    spelled: dict[str, str] = field(factory=dict)
+
+    def apply(self, item: Recorded) -> None:
+        """Take in one event of the ledger."""
+        event, fact_id = item.event, fact_id_of(item.event)
+        mention = self._latest(("fact", fact_id)) if fact_id is not None else None
+        keys = self.of_fact.get(fact_id, []) if fact_id is not None else []
+        if isinstance(event, RelationAsserted | RelationEnded):
+            keys = [("relation", event.relation_id)]
+        relations = [link for key in keys if isinstance(link := self._latest(key), Relation)]
+        changes = changes_of(item, mention if isinstance(mention, Mention) else None, relations)
+        for change in changes:
+            self._keep(change)
+
+    def _latest(self, key: LinkKey) -> Link | None:
+        return self.history[key][-1] if key in self.history else None
+
+    def _keep(self, change: GraphChange) -> None:
+        if change.before is not None:
+            self.history[change.before.key][-1] = change.before
+        after = change.after
+        if after is None:
+            return
+        self.history.setdefault(after.key, []).append(after)
+        if change.before is None and isinstance(after, Relation) and after.fact_id is not None:
+            self.of_fact[after.fact_id].append(after.key)
+        for name in after.ends:
+            self.spelled.setdefault(normalised(name), name)
+            self.by_name[normalised(name)].add(after.key)

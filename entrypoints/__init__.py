@@ -1,0 +1,1 @@
+"""What drives the package from outside; it imports the public face alone."""

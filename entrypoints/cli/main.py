@@ -1,0 +1,101 @@
+"""The group of all commands, and what becomes of their errors.
+
+Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from remembrancer.domain.errors import RemembrancerError
+from remembrancer.entrypoints.cli.changing import add, delete, update
+from remembrancer.entrypoints.cli.checking import compact, retry, stats, verify
+from remembrancer.entrypoints.cli.demo import demo
+from remembrancer.entrypoints.cli.doctor import doctor
+from remembrancer.entrypoints.cli.graph import graph
+from remembrancer.entrypoints.cli.ingest import ingest
+from remembrancer.entrypoints.cli.invocation import print_json
+from remembrancer.entrypoints.cli.needs import Face
+from remembrancer.entrypoints.cli.printable import one_line
+from remembrancer.entrypoints.cli.projections import dead, rebuild, worker
+from remembrancer.entrypoints.cli.reading import get, history, list_facts, search
+
+INTERRUPTED = 130
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which one comes to need them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command takes --json, and tells more with --help. Times without an offset are "
+    "UTC. New here? Try: remembrancer demo",
+)
+@click.version_option(package_name="remembrancer", message="%(prog)s %(version)s")
+def command_line() -> None:
+    """Memory for LLM agents that is a ledger: nothing is overwritten.
+
+    Facts are drawn from what was said, and found again by meaning and by word. What changes is
+    superseded, never lost: ask what was believed when, and why.
+    """
+
+
+for _command in (
+    demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats,
+    verify, worker, rebuild, compact, dead, doctor,
+):  # fmt: skip
+    command_line.add_command(_command)
+
+
+def run(face: Face, arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        face: how a memory is opened; the composition root brings it.
+        arguments: the words after ``remembrancer``.
+
+    Returns:
+        The exit code.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = command_line.main(
+            arguments or ["--help"], prog_name="remembrancer", standalone_mode=False, obj=face
+        )
+        # What is still buffered would otherwise meet a closed pipe when nobody can catch it.
+        sys.stdout.flush()
+    except RemembrancerError as error:
+        path = getattr(error, "path", None)
+        _complain(type(error).__name__, str(error), path, as_json=as_json)
+        return 1
+    except click.ClickException as error:
+        parameter = getattr(error, "param", None)
+        if not as_json and isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        path = parameter.name if parameter is not None else None
+        _complain("UsageError", error.format_message(), path, as_json=as_json)
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code or 0
+
+
+def _complain(kind: str, message: str, path: str | None, *, as_json: bool) -> None:
+    if as_json:
+        problem = {"type": kind, "message": message, "path": path}
+        print_json({"error": problem}, err=True)
+    else:
+        label = click.style("error:", fg="red", bold=True)
+        click.echo(f"{label} {one_line(message)}", err=True)

@@ -1,0 +1,102 @@
+"""The commands that read facts: ``search``, ``list``, ``get``, ``history``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from remembrancer.entrypoints.cli.invocation import (
+    Invocation,
+    command_options,
+    json_object,
+    time_option,
+)
+
+ORDERS = ("created_at", "-created_at", "occurred_at", "-occurred_at")
+
+_as_of = time_option("--as-of", "Answer from what the ledger believed then.")
+_valid_at = time_option("--valid-at", "Only what held in the world then.")
+_filters = click.option(
+    "--filter",
+    "filters",
+    metavar="JSON",
+    callback=json_object,
+    help='Conditions, such as \'{"speaker": "Ana", "metadata.topic": {"ne": "work"}}\'.',
+)
+
+
+@click.command()
+@click.argument("query")
+@click.option("--limit", type=int, default=10, show_default=True, help="Facts to show, up to 1000.")
+@click.option("--threshold", type=float, help="Lowest score to show, from 0 to 1.")
+@_as_of
+@_valid_at
+@_filters
+@click.option("--explain", is_flag=True, help="Show the signals behind every score.")
+@click.option(
+    "--rerank/--no-rerank",
+    default=None,
+    help="Give a reranker the last word; if left out, whenever one is configured.",
+)
+@command_options()
+def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
+    """Find the facts that matter for a question, best first.
+
+    \b
+    remembrancer search "Where does Ana live?" --user ana
+    remembrancer search "Where does Ana live?" --user ana --valid-at 2024-03-01
+    """
+    scope = call.owned()
+    with call.existing() as memory:
+        result = memory.search(query, **scope, explain=explain, **options)
+    call.answer(result.to_dict(), lambda screen: screen.results(result))
+
+
+@click.command("list")
+@click.option("--limit", type=int, default=100, show_default=True, help="Facts to a page.")
+@click.option(
+    "--order",
+    type=click.Choice(ORDERS),
+    default="-created_at",
+    show_default=True,
+    help="By what to sort; - for newest first.",
+)
+@click.option("--cursor", help="Go on after a page; the other options must stay the same.")
+@_as_of
+@_valid_at
+@_filters
+@command_options()
+def list_facts(call: Invocation, **options: Any) -> None:
+    """List the facts of a scope, a page at a time."""
+    scope = call.owned()
+    with call.existing() as memory:
+        page = memory.get_all(**scope, **options)
+    call.answer(page.to_dict(), lambda screen: screen.page(page))
+
+
+@click.command()
+@click.argument("fact_id", metavar="ID")
+@_as_of
+@command_options()
+def get(call: Invocation, fact_id: str, as_of: datetime | None) -> None:
+    """Show one fact with all that is known about it."""
+    with call.existing() as memory:
+        fact = memory.get(fact_id, **call.scope, as_of=as_of)
+    call.answer({"fact": fact.to_dict()}, lambda screen: screen.fact(fact))
+
+
+@click.command()
+@click.argument("fact_id", metavar="ID")
+@command_options()
+def history(call: Invocation, fact_id: str) -> None:
+    """Show every version of a fact, oldest first.
+
+    Each with when it held in the world, and when the ledger believed it."""
+    with call.existing() as memory:
+        versions = memory.history(fact_id, **call.scope)
+    call.answer(
+        {"versions": [version.to_dict() for version in versions]},
+        lambda screen: screen.history(versions),
+    )

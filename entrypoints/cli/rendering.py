@@ -1,0 +1,451 @@
+"""What people see: facts, receipts and progress, on a terminal or in a pipe.
+
+On a terminal there are colours and what is long is wrapped; in a pipe every fact is one line, ids
+are whole, and nothing depends on a width. Texts come from anywhere, so control characters are
+shown, never sent to the terminal. The demo draws its own pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
+from typing import Protocol
+
+from attrs import frozen
+from rich.cells import cell_len
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from remembrancer.application.audit.health_report import Examination
+from remembrancer.application.audit.statistics import Statistics
+from remembrancer.application.audit.verify import Verification
+from remembrancer.application.projections.lag import Lag
+from remembrancer.application.projections.worker import Report
+from remembrancer.application.recall.browse import Page
+from remembrancer.application.recall.recall import ScoredFact, SearchResult
+from remembrancer.application.remember.receipt import Receipt
+from remembrancer.application.remember.retry import Retried
+from remembrancer.domain.facts.fact import Fact, Interval
+from remembrancer.domain.facts.verdicts import Decision, Verdict
+from remembrancer.domain.ports.projection_state import DeadLetter
+from remembrancer.domain.usage import Usage
+from remembrancer.entrypoints.cli.printable import one_line, printable
+
+
+class Advance(Protocol):
+    """Called with what is done so far, what there is to do in all (0: nobody knows), and what else
+    there is to say.
+    """
+
+    def __call__(self, done: int, total: int, note: str = "", /) -> None: ...
+
+
+def day(moment: datetime) -> str:
+    """A time in the world, in UTC, to the minute; a date alone where it is midnight."""
+    moment = moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d" if moment.time() == time() else "%Y-%m-%d %H:%M")
+
+
+def instant(moment: datetime) -> str:
+    """A time of the ledger, in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+
+
+def span(interval: Interval, show: Callable[[datetime], str] = day) -> str:
+    """An interval in words."""
+    if interval.start is not None and interval.end is not None:
+        return f"{show(interval.start)} to {show(interval.end)}"
+    if interval.start is not None:
+        return f"since {show(interval.start)}"
+    return f"until {show(interval.end)}" if interval.end is not None else "always"
+
+
+@frozen(kw_only=True)
+class _Entry:
+    """One item of a listing: its text, what there is to say about it, and a short label."""
+
+    label: str = ""
+    about: tuple[str, ...]
+    text: str
+
+
+class Screen:
+    """Draws answers on standard output, progress on standard error.
+
+    Args:
+        quiet: draw no progress even on a terminal.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._out = Console(highlight=False, markup=False, emoji=False)
+        self._aside = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._quiet = quiet
+        self._shows_progress = self._aside.is_terminal and not quiet
+
+    def line(self, text: str, style: str = "") -> None:
+        """One sentence."""
+        self._out.print(text, style=style, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Advance]:
+        """A bar that is gone afterwards; the block gets what moves it."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(
+            *columns,
+            console=self._aside,
+            transient=True,
+            disable=not self._shows_progress,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as bar:
+            task = bar.add_task(what, total=None, note="")
+
+            def advance(done: int, total: int, note: str = "", /) -> None:
+                bar.update(task, completed=done, total=total or None, note=note)
+
+            yield advance
+
+    def receipt(self, receipt: Receipt) -> None:
+        """What a write did, a verdict a line, and what it left out."""
+        if receipt.replayed:
+            self.line("This was done before; nothing was added. It had led to:")
+        self._listing(
+            ("VERDICT", "ID", "IN PLACE OF", "TEXT"),
+            [
+                _Entry(
+                    label=verdict.decision.value,
+                    about=(verdict.fact_id or verdict.target or "", _replaced(verdict)),
+                    text=verdict.text or verdict.reason,
+                )
+                for verdict in receipt.verdicts
+            ],
+        )
+        for skipped in receipt.skipped:
+            self.line(f"left out ({skipped.reason}): {one_line(skipped.text)}", "dim")
+        if receipt.ignored:
+            self.line(f"The guidance ({', '.join(receipt.ignored)}) takes a model.", "yellow")
+        if not receipt.verdicts and not receipt.skipped:
+            self.line("It is in the ledger; no fact was drawn from it.")
+        if receipt.lagging:
+            self.line(f"Still to follow: {', '.join(receipt.lagging)}.", "yellow")
+
+    def retried(self, retried: Retried) -> None:
+        """What waited and is done now, and what still waits."""
+        if not retried.receipts and not retried.failures:
+            self.line("Nothing was waiting.")
+        for receipt in retried.receipts:
+            self.receipt(receipt)
+        for failure in retried.failures:
+            self.line(f"still waiting: {one_line(failure.problem)}", "yellow")
+
+    def results(self, result: SearchResult) -> None:
+        """Facts with their scores, best first."""
+        if result.degraded:
+            self.line(f"Searched without {', '.join(result.degraded)}.", "yellow")
+        if not result.results:
+            self.line("Nothing found.")
+            return
+        explained = any(item.signals is not None for item in result)
+        self._listing(
+            ("SCORE", "ID", "SAID", "SPEAKER", *(["SIGNALS"] if explained else []), "TEXT"),
+            [
+                _Entry(
+                    label=f"{item.score:.2f}",
+                    about=(*_said(item.fact), *([_signals(item)] if explained else [])),
+                    text=item.fact.text,
+                )
+                for item in result
+            ],
+        )
+
+    def page(self, page: Page) -> None:
+        """Facts without scores, and how to go on."""
+        if not page.facts:
+            self.line("No facts.")
+            return
+        self._listing(
+            ("ID", "SAID", "SPEAKER", "TEXT"),
+            [_Entry(about=_said(fact), text=fact.text) for fact in page.facts],
+        )
+        if page.cursor is not None:
+            # Not among the facts, where a pipe would take it for one.
+            self._aside.print(f"More: --cursor {page.cursor}", style="dim", soft_wrap=True)
+
+    def fact(self, fact: Fact) -> None:
+        """Everything about one version of a fact."""
+        self._pairs(
+            {
+                "fact": fact.fact_id,
+                "text": fact.text,
+                "of": _ids(fact),
+                "speaker": fact.speaker,
+                "said": day(fact.occurred_at),
+                "holds": span(fact.valid),
+                "status": fact.status.value,
+                "superseded by": fact.superseded_by,
+                "version": f"{fact.version}, believed {span(fact.recorded, instant)}",
+                "expires": None if fact.expires_at is None else day(fact.expires_at),
+                "kind": fact.kind.value,
+                "slot": fact.slot,
+                "entities": ", ".join(fact.entities),
+                "reaffirmed": f"{fact.reaffirmed} times" if fact.reaffirmed else None,
+                "metadata": ", ".join(f"{key}={value}" for key, value in fact.metadata.items()),
+                "evidence": ", ".join(item.message_id for item in fact.evidence),
+            }
+        )
+
+    def history(self, versions: Sequence[Fact]) -> None:
+        """The versions of a fact, with both of their intervals."""
+        self._listing(
+            ("VERSION", "STATUS", "HOLDS", "BELIEVED", "TEXT"),
+            [
+                _Entry(
+                    label=str(version.version),
+                    about=(
+                        version.status.value,
+                        span(version.valid),
+                        span(version.recorded, instant),
+                    ),
+                    text=f"{version.text} ({version.reason})" if version.reason else version.text,
+                )
+                for version in versions
+            ],
+        )
+        if versions[-1].superseded_by is not None:
+            self.line(f"Superseded by {versions[-1].superseded_by}")
+
+    def statistics(self, statistics: Statistics) -> None:
+        """Counts."""
+        facts = ", ".join(f"{count:,} {status.value}" for status, count in statistics.facts.items())
+        self._pairs(
+            {
+                "events": f"{statistics.events:,}",
+                "messages": f"{statistics.messages:,}",
+                "waiting": f"{statistics.pending:,} messages for extraction",
+                "facts": facts or "none",
+                "embedder": statistics.embedder,
+                **{
+                    f"{name} at": f"{position:,} of {statistics.last_position:,}"
+                    for name, position in statistics.positions.items()
+                },
+                **{
+                    f"{one_line(total.purpose)} by {one_line(total.model)}": _usage(total.usage)
+                    for total in statistics.usage
+                },
+                **{
+                    f"{_track(lag)} at": _standing(lag, statistics.last_position)
+                    for lag in statistics.lags
+                },
+            }
+        )
+
+    def examination(self, examination: Examination) -> None:
+        """Each part in a line, what is known of it and what is wrong with it below."""
+        self.line(f"remembrancer {examination.remembrancer}, Python {examination.python}", "dim")
+        for finding in examination.findings:
+            chosen = " ".join(
+                [finding.provider or "", *([f"({finding.engine})"] if finding.engine else [])]
+            )
+            mark = Text("!! ", style="bold red") if finding.problems else Text("ok ", "green")
+            heading = mark.append(f"{finding.part:16}", style="not bold default")
+            self._out.print(heading.append(one_line(chosen), style="default"), soft_wrap=True)
+            for name, value in finding.details.items():
+                self.line(f"     {name.replace('_', ' ')}: {one_line(_told(value))}", "dim")
+            for problem in finding.problems:
+                self.line(f"     {one_line(problem.what)}", "red")
+                self.line(f"       -> {one_line(problem.advice)}")
+
+    @contextmanager
+    def working(self) -> Iterator[Callable[[Report], None]]:
+        """How a worker gets on: a table that is gone afterwards on a terminal, elsewhere a line
+        whenever something begins or ends to be wrong. The block gets what takes reports.
+        """
+        if self._shows_progress:
+            with Live(console=self._aside, transient=True, auto_refresh=False) as live:
+                yield lambda report: live.update(_progress(report), refresh=True)
+            return
+        said: dict[str, str] = {}
+
+        def tell(report: Report) -> None:
+            for lag, _ in report.tracks:
+                now = _trouble(lag)
+                if said.get(_track(lag), "") != now:
+                    said[_track(lag)] = now
+                    line = f"{_track(lag)}: {one_line(now) or 'goes on'}"
+                    self._aside.print(line, soft_wrap=True)
+
+        yield (lambda _report: None) if self._quiet else tell
+
+    def report(self, report: Report) -> None:
+        """How external projections stand."""
+        for lag, counts in report.tracks:
+            last = lag.position + lag.events
+            self.line(
+                f"{_track(lag)}: at {_standing(lag, last)}; {counts.delivered:,} events brought",
+                "yellow" if lag.events or lag.dead else "",
+            )
+
+    def dead_letters(self, letters: Sequence[DeadLetter], revived: int | None) -> None:
+        """Events that engines would not take, and how many they have taken now."""
+        if revived is not None:
+            self.line(f"Delivered now: {revived}.")
+        if not letters:
+            self.line("No dead letters.")
+        self._listing(
+            ("PROJECTION", "POSITION", "EVENT", "LEDGER", "TRIES", "SINCE", "CAUSE"),
+            [
+                _Entry(
+                    label=letter.projection,
+                    about=(
+                        str(letter.position),
+                        letter.type_name,
+                        letter.ledger,
+                        str(letter.tries),
+                        instant(letter.since),
+                    ),
+                    text=letter.cause,
+                )
+                for letter in letters
+            ],
+        )
+
+    def verification(self, verification: Verification) -> None:
+        """The verdict, or every problem."""
+        checked = f"{verification.events:,} events, {verification.facts:,} facts"
+        if verification.ok:
+            self.line(f"All is well: {checked}, every hash right, every fact as the log says it.")
+            return
+        self.line(f"Not well: {checked}, {len(verification.problems)} problems.", "bold red")
+        for problem in verification.problems:
+            self.line(one_line(problem))
+
+    def _listing(self, headers: Sequence[str], entries: Sequence[_Entry]) -> None:
+        """A few lines for each entry on a terminal, one line for each elsewhere."""
+        if not entries:
+            return
+        if self._out.is_terminal:
+            self._out.print(_records(entries))
+            return
+        rows = [
+            [one_line(cell) for cell in (*([entry.label] if entry.label else []), *entry.about)]
+            + [one_line(entry.text)]
+            for entry in entries
+        ]
+        for line in _aligned([headers, *rows]):
+            self._out.print(line, soft_wrap=True)
+
+    def _pairs(self, pairs: Mapping[str, str | None]) -> None:
+        """Names and values, without those that have none."""
+        there = {name: value for name, value in pairs.items() if value}
+        width = max(map(len, there))
+        for name, value in there.items():
+            line = Text(f"{name:{width}}  ", style="dim").append(printable(value), style="not dim")
+            self._out.print(line, soft_wrap=True)
+
+
+def _told(value: object) -> str:
+    """A detail in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _track(lag: Lag) -> str:
+    """The name of a projection, and of the partition where there are several."""
+    return lag.projection if lag.partition == 0 else f"{lag.projection} {lag.partition}"
+
+
+def _standing(lag: Lag, last: int) -> str:
+    behind = f", {lag.events:,} events and {lag.seconds:.1f} s behind" if lag.events else ""
+    trouble = _trouble(lag)
+    return f"{lag.position:,} of {last:,}{behind}" + (f" ({trouble})" if trouble else "")
+
+
+def _trouble(lag: Lag) -> str:
+    """What is wrong with a projection, if anything is."""
+    parts = [
+        f"rebuild it: remembrancer rebuild {lag.projection}" if lag.rebuild else "",
+        lag.problem or "",
+        f"{lag.dead:,} dead letters: remembrancer dead" if lag.dead else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _progress(report: Report) -> Table:
+    table = Table("projection", box=None)
+    for heading in ("position", "events behind", "seconds", "delivered", "failures", "dead"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for lag, counts in report.tracks:
+        table.add_row(
+            _track(lag),
+            f"{lag.position:,}",
+            f"{lag.events:,}",
+            f"{lag.seconds:.1f}",
+            f"{counts.delivered:,}",
+            f"{counts.failures:,}",
+            f"{lag.dead:,}",
+            one_line(lag.problem or ""),
+        )
+    return table
+
+
+def _records(entries: Sequence[_Entry]) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    if entries[0].label:
+        grid.add_column(style="bold green", no_wrap=True)
+    grid.add_column()
+    for entry in entries:
+        about = " · ".join(one_line(part) for part in entry.about if part)
+        body = Text.assemble(one_line(entry.text), "\n", (about, "dim"))
+        grid.add_row(*([entry.label] if entry.label else []), body)
+    return grid
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [
+            cell + " " * (width - cell_len(cell))
+            for cell, width in zip(row[:-1], widths, strict=True)
+        ]
+        yield "  ".join([*cells, row[-1]])
+
+
+def _said(fact: Fact) -> tuple[str, str, str]:
+    return fact.fact_id, day(fact.occurred_at), fact.speaker or ""
+
+
+def _replaced(verdict: Verdict) -> str:
+    return verdict.target or "" if verdict.decision is Decision.SUPERSEDE else ""
+
+
+def _ids(fact: Fact) -> str:
+    return ", ".join(
+        f"{name.removesuffix('_id')} {value}" for name, value in fact.scope.ids().items()
+    )
+
+
+def _signals(item: ScoredFact) -> str:
+    signals = [f"{name} {value:.2f}" for name, value in (item.signals or {}).items()]
+    return ", ".join([*signals, *([f"by way of {item.path}"] if item.path else [])])
+
+
+def _usage(usage: Usage) -> str:
+    cost = "at an unknown price" if usage.cost is None else f"US$ {usage.cost:.4f}"
+    if usage.cost is not None and usage.unpriced:
+        cost += f" and {usage.unpriced:,} calls at an unknown price"
+    return (
+        f"{usage.calls:,} calls, {usage.input_tokens:,} tokens in, "
+        f"{usage.output_tokens:,} out, {usage.latency:,.1f} s, {cost}"
+    )

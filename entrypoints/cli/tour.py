@@ -1,0 +1,121 @@
+"""What the demo does with a memory: read, ask, look back, verify. How it looks is elsewhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from io import BytesIO
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.application.audit.verify import Verification
+from remembrancer.application.recall.recall import SearchResult
+from remembrancer.domain.errors import NotFound
+from remembrancer.domain.facts.fact import Fact
+from remembrancer.entrypoints.cli.conversation_files import open_conversation
+from remembrancer.entrypoints.cli.ingestion import Ingested, ingested
+from remembrancer.entrypoints.cli.needs import LedgerMemory, ScopeIds
+from remembrancer.entrypoints.cli.rendering import Advance
+
+CONVERSATION = "demo.jsonl"
+OWNER: ScopeIds = {"user_id": "demo"}
+QUESTIONS = (
+    "What is Maya's cat called?",
+    "What is Maya allergic to?",
+    "When did Jonas run the marathon?",
+    "Where does Maya work?",
+    "When is the wedding?",
+)
+HOME = "Where does Maya live?"
+THEN = datetime(2024, 3, 1, tzinfo=UTC)
+"""A day between the two moves of the conversation."""
+
+
+@frozen(kw_only=True)
+class Answer:
+    """A question and what was found, best first."""
+
+    query: str
+    result: SearchResult
+
+    @property
+    def best(self) -> Fact | None:
+        """The fact that answers it, if anything was found."""
+        return self.result[0].fact if len(self.result) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        return {"query": self.query, **self.result.to_dict()}
+
+
+@frozen(kw_only=True)
+class Tour:
+    """Everything that the demo found.
+
+    ``versions`` are those of the belief about Maya's home, the one that was superseded and the
+    one that took its place, in the order in which the ledger came to hold them. ``as_of`` is the
+    last moment before it learned of the move.
+    """
+
+    read: Ingested
+    answers: tuple[Answer, ...]
+    versions: tuple[Fact, ...]
+    as_of: datetime
+    home_now: Answer
+    home_valid_at: Answer
+    home_as_of: Answer
+    verification: Verification
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields in JSON's terms."""
+        return {
+            "ingested": self.read.to_dict(),
+            "answers": [answer.to_dict() for answer in self.answers],
+            "history": [version.to_dict() for version in self.versions],
+            "now": self.home_now.to_dict(),
+            "valid_at": {"time": THEN.isoformat(), **self.home_valid_at.to_dict()},
+            "as_of": {"time": self.as_of.isoformat(), **self.home_as_of.to_dict()},
+            "verification": self.verification.to_dict(),
+        }
+
+
+def take_tour(memory: LedgerMemory, advance: Advance) -> Tour:
+    """Read the conversation and ask about it. A second tour of the same database adds nothing.
+
+    Args:
+        memory: where it is read into.
+        advance: told how far the reading is.
+    """
+    shipped = files("remembrancer.entrypoints.cli").joinpath(CONVERSATION).read_bytes()
+    conversation = open_conversation(BytesIO(shipped), len(shipped))
+    read = ingested(memory, conversation, scope=OWNER, infer=True, advance=advance)
+    home_valid_at = Answer(query=HOME, result=memory.search(HOME, **OWNER, valid_at=THEN, limit=1))
+    versions = _with_successor(memory, home_valid_at.best)
+    # The ledger read the conversation a moment ago, whatever year it speaks of. So the past of
+    # its beliefs is measured in its own time, from when it recorded the move.
+    as_of = versions[-1].updated_at - timedelta(milliseconds=1)
+    return Tour(
+        read=read,
+        answers=tuple(
+            Answer(query=query, result=memory.search(query, **OWNER, limit=3))
+            for query in QUESTIONS
+        ),
+        versions=versions,
+        as_of=as_of,
+        home_now=Answer(query=HOME, result=memory.search(HOME, **OWNER, limit=1)),
+        home_valid_at=home_valid_at,
+        home_as_of=Answer(query=HOME, result=memory.search(HOME, **OWNER, as_of=as_of, limit=1)),
+        verification=memory.verify(),
+    )
+
+
+def _with_successor(memory: LedgerMemory, fact: Fact | None) -> tuple[Fact, ...]:
+    if fact is None:
+        raise NotFound(
+            "the conversation led to no fact about a home; run the demo with the extractor that "
+            "it was made for: REMEMBRANCER_EXTRACTOR=rules"
+        )
+    versions = memory.history(fact.fact_id)
+    successor = versions[-1].superseded_by
+    return (*versions, *(memory.history(successor) if successor is not None else ()))

@@ -1,0 +1,180 @@
+"""How the demo looks: a tour, drawn with rich for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import groupby
+
+from rich.box import ROUNDED
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from remembrancer.domain.facts.fact import Fact, Interval
+from remembrancer.domain.facts.verdicts import Decision
+from remembrancer.entrypoints.cli.ingestion import Ingested
+from remembrancer.entrypoints.cli.printable import one_line
+from remembrancer.entrypoints.cli.tour import THEN, Tour
+
+WIDEST = 100
+"""Columns; longer lines are no pleasure to read."""
+
+SAID = "italic"
+FAINT = "dim"
+NAME = "bold cyan"
+
+
+def draw_tour(tour: Tour, *, kept: str | None) -> None:
+    """Print all pages of a tour.
+
+    Args:
+        tour: what was found.
+        kept: the database, if it outlives the demo.
+    """
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = min(console.width, WIDEST)
+    console.print(
+        _opening(tour),
+        _page("Ask it", _answers(tour)),
+        _page("Look into a belief", _versions(tour)),
+        _page("Travel in time, on either of two clocks", _clocks(tour)),
+        _page("Trust it", _verification(tour)),
+        _page("Try next", _next_steps(kept)),
+    )
+
+
+def _page(title: str, body: RenderableType) -> RenderableType:
+    rule = Rule(Text(title, style=NAME), align="left", style=FAINT)
+    return Group("", rule, Padding(body, (0, 0, 0, 2)))
+
+
+def _opening(tour: Tour) -> RenderableType:
+    text = Text.assemble(
+        "Maya and Jonas, two friends, talk six times in 2024. Maya moves house, changes jobs "
+        "and gives up the cello. See what a memory makes of it, by rules alone: with no model, "
+        "no key and no network.\n",
+        (_counts(tour.read), FAINT),
+    )
+    return Panel(text, title=Text("remembrancer", style=NAME), box=ROUNDED, title_align="left")
+
+
+def _counts(read: Ingested) -> str:
+    if not read.messages:
+        return "It was read before, so nothing was added: what was said is remembered once."
+    replaced = read.verdicts[Decision.SUPERSEDE]
+    facts = read.verdicts[Decision.ADD] + replaced
+    return (
+        f"{read.messages} messages became {facts} facts, {replaced} of them in place of an older "
+        f"one; {read.skipped} questions and bits of small talk were left out."
+    )
+
+
+def _answers(tour: Tour) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    grid.add_column(style="green", no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True)
+    for answer in tour.answers:
+        fact = answer.best
+        question = Text.assemble((answer.query, "bold"))
+        if fact is None:
+            grid.add_row("", question.append("\nnothing found", style=FAINT), "")
+            continue
+        source = Text(f"{fact.speaker}, {_day(fact.occurred_at)}", style=FAINT)
+        start = fact.valid.start
+        if start is not None and start.date() != fact.occurred_at.date():
+            source.append(f"\nthat is {_day(start)}", style="not dim yellow")
+        score = f"{answer.result[0].score:.2f}"
+        grid.add_row(score, question.append("\n").append_text(_quoted(fact)), source)
+    return grid
+
+
+def _versions(tour: Tour) -> RenderableType:
+    pages: list[RenderableType] = [
+        "Maya moved. Nothing was overwritten: each version keeps both of its intervals."
+    ]
+    for _, versions in groupby(tour.versions, key=lambda version: version.fact_id):
+        of_one = list(versions)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=28)
+        grid.add_column(width=33)
+        grid.add_column(style=FAINT)
+        for version in of_one:
+            grid.add_row(
+                f"true {_span(version.valid, _day)}",
+                f"known {_span(version.recorded, _instant)}",
+                version.status.value,
+            )
+        pages += [_quoted(of_one[-1]), Padding(grid, (0, 0, 0, 2))]
+    return Group(*pages)
+
+
+def _clocks(tour: Tour) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="yellow", no_wrap=True)
+    grid.add_column()
+    for moment, answer in (
+        ("now", tour.home_now),
+        (f"valid_at {_day(THEN)}", tour.home_valid_at),
+        (f"as_of {_instant(tour.as_of)}", tour.home_as_of),
+    ):
+        fact = answer.best
+        grid.add_row(moment, Text("nothing") if fact is None else _quoted(fact))
+    return Group(
+        Text(
+            "valid_at asks what was true in the world then; as_of asks what the ledger believed "
+            "then, here just before it learned of the move."
+        ),
+        Text(tour.home_now.query, style="bold"),
+        grid,
+    )
+
+
+def _verification(tour: Tour) -> RenderableType:
+    found = tour.verification
+    if not found.ok:
+        return Text("\n".join(one_line(problem) for problem in found.problems), style="bold red")
+    return Text.assemble(
+        ("verified  ", "bold green"),
+        f"{found.events} events in one hash chain; {found.facts} facts, each one exactly what the "
+        "events add up to.",
+    )
+
+
+def _next_steps(kept: str | None) -> RenderableType:
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    grid.add_column(style="green", no_wrap=kept is None)
+    grid.add_column(style=FAINT)
+    if kept is None:
+        grid.add_row("remembrancer demo --db demo.db", "keep this memory")
+        grid.add_row('remembrancer add "I moved to Oslo." --user me', "begin one of your own")
+        grid.add_row('remembrancer search "Where do I live?" --user me', "and ask it")
+    else:
+        option = f"--db {shlex.quote(kept)}"
+        grid.add_row(f"remembrancer list --user demo {option}", "see all that it believes")
+        grid.add_row(f'remembrancer search "Maya and the cello" --user demo {option}', "ask it")
+        grid.add_row(f"remembrancer verify {option}", "check it")
+    return grid
+
+
+def _quoted(fact: Fact) -> Text:
+    return Text(f"“{one_line(fact.text)}”", style=SAID)
+
+
+def _span(interval: Interval, show: Callable[[datetime], str]) -> str:
+    start = "…" if interval.start is None else show(interval.start)
+    return f"since {start}" if interval.end is None else f"{start} → {show(interval.end)}"
+
+
+def _day(moment: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[11:23]
