@@ -10,18 +10,19 @@ from typing import Any
 import attrs
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """``value`` with every attrs object, mapping, sequence, time and enum in JSON's terms."""
     if attrs.has(type(value)):
         return {
-            field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))
+            field.name: to_jsonable(getattr(value, field.name))
+            for field in attrs.fields(type(value))
         }
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_jsonable(item) for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [to_jsonable(item) for item in value]
     return value

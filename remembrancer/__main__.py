@@ -10,7 +10,7 @@ from remembrancer.entrypoints.cli.main import run
 from remembrancer.entrypoints.cli.needs import DEFAULT_DATABASE, LedgerMemory
 
 if TYPE_CHECKING:
-    from remembrancer.application.audit.health_report import Examination
+    from remembrancer.application.audit.health_report import HealthReport
     from remembrancer.wiring.settings import Settings
 
 # The memory is imported late: `remembrancer --help` must not wait for the whole of it.
@@ -33,7 +33,7 @@ class CommandLineFace:
 
     def examine(
         self, database: str | None, config: str | None = None, *, call: bool = False
-    ) -> Examination:
+    ) -> HealthReport:
         """Look at every part."""
         from remembrancer.doctor import examine
 

@@ -19,7 +19,7 @@ from attrs import define, evolve, field
 from dependency_injector import providers
 
 from remembrancer.adapters.stores.shared.sealing import NEWEST
-from remembrancer.application.audit.health_report import Examination, Finding, Problem
+from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
 from remembrancer.application.embedding import check_vectors
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import (
@@ -57,7 +57,7 @@ SURVEYS: Mapping[str, str] = {
 """How built-in home stores are looked at before they are opened."""
 
 STORES = ("audit_log", "key_vault")
-EXTERNAL = {"vector_index": "index_projecting", "knowledge_graph": "graph_projecting"}
+EXTERNAL = {"vector_index": "index_projector", "knowledge_graph": "graph_projector"}
 ASKED = ("extractor", "reconciler", "reranker")
 
 MOST_WAITING = 1_000
@@ -73,7 +73,7 @@ def examine(
     default_path: str | None = None,
     environment: Mapping[str, str] | None = None,
     call: bool = False,
-) -> Examination:
+) -> HealthReport:
     """Examine all parts.
 
     Args:
@@ -105,7 +105,7 @@ def examine(
                 for port in (*STORES, "embedder", *EXTERNAL, "language_model", *ASKED)
                 if port not in broken
             ]
-    return Examination(
+    return HealthReport(
         remembrancer=version("remembrancer"),
         python=platform.python_version(),
         findings=tuple(secrets.hidden_in(finding) for finding in findings),
@@ -278,16 +278,20 @@ class _Examiner:
             return
         if not self._last_position:
             return
-        standings = await self._container.lifted_state().standings(part)
-        if not standings:
+        partition_states = await self._container.lifted_state().partition_states(part)
+        if not partition_states:
             notes.problem("it has never been fed", "start remembrancer worker, or add something")
             return
-        behind = self._last_position - min(standing.position for standing in standings)
-        dead = sum(standing.dead for standing in standings)
+        behind = self._last_position - min(
+            partition_state.position for partition_state in partition_states
+        )
+        dead = sum(partition_state.dead for partition_state in partition_states)
         notes.details["events_behind"] = behind
         notes.details["dead_letters"] = dead
-        notes.details["workers"] = len({s.owner for s in standings if s.owner is not None})
-        if self._embedder_known and any(s.fingerprint != feed.fingerprint for s in standings):
+        notes.details["workers"] = len({s.owner for s in partition_states if s.owner is not None})
+        if self._embedder_known and any(
+            s.fingerprint != feed.fingerprint for s in partition_states
+        ):
             notes.problem(
                 "it was fed under other settings, and searches do without it",
                 f"run remembrancer rebuild {part}",
@@ -301,7 +305,7 @@ class _Examiner:
                 f"{dead} events that it would not take",
                 "see remembrancer dead, and then remembrancer dead --retry",
             )
-        for problem in dict.fromkeys(s.problem for s in standings if s.problem is not None):
+        for problem in dict.fromkeys(s.problem for s in partition_states if s.problem is not None):
             notes.problem(problem, "a worker tries again by itself; see what the engine says")
 
     def _model(self, part: str, chosen: str, notes: _Notes) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, 
 from attrs import evolve
 from dependency_injector import providers
 
-from remembrancer.application.audit.statistics import CountUp, Statistics
+from remembrancer.application.audit.statistics import CollectStatistics, Statistics
 from remembrancer.application.audit.verify import Progress, Verification, Verify
 from remembrancer.application.edit.curate import Curate
 from remembrancer.application.parsing.arguments import (
@@ -41,16 +41,16 @@ from remembrancer.application.parsing.conversations import (
     request_of,
     requests_of,
 )
-from remembrancer.application.projections.after_commit import Follow
+from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.projections.dead_letters import DeadLetters, Revived
-from remembrancer.application.projections.embedding_backfill import Refill
-from remembrancer.application.projections.projector import Projecting
+from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
+from remembrancer.application.projections.projector import Projector
 from remembrancer.application.projections.worker import OnReport, Report, Worker
 from remembrancer.application.recall.browse import Browse, Page
 from remembrancer.application.recall.explore import Exploration, Explore, ExploreRequest
 from remembrancer.application.recall.recall import Recall, RecallRequest, SearchResult
-from remembrancer.application.remember.ledger_queues import Lanes
-from remembrancer.application.remember.ordered_remember import InTurn
+from remembrancer.application.remember.ledger_queues import LedgerQueues
+from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.remember.remember_many import Added, Adding, RememberMany
 from remembrancer.application.remember.retry import Retried, Retry
@@ -126,19 +126,19 @@ class AsyncMemory:
                 caught_up = catch_up(container.audit_log(), on_rebuild)
                 if inspect.iscoroutine(caught_up):
                     run_inline(caught_up)
-            self._lanes: Lanes = container.lanes()
-            self._in_turn: InTurn = container.in_turn()
+            self._queues: LedgerQueues = container.queues()
+            self._ordered_remember: OrderedRemember = container.ordered_remember()
             self._remember_many: RememberMany = container.remember_many()
             self._recall: Recall = container.recall()
             self._browse: Browse = container.browse()
             self._curate: Curate = container.curate()
             self._explore: Explore = container.explore()
             self._verify: Verify = container.verify()
-            self._count_up: CountUp = container.count_up()
-            self._refill: Refill = container.refill()
+            self._collect_statistics: CollectStatistics = container.collect_statistics()
+            self._refill: EmbeddingBackfill = container.embedding_backfill()
             self._retry: Retry = container.retry()
             self._clock: Clock = container.lifted_clock()
-            self._follow: Follow = container.follow()
+            self._after_commit: AfterCommit = container.after_commit()
             self._dead_letters: DeadLetters = container.dead_letters()
             self._beside: BesideThreads | BesideTasks = container.beside()
         except BaseException:
@@ -257,12 +257,12 @@ class AsyncMemory:
             actor=actor,
         )
         if parse_flag(wait, "wait"):
-            return await self._in_turn(request)
-        return self._pending(*await self._in_turn.later(request))
+            return await self._ordered_remember(request)
+        return self._pending(*await self._ordered_remember.later(request))
 
     def _pending(self, receipt: Receipt, final: Future[Receipt]) -> Receipt:
         return AsyncPendingReceipt(
-            **fields_of(receipt), outcome=lambda timeout: self._lanes.outcome(final, timeout)
+            **fields_of(receipt), outcome=lambda timeout: self._queues.outcome(final, timeout)
         )
 
     async def add_many(
@@ -717,7 +717,7 @@ class AsyncMemory:
             run_id: likewise.
             app_id: likewise.
         """
-        return await self._count_up(_guard(user_id, agent_id, run_id, app_id))
+        return await self._collect_statistics(_guard(user_id, agent_id, run_id, app_id))
 
     async def retry(
         self,
@@ -771,7 +771,7 @@ class AsyncMemory:
 
     async def _followed(self, receipt: Receipt) -> Receipt:
         """A receipt that says which external projections lag behind it, if any do."""
-        lagging = await self._follow(receipt.ledger, receipt.positions[1])
+        lagging = await self._after_commit(receipt.ledger, receipt.positions[1])
         return evolve(receipt, lagging=(*receipt.lagging, *lagging)) if lagging else receipt
 
     async def run_worker(
@@ -827,14 +827,14 @@ class AsyncMemory:
 
         works: list[Callable[[], Coroutine[Any, Any, object]]] = [
             *(partial(worker.follow, track, stopped) for track in worker.tracks),
-            partial(worker.look_after, stopped),
+            partial(worker.maintain_indexes, stopped),
         ]
         if once:
-            works = [partial(worker.drain, stopped)]
+            works = [partial(worker.run_until_caught_up, stopped)]
         try:
             for work in works:
                 beside.start(guarded(work))
-            await worker.tend(stopped, on_report)
+            await worker.heartbeat(stopped, on_report)
         finally:
             ended = True
             await beside.close()
@@ -855,14 +855,14 @@ class AsyncMemory:
             InvalidRequest: there is no such external projection.
             AdapterUnavailable: the engine or the log's database did not answer.
         """
-        projections: Sequence[Projecting] = self._container.projections()
+        projections: Sequence[Projector] = self._container.projections()
         chosen = [item for item in projections if item.feed.projection == projection]
         if not chosen:
             names = ", ".join(item.feed.projection for item in projections) or "none"
             raise InvalidRequest(
                 "projection", f"{projection!r} is not external; those are: {names}"
             )
-        await chosen[0].standings()
+        await chosen[0].partition_states()
         await chosen[0].restart()
         worker: Worker = self._container.worker(
             projections=chosen, measure_lag=self._container.measure_lag(projections=chosen)
@@ -887,7 +887,7 @@ class AsyncMemory:
         Raises:
             AdapterUnavailable: an engine did not answer; what was made until then stays.
         """
-        made: int = await self._container.compact()()
+        made: int = await self._container.index_maintenance()()
         return made
 
     async def dead_letters(self) -> list[DeadLetter]:
@@ -905,7 +905,7 @@ class AsyncMemory:
 
     async def _leave(self) -> None:
         """End what runs beside, and let go of the engines that were made here."""
-        self._follow.stop()
+        self._after_commit.stop()
         await self._beside.close()
         container = self._container
         for built, lifted, embedded in (
@@ -925,7 +925,7 @@ class AsyncMemory:
         await self._close_within(self._grace)
 
     async def _close_within(self, grace: float) -> None:
-        await self._lanes.close(grace)
+        await self._queues.close(grace)
         try:
             await self._leave()
         finally:
@@ -949,16 +949,16 @@ class _Inline(AsyncMemory):
     def _pending(self, receipt: Receipt, final: Future[Receipt]) -> Receipt:
         return PendingReceipt(
             **fields_of(receipt),
-            outcome=lambda timeout: run_inline(self._lanes.outcome(final, timeout)),
+            outcome=lambda timeout: run_inline(self._queues.outcome(final, timeout)),
         )
 
     async def _close_within(self, grace: float) -> None:
-        await self._lanes.close(grace)
+        await self._queues.close(grace)
         try:
             await self._leave()
         finally:
             self._close()
-        await self._lanes.farewell()
+        await self._queues.farewell()
 
 
 def _driven(

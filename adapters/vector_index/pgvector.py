@@ -17,9 +17,9 @@ from attrs import field, frozen
 from psycopg import conninfo
 
 from remembrancer.adapters.stores.postgres.failures import translating
-from remembrancer.adapters.stores.postgres.read_timeout import BlockingConnection
-from remembrancer.adapters.stores.postgres.sync_sessions import BlockingSessions
-from remembrancer.adapters.stores.postgres.transaction_scripts import Frame
+from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
+from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
+from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
 from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
 from remembrancer.adapters.stores.postgres.vector_index.graphs import LARGE, exploring
 from remembrancer.adapters.stores.postgres.vector_index.schema import (
@@ -90,12 +90,12 @@ class PgvectorIndex:
     def __init__(
         self, settings: PgvectorSettings, model: str, dimension: int, *, large: int = LARGE
     ) -> None:
-        self._frame = Frame.of(
+        self._frame = TransactionScripts.of(
             settings.schema, settings.statement_timeout, settings.connect_timeout, PRESET
         )
         self._pool = psycopg_pool.ConnectionPool(
             _conninfo(settings.dsn, self._frame),
-            connection_class=BlockingConnection,
+            connection_class=SyncConnection,
             kwargs={"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)},
             min_size=1,
             max_size=settings.max_connections,
@@ -104,7 +104,7 @@ class PgvectorIndex:
             name=f"remembrancer-{ADAPTER}",
             open=False,
         )
-        self._sessions = BlockingSessions(self._pool.connection, self._frame)
+        self._sessions = SyncSessions(self._pool.connection, self._frame)
         self._index = PostgresVectorIndex(
             self._sessions,
             model=model,
@@ -214,7 +214,7 @@ class PgvectorIndex:
                 )
 
 
-def _conninfo(dsn: str, frame: Frame) -> str:
+def _conninfo(dsn: str, frame: TransactionScripts) -> str:
     """The connection string, with what every session of this index is set to."""
     try:
         given = conninfo.conninfo_to_dict(dsn)

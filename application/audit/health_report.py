@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 
 
 @frozen(kw_only=True)
@@ -32,7 +32,7 @@ class Finding:
 
 
 @frozen(kw_only=True)
-class Examination:
+class HealthReport:
     """All findings, in the order in which the parts depend on each other."""
 
     remembrancer: str
@@ -46,4 +46,4 @@ class Examination:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms, and ``ok``."""
-        return {"ok": self.ok, **plain(self)}
+        return {"ok": self.ok, **to_jsonable(self)}

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from remembrancer.application.projections.lag import Lag, MeasureLag
 from remembrancer.domain.facts.fact import FactStatus
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.read_models import ReadModels
@@ -38,11 +38,11 @@ class Statistics:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 
-class CountUp:
+class CollectStatistics:
     """Counts things.
 
     Args:

@@ -16,7 +16,7 @@ from remembrancer.domain.errors import Erased, IntegrityError
 from remembrancer.domain.facts.evolve import LedgerState, fold
 from remembrancer.domain.graph.graph import Link, LinkKey, touches
 from remembrancer.domain.graph.link_history import Links
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.link_history import LinkHistory
@@ -49,7 +49,7 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        return {"ok": self.ok, **plain(self)}
+        return {"ok": self.ok, **to_jsonable(self)}
 
 
 @frozen(kw_only=True)

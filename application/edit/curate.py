@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import evolve
 
 from remembrancer.application.embedding import Embedding
-from remembrancer.application.remember.open_relations import standing_relations
-from remembrancer.application.remember.optimistic_append import Deciding
+from remembrancer.application.remember.open_relations import open_relations
+from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.receipt import Receipt, receipt_of
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
 from remembrancer.domain.events import Event
@@ -25,16 +25,21 @@ class Curate:
     """Changes that a caller asks for by name, each recorded with its reason.
 
     Args:
-        deciding: the loop that appends.
+        appender: the loop that appends.
         facts: the facts as of the last append.
         links: the relations that came from facts.
         embedding: vectors for corrected texts.
     """
 
     def __init__(
-        self, *, deciding: Deciding, facts: FactStore, links: LinkHistory, embedding: Embedding
+        self,
+        *,
+        appender: OptimisticAppender,
+        facts: FactStore,
+        links: LinkHistory,
+        embedding: Embedding,
     ) -> None:
-        self._deciding = deciding
+        self._appender = appender
         self._facts = facts
         self._links = links
         self._embedding = embedding
@@ -73,8 +78,10 @@ class Curate:
 
         async def correct(fact: Fact) -> list[Event]:
             ledger, ids = fact.scope.ledger, [fact.fact_id]
-            standing = await standing_relations(self._links, ledger, ids) if text else []
-            return revise(fact, text=text, metadata=metadata, reason=reason, standing=standing)
+            still_open = await open_relations(self._links, ledger, ids) if text else []
+            return revise(
+                fact, text=text, metadata=metadata, reason=reason, open_relations=still_open
+            )
 
         receipt = await self._change(fact_id, scope, correct, actor)
         return evolve(receipt, lagging=lagging) if receipt else None
@@ -104,11 +111,11 @@ class Curate:
         """
 
         async def decide() -> Sequence[Event]:
-            facts = await self._facts.standing(scope)
+            facts = await self._facts.active_in(scope)
             return [event for fact in facts for event in retract(fact, reason=reason)]
 
-        appended = await self._deciding.decide_and_append(
-            scope.ledger, decide, correlation_id=self._deciding.correlation_id(), actor=actor
+        appended = await self._appender.decide_and_append(
+            scope.ledger, decide, correlation_id=self._appender.correlation_id(), actor=actor
         )
         return receipt_of(appended.recorded, CALLER) if appended else None
 
@@ -123,8 +130,8 @@ class Curate:
             return await decide(await self._latest(fact_id, scope))
 
         ledger = (await self._latest(fact_id, scope)).scope.ledger
-        appended = await self._deciding.decide_and_append(
-            ledger, on_latest, correlation_id=self._deciding.correlation_id(), actor=actor
+        appended = await self._appender.decide_and_append(
+            ledger, on_latest, correlation_id=self._appender.correlation_id(), actor=actor
         )
         return receipt_of(appended.recorded, CALLER) if appended else None
 

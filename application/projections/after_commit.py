@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
-from remembrancer.application.projections.projector import Projecting
+from remembrancer.application.projections.projector import Projector
 from remembrancer.domain.errors import RemembrancerError
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.recorded import Position
@@ -36,7 +36,7 @@ class Beside(Protocol):
         ...
 
 
-class Follow:
+class AfterCommit:
     """Drives projections for a writer.
 
     Args:
@@ -50,7 +50,7 @@ class Follow:
     def __init__(
         self,
         *,
-        projections: Sequence[Projecting],
+        projections: Sequence[Projector],
         clock: Clock,
         beside: Beside,
         owner: str,
@@ -90,7 +90,7 @@ class Follow:
         pause = PAUSE
         while True:
             now = await self._clock.now()
-            behind = [item for item in behind if not item.outage.lasts(now)]
+            behind = [item for item in behind if not item.circuit_breaker.is_open(now)]
             waits = [
                 self._start(item, item.feed.partition_of(ledger))
                 for item in behind
@@ -108,13 +108,13 @@ class Follow:
             await self._clock.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _start(self, projecting: Projecting, partition: int) -> Callable[[float], Awaitable[None]]:
-        track = (projecting.feed.projection, partition)
+    def _start(self, projector: Projector, partition: int) -> Callable[[float], Awaitable[None]]:
+        track = (projector.feed.projection, partition)
         self._driven.add(track)
 
         async def drive() -> None:
             try:
-                await projecting.turn(
+                await projector.turn(
                     partition, owner=self._owner, keep_going=lambda: not self._stopped
                 )
             except RemembrancerError:
@@ -130,25 +130,25 @@ class Follow:
 # says that it lags.
 
 
-async def _can_follow(projecting: Projecting, ledger: LedgerId) -> bool:
+async def _can_follow(projector: Projector, ledger: LedgerId) -> bool:
     """Whether the engine takes anything in before it is rebuilt."""
     try:
-        return await projecting.standing_of(ledger) is not None
+        return await projector.partition_state_of(ledger) is not None
     except RemembrancerError:
         return False
 
 
-async def _is_near(projecting: Projecting, ledger: LedgerId, position: Position) -> bool:
+async def _is_near(projector: Projector, ledger: LedgerId, position: Position) -> bool:
     """Whether an engine is behind a position, and so little that it is worth waiting for."""
     try:
-        standing = await projecting.standing_of(ledger)
+        partition_state = await projector.partition_state_of(ledger)
     except RemembrancerError:
         return False
-    return standing is not None and 0 < position - standing.position <= NEAR
+    return partition_state is not None and 0 < position - partition_state.position <= NEAR
 
 
-async def _holds(projecting: Projecting, ledger: LedgerId, position: Position) -> bool:
+async def _holds(projector: Projector, ledger: LedgerId, position: Position) -> bool:
     try:
-        return await projecting.has_all_of(ledger, position)
+        return await projector.has_all_of(ledger, position)
     except RemembrancerError:
         return False

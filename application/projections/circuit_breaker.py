@@ -12,7 +12,7 @@ SHORTEST = timedelta(seconds=0.5)
 LONGEST = timedelta(seconds=30)
 
 
-class Outage:
+class CircuitBreaker:
     """What this process knows about one engine. Safe to share between threads and tasks: who
     loses a race asks once more, or once less.
     """
@@ -21,16 +21,16 @@ class Outage:
         self._failures = 0
         self._until: datetime | None = None
 
-    def lasts(self, now: datetime) -> bool:
+    def is_open(self, now: datetime) -> bool:
         """Whether to leave the engine alone."""
         return self._until is not None and now < self._until
 
-    def noticed(self, now: datetime) -> None:
+    def record_failure(self, now: datetime) -> None:
         """It did not answer: leave it alone, twice as long each time."""
-        if not self.lasts(now):
+        if not self.is_open(now):
             self._failures += 1
         self._until = now + min(LONGEST, SHORTEST * 2 ** min(self._failures - 1, 10))
 
-    def over(self) -> None:
+    def record_success(self) -> None:
         """It has answered."""
         self._failures, self._until = 0, None

@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import frozen
 
-from remembrancer.application.projections.projector import Projecting
+from remembrancer.application.projections.projector import Projector
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.projection_state import DeadLetter, ProjectionState
 from remembrancer.domain.recorded import Position
@@ -28,7 +28,7 @@ class Revived:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 
@@ -46,7 +46,7 @@ class DeadLetters:
     def __init__(
         self,
         *,
-        projections: Sequence[Projecting],
+        projections: Sequence[Projector],
         state: ProjectionState,
         clock: Clock,
         ids: IdSource,
@@ -65,8 +65,8 @@ class DeadLetters:
             AdapterUnavailable: the log's database did not answer.
         """
         found: list[DeadLetter] = []
-        for projecting in self._projections:
-            name, after = projecting.feed.projection, Position(0)
+        for projector in self._projections:
+            name, after = projector.feed.projection, Position(0)
             while page := await self._state.dead_letters(name, after=after):
                 found.extend(page)
                 after = page[-1].position
@@ -81,22 +81,22 @@ class DeadLetters:
             InvalidRequest: an engine has to be rebuilt first.
         """
         owner, revived = self._ids.new(), 0
-        for projecting in self._projections:
-            await projecting.require_same()
-            for standing in await projecting.standings():
-                if standing.dead:
-                    revived += await self._retried(projecting, standing.partition, owner)
+        for projector in self._projections:
+            await projector.require_same()
+            for partition_state in await projector.partition_states():
+                if partition_state.dead:
+                    revived += await self._retried(projector, partition_state.partition, owner)
         return Revived(revived=revived, dead=tuple(await self.listed()))
 
-    async def _retried(self, projecting: Projecting, partition: int, owner: str) -> int:
+    async def _retried(self, projector: Projector, partition: int, owner: str) -> int:
         deadline = await self._clock.now() + timedelta(seconds=self._patience)
         while True:
-            revived = await projecting.retry_dead(partition, owner=owner)
+            revived = await projector.retry_dead(partition, owner=owner)
             if revived is not None:
                 return revived
             if await self._clock.now() >= deadline:
                 raise AdapterUnavailable(
-                    projecting.feed.projection,
+                    projector.feed.projection,
                     "somebody else is driving it all the time; try again later",
                 )
             await self._clock.sleep(PAUSE)

@@ -11,7 +11,7 @@ BATCH = 64
 """Texts per call: what embedding services take well."""
 
 
-class Refill:
+class EmbeddingBackfill:
     """Embeds what waits.
 
     Args:

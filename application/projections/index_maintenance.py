@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from remembrancer.domain.ports.vector_index import Compactable
 
 
-class Compact:
+class IndexMaintenance:
     """Has every index make what is due.
 
     Args:

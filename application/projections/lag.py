@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import frozen
 
-from remembrancer.application.projections.projector import Projecting
-from remembrancer.domain.jsonable import plain
+from remembrancer.application.projections.projector import Projector
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
-from remembrancer.domain.ports.projection_state import Standing
+from remembrancer.domain.ports.projection_state import PartitionState
 from remembrancer.domain.recorded import Position
 
 
@@ -36,7 +36,7 @@ class Lag:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 
@@ -49,7 +49,7 @@ class MeasureLag:
         clock: the time.
     """
 
-    def __init__(self, *, projections: Sequence[Projecting], log: AuditLog, clock: Clock) -> None:
+    def __init__(self, *, projections: Sequence[Projector], log: AuditLog, clock: Clock) -> None:
         self._projections = projections
         self._log = log
         self._clock = clock
@@ -62,28 +62,28 @@ class MeasureLag:
         """
         return tuple(
             [
-                await self._of(projecting, standing)
-                for projecting in self._projections
-                for standing in await projecting.standings()
+                await self._of(projector, partition_state)
+                for projector in self._projections
+                for partition_state in await projector.partition_states()
             ]
         )
 
-    async def _of(self, projecting: Projecting, standing: Standing) -> Lag:
+    async def _of(self, projector: Projector, partition_state: PartitionState) -> Lag:
         last = await self._log.last_position()
-        behind = max(0, last - standing.position)
+        behind = max(0, last - partition_state.position)
         seconds = 0.0
         if behind:
-            waiting = await self._log.read(standing.position, 1)
+            waiting = await self._log.read(partition_state.position, 1)
             now = await self._clock.now()
             seconds = max(0.0, (now - waiting[0].recorded_at).total_seconds())
         return Lag(
-            projection=standing.projection,
-            partition=standing.partition,
-            position=standing.position,
+            projection=partition_state.projection,
+            partition=partition_state.partition,
+            position=partition_state.position,
             events=behind,
             seconds=seconds,
-            dead=standing.dead,
-            owner=standing.owner,
-            problem=standing.problem,
-            rebuild=standing.fingerprint != projecting.feed.fingerprint,
+            dead=partition_state.dead,
+            owner=partition_state.owner,
+            problem=partition_state.problem,
+            rebuild=partition_state.fingerprint != projector.feed.fingerprint,
         )

@@ -14,7 +14,7 @@ LONGEST = 0.25
 
 
 class Polling:
-    """``Arrivals`` by looking at the log.
+    """``AppendSignal`` by looking at the log.
 
     Args:
         log: what is looked at.
@@ -26,7 +26,7 @@ class Polling:
         self._clock = clock
 
     async def wait(self, after: Position, seconds: float) -> None:
-        """See ``Arrivals.wait``."""
+        """See ``AppendSignal.wait``."""
         deadline = await self._clock.now() + timedelta(seconds=seconds)
         pause = SHORTEST
         while await self._log.last_position() <= after:

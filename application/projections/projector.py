@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, evolve, field, frozen
 
-from remembrancer.application.projections.circuit_breaker import Outage
+from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.delivery import Delivery
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.ports.audit_log import AuditLog
@@ -20,8 +20,8 @@ from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
     Lease,
+    PartitionState,
     ProjectionState,
-    Standing,
 )
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
@@ -78,14 +78,14 @@ class Counts:
 
 
 @define
-class _Refused:
+class _RefusedEvents:
     """What an engine would not take out of one page, and the ledgers that stop there."""
 
     letters: list[DeadLetter] = field(factory=list)
     parked: set[LedgerId] = field(factory=set)
 
 
-class Projecting:
+class Projector:
     """One engine and its entry in the book.
 
     Args:
@@ -95,7 +95,7 @@ class Projecting:
         state: the book.
         clock: time and waiting.
         settings: sizes and times.
-        outage: what is known about the engine in this process.
+        circuit_breaker: whether this process asks the engine at all.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class Projecting:
         state: ProjectionState,
         clock: Clock,
         settings: ProjectionSettings,
-        outage: Outage,
+        circuit_breaker: CircuitBreaker,
     ) -> None:
         self.feed = feed
-        self.outage = outage
+        self.circuit_breaker = circuit_breaker
         self.counts = [Counts() for _ in range(feed.partitions)]
         self._delivery = delivery
         self._log = log
@@ -118,20 +118,20 @@ class Projecting:
         self._clock = clock
         self._settings = settings
 
-    async def standings(self) -> Sequence[Standing]:
+    async def partition_states(self) -> Sequence[PartitionState]:
         """How the partitions stand; the entry is made where there is none."""
-        found = await self._state.standings(self.feed.projection)
+        found = await self._state.partition_states(self.feed.projection)
         if len(found) != self.feed.partitions:
             await self._state.enrol(self.feed)
-            found = await self._state.standings(self.feed.projection)
+            found = await self._state.partition_states(self.feed.projection)
         return found
 
-    async def standing_of(self, ledger: LedgerId) -> Standing | None:
+    async def partition_state_of(self, ledger: LedgerId) -> PartitionState | None:
         """How the partition of a ledger stands, ``None`` if the engine was fed under other
         settings and takes nothing in before it is rebuilt.
         """
-        standing = (await self.standings())[self.feed.partition_of(ledger)]
-        return standing if standing.fingerprint == self.feed.fingerprint else None
+        partition_state = (await self.partition_states())[self.feed.partition_of(ledger)]
+        return partition_state if partition_state.fingerprint == self.feed.fingerprint else None
 
     async def require_same(self) -> None:
         """Make sure that the engine was fed under the settings of now.
@@ -139,11 +139,11 @@ class Projecting:
         Raises:
             InvalidRequest: it was not, and has to be rebuilt.
         """
-        for standing in await self.standings():
-            if standing.fingerprint != self.feed.fingerprint:
+        for partition_state in await self.partition_states():
+            if partition_state.fingerprint != self.feed.fingerprint:
                 raise InvalidRequest(
                     self.feed.projection,
-                    f"was fed with {standing.fingerprint}, the settings say "
+                    f"was fed with {partition_state.fingerprint}, the settings say "
                     f"{self.feed.fingerprint}; run remembrancer rebuild {self.feed.projection}, or "
                     "change the settings back",
                 )
@@ -181,14 +181,14 @@ class Projecting:
             reached = await self._feed(lease, keep_going)
         except Exception as error:
             self.counts[partition].failures += 1
-            self.outage.noticed(await self._clock.now())
+            self.circuit_breaker.record_failure(await self._clock.now())
             problem = _said(error)
             if isinstance(error, AdapterUnavailable):
                 raise
             # Not in the terms of the port: nothing is known of the events, hence none is blamed.
             raise AdapterUnavailable(self.feed.projection, problem) from error
         else:
-            self.outage.over()
+            self.circuit_breaker.record_success()
             return reached
         finally:
             await self._state.release(lease, problem)
@@ -204,7 +204,7 @@ class Projecting:
             page = await self._log.read(position, self._settings.batch)
             if not page:
                 return position
-            refused = _Refused(parked=parked)
+            refused = _RefusedEvents(parked=parked)
             await self._deliver(
                 [i for i in page if self.feed.partition_of(i.ledger) == lease.partition], refused
             )
@@ -230,7 +230,7 @@ class Projecting:
             found.extend(page)
         return found
 
-    async def _deliver(self, chain: Sequence[Recorded], refused: _Refused) -> None:
+    async def _deliver(self, chain: Sequence[Recorded], refused: _RefusedEvents) -> None:
         """Deliver a stretch; of one that is refused deliver the halves, down to the event that is
         to blame.
         """
@@ -319,7 +319,7 @@ class Projecting:
         while True:
             page = await self._log.read_ledger(letter.ledger, version, limit)
             chain = [item for item in page if item.position <= until]
-            refused = _Refused()
+            refused = _RefusedEvents()
             await self._deliver(chain, refused)
             if refused.letters:
                 new = refused.letters[0]

@@ -14,12 +14,12 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from remembrancer.application.projections.index_maintenance import Compact
+from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.lag import Lag, MeasureLag
-from remembrancer.application.projections.projector import Counts, Projecting
+from remembrancer.application.projections.projector import Counts, Projector
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.jsonable import plain
-from remembrancer.domain.ports.append_signal import Arrivals
+from remembrancer.domain.jsonable import to_jsonable
+from remembrancer.domain.ports.append_signal import AppendSignal
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.projection_state import ProjectionState
@@ -48,7 +48,7 @@ REPORT = 1.0
 """Seconds between two reports, at the most."""
 
 Stop = Callable[[], bool]
-Track = tuple[Projecting, int]
+Track = tuple[Projector, int]
 
 
 @frozen(kw_only=True)
@@ -63,7 +63,9 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
         return {
-            "projections": [{**plain(lag), **plain(counts)} for lag, counts in self.tracks],
+            "projections": [
+                {**to_jsonable(lag), **to_jsonable(counts)} for lag, counts in self.tracks
+            ],
             "workers": self.workers,
         }
 
@@ -74,42 +76,42 @@ OnReport = Callable[[Report], None]
 class Worker:
     """One run of one worker.
 
-    ``follow``, once for each of ``tracks``, and ``look_after``, or else ``drain``, are to be run
-    beside ``tend``; how is for the face to say.
+    The caller runs ``follow``, once for each of ``tracks``, and ``maintain_indexes``, or else
+    ``run_until_caught_up`` alone; beside them it runs ``heartbeat``.
 
     Args:
         projections: the external ones.
         log: the log.
         state: the book.
-        arrivals: tells of new events.
+        append_signal: tells of new events.
         clock: time and waiting.
         ids: names the worker, and spreads its pauses.
         measure_lag: for reports.
-        compact: looks after the indexes.
+        index_maintenance: maintains the indexes.
         lease: seconds that a lease runs for.
     """
 
     def __init__(
         self,
         *,
-        projections: Sequence[Projecting],
+        projections: Sequence[Projector],
         log: AuditLog,
         state: ProjectionState,
-        arrivals: Arrivals,
+        append_signal: AppendSignal,
         clock: Clock,
         ids: IdSource,
         measure_lag: MeasureLag,
-        compact: Compact,
+        index_maintenance: IndexMaintenance,
         lease: float,
     ) -> None:
         self._projections = projections
         self._log = log
         self._state = state
-        self._arrivals = arrivals
+        self._append_signal = append_signal
         self._clock = clock
         self._ids = ids
         self._measure_lag = measure_lag
-        self._compact = compact
+        self._index_maintenance = index_maintenance
         self._lease = lease
         self._owner = ids.new()
         self._workers = 1
@@ -119,9 +121,9 @@ class Worker:
     def tracks(self) -> Sequence[Track]:
         """Every partition of every projection."""
         return [
-            (projecting, partition)
-            for projecting in self._projections
-            for partition in range(projecting.feed.partitions)
+            (projector, partition)
+            for projector in self._projections
+            for partition in range(projector.feed.partitions)
         ]
 
     async def check(self) -> None:
@@ -136,8 +138,8 @@ class Worker:
                 "vector_index.provider",
                 "there is nothing to drive: index and graph are those in the log's own database",
             )
-        for projecting in self._projections:
-            await projecting.require_same()
+        for projector in self._projections:
+            await projector.require_same()
 
     async def follow(self, track: Track, stop: Stop) -> None:
         """Drive one partition until told to stop, whatever happens to its engine."""
@@ -153,24 +155,24 @@ class Worker:
                 failures = 0
 
     async def _step(self, track: Track, stop: Stop) -> None:
-        projecting, partition = track
+        projector, partition = track
         last = await self._log.last_position()
-        standing = (await projecting.standings())[partition]
-        if standing.position >= last and not standing.must_clear:
-            await self._arrivals.wait(last, IDLE)
+        partition_state = (await projector.partition_states())[partition]
+        if partition_state.position >= last and not partition_state.must_clear:
+            await self._append_signal.wait(last, IDLE)
         elif (
-            standing.owner is not None
+            partition_state.owner is not None
             or len(self._held) >= self._share()
             or await self._turn(track, stop) is None
         ):
             await self._rest(BUSY, stop)
 
     async def _turn(self, track: Track, stop: Stop) -> Position | None:
-        projecting, partition = track
+        projector, partition = track
         pages = count(1)
-        self._held.add((projecting.feed.projection, partition))
+        self._held.add((projector.feed.projection, partition))
         try:
-            return await projecting.turn(
+            return await projector.turn(
                 partition,
                 owner=self._owner,
                 keep_going=lambda: (
@@ -178,13 +180,13 @@ class Worker:
                 ),
             )
         finally:
-            self._held.discard((projecting.feed.projection, partition))
+            self._held.discard((projector.feed.projection, partition))
 
     def _share(self) -> int:
         """How many partitions this worker may be at, for all workers to be at some."""
         return -(-len(self.tracks) // self._workers)
 
-    async def tend(self, stop: Stop, on_report: OnReport | None = None) -> None:
+    async def heartbeat(self, stop: Stop, on_report: OnReport | None = None) -> None:
         """Keep the leases until told to stop, then give them back; report now and then."""
         try:
             while not stop():
@@ -199,7 +201,7 @@ class Worker:
             with suppress(AdapterUnavailable):
                 await self._state.renew(self._owner, (), 0)
 
-    async def look_after(self, stop: Stop) -> None:
+    async def maintain_indexes(self, stop: Stop) -> None:
         """Have indexes make what is due, now and then; what was begun is made first when told to
         stop.
         """
@@ -209,13 +211,13 @@ class Worker:
                 return
             # One that is away is told of by whoever feeds it.
             with suppress(AdapterUnavailable):
-                await self._compact()
+                await self._index_maintenance()
 
     async def report(self) -> Report:
         """How everything stands."""
         counts = {
-            (projecting.feed.projection, partition): projecting.counts[partition]
-            for projecting, partition in self.tracks
+            (projector.feed.projection, partition): projector.counts[partition]
+            for projector, partition in self.tracks
         }
         lags = await self._measure_lag()
         return Report(
@@ -223,7 +225,7 @@ class Worker:
             workers=self._workers,
         )
 
-    async def drain(self, stop: Stop, on_report: OnReport | None = None) -> Report:
+    async def run_until_caught_up(self, stop: Stop, on_report: OnReport | None = None) -> Report:
         """Drive everything to where the log ends now, once; leave an engine that does not answer.
 
         Returns:
@@ -237,11 +239,11 @@ class Worker:
         while open_tracks and not stop():
             remaining: list[Track] = []
             for track in open_tracks:
-                projecting, _ = track
+                projector, _ = track
                 with suppress(AdapterUnavailable):
                     reached = await self._turn(track, stop)
                     if reached is None:
-                        await projecting.require_same()
+                        await projector.require_same()
                     if reached is None or reached < last:
                         remaining.append(track)
             open_tracks = remaining

@@ -16,7 +16,7 @@ from remembrancer.domain.ports.language_model import ChatMessage, Completion, La
 
 
 @frozen(kw_only=True)
-class Question:
+class ModelCall:
     """A prompt, and for what it is asked (the purpose under which it is recorded)."""
 
     purpose: str
@@ -35,7 +35,7 @@ class Question:
         max_output_tokens: int,
         images: tuple[str, ...] = (),
         parameters: Mapping[str, Any] | None = None,
-    ) -> Question:
+    ) -> ModelCall:
         """A question with the values of this call filled in; ``parameters`` go into its record."""
         return cls(
             purpose=purpose,

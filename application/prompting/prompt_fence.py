@@ -20,13 +20,13 @@ MARK_CHARACTERS = 16
 
 
 @frozen
-class Fence:
+class PromptFence:
     """Encloses texts in tags that end in ``mark``."""
 
     mark: str
 
     @classmethod
-    def around(cls, texts: Iterable[str]) -> Fence:
+    def around(cls, texts: Iterable[str]) -> PromptFence:
         """A fence whose mark is in none of ``texts``."""
         content = json.dumps(list(texts))
         for number in count():

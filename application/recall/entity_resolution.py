@@ -28,14 +28,14 @@ SUGGESTED = 3
 
 
 @frozen(kw_only=True)
-class Resolved:
+class ResolvedEntity:
     """An entity, and how like its name is to the one that was asked for (1: it goes by it)."""
 
     entity: Entity
     likeness: float = 1.0
 
 
-class Resolve:
+class ResolveEntity:
     """From a name to an entity.
 
     Args:
@@ -47,7 +47,7 @@ class Resolve:
         self._graph = graph
         self._embedding = embedding
 
-    async def __call__(self, view: View, name: str) -> Resolved:
+    async def __call__(self, view: View, name: str) -> ResolvedEntity:
         """Find the entity that ``name`` means in a view.
 
         Raises:
@@ -56,7 +56,7 @@ class Resolve:
         """
         found = await self._graph.entities(view, [name], 1)
         if found:
-            return Resolved(entity=found[0])
+            return ResolvedEntity(entity=found[0])
         near = await self._alike(name, await self._graph.entities(view, None, KNOWN))
         if near and near[0].likeness >= ALIKE:
             return near[0]
@@ -64,7 +64,7 @@ class Resolve:
         hint = f"; known are {names}" if names else ""
         raise NotFound(f"no entity {name!r} that this scope may see{hint}")
 
-    async def _alike(self, name: str, entities: Sequence[Entity]) -> list[Resolved]:
+    async def _alike(self, name: str, entities: Sequence[Entity]) -> list[ResolvedEntity]:
         """The entities by their likeness to a name, most like first; in the order given where
         nothing can be embedded now.
         """
@@ -72,10 +72,10 @@ class Resolve:
         try:
             vectors = await self._embedding.documents([name, *names])
         except (AdapterUnavailable, ModelError):
-            return [Resolved(entity=entity, likeness=0.0) for entity in entities]
+            return [ResolvedEntity(entity=entity, likeness=0.0) for entity in entities]
         wanted = vectors[name]
         resolved = [
-            Resolved(
+            ResolvedEntity(
                 entity=entity,
                 likeness=max(
                     _cosine(wanted, vectors[known]) for known in (entity.name, *entity.aliases)

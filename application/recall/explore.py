@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from remembrancer.application.recall.entity_resolution import Resolve
+from remembrancer.application.recall.entity_resolution import ResolveEntity
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.graph.graph import (
     Entity,
@@ -20,7 +20,7 @@ from remembrancer.domain.graph.graph import (
     entities_of,
 )
 from remembrancer.domain.graph.walk import Reached
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.text import normalised
@@ -78,14 +78,14 @@ class Exploration:
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
         return {
-            "entity": plain(self.start),
+            "entity": to_jsonable(self.start),
             "likeness": self.likeness,
-            "entities": plain(self.entities),
+            "entities": to_jsonable(self.entities),
             "links": [
                 {
                     "distance": item.distance,
                     "path": str(item.path),
-                    **plain(item.link),
+                    **to_jsonable(item.link),
                     **self._text(item.link),
                 }
                 for item in self.reached
@@ -106,7 +106,7 @@ class Explore:
         resolve: from the name asked for to an entity.
     """
 
-    def __init__(self, *, graph: KnowledgeGraph, facts: FactStore, resolve: Resolve) -> None:
+    def __init__(self, *, graph: KnowledgeGraph, facts: FactStore, resolve: ResolveEntity) -> None:
         self._graph = graph
         self._facts = facts
         self._resolve = resolve

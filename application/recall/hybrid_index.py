@@ -13,7 +13,7 @@ from remembrancer.domain.ports.vector_index import Hit, IndexQuery, SearchedInde
 from remembrancer.domain.scope import LedgerId
 
 
-class JoinedIndex:
+class HybridIndex:
     """See ``SearchedIndex``.
 
     A hit has its similarity if it is among the best by meaning, and the other signals if it is

@@ -11,8 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from remembrancer.application.extraction.model.drafts import items_of, structured
-from remembrancer.application.prompting.model_call import Question
-from remembrancer.application.prompting.prompt_fence import Fence
+from remembrancer.application.prompting.model_call import ModelCall
+from remembrancer.application.prompting.prompt_fence import PromptFence
 from remembrancer.application.prompting.prompt_template import prepare
 from remembrancer.domain.errors import ModelError
 from remembrancer.domain.ports.language_model import LanguageModel
@@ -60,9 +60,9 @@ class ModelReranker:
         return [grades.get(number, 0.0) / BEST for number in range(1, len(texts) + 1)]
 
 
-def _question(question: str, texts: Sequence[str]) -> Question:
-    fence = Fence.around((question, *texts))
-    return Question.of(
+def _question(question: str, texts: Sequence[str]) -> ModelCall:
+    fence = PromptFence.around((question, *texts))
+    return ModelCall.of(
         "reranking",
         prepare(PROMPT, {}),
         {

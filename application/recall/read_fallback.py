@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from remembrancer.application.projections.circuit_breaker import Outage
-from remembrancer.application.projections.projector import Projecting
+from remembrancer.application.projections.circuit_breaker import CircuitBreaker
+from remembrancer.application.projections.projector import Projector
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.graph.graph import Entity, Relation, View
 from remembrancer.domain.graph.walk import Reached
@@ -27,29 +27,29 @@ T = TypeVar("T")
 
 
 @frozen(kw_only=True)
-class External(Generic[E]):
+class ExternalReader(Generic[E]):
     """An engine, and the projection that feeds it."""
 
     engine: E
-    projecting: Projecting
+    projector: Projector
     log: AuditLog
     clock: Clock
-    outage: Outage = field(factory=Outage)
+    circuit_breaker: CircuitBreaker = field(factory=CircuitBreaker)
     """Of reading; an engine that can't be written to may well be read."""
 
     async def knows(self, ledger: LedgerId) -> bool:
         """Whether it can be asked, and holds all that the ledger has."""
-        if self.outage.lasts(await self.clock.now()):
+        if self.circuit_breaker.is_open(await self.clock.now()):
             return False
-        if await self.projecting.has_all_of(ledger, await self.log.last_position()):
+        if await self.projector.has_all_of(ledger, await self.log.last_position()):
             return True
         # Behind the log, perhaps by the events of others.
         head = await self.log.head(ledger)
         newest = await self.log.read_ledger(ledger, max(0, head.version - 1), 1)
-        return not newest or await self.projecting.has_all_of(ledger, newest[-1].position)
+        return not newest or await self.projector.has_all_of(ledger, newest[-1].position)
 
 
-class Reading(Generic[E]):
+class ReadFallback(Generic[E]):
     """An index or a graph, wherever it is.
 
     Args:
@@ -57,7 +57,7 @@ class Reading(Generic[E]):
         external: the one that is asked first, ``None`` where there is no other.
     """
 
-    def __init__(self, embedded: E, external: External[E] | None = None) -> None:
+    def __init__(self, embedded: E, external: ExternalReader[E] | None = None) -> None:
         self._embedded = embedded
         self._external = external
 
@@ -84,11 +84,11 @@ class Reading(Generic[E]):
             try:
                 answer = await question(external.engine)
             except AdapterUnavailable:
-                external.outage.noticed(await external.clock.now())
+                external.circuit_breaker.record_failure(await external.clock.now())
             else:
-                external.outage.over()
+                external.circuit_breaker.record_success()
                 return answer, ()
-        return await question(self._embedded), (external.projecting.feed.projection,)
+        return await question(self._embedded), (external.projector.feed.projection,)
 
 
 class CurrentGraph:
@@ -96,24 +96,24 @@ class CurrentGraph:
     where that is.
 
     Args:
-        reading: the graph.
+        fallback: the graph.
     """
 
-    def __init__(self, reading: Reading[KnowledgeGraph]) -> None:
-        self._reading = reading
+    def __init__(self, fallback: ReadFallback[KnowledgeGraph]) -> None:
+        self._fallback = fallback
 
     async def neighbours(
         self, view: View, entities: Sequence[str], depth: int = 2, limit: int = 100
     ) -> Sequence[Reached]:
         """See ``KnowledgeGraph.neighbours``."""
-        found, _ = await self._reading.ask(
+        found, _ = await self._fallback.ask(
             view.scope.ledger, lambda graph: graph.neighbours(view, entities, depth, limit)
         )
         return found
 
     async def relations(self, view: View, entity: str, limit: int = 100) -> Sequence[Relation]:
         """See ``KnowledgeGraph.relations``."""
-        found, _ = await self._reading.ask(
+        found, _ = await self._fallback.ask(
             view.scope.ledger, lambda graph: graph.relations(view, entity, limit)
         )
         return found
@@ -122,7 +122,7 @@ class CurrentGraph:
         self, view: View, names: Sequence[str] | None = None, limit: int = 100
     ) -> Sequence[Entity]:
         """See ``KnowledgeGraph.entities``."""
-        found, _ = await self._reading.ask(
+        found, _ = await self._fallback.ask(
             view.scope.ledger, lambda graph: graph.entities(view, names, limit)
         )
         return found

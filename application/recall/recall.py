@@ -13,14 +13,14 @@ from typing import Any
 from attrs import evolve, frozen
 
 from remembrancer.application.embedding import Embedding
-from remembrancer.application.recall.read_fallback import Reading
+from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.filters.ast import Filter, matches
 from remembrancer.domain.graph.graph import View
 from remembrancer.domain.graph.relevance import Lead, leads
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.fact_store import FactStore
@@ -76,7 +76,7 @@ class ScoredFact:
         """All fields in JSON's terms."""
         explained: dict[str, Any] = {}
         if self.signals is not None:
-            explained = {"signals": plain(self.signals), "path": self.path}
+            explained = {"signals": to_jsonable(self.signals), "path": self.path}
         return {"score": self.score, **explained, "fact": self.fact.to_dict()}
 
 
@@ -139,8 +139,8 @@ class Recall:
         *,
         log: AuditLog,
         facts: FactStore,
-        index: Reading[SearchedIndex],
-        graph: Reading[KnowledgeGraph],
+        index: ReadFallback[SearchedIndex],
+        graph: ReadFallback[KnowledgeGraph],
         embedding: Embedding,
         weights: Weights = Weights(),
         reranking: Reranking | None = None,

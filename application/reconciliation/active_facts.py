@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from remembrancer.application.extraction.rules import slots
 from remembrancer.application.extraction.rules.slot_patterns import Stance
-from remembrancer.application.extraction.rules.slots import Reading
+from remembrancer.application.extraction.rules.slots import SlotReading
 from remembrancer.application.reconciliation.near_duplicates import signature
 from remembrancer.application.reconciliation.negations import Assertion, assertion_in
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind
@@ -29,7 +29,7 @@ SHELVED_WORDS = 3
 
 
 @frozen(kw_only=True)
-class Known:
+class KnownFact:
     """What a fact and a candidate have in common."""
 
     fact_id: FactId
@@ -41,7 +41,7 @@ class Known:
     slot: str | None
     occurred_at: datetime
     start: datetime
-    reading: Reading | None = None
+    reading: SlotReading | None = None
     assertion: Assertion | None = None
 
     @property
@@ -73,15 +73,15 @@ class Known:
 
 
 @frozen(kw_only=True)
-class View:
+class ActiveFacts:
     """The active facts as they stand after the proposals made so far."""
 
-    _known: dict[FactId, Known] = field(factory=dict)
-    _shelves: dict[tuple[object, ...], dict[FactId, Known]] = field(
+    _known: dict[FactId, KnownFact] = field(factory=dict)
+    _shelves: dict[tuple[object, ...], dict[FactId, KnownFact]] = field(
         factory=lambda: defaultdict(dict)
     )
 
-    def put(self, item: Known) -> None:
+    def put(self, item: KnownFact) -> None:
         """Take in what is new, or replace what has changed."""
         if item.fact_id in self._known:
             self.drop(item.fact_id)
@@ -89,7 +89,7 @@ class View:
         for shelf in _shelves_of(item):
             self._shelves[shelf][item.fact_id] = item
 
-    def revise(self, fact_id: FactId, better: Known) -> None:
+    def revise(self, fact_id: FactId, better: KnownFact) -> None:
         """Say a fact in the words of another one; its times stay."""
         self.put(
             evolve(
@@ -107,20 +107,20 @@ class View:
         for shelf in _shelves_of(item):
             del self._shelves[shelf][fact_id]
 
-    def item(self, fact_id: FactId) -> Known | None:
+    def item(self, fact_id: FactId) -> KnownFact | None:
         """What is known by that id, if it is active."""
         return self._known.get(fact_id)
 
-    def saying(self, item: Known) -> list[Known]:
+    def saying(self, item: KnownFact) -> list[KnownFact]:
         """What says the same, oldest first."""
         return self._on(_said(item))
 
-    def answering(self, item: Known) -> list[Known]:
+    def answering(self, item: KnownFact) -> list[KnownFact]:
         """What stands in the same slot, by when it held."""
         found = self._on(("slot", item.partition, item.slot)) if item.slot is not None else []
         return sorted(found, key=lambda one: one.held_at)
 
-    def opposing(self, item: Known) -> list[Known]:
+    def opposing(self, item: KnownFact) -> list[KnownFact]:
         """What begins with the same words about the same subject, over where ``item`` is not."""
         if item.assertion is None:
             return []
@@ -130,11 +130,11 @@ class View:
             for found in self._on(_asserted(item, words, over=not item.assertion.over))
         ]
 
-    def _on(self, shelf: tuple[object, ...]) -> list[Known]:
+    def _on(self, shelf: tuple[object, ...]) -> list[KnownFact]:
         return list(self._shelves[shelf].values()) if shelf in self._shelves else []
 
 
-def _shelves_of(item: Known) -> list[tuple[object, ...]]:
+def _shelves_of(item: KnownFact) -> list[tuple[object, ...]]:
     """Where an item is found again, so that no search runs through all that is known."""
     shelves = [_said(item)]
     if item.slot is not None:
@@ -148,11 +148,11 @@ def _shelves_of(item: Known) -> list[tuple[object, ...]]:
     return shelves
 
 
-def _said(item: Known) -> tuple[object, ...]:
+def _said(item: KnownFact) -> tuple[object, ...]:
     return ("said", item.scope, item.speaker, item.signature)
 
 
-def _asserted(item: Known, words: tuple[str, ...], *, over: bool) -> tuple[object, ...]:
+def _asserted(item: KnownFact, words: tuple[str, ...], *, over: bool) -> tuple[object, ...]:
     subject = item.assertion.subject if item.assertion is not None else ""
     return ("over" if over else "holds", item.partition, subject, words)
 
@@ -164,14 +164,14 @@ def _beginnings(words: tuple[str, ...], *, whole: bool) -> list[tuple[str, ...]]
     return [words[:count] for count in range(1, min(len(words), SHELVED_WORDS) + 1)]
 
 
-def known(item: Fact | Candidate) -> Known:
+def known_fact(item: Fact | Candidate) -> KnownFact:
     """A fact or a candidate, read by the rules."""
     speaker = item.speaker or ""
     if item.slot is not None:
         # "I" in a fact about Caroline is Caroline, whoever is on record as the speaker.
         speaker = speaker or item.slot.partition("/")[0]
     reading = None if item.slot is None else slots.read(item.text, speaker)
-    return Known(
+    return KnownFact(
         fact_id=item.fact_id,
         scope=item.scope,
         text=item.text,

@@ -17,10 +17,10 @@ from attrs import field, frozen
 
 from remembrancer.application.extraction.model.drafts import items_of, structured
 from remembrancer.application.prompting.cleaning import cleaned
-from remembrancer.application.prompting.model_call import Question
-from remembrancer.application.prompting.prompt_fence import Fence
+from remembrancer.application.prompting.model_call import ModelCall
+from remembrancer.application.prompting.prompt_fence import PromptFence
 from remembrancer.application.prompting.prompt_template import prepare
-from remembrancer.application.reconciliation.active_facts import View, known
+from remembrancer.application.reconciliation.active_facts import ActiveFacts, known_fact
 from remembrancer.application.reconciliation.rules import said_before
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind, FactStatus
@@ -144,14 +144,14 @@ class ModelReconciler:
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
     ) -> _Board:
         """Decide what needs no model, and tell the rest with what it may be in conflict with."""
-        board, view = _Board(), View()
+        board, view = _Board(), ActiveFacts()
         for near in neighbours:
             for fact, _ in near.values():
                 if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
-                    view.put(known(fact))
+                    view.put(known_fact(fact))
         speakers = _people(candidates, neighbours)
         for index, (candidate, near) in enumerate(zip(candidates, neighbours, strict=True)):
-            said = known(candidate)
+            said = known_fact(candidate)
             again = said_before(said, view)
             if again is not None:
                 board.proposals[index] = again
@@ -197,11 +197,11 @@ class ModelReconciler:
         ]
         return [*answers, *(fact_id for _, fact_id in found)][: self._settings.shown]
 
-    def _question(self, handles: _Handles, facts: Mapping[FactId, Fact | Candidate]) -> Question:
+    def _question(self, handles: _Handles, facts: Mapping[FactId, Fact | Candidate]) -> ModelCall:
         shown: dict[int, Fact | Candidate] = {
             number: facts[fact_id] for number, fact_id in handles.facts.items()
         }
-        fence = Fence.around(
+        fence = PromptFence.around(
             text for fact in shown.values() for text in (fact.text, fact.speaker or "")
         )
 
@@ -211,7 +211,7 @@ class ModelReconciler:
                 for number in numbers
             )
 
-        return Question.of(
+        return ModelCall.of(
             "reconciliation",
             prepare(PROMPT, {}),
             {

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 
 from remembrancer.application.extraction.rules import dates, slots
-from remembrancer.application.reconciliation.active_facts import Known, View, known
+from remembrancer.application.reconciliation.active_facts import ActiveFacts, KnownFact, known_fact
 from remembrancer.application.reconciliation.negations import Assertion, ends
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
@@ -44,17 +44,17 @@ class RulesReconciler:
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
     ) -> Reconciliation:
         """Decide about candidates in the order in which they were said."""
-        view = View()
+        view = ActiveFacts()
         for shown in neighbours:
             for fact, _ in shown.values():
                 if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
-                    view.put(known(fact))
+                    view.put(known_fact(fact))
         return Reconciliation(
-            proposals=tuple(_decide(known(candidate), view) for candidate in candidates)
+            proposals=tuple(_decide(known_fact(candidate), view) for candidate in candidates)
         )
 
 
-def _decide(candidate: Known, view: View) -> Proposal:
+def _decide(candidate: KnownFact, view: ActiveFacts) -> Proposal:
     proposal = (
         said_before(candidate, view)
         or _answer(candidate, view)
@@ -71,7 +71,7 @@ def _decide(candidate: Known, view: View) -> Proposal:
     return proposal
 
 
-def said_before(candidate: Known, view: View) -> Proposal | None:
+def said_before(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
     """To reaffirm the active fact that says the same, if there is one."""
     for item in view.saying(candidate):
         if item.occasion != candidate.occasion:
@@ -85,7 +85,7 @@ def said_before(candidate: Known, view: View) -> Proposal | None:
     return None
 
 
-def _answer(candidate: Known, view: View) -> Proposal | None:
+def _answer(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
     rivals = view.answering(candidate)
     if candidate.slot is None or not rivals:
         return None
@@ -115,7 +115,7 @@ def _answer(candidate: Known, view: View) -> Proposal | None:
     return _same_answer(candidate, agreeing, attribute) if agreeing else None
 
 
-def _ended_by(candidate: Known, rivals: Sequence[Known]) -> Known | None:
+def _ended_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | None:
     """Of the answers that hold, the latest that a candidate says is over."""
     named = candidate.reading is not None and candidate.reading.value is not None
     holding = [item for item in rivals if not item.over]
@@ -123,7 +123,7 @@ def _ended_by(candidate: Known, rivals: Sequence[Known]) -> Known | None:
     return ended[-1] if ended else None
 
 
-def _replaced_by(candidate: Known, rivals: Sequence[Known]) -> Known | None:
+def _replaced_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | None:
     """The latest answer if a candidate gives another one, or an end that it contradicts.
 
     Only the latest counts: what was known to be older when it came in stays as it is.
@@ -139,7 +139,9 @@ def _replaced_by(candidate: Known, rivals: Sequence[Known]) -> Known | None:
     return contradicted[-1] if contradicted else None
 
 
-def _same_answer(candidate: Known, agreeing: Sequence[Known], attribute: str) -> Proposal | None:
+def _same_answer(
+    candidate: KnownFact, agreeing: Sequence[KnownFact], attribute: str
+) -> Proposal | None:
     here = [item for item in agreeing if item.scope == candidate.scope]
     if not here:
         return Proposal(
@@ -163,7 +165,7 @@ def _same_answer(candidate: Known, agreeing: Sequence[Known], attribute: str) ->
     )
 
 
-def _same_value(one: Known, other: Known) -> bool:
+def _same_value(one: KnownFact, other: KnownFact) -> bool:
     mine = one.reading.value if one.reading else None
     theirs = other.reading.value if other.reading else None
     if mine is not None and theirs is not None:
@@ -176,7 +178,7 @@ def _same_value(one: Known, other: Known) -> bool:
     return one.signature == other.signature
 
 
-def _tells_more(one: Known, other: Known) -> bool:
+def _tells_more(one: KnownFact, other: KnownFact) -> bool:
     if one.reading is None:
         return True
     if other.reading is None:
@@ -184,7 +186,7 @@ def _tells_more(one: Known, other: Known) -> bool:
     return one.reading.more or len(one.reading.value or "") > len(other.reading.value or "")
 
 
-def _is_old_news(candidate: Known, item: Known) -> bool:
+def _is_old_news(candidate: KnownFact, item: KnownFact) -> bool:
     """Whether a candidate was true before ``item`` was, so that it must not overwrite it."""
     if candidate.occurred_at < item.occurred_at:
         return True
@@ -198,7 +200,7 @@ def _is_old_news(candidate: Known, item: Known) -> bool:
     return (over if known_change else over + RECENT) <= item.held_at
 
 
-def _ending(candidate: Known, view: View) -> Proposal | None:
+def _ending(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
     mine = candidate.assertion
     if mine is None:
         return None

@@ -16,7 +16,7 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 
 
-class Lanes(Protocol):
+class LedgerQueues(Protocol):
     """Works on several ledgers at a time, on each of them in the order of ``submit``, one by one.
 
     Contract: a work begins at most once. The future gets what it returns or raises;

@@ -11,7 +11,7 @@ from remembrancer.domain.ports.link_history import LinkHistory
 from remembrancer.domain.scope import LedgerId
 
 
-async def standing_relations(
+async def open_relations(
     links: LinkHistory, ledger: LedgerId, facts: Sequence[FactId]
 ) -> list[RelationAsserted]:
     """The relations of ``facts`` that can still end, as they were asserted."""

@@ -19,7 +19,7 @@ LONGEST_PAUSE = 0.05
 """Seconds between two tries after a lost race, at the most."""
 
 
-class Deciding:
+class OptimisticAppender:
     """Appends events to a ledger, with or without a decision that depends on its state.
 
     Args:

@@ -11,8 +11,8 @@ from functools import partial
 
 from attrs import evolve
 
-from remembrancer.application.projections.after_commit import Follow
-from remembrancer.application.remember.ledger_queues import Lanes
+from remembrancer.application.projections.after_commit import AfterCommit
+from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.remember.remember import Remember, RememberRequest
 from remembrancer.domain.errors import AdapterUnavailable, Conflict, ModelError
@@ -25,15 +25,15 @@ MAX_EARLIER = 100
 """Earlier requests that one add tries to finish; the next add goes on."""
 
 
-class InTurn:
+class OrderedRemember:
     """Takes requests, one at a time.
 
     Args:
         remember: the write path.
         facts: tell which earlier requests wait.
-        lanes: where requests wait for their turn.
+        queues: where requests wait for their turn.
         retry_first: finish what waits in a ledger before what is new.
-        follow: has external projections follow what was written.
+        after_commit: has external projections follow what was written.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class InTurn:
         *,
         remember: Remember,
         facts: FactStore,
-        lanes: Lanes,
+        queues: LedgerQueues,
         retry_first: bool,
-        follow: Follow,
+        after_commit: AfterCommit,
     ) -> None:
         self._remember = remember
         self._facts = facts
-        self._lanes = lanes
+        self._queues = queues
         self._retry_first = retry_first
-        self._follow = follow
+        self._after_commit = after_commit
 
     async def __call__(self, request: RememberRequest) -> Receipt:
         """Remember, behind what the background has still to do for this ledger.
@@ -58,8 +58,8 @@ class InTurn:
             InvalidRequest, Conflict, AdapterUnavailable, ModelError: as ``Remember``.
         """
         begun = await self._remember.observe(request)
-        if begun.pending and self._lanes.busy(begun.ledger):
-            return await self._lanes.outcome(self._hand_over(begun, request))
+        if begun.pending and self._queues.busy(begun.ledger):
+            return await self._queues.outcome(self._hand_over(begun, request))
         return await self.finish(begun, request)
 
     async def later(self, request: RememberRequest) -> tuple[Receipt, Future[Receipt]]:
@@ -79,7 +79,7 @@ class InTurn:
         return done.result(), done
 
     def _hand_over(self, begun: Receipt, request: RememberRequest) -> Future[Receipt]:
-        return self._lanes.submit(begun.ledger, partial(self.finish, begun, request))
+        return self._queues.submit(begun.ledger, partial(self.finish, begun, request))
 
     async def finish(self, begun: Receipt, request: RememberRequest) -> Receipt:
         """Finish what was observed of a request, if anything of it is pending; the caller sees to
@@ -99,7 +99,7 @@ class InTurn:
         return await self._followed(receipt)
 
     async def _followed(self, receipt: Receipt) -> Receipt:
-        lagging = await self._follow(receipt.ledger, receipt.positions[1])
+        lagging = await self._after_commit(receipt.ledger, receipt.positions[1])
         return evolve(receipt, lagging=(*receipt.lagging, *lagging)) if lagging else receipt
 
     async def _finish_earlier(self, begun: Receipt, actor: str) -> bool:

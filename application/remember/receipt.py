@@ -26,7 +26,7 @@ from remembrancer.domain.events import (
 )
 from remembrancer.domain.facts.fact import FactId, MessageId
 from remembrancer.domain.facts.verdicts import Decision, Skipped, Verdict
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.extractor import EXTRACTION, IGNORED, PROCEDURE
 from remembrancer.domain.recorded import CorrelationId, Position, Recorded
 from remembrancer.domain.scope import LedgerId
@@ -65,7 +65,7 @@ class Receipt:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 

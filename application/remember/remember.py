@@ -14,9 +14,9 @@ from attrs import Attribute, evolve, field, frozen
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.extraction.images import described, for_the_ledger, with_images
 from remembrancer.application.parsing.arguments import Turn
-from remembrancer.application.projections.embedding_backfill import Refill
-from remembrancer.application.remember.open_relations import standing_relations
-from remembrancer.application.remember.optimistic_append import Deciding
+from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
+from remembrancer.application.remember.open_relations import open_relations
+from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.receipt import Receipt, pending_of, receipt_of
 from remembrancer.application.remember.verbatim import (
     VERBATIM,
@@ -139,12 +139,12 @@ class Remember:
 
     Args:
         log: where requests are looked up.
-        deciding: the loop that appends.
+        appender: the loop that appends.
         facts: the facts as of the last append.
         index: where the neighbours of a candidate are found.
         links: the relations that came from facts.
         embedding: vectors for candidates.
-        refill: catches up on vectors once the embedder answers again.
+        embedding_backfill: catches up on vectors once the embedder answers again.
         extractor: messages to candidates.
         reconciler: candidates to proposals.
         clock: the time of messages that carry none.
@@ -155,24 +155,24 @@ class Remember:
         self,
         *,
         log: AuditLog,
-        deciding: Deciding,
+        appender: OptimisticAppender,
         facts: FactStore,
         index: VectorIndex,
         links: LinkHistory,
         embedding: Embedding,
-        refill: Refill,
+        embedding_backfill: EmbeddingBackfill,
         extractor: Extractor,
         reconciler: Reconciler,
         clock: Clock,
         ids: IdSource,
     ) -> None:
         self._log = log
-        self._deciding = deciding
+        self._appender = appender
         self._facts = facts
         self._index = index
         self._links = links
         self._embedding = embedding
-        self._refill = refill
+        self._embedding_backfill = embedding_backfill
         self._extractor = extractor
         self._reconciler = reconciler
         self._verbatim = VerbatimReconciler()
@@ -217,7 +217,7 @@ class Remember:
                 return await self._replay(first, request)
         attempt = _Attempt(
             request=request,
-            correlation_id=self._deciding.correlation_id(),
+            correlation_id=self._appender.correlation_id(),
             messages=self._messages(request, await self._clock.now()),
         )
         most = self._extractor.kept_image_bytes if request.infer else 0
@@ -235,7 +235,7 @@ class Remember:
         if not request.infer:
             candidates = verbatim_candidates(attempt.messages, self._ids)
             return await self._settle(attempt, candidates, first=observed)
-        appended = await self._deciding.append(
+        appended = await self._appender.append(
             ledger,
             observed,
             correlation_id=attempt.correlation_id,
@@ -370,7 +370,7 @@ class Remember:
                 return [*(_in_vain(event) for event in first), *asked]
             return [*first, *asked, *expired, *decided]
 
-        appended = await self._deciding.decide_and_append(
+        appended = await self._appender.decide_and_append(
             request.scope.ledger,
             decide,
             correlation_id=attempt.correlation_id,
@@ -399,7 +399,7 @@ class Remember:
         """
         try:
             await self._embedding.documents([candidate.text for candidate in candidates])
-            await self._refill(batches=1)
+            await self._embedding_backfill(batches=1)
         except (AdapterUnavailable, ModelError):
             return False
         return True
@@ -433,11 +433,13 @@ class Remember:
             return [], reconciliation
         known = {key: fact for near in neighbours for key, (fact, _) in near.items()}
         proposals = reconciliation.proposals
-        standing = await self._standing(attempt.request.scope.ledger, candidates, proposals)
-        events = _carry_out(candidates, proposals, known, attempt.messages, standing)
+        open_relations = await self._open_relations(
+            attempt.request.scope.ledger, candidates, proposals
+        )
+        events = _carry_out(candidates, proposals, known, attempt.messages, open_relations)
         return events, reconciliation
 
-    async def _standing(
+    async def _open_relations(
         self, ledger: LedgerId, candidates: Sequence[Candidate], proposals: Sequence[Proposal]
     ) -> list[RelationAsserted]:
         """The relations that stand and came from the facts that may be revised, where that may
@@ -448,7 +450,7 @@ class Remember:
             for candidate, proposal in zip(candidates, proposals, strict=True)
             if proposal.decision is Decision.REVISE and candidate.relations and proposal.target
         ]
-        return await standing_relations(self._links, ledger, revised) if revised else []
+        return await open_relations(self._links, ledger, revised) if revised else []
 
     async def _same(
         self, attempt: _Attempt, candidates: Sequence[Candidate]
@@ -511,10 +513,10 @@ def _carry_out(
     proposals: Sequence[Proposal],
     known: Mapping[FactId, Fact],
     messages: Sequence[Message],
-    standing: Sequence[RelationAsserted],
+    open_relations: Sequence[RelationAsserted],
 ) -> list[Event]:
     """Judge the proposals one after the other, each on what the ones before it have made true."""
-    facts, told = dict(known), {relation.relation_id: relation for relation in standing}
+    facts, told = dict(known), {relation.relation_id: relation for relation in open_relations}
     by_id = {message.message_id: message for message in messages}
     events: list[Event] = []
     for candidate, proposal in zip(candidates, proposals, strict=True):

@@ -10,11 +10,11 @@ from typing import Any
 from attrs import frozen
 
 from remembrancer.application.remember.failure import Failure, outcome_of
-from remembrancer.application.remember.ledger_queues import Lanes
-from remembrancer.application.remember.ordered_remember import InTurn
+from remembrancer.application.remember.ledger_queues import LedgerQueues
+from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.remember.remember import Remember, RememberRequest
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.recorded import CorrelationId
 from remembrancer.domain.usage import Usage, sum_of
 
@@ -42,7 +42,7 @@ class Added:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 
@@ -66,14 +66,16 @@ class RememberMany:
 
     Args:
         remember: observes.
-        in_turn: finishes.
-        lanes: where that is done.
+        ordered_remember: finishes.
+        queues: where that is done.
     """
 
-    def __init__(self, *, remember: Remember, in_turn: InTurn, lanes: Lanes) -> None:
+    def __init__(
+        self, *, remember: Remember, ordered_remember: OrderedRemember, queues: LedgerQueues
+    ) -> None:
         self._remember = remember
-        self._in_turn = in_turn
-        self._lanes = lanes
+        self._ordered_remember = ordered_remember
+        self._queues = queues
 
     async def __call__(
         self,
@@ -96,7 +98,7 @@ class RememberMany:
         async def remember(index: int) -> Receipt:
             begun = await self._remember.observe(requests[index])
             observed[index] = begun.correlation_id
-            return await self._in_turn.finish(begun, requests[index])
+            return await self._ordered_remember.finish(begun, requests[index])
 
         def done(index: int, future: Future[Receipt]) -> None:
             nonlocal spent, failed
@@ -117,7 +119,7 @@ class RememberMany:
                     )
                 )
 
-        await self._lanes.each(
+        await self._queues.each(
             [
                 (request.scope.ledger, partial(remember, index))
                 for index, request in enumerate(requests)

@@ -10,10 +10,10 @@ from typing import Any
 from attrs import frozen
 
 from remembrancer.application.remember.failure import Failure, outcome_of
-from remembrancer.application.remember.ledger_queues import Lanes
+from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.remember.remember import Remember
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.recorded import CorrelationId
@@ -32,7 +32,7 @@ class Retried:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 
@@ -44,16 +44,16 @@ class Retry:
         log: tells whose a request is.
         facts: tell which requests wait.
         remember: finishes one.
-        lanes: where that is done.
+        queues: where that is done.
     """
 
     def __init__(
-        self, *, log: AuditLog, facts: FactStore, remember: Remember, lanes: Lanes
+        self, *, log: AuditLog, facts: FactStore, remember: Remember, queues: LedgerQueues
     ) -> None:
         self._log = log
         self._facts = facts
         self._remember = remember
-        self._lanes = lanes
+        self._queues = queues
 
     async def __call__(
         self,
@@ -81,7 +81,7 @@ class Retry:
             if progress is not None:
                 progress(len(outcomes), len(waiting))
 
-        await self._lanes.each(
+        await self._queues.each(
             [
                 (
                     ledger or await self._ledger_of(each),

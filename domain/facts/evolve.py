@@ -187,7 +187,7 @@ def revise(
     text: str | None,
     metadata: Metadata | None,
     reason: str = "",
-    standing: Sequence[RelationAsserted] = (),
+    open_relations: Sequence[RelationAsserted] = (),
 ) -> list[Event]:
     """Decide on a caller's correction of a fact; one that would change nothing makes no event.
 
@@ -199,7 +199,7 @@ def revise(
         text: the new text, ``None`` to leave it.
         metadata: the new metadata as a whole, ``None`` to leave it.
         reason: kept in the events.
-        standing: the relations that stand and came from the fact, as they were asserted.
+        open_relations: relations of the fact that have not ended, as asserted.
 
     Raises:
         NotFound: the fact is not active any more.
@@ -217,7 +217,7 @@ def revise(
                 ended_at=relation.valid.start or fact.occurred_at,
                 reason=reason,
             )
-            for relation in standing
+            for relation in open_relations
             if new_text is not None
             and any(
                 names(fact.text, end) and not names(new_text, end)

@@ -9,7 +9,7 @@ from typing import Any, NewType
 
 from attrs import field, frozen
 
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.scope import Scope
 
 FactId = NewType("FactId", str)
@@ -124,4 +124,4 @@ class Fact:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms; times in ISO 8601."""
-        return {**plain(self), "updated_at": self.updated_at.isoformat()}
+        return {**to_jsonable(self), "updated_at": self.updated_at.isoformat()}

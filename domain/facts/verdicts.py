@@ -185,7 +185,7 @@ def events_of(
     verdict: Verdict,
     candidate: Candidate,
     known: Mapping[FactId, Fact],
-    standing: Sequence[RelationAsserted] = (),
+    open_relations: Sequence[RelationAsserted] = (),
 ) -> list[Event]:
     """The events that carry out a verdict.
 
@@ -198,7 +198,7 @@ def events_of(
         verdict: what ``judge`` decided.
         candidate: what it was decided about.
         known: the facts that the verdict may name, by id.
-        standing: the relations that stand and came from any of them, as they were asserted.
+        open_relations: relations of any of them that have not ended, as asserted.
     """
     if verdict.decision is Decision.IGNORE:
         return []
@@ -215,7 +215,7 @@ def events_of(
         ]
     if verdict.decision is Decision.REVISE:
         named = dict.fromkeys((*target.entities, *candidate.entities))
-        told = [relation for relation in standing if relation.fact_id == target.fact_id]
+        told = [relation for relation in open_relations if relation.fact_id == target.fact_id]
         repeated = {_triple(relation) for relation in told}
         fresh = [one for one in candidate.relations if _triple(one) not in repeated]
         return [

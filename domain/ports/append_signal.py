@@ -7,7 +7,7 @@ from typing import Protocol
 from remembrancer.domain.recorded import Position
 
 
-class Arrivals(Protocol):
+class AppendSignal(Protocol):
     """Contract: ``wait`` returns soon after there are events behind ``after``, whoever appended
     them, and after about ``seconds`` (>= 0) in any case. It may return too early; it tells nothing.
 

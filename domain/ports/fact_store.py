@@ -84,7 +84,7 @@ class FactStore(Protocol):
         """
         ...
 
-    async def standing(self, scope: Scope) -> Sequence[Fact]:
+    async def active_in(self, scope: Scope) -> Sequence[Fact]:
         """The active facts that a scope covers, at whatever time they can be seen."""
         ...
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from attrs import frozen
 
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.recorded import EventId, Position
 from remembrancer.domain.scope import LedgerId
 
@@ -72,12 +72,12 @@ class DeadLetter:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        result: dict[str, Any] = plain(self)
+        result: dict[str, Any] = to_jsonable(self)
         return result
 
 
 @frozen(kw_only=True)
-class Standing:
+class PartitionState:
     """How one partition stands.
 
     ``owner`` is who holds its lease, if anybody does; ``problem`` is why it was last let go of
@@ -118,7 +118,7 @@ class ProjectionState(Protocol):
         """Have an entry for a projection; see above."""
         ...
 
-    async def standings(self, projection: str) -> Sequence[Standing]:
+    async def partition_states(self, projection: str) -> Sequence[PartitionState]:
         """How the partitions of a projection stand, by number; empty before ``enrol``."""
         ...
 

@@ -20,7 +20,7 @@ from attrs import define, field
 from remembrancer.application.remember.failure import Failure
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.jsonable import plain
+from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.usage import Usage, sum_of
 from remembrancer.entrypoints.cli.conversation_files import Batch, ConversationFile
 from remembrancer.entrypoints.cli.invocation import ACTOR, OWNERS
@@ -74,7 +74,7 @@ class Ingested:
             "skipped": self.skipped,
             "lagging": sorted(self.lagging),
             "waiting": self.waiting,
-            "usage": plain(self.usage),
+            "usage": to_jsonable(self.usage),
         }
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from remembrancer.application.audit.health_report import Examination
+    from remembrancer.application.audit.health_report import HealthReport
     from remembrancer.application.audit.statistics import Statistics
     from remembrancer.application.audit.verify import Verification
     from remembrancer.application.parsing.conversations import Conversation
@@ -282,6 +282,6 @@ class Face(Protocol):
 
     def examine(
         self, database: str | None, config: str | None = None, *, call: bool = False
-    ) -> Examination:
+    ) -> HealthReport:
         """Look at every part without opening a memory; ``call`` asks models something."""
         ...

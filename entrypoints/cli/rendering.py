@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from remembrancer.application.audit.health_report import Examination
+from remembrancer.application.audit.health_report import HealthReport
 from remembrancer.application.audit.statistics import Statistics
 from remembrancer.application.audit.verify import Verification
 from remembrancer.application.projections.lag import Lag
@@ -249,7 +249,7 @@ class Screen:
             }
         )
 
-    def examination(self, examination: Examination) -> None:
+    def examination(self, examination: HealthReport) -> None:
         """Each part in a line, what is known of it and what is wrong with it below."""
         self.line(f"remembrancer {examination.remembrancer}, Python {examination.python}", "dim")
         for finding in examination.findings:

@@ -41,7 +41,7 @@ class _Job:
 
 
 @define(eq=False)
-class _Worker:
+class _QueueWorker:
     """A thread or a task, and what it is working on."""
 
     runs: Any = None
@@ -58,19 +58,19 @@ class _Lanes(ABC):
     def __init__(self, limit: int) -> None:
         self._usual = limit
         self._limits = [limit]
-        self._lanes: dict[LedgerId, deque[_Job]] = {}
+        self._queues: dict[LedgerId, deque[_Job]] = {}
         self._ready: deque[LedgerId] = deque()
-        self._workers: set[_Worker] = set()
+        self._workers: set[_QueueWorker] = set()
         self._closed = self._abandoned = False
         self._changed = threading.Condition()
 
     def submit(self, ledger: LedgerId, work: Work[T]) -> Future[T]:
-        """See ``Lanes.submit``."""
+        """See ``LedgerQueues.submit``."""
         job = _Job(ledger, work)
         with self._changed:
             if self._closed:
                 raise _stopped()
-            lane = self._lanes.setdefault(ledger, deque())
+            lane = self._queues.setdefault(ledger, deque())
             lane.append(job)
             if len(lane) == 1:
                 self._ready.append(ledger)
@@ -78,12 +78,12 @@ class _Lanes(ABC):
         return job.future
 
     def busy(self, ledger: LedgerId) -> bool:
-        """See ``Lanes.busy``."""
-        return ledger in self._lanes
+        """See ``LedgerQueues.busy``."""
+        return ledger in self._queues
 
     @abstractmethod
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
-        """See ``Lanes.outcome``."""
+        """See ``LedgerQueues.outcome``."""
 
     async def each(
         self,
@@ -92,7 +92,7 @@ class _Lanes(ABC):
         limit: int | None = None,
         done: Callable[[int, Future[T]], None],
     ) -> None:
-        """See ``Lanes.each``."""
+        """See ``LedgerQueues.each``."""
         waiting: dict[LedgerId, deque[int]] = {}
         for index, (ledger, _) in enumerate(works):
             waiting.setdefault(ledger, deque()).append(index)
@@ -125,17 +125,17 @@ class _Lanes(ABC):
         await self._settled(grace)
         with self._changed:
             self._abandoned = True
-            left = [job for lane in self._lanes.values() for job in lane]
+            left = [job for lane in self._queues.values() for job in lane]
         for job in left:
             _tell(job, None, _stopped())
         await self._cut_short()
 
     @abstractmethod
     async def farewell(self) -> None:
-        """See ``Lanes.farewell``."""
+        """See ``LedgerQueues.farewell``."""
 
     @abstractmethod
-    def _start(self, worker: _Worker) -> None:
+    def _start(self, worker: _QueueWorker) -> None:
         """Let it run."""
 
     @abstractmethod
@@ -167,15 +167,15 @@ class _Lanes(ABC):
 
     def _staff(self) -> None:
         if self._ready and len(self._workers) < max(self._limits):
-            worker = _Worker()
+            worker = _QueueWorker()
             self._start(worker)
             self._workers.add(worker)
 
-    def _take(self, worker: _Worker) -> _Job | None:
+    def _take(self, worker: _QueueWorker) -> _Job | None:
         """The next job; without one the worker is to end."""
         with self._changed:
             while self._ready and not self._abandoned and len(self._workers) <= max(self._limits):
-                job = self._lanes[self._ready.popleft()][0]
+                job = self._queues[self._ready.popleft()][0]
                 if job.future.set_running_or_notify_cancel():
                     worker.job = job
                     return job
@@ -184,7 +184,7 @@ class _Lanes(ABC):
             self._changed.notify_all()
             return None
 
-    def _ended(self, worker: _Worker, result: Any, error: BaseException | None) -> None:
+    def _ended(self, worker: _QueueWorker, result: Any, error: BaseException | None) -> None:
         """Let the next of the lane be done, and tell the outcome."""
         with self._changed:
             job, worker.job = worker.job, None
@@ -194,31 +194,31 @@ class _Lanes(ABC):
             _tell(job, result, error)
 
     def _leave(self, job: _Job) -> None:
-        lane = self._lanes[job.ledger]
+        lane = self._queues[job.ledger]
         lane.popleft()
         if lane:
             self._ready.append(job.ledger)
         else:
-            del self._lanes[job.ledger]
+            del self._queues[job.ledger]
 
 
-class ThreadLanes(_Lanes):
+class ThreadQueues(_Lanes):
     """For ``Memory``: daemon threads, in which use-cases run inline."""
 
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
-        """See ``Lanes.outcome``; blocks."""
+        """See ``LedgerQueues.outcome``; blocks."""
         return future.result(timeout)
 
     async def farewell(self) -> None:
-        """See ``Lanes.farewell``."""
+        """See ``LedgerQueues.farewell``."""
         await self._settled(FAREWELL)
 
-    def _start(self, worker: _Worker) -> None:
+    def _start(self, worker: _QueueWorker) -> None:
         threading.Thread(
             target=self._serve, args=(worker,), name="remembrancer-lane", daemon=True
         ).start()
 
-    def _serve(self, worker: _Worker) -> None:
+    def _serve(self, worker: _QueueWorker) -> None:
         while (job := self._take(worker)) is not None:
             try:
                 result, failure = run_inline(job.work()), None
@@ -245,7 +245,7 @@ class ThreadLanes(_Lanes):
         """What they wait for is closed next, and that ends them."""
 
 
-class TaskLanes(_Lanes):
+class TaskQueues(_Lanes):
     """For ``AsyncMemory``: tasks of the loop that submits. Loops may follow one another."""
 
     def __init__(self, limit: int) -> None:
@@ -253,27 +253,27 @@ class TaskLanes(_Lanes):
         self._dropped: set[Future[Any]] = set()
 
     def submit(self, ledger: LedgerId, work: Work[T]) -> Future[T]:
-        """See ``Lanes.submit``."""
+        """See ``LedgerQueues.submit``."""
         self._bury()
         return super().submit(ledger, work)
 
     def busy(self, ledger: LedgerId) -> bool:
-        """See ``Lanes.busy``."""
+        """See ``LedgerQueues.busy``."""
         self._bury()
         return super().busy(ledger)
 
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
-        """See ``Lanes.outcome``."""
+        """See ``LedgerQueues.outcome``."""
         if future.done():
             return future.result()
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), timeout)
 
-    def _start(self, worker: _Worker) -> None:
+    def _start(self, worker: _QueueWorker) -> None:
         loop = asyncio.get_running_loop()
         worker.runs = loop.create_task(self._serve(worker), name="remembrancer-lane")
         worker.runs.add_done_callback(lambda _: self._lost(worker))
 
-    async def _serve(self, worker: _Worker) -> None:
+    async def _serve(self, worker: _QueueWorker) -> None:
         while (job := self._take(worker)) is not None:
             try:
                 result = await job.work()
@@ -296,7 +296,7 @@ class TaskLanes(_Lanes):
             if worker.runs.get_loop().is_closed():
                 self._lost(worker)
 
-    def _lost(self, worker: _Worker) -> None:
+    def _lost(self, worker: _QueueWorker) -> None:
         self._ended(worker, None, _stopped())
         with self._changed:
             self._workers.discard(worker)
@@ -327,7 +327,7 @@ class TaskLanes(_Lanes):
                 worker.runs.cancel()
 
     async def farewell(self) -> None:
-        """See ``Lanes.farewell``; tasks were stopped when the lanes were closed."""
+        """See ``LedgerQueues.farewell``; tasks were stopped when the lanes were closed."""
 
     async def _cut_short(self) -> None:
         for worker in list(self._workers):

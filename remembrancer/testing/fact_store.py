@@ -211,14 +211,14 @@ class FactStoreContract:
         self.given(past, brief, run, gone, old)
         self.given(FactRetracted(fact_id=gone.fact_id))
         self.given(FactSuperseded(fact_id=old.fact_id, ended_at=LATER))
-        assert [fact.text for fact in self.facts.standing(SCOPE)] == [
+        assert [fact.text for fact in self.facts.active_in(SCOPE)] == [
             "lived there",
             "brief",
             "in a run",
         ]
-        in_run = self.facts.standing(Scope(user_id="alice", run_id="r"))
+        in_run = self.facts.active_in(Scope(user_id="alice", run_id="r"))
         assert [fact.text for fact in in_run] == ["in a run"]
-        assert list(self.facts.standing(Scope(user_id="bob"))) == []
+        assert list(self.facts.active_in(Scope(user_id="bob"))) == []
 
     def test_messages_wait_until_an_inference_has_looked_at_them(self) -> None:
         def message(text: str) -> Message:

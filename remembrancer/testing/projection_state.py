@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing
+from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, PartitionState
 from remembrancer.domain.recorded import EventId, Position
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB, NOON
@@ -63,22 +63,22 @@ class ProjectionStateContract:
         """Whether a lease can't be had."""
         return self.state.acquire(feed, partition, owner=owner, seconds=LONG) is None
 
-    def standing(self, partition: int = 0) -> Standing:
+    def partition_state(self, partition: int = 0) -> PartitionState:
         """How a partition stands."""
-        found: Standing = self.state.standings(FEED.projection)[partition]
+        found: PartitionState = self.state.partition_states(FEED.projection)[partition]
         return found
 
     # Entries
 
     def test_a_projection_that_nobody_enrolled_is_unknown(self) -> None:
-        assert list(self.state.standings(FEED.projection)) == []
+        assert list(self.state.partition_states(FEED.projection)) == []
         assert self.state.reach(FEED, ALICE) == 0
         assert self.refused()
 
     def test_a_projection_is_fed_from_the_beginning(self) -> None:
         self.state.enrol(FEED)
-        assert self.state.standings(FEED.projection) == [
-            Standing(
+        assert self.state.partition_states(FEED.projection) == [
+            PartitionState(
                 projection=FEED.projection,
                 partition=0,
                 fingerprint=FEED.fingerprint,
@@ -94,14 +94,14 @@ class ProjectionStateContract:
         self.state.enrol(FEED)
         assert self.state.advance(self.taken(), Position(7))
         self.state.enrol(FEED)
-        assert self.standing().position == 7
+        assert self.partition_state().position == 7
 
     def test_other_settings_are_refused_until_it_is_restarted(self) -> None:
         self.state.enrol(FEED)
         self.state.advance(self.taken(seconds=GONE), Position(7))
         other = evolve(FEED, fingerprint="weaviate/other/3")
         self.state.enrol(other)
-        assert self.standing().fingerprint == FEED.fingerprint
+        assert self.partition_state().fingerprint == FEED.fingerprint
         assert self.refused(other)
         assert self.state.reach(other, ALICE) == 0
         assert self.state.reach(FEED, ALICE) == 7
@@ -113,7 +113,7 @@ class ProjectionStateContract:
             assert self.state.advance(lease, Position(lease.partition + 5))
         fewer = evolve(FEED, partitions=2)
         self.state.enrol(fewer)
-        assert [item.position for item in self.state.standings(FEED.projection)] == [5, 5]
+        assert [item.position for item in self.state.partition_states(FEED.projection)] == [5, 5]
         # And those who fed the old ones have no say any more
         assert not self.state.advance(old[0], Position(9))
         assert self.refused(SHARED)
@@ -132,24 +132,24 @@ class ProjectionStateContract:
     def test_one_lease_at_a_time_holds(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken()
-        assert self.standing().owner == "ann"
+        assert self.partition_state().owner == "ann"
         assert self.refused(owner="bob")
         assert self.refused(owner="ann")
         self.state.release(lease)
-        assert self.standing().owner is None
+        assert self.partition_state().owner is None
         assert self.taken(owner="bob").token > lease.token
 
     def test_partitions_are_leased_apart(self) -> None:
         self.state.enrol(SHARED)
         leases = [self.taken(SHARED, partition, f"w{partition}") for partition in range(4)]
-        assert [self.standing(partition).owner for partition in range(4)] == [
+        assert [self.partition_state(partition).owner for partition in range(4)] == [
             "w0",
             "w1",
             "w2",
             "w3",
         ]
         assert self.state.advance(leases[2], Position(3))
-        assert [self.standing(partition).position for partition in range(4)] == [0, 0, 3, 0]
+        assert [self.partition_state(partition).position for partition in range(4)] == [0, 0, 3, 0]
 
     def test_a_lease_that_ran_out_is_taken_over(self) -> None:
         self.state.enrol(FEED)
@@ -157,10 +157,10 @@ class ProjectionStateContract:
         alive = self.taken(owner="bob")
         # Whoever was thought dead and is not can't record anything any more
         assert not self.state.advance(dead, Position(5))
-        assert self.standing().position == 0
+        assert self.partition_state().position == 0
         self.state.release(dead, "late")
-        assert self.standing().owner == "bob"
-        assert self.standing().problem is None
+        assert self.partition_state().owner == "bob"
+        assert self.partition_state().problem is None
         assert self.state.advance(alive, Position(3))
 
     def test_nothing_is_recorded_under_a_lease_that_was_let_go_of(self) -> None:
@@ -219,7 +219,7 @@ class ProjectionStateContract:
         assert self.state.advance(lease, Position(5))
         assert not self.state.advance(lease, Position(4))
         assert self.state.advance(lease, Position(5))
-        assert self.standing().position == 5
+        assert self.partition_state().position == 5
 
     def test_a_lease_tells_where_to_go_on(self) -> None:
         self.state.enrol(FEED)
@@ -229,11 +229,11 @@ class ProjectionStateContract:
     def test_a_problem_is_told_until_something_is_taken_in(self) -> None:
         self.state.enrol(FEED)
         self.state.release(self.taken(), "weaviate: connection refused")
-        assert self.standing().problem == "weaviate: connection refused"
+        assert self.partition_state().problem == "weaviate: connection refused"
         lease = self.taken()
-        assert self.standing().problem == "weaviate: connection refused"
+        assert self.partition_state().problem == "weaviate: connection refused"
         self.state.advance(lease, Position(1))
-        assert self.standing().problem is None
+        assert self.partition_state().problem is None
 
     # Dead letters
 
@@ -245,7 +245,7 @@ class ProjectionStateContract:
         assert list(self.state.dead_letters(FEED.projection)) == [
             letter(3), letter(5, BOB), letter(8)
         ]  # fmt: skip
-        assert self.standing().dead == 3
+        assert self.partition_state().dead == 3
         assert list(self.state.dead_letters(FEED.projection, after=Position(3), limit=1)) == [
             letter(5, BOB)
         ]
@@ -311,7 +311,7 @@ class ProjectionStateContract:
         # Not for long: who is at work can neither record anything nor go on
         assert not self.state.advance(busy, Position(9))
         self.state.renew("ann", [], LONG)
-        assert self.standing(3).owner is None
+        assert self.partition_state(3).owner is None
 
     def test_a_clearing_that_was_lost_is_done_by_the_next(self) -> None:
         self.state.enrol(FEED)
@@ -319,4 +319,4 @@ class ProjectionStateContract:
         lost = self.taken(seconds=GONE)
         assert self.taken(owner="bob").must_clear
         assert not self.state.cleared(lost)
-        assert self.standing().must_clear
+        assert self.partition_state().must_clear

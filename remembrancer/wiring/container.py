@@ -17,29 +17,29 @@ from typing import TYPE_CHECKING, Any
 from dependency_injector import containers, providers
 
 from remembrancer.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
-from remembrancer.application.audit.statistics import CountUp
+from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.edit.curate import Curate
 from remembrancer.application.embedding import Embedding, check_vectors
-from remembrancer.application.projections.after_commit import Follow
-from remembrancer.application.projections.circuit_breaker import Outage
+from remembrancer.application.projections.after_commit import AfterCommit
+from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.dead_letters import DeadLetters
 from remembrancer.application.projections.delivery import GraphDelivery, IndexDelivery
-from remembrancer.application.projections.embedding_backfill import Refill
-from remembrancer.application.projections.index_maintenance import Compact
+from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
+from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.lag import MeasureLag
 from remembrancer.application.projections.polling import Polling
-from remembrancer.application.projections.projector import Projecting, ProjectionSettings
+from remembrancer.application.projections.projector import ProjectionSettings, Projector
 from remembrancer.application.projections.worker import Worker
 from remembrancer.application.recall.browse import Browse
-from remembrancer.application.recall.entity_resolution import Resolve
+from remembrancer.application.recall.entity_resolution import ResolveEntity
 from remembrancer.application.recall.explore import Explore
-from remembrancer.application.recall.hybrid_index import JoinedIndex
-from remembrancer.application.recall.read_fallback import CurrentGraph, External, Reading
+from remembrancer.application.recall.hybrid_index import HybridIndex
+from remembrancer.application.recall.read_fallback import CurrentGraph, ExternalReader, ReadFallback
 from remembrancer.application.recall.recall import Recall
 from remembrancer.application.recall.rerank import Reranking
-from remembrancer.application.remember.optimistic_append import Deciding
-from remembrancer.application.remember.ordered_remember import InTurn
+from remembrancer.application.remember.optimistic_append import OptimisticAppender
+from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.remember import Remember
 from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
@@ -48,7 +48,7 @@ from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.ports.embedder import Embedder, Vector
 from remembrancer.domain.ports.projection_state import Feed
 from remembrancer.domain.ports.vector_index import SIGNALS
-from remembrancer.runtime.queue_workers import TaskLanes, ThreadLanes
+from remembrancer.runtime.queue_workers import TaskQueues, ThreadQueues
 from remembrancer.runtime.sync_bridge import (
     BackgroundLoop,
     BesideTasks,
@@ -62,12 +62,12 @@ from remembrancer.wiring.settings import Choice, RerankingSettings, Settings
 
 if TYPE_CHECKING:
     from remembrancer.adapters.models.bounded_reranker import BoundedReranker
-    from remembrancer.adapters.stores.postgres.append_signal import PostgresArrivals
+    from remembrancer.adapters.stores.postgres.append_signal import PostgresAppendSignal
     from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
     from remembrancer.adapters.stores.shared.codec import EventCodec
     from remembrancer.adapters.stores.sqlite.database import Database
     from remembrancer.domain.ports.key_vault import KeyVault
-    from remembrancer.wiring.store import HomeStore
+    from remembrancer.wiring.store import Store
 
 WORKERS = 16
 """Threads for plain adapters under ``AsyncMemory``; SQLite gains nothing from more."""
@@ -95,13 +95,13 @@ def _kind(choice: Choice) -> str:
     return choice.chosen if choice.chosen in BUILT_IN["audit_log"] else "external"
 
 
-def _open_home(choice: Choice, mode: str, container: Container) -> Iterator[HomeStore]:
-    from remembrancer.wiring.store import HomeNeeds, HomeStore
+def _open_home(choice: Choice, mode: str, container: Container) -> Iterator[Store]:
+    from remembrancer.wiring.store import Store, StoreNeeds
 
     embedder = container.embedder()
     home = choice.adapter.build(
         choice.settings,
-        HomeNeeds(
+        StoreNeeds(
             model=embedder.model,
             dimension=embedder.dimension,
             # Only asked for when something is appended: it looks into the index of this very home.
@@ -110,7 +110,7 @@ def _open_home(choice: Choice, mode: str, container: Container) -> Iterator[Home
             blocking=mode == "inline",
         ),
     )
-    if not isinstance(home, HomeStore):
+    if not isinstance(home, Store):
         raise InvalidRequest(
             "audit_log.provider",
             f"{choice.chosen} built a {type(home).__name__}; an audit log brings all that commits "
@@ -122,19 +122,19 @@ def _open_home(choice: Choice, mode: str, container: Container) -> Iterator[Home
 
 def _open_postgres(choice: Choice, mode: str, pool: Any) -> Iterator[PostgresDatabase]:
     from remembrancer.adapters.stores.postgres.database import Database
-    from remembrancer.adapters.stores.postgres.schema_versions import STEPS
+    from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSIONS
 
-    database = Database(choice.settings, STEPS, blocking=mode == "inline", pool=pool)
+    database = Database(choice.settings, SCHEMA_VERSIONS, blocking=mode == "inline", pool=pool)
     yield database
     database.close()
 
 
-def _open_arrivals(postgres: PostgresDatabase) -> Iterator[PostgresArrivals]:
-    from remembrancer.adapters.stores.postgres.append_signal import PostgresArrivals
+def _open_arrivals(postgres: PostgresDatabase) -> Iterator[PostgresAppendSignal]:
+    from remembrancer.adapters.stores.postgres.append_signal import PostgresAppendSignal
 
-    arrivals = PostgresArrivals(postgres.connect_apart, postgres.sessions.schema)
-    yield arrivals
-    arrivals.close()
+    append_signal = PostgresAppendSignal(postgres.connect_apart, postgres.sessions.schema)
+    yield append_signal
+    append_signal.close()
 
 
 def _open_loop() -> Iterator[BackgroundLoop]:
@@ -253,37 +253,41 @@ def _graph_feed(choice: Choice, settings: ProjectionSettings, engine: Any) -> Fe
     return _fed_by("knowledge_graph", choice, engine, settings)
 
 
-def _projecting(engine: Any, embedded: Any, feed: Callable[[Any], Feed], **parts: Any) -> Any:
+def _projector(engine: Any, embedded: Any, feed: Callable[[Any], Feed], **parts: Any) -> Any:
     """What feeds an engine; ``None`` for the one that commits with the log."""
     if engine is embedded:
         return None
     delivery = parts.pop("delivery")()
-    return Projecting(feed=feed(engine), delivery=delivery, outage=Outage(), **parts)
+    return Projector(
+        feed=feed(engine), delivery=delivery, circuit_breaker=CircuitBreaker(), **parts
+    )
 
 
 def _reading(
-    embedded: Any, engine: Any, projecting: Projecting | None, log: Any, clock: Any
-) -> Reading[Any]:
-    if projecting is None:
-        return Reading(embedded)
-    return Reading(embedded, External(engine=engine, projecting=projecting, log=log, clock=clock))
+    embedded: Any, engine: Any, projector: Projector | None, log: Any, clock: Any
+) -> ReadFallback[Any]:
+    if projector is None:
+        return ReadFallback(embedded)
+    return ReadFallback(
+        embedded, ExternalReader(engine=engine, projector=projector, log=log, clock=clock)
+    )
 
 
 def _searched(engine: Any, lifted: Any, embedded: Any) -> Any:
     """What recall searches: the engine, and the log's own index beside one that knows no words."""
     if "keyword" in getattr(engine, "signals", SIGNALS):
         return lifted
-    return JoinedIndex(lifted, embedded)
+    return HybridIndex(lifted, embedded)
 
 
-def _there(*projections: Projecting | None) -> list[Projecting]:
-    return [projecting for projecting in projections if projecting is not None]
+def _there(*projections: Projector | None) -> list[Projector]:
+    return [projector for projector in projections if projector is not None]
 
 
-def _compacting(embedded: Any, lifted_embedded: Any, index: Any, lifted: Any) -> Compact:
+def _compacting(embedded: Any, lifted_embedded: Any, index: Any, lifted: Any) -> IndexMaintenance:
     """What looks after those indexes that want it."""
     indexes = [lifted_embedded] if index is embedded else [lifted_embedded, lifted]
-    return Compact([each for each in indexes if hasattr(each, "compact")])
+    return IndexMaintenance([each for each in indexes if hasattr(each, "compact")])
 
 
 def _new_id(ids: IdSource) -> str:
@@ -339,10 +343,10 @@ class Container(containers.DeclarativeContainer):
         inline=providers.Singleton(lift_inline, loop),
         threads=providers.Singleton(lift_to_threads, slow_workers),
     )
-    lanes = providers.Selector(
+    queues = providers.Selector(
         mode,
-        inline=providers.Singleton(ThreadLanes, settings.provided.concurrency),
-        threads=providers.Singleton(TaskLanes, settings.provided.concurrency),
+        inline=providers.Singleton(ThreadQueues, settings.provided.concurrency),
+        threads=providers.Singleton(TaskQueues, settings.provided.concurrency),
     )
     clock = providers.Selector(
         mode,
@@ -495,15 +499,17 @@ class Container(containers.DeclarativeContainer):
     lifted_log = providers.Singleton(_lifted, lift, audit_log)
     lifted_facts = providers.Singleton(_lifted, lift, fact_store)
     lifted_clock = providers.Singleton(_lifted, lift, clock)
-    deciding = providers.Singleton(
-        Deciding,
+    appender = providers.Singleton(
+        OptimisticAppender,
         log=lifted_log,
         clock=lifted_clock,
         ids=ids,
         patience=settings.provided.patience,
     )
     lifted_read_models = providers.Singleton(_lifted, lift, read_models)
-    refill = providers.Singleton(Refill, read_models=lifted_read_models, embedding=embedding)
+    embedding_backfill = providers.Singleton(
+        EmbeddingBackfill, read_models=lifted_read_models, embedding=embedding
+    )
     projection_state = providers.Selector(
         store,
         sqlite=providers.Singleton(
@@ -521,7 +527,7 @@ class Container(containers.DeclarativeContainer):
     lifted_state = providers.Singleton(_lifted, lift, projection_state)
     polling = providers.Singleton(Polling, log=lifted_log, clock=lifted_clock)
     postgres_arrivals = providers.Resource(_open_arrivals, postgres)
-    arrivals = providers.Selector(
+    append_signal = providers.Selector(
         store,
         sqlite=polling,
         postgres=providers.Singleton(_lifted, lift, postgres_arrivals),
@@ -529,8 +535,8 @@ class Container(containers.DeclarativeContainer):
         external=polling,
     )
     feeding = settings.provided.projections
-    index_projecting = providers.Singleton(
-        _projecting,
+    index_projector = providers.Singleton(
+        _projector,
         vector_index,
         embedded_index,
         providers.Callable(
@@ -548,8 +554,8 @@ class Container(containers.DeclarativeContainer):
         clock=lifted_clock,
         settings=feeding,
     )
-    graph_projecting = providers.Singleton(
-        _projecting,
+    graph_projector = providers.Singleton(
+        _projector,
         knowledge_graph,
         embedded_graph,
         providers.Callable(partial, _graph_feed, settings.provided.knowledge_graph, feeding),
@@ -559,14 +565,14 @@ class Container(containers.DeclarativeContainer):
         clock=lifted_clock,
         settings=feeding,
     )
-    projections = providers.Singleton(_there, index_projecting, graph_projecting)
+    projections = providers.Singleton(_there, index_projector, graph_projector)
     beside = providers.Selector(
         mode,
         inline=providers.Singleton(BesideThreads),
         threads=providers.Singleton(BesideTasks),
     )
-    follow = providers.Singleton(
-        Follow,
+    after_commit = providers.Singleton(
+        AfterCommit,
         projections=projections,
         clock=lifted_clock,
         beside=beside,
@@ -584,7 +590,7 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         patience=settings.provided.patience,
     )
-    compact = providers.Singleton(
+    index_maintenance = providers.Singleton(
         _compacting, embedded_index, lifted_embedded_index, vector_index, lifted_index
     )
     worker = providers.Factory(
@@ -592,47 +598,47 @@ class Container(containers.DeclarativeContainer):
         projections=projections,
         log=lifted_log,
         state=lifted_state,
-        arrivals=arrivals,
+        append_signal=append_signal,
         clock=lifted_clock,
         ids=ids,
         measure_lag=measure_lag,
-        compact=compact,
+        index_maintenance=index_maintenance,
         lease=feeding.lease,
     )
     index_reading = providers.Singleton(
-        _reading, lifted_embedded_index, searched_index, index_projecting, lifted_log, lifted_clock
+        _reading, lifted_embedded_index, searched_index, index_projector, lifted_log, lifted_clock
     )
     graph_reading = providers.Singleton(
-        _reading, lifted_embedded_graph, lifted_graph, graph_projecting, lifted_log, lifted_clock
+        _reading, lifted_embedded_graph, lifted_graph, graph_projector, lifted_log, lifted_clock
     )
     remember = providers.Singleton(
         Remember,
         log=lifted_log,
-        deciding=deciding,
+        appender=appender,
         facts=lifted_facts,
         # Decisions are made on what the log's own database holds: it never lags.
         index=lifted_embedded_index,
         links=lifted_embedded_graph,
         embedding=embedding,
-        refill=refill,
+        embedding_backfill=embedding_backfill,
         extractor=extractor,
         reconciler=reconciler,
         clock=lifted_clock,
         ids=ids,
     )
-    in_turn = providers.Singleton(
-        InTurn,
+    ordered_remember = providers.Singleton(
+        OrderedRemember,
         remember=remember,
         facts=lifted_facts,
-        lanes=lanes,
+        queues=queues,
         retry_first=settings.provided.retry_on_add,
-        follow=follow,
+        after_commit=after_commit,
     )
     remember_many = providers.Singleton(
-        RememberMany, remember=remember, in_turn=in_turn, lanes=lanes
+        RememberMany, remember=remember, ordered_remember=ordered_remember, queues=queues
     )
     retry = providers.Singleton(
-        Retry, log=lifted_log, facts=lifted_facts, remember=remember, lanes=lanes
+        Retry, log=lifted_log, facts=lifted_facts, remember=remember, queues=queues
     )
     # A time limit needs a loop, so that a reranker always waits for its model as on a loop.
     reranker = providers.Singleton(
@@ -653,12 +659,12 @@ class Container(containers.DeclarativeContainer):
         reranking=reranking,
     )
     current_graph = providers.Singleton(CurrentGraph, graph_reading)
-    resolve = providers.Singleton(Resolve, graph=current_graph, embedding=embedding)
+    resolve = providers.Singleton(ResolveEntity, graph=current_graph, embedding=embedding)
     explore = providers.Singleton(Explore, graph=current_graph, facts=lifted_facts, resolve=resolve)
     browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
     curate = providers.Singleton(
         Curate,
-        deciding=deciding,
+        appender=appender,
         facts=lifted_facts,
         links=lifted_embedded_graph,
         embedding=embedding,
@@ -670,8 +676,8 @@ class Container(containers.DeclarativeContainer):
         links=lifted_embedded_graph,
         index=lifted_embedded_index,
     )
-    count_up = providers.Singleton(
-        CountUp,
+    collect_statistics = providers.Singleton(
+        CollectStatistics,
         log=lifted_log,
         facts=lifted_facts,
         read_models=lifted_read_models,

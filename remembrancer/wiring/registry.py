@@ -33,7 +33,7 @@ class Adapter:
             structured into it.
         build: called with an instance of it; returns the adapter. For a ``vector_index`` it gets
             the embedder's ``model`` (str) and ``dimension`` (int) besides; for an ``audit_log`` it
-            gets ``HomeNeeds`` and returns a ``HomeStore`` (``remembrancer.wiring.store``).
+            gets ``StoreNeeds`` and returns a ``Store`` (``remembrancer.wiring.store``).
         asks_model: for extractors, reconcilers and rerankers: ``build`` gets the language model,
             lifted, as its second argument.
     """

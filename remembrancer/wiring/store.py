@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class HomeNeeds:
+class StoreNeeds:
     """What a home store is given beside its settings.
 
     Args:
@@ -39,7 +39,7 @@ class HomeNeeds:
 
 
 @frozen(kw_only=True)
-class HomeStore:
+class Store:
     """The parts of a home store. Each keeps the contract of the port that it is named after; its
     methods may be plain or ``async def``, which no one type says.
 
@@ -48,7 +48,7 @@ class HomeStore:
         * If ``read_models`` has a ``catch_up(log, progress)``, it is called once, before anything
           else, to bring them to where the log ends; ``progress`` is ``None`` or takes what is being
           done (str), how much is done and how much there is. Otherwise they stand there already
-          when the bundle is built. ``HomeNeeds.embed`` can't be called any sooner than that.
+          when the bundle is built. ``StoreNeeds.embed`` can't be called any sooner than that.
 
     Args:
         audit_log: the log.

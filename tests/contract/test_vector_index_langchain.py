@@ -16,7 +16,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from remembrancer import AsyncMemory, Memory
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.vector_index.langchain import LangchainSettings, LangchainVectorIndex
-from remembrancer.application.recall.hybrid_index import JoinedIndex
+from remembrancer.application.recall.hybrid_index import HybridIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
@@ -76,7 +76,7 @@ def of_ledger(ledger: str) -> Any:
     return lambda held: held.metadata["ledger"] == ledger
 
 
-class Both(JoinedIndex):
+class Both(HybridIndex):
     """A joined index that is fed, both parts with the same."""
 
     never_suspends = True

@@ -59,15 +59,15 @@ def check_promises(memory: Memory) -> None:
     """The engine holds every document of the events that its checkpoint has passed."""
     container = memory._inner._container
     external, embedded = both(memory)
-    standings = container.projection_state().standings("vector_index")
-    if not standings or standings[0].must_clear:
+    partition_states = container.projection_state().partition_states("vector_index")
+    if not partition_states or partition_states[0].must_clear:
         return
     assert len(set(external)) == len(external)
     events = container.audit_log().read(0, 1_000)
     passed = {
         getattr(item.event, "fact_id", None)
         for item in events
-        if item.position <= standings[0].position
+        if item.position <= partition_states[0].position
     }
     held = {fact_id for fact_id, *_ in external}
     assert {fact_id for fact_id, *_ in embedded if fact_id in passed} <= held

@@ -17,7 +17,7 @@ from writer import SHORT, read_journal, read_lines, write_for_ever
 
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.database import Database
-from remembrancer.adapters.stores.postgres.schema_versions import STEPS
+from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSIONS
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.recorded import Position
 from remembrancer.runtime.sync_bridge import run_inline
@@ -60,7 +60,7 @@ def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
             stats = memory.stats()
             assert (stats.messages, stats.pending) == (messages, 0)
     # and the log has no gap
-    database = Database(postgres, STEPS)
+    database = Database(postgres, SCHEMA_VERSIONS)
     log = PostgresAuditLog(database.sessions)
     position = 0
     while page := run_inline(log.read(Position(position), 1000)):

@@ -371,7 +371,7 @@ def line(part: str, text: str, *quotes: tuple[int, str]) -> dict[str, Any]:
     }
 
 
-STEPS = {
+SCHEMA_VERSIONS = {
     "steps": [
         line("task", "Find when the tram museum was founded.", (1, "When was the tram museum")),
         line("step", 'Searched the Carris archive for "museu".', (2, "Searching the Carris")),
@@ -383,7 +383,7 @@ STEPS = {
 
 
 def test_a_run_becomes_one_procedure_in_steps() -> None:
-    with opened(STEPS) as held:
+    with opened(SCHEMA_VERSIONS) as held:
         receipt = held.memory.add(
             RUN, agent_id="guide", run_id="r1", kind="procedural", categories=["research"]
         )
@@ -408,7 +408,7 @@ def test_a_run_becomes_one_procedure_in_steps() -> None:
 
 
 def test_a_run_that_fails_is_told_later_as_a_run() -> None:
-    with opened(DOWN, {"facts": []}, STEPS) as held:
+    with opened(DOWN, {"facts": []}, SCHEMA_VERSIONS) as held:
         with pytest.raises(AdapterUnavailable):
             held.memory.add(RUN, agent_id="guide", kind="procedural")
         # An answer of another shape is none
@@ -446,7 +446,7 @@ def test_a_run_that_fails_is_told_later_as_a_run() -> None:
 def test_a_line_that_the_run_does_not_bear_out_is_left_out(
     bad: dict[str, Any], reason: str
 ) -> None:
-    with opened({"steps": [*STEPS["steps"], bad]}) as held:
+    with opened({"steps": [*SCHEMA_VERSIONS["steps"], bad]}) as held:
         receipt = held.memory.add(RUN, agent_id="guide", kind="procedural")
         assert [item.reason for item in receipt.skipped if item.reason != "tool result"] == [reason]
         [run] = held.facts(agent_id="guide")
@@ -454,7 +454,7 @@ def test_a_line_that_the_run_does_not_bear_out_is_left_out(
 
 
 def test_a_step_that_is_told_twice_stands_once() -> None:
-    with opened({"steps": [STEPS["steps"][1], STEPS["steps"][1]]}) as held:
+    with opened({"steps": [SCHEMA_VERSIONS["steps"][1], SCHEMA_VERSIONS["steps"][1]]}) as held:
         held.memory.add(RUN, agent_id="guide", kind="procedural")
         [run] = held.facts(agent_id="guide")
         assert run.text == '1. Searched the Carris archive for "museu".'
@@ -487,7 +487,7 @@ def test_a_long_run_becomes_a_procedure_a_part() -> None:
 
 
 def test_a_run_without_a_step_is_no_procedure() -> None:
-    with opened({"steps": STEPS["steps"][:1]}) as held:
+    with opened({"steps": SCHEMA_VERSIONS["steps"][:1]}) as held:
         receipt = held.memory.add(RUN, agent_id="guide", kind="procedural")
         assert receipt.verdicts == ()
         assert "the model found no step in it" in [item.reason for item in receipt.skipped]
@@ -498,10 +498,10 @@ def test_two_runs_stand_beside_each_other_without_asking_the_model() -> None:
     other = {
         "steps": [
             line("step", "Opened the first result.", (3, "Opened the second")),
-            *STEPS["steps"][1:],
+            *SCHEMA_VERSIONS["steps"][1:],
         ]
     }
-    with opened(STEPS, other) as held:
+    with opened(SCHEMA_VERSIONS, other) as held:
         held.memory.add(RUN, agent_id="guide", kind="procedural")
         second = held.memory.add(RUN, agent_id="guide", kind="procedural")
         assert second.usage.calls == 1

@@ -16,7 +16,7 @@ from command_line import CommandLine
 
 from remembrancer import AdapterUnavailable, Memory, load_settings
 from remembrancer.adapters.models.hashing import HashingEmbedder
-from remembrancer.application.audit.health_report import Examination, Finding
+from remembrancer.application.audit.health_report import Finding, HealthReport
 from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.doctor import examine
 from remembrancer.domain.ports.embedder import Vector
@@ -26,11 +26,11 @@ from remembrancer.wiring.registry import Adapter
 TINY = "remembrancer_tinyindex:adapter"
 
 
-def examined(config: dict[str, Any], **arguments: Any) -> Examination:
+def examined(config: dict[str, Any], **arguments: Any) -> HealthReport:
     return examine(config, environment={}, **arguments)
 
 
-def of(part: str, examination: Examination) -> Finding:
+def of(part: str, examination: HealthReport) -> Finding:
     (finding,) = (each for each in examination.findings if each.part == part)
     return finding
 
@@ -40,7 +40,7 @@ def trouble(finding: Finding) -> str:
     return "; ".join(f"{each.what} -> {each.advice}" for each in finding.problems)
 
 
-def wrong(examination: Examination) -> list[str]:
+def wrong(examination: HealthReport) -> list[str]:
     return [finding.part for finding in examination.findings if finding.problems]
 
 

@@ -10,7 +10,7 @@ from psycopg import conninfo
 
 from remembrancer import Memory, load_settings
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
-from remembrancer.application.audit.health_report import Examination, Finding
+from remembrancer.application.audit.health_report import Finding, HealthReport
 from remembrancer.doctor import examine
 
 
@@ -19,7 +19,7 @@ def config(postgres: PostgresSettings, **changes: Any) -> dict[str, Any]:
     return {"audit_log": {"provider": "postgres", **log, **changes}}
 
 
-def log_of(examination: Examination) -> Finding:
+def log_of(examination: HealthReport) -> Finding:
     (finding,) = (each for each in examination.findings if each.part == "audit_log")
     return finding
 

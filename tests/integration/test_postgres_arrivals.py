@@ -13,11 +13,11 @@ import pytest
 
 from remembrancer import AsyncMemory, Memory
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
-from remembrancer.adapters.stores.postgres import append_signal as arrivals
+from remembrancer.adapters.stores.postgres import append_signal
 from remembrancer.adapters.stores.postgres.position_assignment import channel_of
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.transaction_scripts import quoted
-from remembrancer.application.projections import worker as working
+from remembrancer.application.projections import worker
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.wiring.settings import load_settings
@@ -30,8 +30,8 @@ NEVER = 3600.0
 @pytest.fixture(autouse=True)
 def no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a notification can wake anybody before the test gives up."""
-    monkeypatch.setattr(arrivals, "BETWEEN", NEVER)
-    monkeypatch.setattr(working, "IDLE", NEVER)
+    monkeypatch.setattr(append_signal, "BETWEEN", NEVER)
+    monkeypatch.setattr(worker, "IDLE", NEVER)
 
 
 def settings_of(postgres: PostgresSettings) -> Any:
@@ -68,7 +68,7 @@ def waiting_in_thread(memory: Memory) -> threading.Thread:
     after = memory.stats().last_position
     container = memory._inner._container
     thread = threading.Thread(
-        target=lambda: run_inline(container.arrivals().wait(after, NEVER)), daemon=True
+        target=lambda: run_inline(container.append_signal().wait(after, NEVER)), daemon=True
     )
     thread.start()
     return thread
@@ -101,7 +101,7 @@ def test_a_task_waits_without_holding_up_its_loop(postgres: PostgresSettings) ->
     async def use() -> None:
         async with AsyncMemory(settings=settings_of(postgres)) as memory:
             after = (await memory.stats()).last_position
-            waiter = asyncio.create_task(memory._container.arrivals().wait(after, NEVER))
+            waiter = asyncio.create_task(memory._container.append_signal().wait(after, NEVER))
             pid = await asyncio.to_thread(listener, postgres)
             await asyncio.to_thread(kill, postgres, pid)
             await asyncio.to_thread(lambda: listener(postgres, other_than=pid))
@@ -126,7 +126,7 @@ def test_all_who_wait_share_a_connection_and_wake_together(postgres: PostgresSet
     async def use() -> None:
         async with AsyncMemory(settings=settings_of(postgres)) as memory:
             after = (await memory.stats()).last_position
-            wait = memory._container.arrivals().wait
+            wait = memory._container.append_signal().wait
             waiters = [asyncio.create_task(wait(after, NEVER)) for _ in range(5)]
             await asyncio.to_thread(listener, postgres)
             assert await asyncio.to_thread(listeners, postgres) == 1
@@ -143,7 +143,7 @@ def test_when_the_one_who_listens_leaves_another_takes_its_place(
     async def use() -> None:
         async with AsyncMemory(settings=settings_of(postgres)) as memory:
             after = (await memory.stats()).last_position
-            wait = memory._container.arrivals().wait
+            wait = memory._container.append_signal().wait
             first = asyncio.create_task(wait(after, NEVER if leaving == "cancelled" else 0.5))
             await asyncio.to_thread(listener, postgres)
             other = asyncio.create_task(wait(after, NEVER))
@@ -163,7 +163,7 @@ def test_when_the_one_who_listens_leaves_another_takes_its_place(
 def test_a_waiter_returns_when_its_time_is_over(postgres: PostgresSettings) -> None:
     with Memory(settings=settings_of(postgres)) as memory:
         for _ in range(2):
-            run_inline(memory._inner._container.arrivals().wait(0, 0.01))
+            run_inline(memory._inner._container.append_signal().wait(0, 0.01))
         assert memory.stats().last_position == 0
 
 

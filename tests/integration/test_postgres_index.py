@@ -19,7 +19,7 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
 from remembrancer.adapters.stores.postgres.vector_index.statements import FEW
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
-from remembrancer.application.projections import worker as working
+from remembrancer.application.projections import worker
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.filters.ast import parse_filter
 from remembrancer.domain.ports.vector_index import IndexQuery
@@ -208,7 +208,7 @@ def test_making_a_graph_may_take_longer_than_a_statement(postgres: PostgresSetti
 def test_a_worker_makes_the_graphs(
     postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(working, "UPKEEP", 0.01)
+    monkeypatch.setattr(worker, "UPKEEP", 0.01)
     settings = load_settings({"embedder": {"dimension": 32}}, environment={})
     own = evolve(settings_of(postgres), max_connections=4)
     stop = threading.Event()

@@ -16,7 +16,7 @@ from engines import FlappingGraph, FlappingIndex
 from faces import ASYNC, SYNC, opened
 
 from remembrancer import Memory
-from remembrancer.adapters.stores.postgres import append_signal as arrivals
+from remembrancer.adapters.stores.postgres import append_signal
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.transaction_scripts import quoted
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
@@ -194,8 +194,8 @@ def test_a_worker_that_could_not_let_go_of_a_lease_goes_on_once_it_has_run_out(
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "BETWEEN", 0.1)
-    monkeypatch.setattr(arrivals, "GRACE", 0.5)
+    monkeypatch.setattr(append_signal, "BETWEEN", 0.1)
+    monkeypatch.setattr(append_signal, "GRACE", 0.5)
 
 
 def listens(postgres: PostgresSettings) -> bool:
@@ -215,7 +215,7 @@ def test_who_listens_over_a_wire_that_breaks_hears_of_events_once_it_is_mended(
 ) -> None:
     with memory_at(impatient) as memory, memory_at(postgres) as writer:
         after = memory.stats().last_position
-        news = memory._inner._container.arrivals()
+        news = memory._inner._container.append_signal()
         thread = threading.Thread(target=lambda: run_inline(news.wait(after, 3600)), daemon=True)
         thread.start()
         until(lambda: listens(postgres))
@@ -231,7 +231,7 @@ def test_who_listens_to_a_server_that_is_not_heard_waits_no_longer_than_asked(
     impatient: PostgresSettings, wire: UnreliableWire
 ) -> None:
     with memory_at(impatient) as memory:
-        news = memory._inner._container.arrivals()
+        news = memory._inner._container.append_signal()
         run_inline(news.wait(0, 0.01))
         wire.half_close()
         began = monotonic()

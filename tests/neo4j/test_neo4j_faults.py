@@ -15,7 +15,7 @@ from remembrancer.adapters.knowledge_graph.neo4j import statements
 from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
 from remembrancer.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
-from remembrancer.adapters.knowledge_graph.neo4j.visible_links import Seen
+from remembrancer.adapters.knowledge_graph.neo4j.visible_links import VisibleLinks
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.domain.errors import AdapterUnavailable
@@ -159,7 +159,7 @@ def test_who_reads_sees_one_state_while_others_write(
     connection = Connection(settings)
 
     async def look_twice(tx: Any) -> list[Sequence[Any]]:
-        seen = await Seen.begin(tx, VIEW, ["Ann"])
+        seen = await VisibleLinks.begin(tx, VIEW, ["Ann"])
         before = await seen.links(["ann"], 10)
         other = Neo4jKnowledgeGraph(settings)
         await other.apply(events)

@@ -13,7 +13,7 @@ from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.application.embedding import Embedding
-from remembrancer.application.recall.entity_resolution import Resolve
+from remembrancer.application.recall.entity_resolution import ResolveEntity
 from remembrancer.application.recall.explore import Exploration, Explore, ExploreRequest
 from remembrancer.domain.errors import AdapterUnavailable, NotFound
 from remembrancer.domain.events import Event
@@ -44,7 +44,7 @@ class _World:
         self._followers = (facts, graph)
         self._log = InMemoryAuditLog(listener=self)
         embedder = embedder or lift(HashingEmbedder.from_settings(HashingSettings()))
-        resolve = Resolve(graph=lift(graph), embedding=Embedding(embedder, _NothingKept()))
+        resolve = ResolveEntity(graph=lift(graph), embedding=Embedding(embedder, _NothingKept()))
         self._explore = Explore(graph=lift(graph), facts=lift(facts), resolve=resolve)
 
     def apply(self, chain: Sequence[Recorded]) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from remembrancer.application.recall.hybrid_index import JoinedIndex
+from remembrancer.application.recall.hybrid_index import HybridIndex
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
@@ -37,14 +37,14 @@ class Listed:
 
 def test_each_part_is_asked_for_what_it_knows() -> None:
     meaning, words = Listed(), Listed()
-    run_inline(JoinedIndex(meaning, words).search(QUERY))
+    run_inline(HybridIndex(meaning, words).search(QUERY))
     assert meaning.asked == [evolve(QUERY, text=None)]
     assert words.asked == [evolve(QUERY, vector=None)]
 
 
 def test_a_part_that_is_asked_for_nothing_is_not_asked() -> None:
     meaning, words = Listed(A), Listed(B)
-    joined = JoinedIndex(meaning, words)
+    joined = HybridIndex(meaning, words)
     assert run_inline(joined.search(evolve(QUERY, vector=None))) == [B]
     assert run_inline(joined.search(evolve(QUERY, text=None))) == [A]
     assert (len(meaning.asked), len(words.asked)) == (1, 1)
@@ -53,14 +53,14 @@ def test_a_part_that_is_asked_for_nothing_is_not_asked() -> None:
 def test_a_hit_of_both_has_the_signals_of_both() -> None:
     meaning = Listed(evolve(A, similarity=0.5))
     words = Listed(evolve(A, keyword=0.7, context=0.1, entities=1.0, speaker="Ann"))
-    (hit,) = run_inline(JoinedIndex(meaning, words).search(QUERY))
+    (hit,) = run_inline(HybridIndex(meaning, words).search(QUERY))
     assert hit == evolve(words.hits[0], similarity=0.5)
 
 
 def test_hits_of_one_are_joined_strongest_first() -> None:
     meaning = Listed(evolve(A, similarity=0.3), evolve(B, similarity=0.9))
     words = Listed(evolve(C, keyword=0.8, context=0.0))
-    hits = run_inline(JoinedIndex(meaning, words).search(QUERY))
+    hits = run_inline(HybridIndex(meaning, words).search(QUERY))
     assert hits == [
         evolve(C, keyword=0.8, context=0.0),
         evolve(B, similarity=0.9, keyword=0.0, context=0.0),
@@ -70,11 +70,11 @@ def test_hits_of_one_are_joined_strongest_first() -> None:
 
 def test_marks_alone_are_no_words() -> None:
     meaning = Listed(evolve(A, similarity=0.3))
-    assert run_inline(JoinedIndex(meaning, Listed()).search(evolve(QUERY, text="?!"))) == [
+    assert run_inline(HybridIndex(meaning, Listed()).search(evolve(QUERY, text="?!"))) == [
         evolve(A, similarity=0.3)
     ]
 
 
 def test_speakers_are_those_of_the_words() -> None:
-    joined = JoinedIndex(Listed(), Listed(speakers=["Ann"]))
+    joined = HybridIndex(Listed(), Listed(speakers=["Ann"]))
     assert run_inline(joined.speakers(LedgerId("user:ann"))) == ["Ann"]

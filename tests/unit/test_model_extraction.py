@@ -19,7 +19,7 @@ from remembrancer.application.extraction.model.extractor import (
     ExtractionSettings,
     ModelExtractor,
 )
-from remembrancer.application.prompting import prompt_fence as fencing
+from remembrancer.application.prompting import prompt_fence
 from remembrancer.application.prompting.prompt_template import prepare
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import (
@@ -621,8 +621,8 @@ def test_the_mark_is_the_same_in_a_replay_and_unknown_to_who_writes() -> None:
 
 
 def test_a_mark_that_stands_in_a_text_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fencing, "MARK_CHARACTERS", 1)
-    assert fencing.Fence.around(["0123", "456789abcde"]).mark == "f"
+    monkeypatch.setattr(prompt_fence, "MARK_CHARACTERS", 1)
+    assert prompt_fence.PromptFence.around(["0123", "456789abcde"]).mark == "f"
 
 
 def _tokens(text: str, monkeypatch: pytest.MonkeyPatch) -> int:

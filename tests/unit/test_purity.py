@@ -26,8 +26,7 @@ from attrs import evolve
 
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.application.remember.receipt import receipt_of
-from remembrancer.domain import epoch_micros as moments
-from remembrancer.domain import jsonable as plain
+from remembrancer.domain import epoch_micros, jsonable
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     EVENT_TYPES,
@@ -221,7 +220,7 @@ def test_reading_needs_nothing_of_the_world(
         where = parse_filter({"place.city": "Paris", "OR": [{"speaker": "Alice"}]})
         held = where is not None and matches(where, attributes_of(fact))
         seen = fact.visible(now=NOON, as_of=None, valid_at=NOON)
-        shown = plain.plain(fact)
+        shown = jsonable.to_jsonable(fact)
         text = normalised(" Tea! ")
         context = context_of([MESSAGE], None, [], speaker="Alice", occurred_at=NOON)
     assert [one.signals.get("graph") for one in ranked] == [1.0, None]
@@ -237,7 +236,7 @@ def test_hashing_and_upcasting_need_nothing_of_the_world(monkeypatch: pytest.Mon
     with no_world(monkeypatch):
         registry = EventRegistry.of(EVENT_TYPES, {**UPCASTERS, ("fact.reaffirmed", 0): older})
         raw = registry.upcast({"fact_id": FACT}, FactReaffirmed, 0)
-        moment = moments.from_microseconds(moments.to_microseconds(NOON))
+        moment = epoch_micros.from_microseconds(epoch_micros.to_microseconds(NOON))
         header = header_of(
             ledger=ALICE,
             version=1,

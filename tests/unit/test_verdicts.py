@@ -488,25 +488,27 @@ def anew(object_: str, predicate: str = "lives in") -> ProposedRelation:
     )
 
 
-def revised(text: str, *relations: ProposedRelation, standing: list[RelationAsserted]) -> list[Any]:
+def revised(
+    text: str, *relations: ProposedRelation, open_relations: list[RelationAsserted]
+) -> list[Any]:
     """The events about relations when the target is revised."""
     candidate = evolve(CANDIDATE, relations=relations)
     verdict = judged(Decision.REVISE, text=text, candidate=candidate)
     assert verdict.decision is Decision.REVISE
-    events = events_of(verdict, candidate, {KNOWN: TARGET}, standing)
+    events = events_of(verdict, candidate, {KNOWN: TARGET}, open_relations)
     return [one for one in events if isinstance(one, RelationAsserted | RelationEnded)]
 
 
 def test_a_relation_that_a_revision_contradicts_ends_where_the_new_one_begins() -> None:
     old = told("Paris")
-    ended, asserted = revised("Alice lives in Berlin", anew("Berlin"), standing=[old])
+    ended, asserted = revised("Alice lives in Berlin", anew("Berlin"), open_relations=[old])
     assert (ended.relation_id, ended.ended_at) == (old.relation_id, NOON)
     assert (asserted.object, asserted.fact_id, asserted.valid.start) == ("Berlin", KNOWN, NOON)
 
 
 def test_a_relation_that_a_revision_repeats_is_not_asserted_twice() -> None:
-    standing = [told("BERLIN.")]
-    assert revised("Alice lives in Berlin now", anew("berlin"), standing=standing) == []
+    open_relations = [told("BERLIN.")]
+    assert revised("Alice lives in Berlin now", anew("berlin"), open_relations=open_relations) == []
 
 
 @pytest.mark.parametrize(
@@ -520,13 +522,13 @@ def test_a_relation_that_a_revision_repeats_is_not_asserted_twice() -> None:
     ids=["the text still says it", "in any script", "another predicate", "another fact"],
 )
 def test_a_relation_that_is_not_contradicted_stands(text: str, old: RelationAsserted) -> None:
-    (asserted,) = revised(text, anew("coffee", "likes"), standing=[old])
+    (asserted,) = revised(text, anew("coffee", "likes"), open_relations=[old])
     assert isinstance(asserted, RelationAsserted)
 
 
 def test_a_name_inside_another_word_is_not_named() -> None:
     ended, _ = revised(
-        "Alice eats steaks", anew("steaks", "eats"), standing=[told("steak", "eats")]
+        "Alice eats steaks", anew("steaks", "eats"), open_relations=[told("steak", "eats")]
     )
     assert isinstance(ended, RelationEnded)
 
@@ -534,9 +536,9 @@ def test_a_name_inside_another_word_is_not_named() -> None:
 @pytest.mark.parametrize("decision", [Decision.ADD, Decision.SUPERSEDE, Decision.REAFFIRM])
 def test_no_other_decision_ends_a_relation_by_itself(decision: Decision) -> None:
     candidate = evolve(CANDIDATE, relations=(anew("Berlin"),))
-    standing = [told("Paris"), told("Rome", fact_id=STRANGER, number=2)]
+    open_relations = [told("Paris"), told("Rome", fact_id=STRANGER, number=2)]
     verdict = judged(decision, candidate=candidate)
-    events = events_of(verdict, candidate, {KNOWN: TARGET}, standing)
+    events = events_of(verdict, candidate, {KNOWN: TARGET}, open_relations)
     assert not any(isinstance(event, RelationEnded) for event in events)
 
 
@@ -548,7 +550,7 @@ predicates = st.sampled_from(["lives in", "Lives  in", "likes"])
 @given(
     text=st.lists(places, min_size=1, max_size=3).map(lambda named: " and ".join(named)),
     anew_=st.lists(st.builds(anew, places, predicates), max_size=3),
-    standing=st.lists(
+    open_relations=st.lists(
         st.builds(
             told,
             places,
@@ -562,10 +564,10 @@ predicates = st.sampled_from(["lives in", "Lives  in", "likes"])
     ),
 )
 def test_a_revision_ends_only_what_it_answers_otherwise_and_never_before_it_began(
-    text: str, anew_: list[ProposedRelation], standing: list[RelationAsserted]
+    text: str, anew_: list[ProposedRelation], open_relations: list[RelationAsserted]
 ) -> None:
-    events = revised(f"{text}.", *anew_, standing=standing)
-    by_id = {one.relation_id: one for one in standing}
+    events = revised(f"{text}.", *anew_, open_relations=open_relations)
+    by_id = {one.relation_id: one for one in open_relations}
     questions = {(one.subject, normalised(one.predicate)) for one in anew_}
     objects = {normalised(one.object) for one in anew_}
     for event in events:
@@ -581,5 +583,5 @@ def test_a_revision_ends_only_what_it_answers_otherwise_and_never_before_it_bega
                 one.fact_id == KNOWN
                 and normalised(one.predicate) == normalised(event.predicate)
                 and normalised(one.object) == normalised(event.object)
-                for one in standing
+                for one in open_relations
             )

@@ -23,14 +23,14 @@ Owned: TypeAlias = tuple[LedgerId, str]
 
 
 @define
-class Wanted:
+class TouchedLinks:
     """What has to be read before a page is taken in."""
 
     facts: set[Owned] = field(factory=set)
     relations: set[Owned] = field(factory=set)
 
     @classmethod
-    def by(cls, page: Iterable[Recorded]) -> Wanted:
+    def by(cls, page: Iterable[Recorded]) -> TouchedLinks:
         """What the events of a page are about."""
         wanted = cls()
         for item in page:
@@ -42,7 +42,7 @@ class Wanted:
         return wanted
 
 
-class TakingIn:
+class EventApplication:
     """The latest versions of links, and what became of them.
 
     Args:

@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from remembrancer.adapters.knowledge_graph.neo4j import statements
-from remembrancer.adapters.knowledge_graph.neo4j.apply_events import Owned, TakingIn, Wanted
+from remembrancer.adapters.knowledge_graph.neo4j.apply_events import (
+    EventApplication,
+    Owned,
+    TouchedLinks,
+)
 from remembrancer.adapters.knowledge_graph.neo4j.connection import ADAPTER, Connection
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
 from remembrancer.adapters.knowledge_graph.neo4j.versions import (
@@ -19,7 +23,7 @@ from remembrancer.adapters.knowledge_graph.neo4j.versions import (
     properties_of,
     version_of,
 )
-from remembrancer.adapters.knowledge_graph.neo4j.visible_links import AT_ONCE, Seen
+from remembrancer.adapters.knowledge_graph.neo4j.visible_links import AT_ONCE, VisibleLinks
 from remembrancer.adapters.stores.shared.async_walk import answered
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.graph.graph import Entity, Mention, Relation, View, entities_of, touches
@@ -63,7 +67,7 @@ class Neo4jKnowledgeGraph:
             had = await _locked(tx, sorted(last))
             page = [item for item in chain if item.position > had[item.ledger]]
             touching = [item for item in page if touches(item.event)]
-            taking_in = TakingIn(await _stored(tx, Wanted.by(touching)))
+            taking_in = EventApplication(await _stored(tx, TouchedLinks.by(touching)))
             for item in touching:
                 taking_in.take(item)
             await _write(tx, taking_in)
@@ -83,7 +87,7 @@ class Neo4jKnowledgeGraph:
         """See ``KnowledgeGraph.neighbours``."""
 
         async def look(tx: AsyncManagedTransaction) -> list[Reached]:
-            seen = await Seen.begin(tx, view, entities)
+            seen = await VisibleLinks.begin(tx, view, entities)
             return await answered(seen, walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
 
         return await self._connection.read(look)
@@ -92,7 +96,7 @@ class Neo4jKnowledgeGraph:
         """See ``KnowledgeGraph.relations``."""
 
         async def look(tx: AsyncManagedTransaction) -> list[Relation]:
-            seen = await Seen.begin(tx, view, [entity])
+            seen = await VisibleLinks.begin(tx, view, [entity])
             nodes = await answered(seen, known_as([entity]))
             ties = [tie for of_one in await seen.relations(nodes, limit) for tie in of_one]
             found = {link.key: link for link in _relations(ties)}
@@ -106,7 +110,7 @@ class Neo4jKnowledgeGraph:
         """See ``KnowledgeGraph.entities``."""
 
         async def look(tx: AsyncManagedTransaction) -> list[Entity]:
-            seen = await Seen.begin(tx, view, names or ())
+            seen = await VisibleLinks.begin(tx, view, names or ())
             if names is None:
                 synonyms = await seen.all_synonyms()
                 aliased = {node for tie in synonyms for node, _ in tie.ends}
@@ -163,7 +167,7 @@ async def _locked(
     return {LedgerId(row["name"]): Position(row["position"]) for row in rows}
 
 
-async def _stored(tx: AsyncManagedTransaction, wanted: Wanted) -> list[Version]:
+async def _stored(tx: AsyncManagedTransaction, wanted: TouchedLinks) -> list[Version]:
     found: list[Version] = []
     for statement, ids in (
         (statements.FACTS, wanted.facts),
@@ -176,7 +180,7 @@ async def _stored(tx: AsyncManagedTransaction, wanted: Wanted) -> list[Version]:
     return found
 
 
-async def _write(tx: AsyncManagedTransaction, taken: TakingIn) -> None:
+async def _write(tx: AsyncManagedTransaction, taken: EventApplication) -> None:
     names = {(ledger, key_of(name)): name for ledger, name in reversed(taken.names())}
     await _each(
         tx,

@@ -27,7 +27,7 @@ EVERYTHING = 2**31 - 1
 
 
 @frozen
-class Seen:
+class VisibleLinks:
     """``Ties`` over what a view sees: a node is the key of a name.
 
     Args:
@@ -47,7 +47,7 @@ class Seen:
     @classmethod
     async def begin(
         cls, tx: AsyncManagedTransaction, view: View, names: Sequence[str] = ()
-    ) -> Seen:
+    ) -> VisibleLinks:
         """What ``view`` sees as of now; ``names`` are those that a walk will begin at."""
         found = await tx.run(
             statements.START, ledger=view.scope.ledger, keys=list({*map(key_of, names)})

@@ -53,9 +53,9 @@ class LitellmCalls:
         Raises:
             AdapterUnavailable, ModelError, InvalidRequest: see ``LanguageModel``.
         """
-        return await on_the_loop(self._in_turn(model, ask))
+        return await on_the_loop(self._ordered_remember(model, ask))
 
-    async def _in_turn(self, model: str, ask: Ask[T]) -> T:
+    async def _ordered_remember(self, model: str, ask: Ask[T]) -> T:
         litellm = load()
         async with self._turns:
             return await self._retrying.run(lambda: self._try(litellm, model, ask))

@@ -107,8 +107,8 @@ class InMemoryFactStore:
             if normalised(fact.text) in wanted or fact.slot in in_slots
         ]
 
-    def standing(self, scope: Scope) -> Sequence[Fact]:
-        """See ``FactStore.standing``."""
+    def active_in(self, scope: Scope) -> Sequence[Fact]:
+        """See ``FactStore.active_in``."""
         return [fact for fact in self._active(scope.ledger) if scope.covers(fact.scope)]
 
     def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:

@@ -115,12 +115,12 @@ class InMemoryKnowledgeGraph:
                 if wanted is None or link.fact_id in wanted
             ]
 
-    def _seen(self, view: View) -> _Seen:
-        return _Seen(self._ledgers.get(view.scope.ledger) or Links(), view)
+    def _seen(self, view: View) -> _VisibleLinks:
+        return _VisibleLinks(self._ledgers.get(view.scope.ledger) or Links(), view)
 
 
 @frozen
-class _Seen:
+class _VisibleLinks:
     """``Ties`` over what a view sees."""
 
     held: Links

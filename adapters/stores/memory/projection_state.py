@@ -8,7 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 
 from attrs import define, evolve
 
-from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
+from remembrancer.domain.ports.projection_state import (
+    DeadLetter,
+    Feed,
+    Lease,
+    PartitionState,
+    Track,
+)
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
@@ -59,11 +65,11 @@ class InMemoryProjectionState:
                 for at, letter in self._dead.get(feed.projection, {}).items()
             }
 
-    def standings(self, projection: str) -> Sequence[Standing]:
-        """See ``ProjectionState.standings``."""
+    def partition_states(self, projection: str) -> Sequence[PartitionState]:
+        """See ``ProjectionState.partition_states``."""
         with self._lock:
             return [
-                Standing(
+                PartitionState(
                     projection=projection,
                     partition=partition,
                     fingerprint=row.fingerprint,

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from remembrancer.adapters.stores.postgres.position_assignment import channel_of, listening_key
-from remembrancer.adapters.stores.postgres.read_timeout import SuspendingConnection
+from remembrancer.adapters.stores.postgres.read_timeout import AsyncConnection
 from remembrancer.domain.recorded import Position
 
 BETWEEN = 1.0
@@ -29,11 +29,11 @@ GRACE = 1.0
 after which its connection is given up for another one.
 """
 
-Connect = Callable[[], Awaitable[SuspendingConnection]]
+Connect = Callable[[], Awaitable[AsyncConnection]]
 
 
-class PostgresArrivals:
-    """``Arrivals`` by ``LISTEN``, on one connection for all who wait in an event loop.
+class PostgresAppendSignal:
+    """``AppendSignal`` by ``LISTEN``, on one connection for all who wait in an event loop.
 
     Args:
         connect: a new connection, in autocommit, that returns tuples.
@@ -47,8 +47,8 @@ class PostgresArrivals:
         self._closed = False
 
     async def wait(self, after: Position, seconds: float) -> None:
-        """See ``Arrivals.wait``. A server that can't be reached is tried until the time is over;
-        what is wrong with it the log itself tells.
+        """See ``AppendSignal.wait``. A server that can't be reached is tried until the time
+        is over; the log itself tells what is wrong with it.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         pause = SHORTEST
@@ -92,7 +92,7 @@ class _Ear:
     def __init__(self, connect: Connect, schema: str) -> None:
         self._connect = connect
         self._schema = schema
-        self._connection: SuspendingConnection | None = None
+        self._connection: AsyncConnection | None = None
         self._reading = False
         self._others: set[asyncio.Future[None]] = set()
         self._last = 0
@@ -142,7 +142,7 @@ class _Ear:
             if not woken.done():
                 woken.set_result(None)
 
-    async def _listening(self) -> SuspendingConnection:
+    async def _listening(self) -> AsyncConnection:
         connection = await self._connect()
         try:
             connection.answer_timeout = GRACE
@@ -157,7 +157,7 @@ class _Ear:
             raise
         return connection
 
-    async def _looked(self, connection: SuspendingConnection) -> int:
+    async def _looked(self, connection: AsyncConnection) -> int:
         """The last position, or the one behind it if something waits to be given one."""
         schema = self._schema
         query = (

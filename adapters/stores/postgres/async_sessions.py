@@ -16,10 +16,10 @@ from attrs import field, frozen
 
 from remembrancer.adapters.stores.postgres.advisory_locks import TRY_LOCK, UNLOCK
 from remembrancer.adapters.stores.postgres.failures import translating
-from remembrancer.adapters.stores.postgres.read_timeout import Silence, waiting_for
+from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout, waiting_for
 from remembrancer.adapters.stores.postgres.sessions import Connection, Cursor, Reader, Row
 from remembrancer.adapters.stores.postgres.sync_sessions import STALE
-from remembrancer.adapters.stores.postgres.transaction_scripts import Frame, setting
+from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts, setting
 
 _Raw: TypeAlias = psycopg.AsyncConnection[Any]
 Lent: TypeAlias = AbstractAsyncContextManager[_Raw]
@@ -80,7 +80,7 @@ class _Connection:
 
 @frozen
 class _Glance:
-    sessions: SuspendingSessions
+    sessions: AsyncSessions
 
     async def execute(
         self,
@@ -91,7 +91,7 @@ class _Glance:
         return _Cursor(await self.sessions.seen(query, parameters, settings))
 
 
-class SuspendingSessions:
+class AsyncSessions:
     """``Sessions`` over psycopg's asynchronous connections.
 
     Args:
@@ -105,7 +105,7 @@ class SuspendingSessions:
     def __init__(
         self,
         open_pool: Callable[[], Awaitable[Pool]],
-        frame: Frame,
+        frame: TransactionScripts,
         lent: Pool | None = None,
     ) -> None:
         self._open_pool = open_pool
@@ -139,14 +139,14 @@ class SuspendingSessions:
     async def seen(
         self, query: str, parameters: Sequence[object], settings: Mapping[str, str] | None
     ) -> psycopg.AsyncCursor[Any]:
-        """See ``BlockingSessions``."""
+        """See ``SyncSessions``."""
         before = self._frame.glancing(settings)
         for left in range(STALE, -1, -1):
             async with self._borrowed() as connection:
                 try:
                     return await _at_once(connection, before, query, parameters)
                 except psycopg.OperationalError as error:
-                    if not (left and connection.closed) or isinstance(error, Silence):
+                    if not (left and connection.closed) or isinstance(error, ReadTimeout):
                         raise
         raise AssertionError("the last try returns or raises")
 
@@ -199,13 +199,13 @@ class SuspendingSessions:
     async def _executed(
         self, script: str, *, patient: bool = False
     ) -> AsyncIterator[tuple[_Raw, psycopg.AsyncCursor[Any]]]:
-        """See ``BlockingSessions``."""
+        """See ``SyncSessions``."""
         for left in range(STALE, -1, -1):
             async with self._borrowed(patient=patient) as connection:
                 try:
                     cursor = await connection.execute(script.encode(), prepare=False)
                 except psycopg.OperationalError as error:
-                    if left and connection.closed and not isinstance(error, Silence):
+                    if left and connection.closed and not isinstance(error, ReadTimeout):
                         continue
                     await _roll_back(connection)
                     raise

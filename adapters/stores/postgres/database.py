@@ -12,17 +12,17 @@ import psycopg_pool
 from psycopg import conninfo
 from psycopg.rows import tuple_row
 
-from remembrancer.adapters.stores.postgres.async_sessions import SuspendingSessions
+from remembrancer.adapters.stores.postgres.async_sessions import AsyncSessions
 from remembrancer.adapters.stores.postgres.failures import ADAPTER
 from remembrancer.adapters.stores.postgres.migrations import Migration, migrate
 from remembrancer.adapters.stores.postgres.read_timeout import (
-    BlockingConnection,
-    SuspendingConnection,
+    AsyncConnection,
+    SyncConnection,
 )
 from remembrancer.adapters.stores.postgres.sessions import Sessions
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
-from remembrancer.adapters.stores.postgres.sync_sessions import BlockingSessions
-from remembrancer.adapters.stores.postgres.transaction_scripts import Frame
+from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
+from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.runtime.sync_bridge import run_inline
 
@@ -60,13 +60,13 @@ class Database:
     ) -> None:
         settings.check()
         self.settings = settings
-        self._frame = Frame.of(
+        self._frame = TransactionScripts.of(
             settings.schema, settings.statement_timeout, settings.connect_timeout
         )
         self._lent = pool
         self._pool: psycopg_pool.ConnectionPool[Any] | None = None
         self._conninfo, self._arguments = self._target(blocking)
-        self.opening = BlockingSessions(self._connected, self._frame)
+        self.opening = SyncSessions(self._connected, self._frame)
         run_inline(migrate(self.opening, settings, migrations))
         self.sessions: Sessions = self._blocking() if blocking else self._suspending()
 
@@ -91,44 +91,44 @@ class Database:
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection of its own, for a pool may belong to a loop that is not running yet."""
         arguments = {**self._arguments, "autocommit": True}
-        connection = BlockingConnection.connect(self._conninfo, **arguments)
+        connection = SyncConnection.connect(self._conninfo, **arguments)
         try:
             yield connection
         finally:
             connection.close()
 
-    async def connect_apart(self) -> SuspendingConnection:
+    async def connect_apart(self) -> AsyncConnection:
         """A connection outside of the pool, for one who listens; the caller closes it."""
         plain: dict[str, Any] = {
             "autocommit": True,
             "row_factory": tuple_row,
             "cursor_factory": psycopg.AsyncCursor,
         }
-        return await SuspendingConnection.connect(self._conninfo, **{**self._arguments, **plain})
+        return await AsyncConnection.connect(self._conninfo, **{**self._arguments, **plain})
 
-    def _blocking(self) -> BlockingSessions:
+    def _blocking(self) -> SyncSessions:
         pool = self._lent
         if pool is None:
             pool = self._pool = psycopg_pool.ConnectionPool(
                 self._conninfo,
-                connection_class=BlockingConnection,
+                connection_class=SyncConnection,
                 open=True,
                 **self._size(),
             )
-        return BlockingSessions(pool.connection, self._frame)
+        return SyncSessions(pool.connection, self._frame)
 
-    def _suspending(self) -> SuspendingSessions:
+    def _suspending(self) -> AsyncSessions:
         async def open_pool() -> psycopg_pool.AsyncConnectionPool[Any]:
             pool = psycopg_pool.AsyncConnectionPool(
                 self._conninfo,
-                connection_class=SuspendingConnection,
+                connection_class=AsyncConnection,
                 open=False,
                 **self._size(),
             )
             await pool.open()
             return pool
 
-        return SuspendingSessions(open_pool, self._frame, self._lent)
+        return AsyncSessions(open_pool, self._frame, self._lent)
 
     def _size(self) -> dict[str, Any]:
         settings = self.settings
@@ -145,7 +145,7 @@ class Database:
 
     def close(self) -> None:
         """Close what was opened here. Closing twice does nothing."""
-        if isinstance(self.sessions, SuspendingSessions):
+        if isinstance(self.sessions, AsyncSessions):
             self.sessions.close()
         if self._pool is not None:
             self._pool.close()

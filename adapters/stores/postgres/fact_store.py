@@ -340,8 +340,8 @@ class PostgresFactStore:
             ]
         return list({fact.fact_id: fact for fact in found}.values())
 
-    async def standing(self, scope: Scope) -> Sequence[Fact]:
-        """See ``FactStore.standing``."""
+    async def active_in(self, scope: Scope) -> Sequence[Fact]:
+        """See ``FactStore.active_in``."""
         clauses, parameters = covered(scope, "%s")
         async with self._sessions.glance() as connection:
             return await self._facts(

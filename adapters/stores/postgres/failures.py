@@ -9,7 +9,7 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
-from remembrancer.adapters.stores.postgres.read_timeout import Silence
+from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     IntegrityError,
@@ -50,7 +50,7 @@ _REMEDIES: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], st
         "the server heard nothing for too long and gave the connection up; try again",
     ),
     (
-        Silence,
+        ReadTimeout,
         "the connection is up and silent; check what stands between here and the server. What was "
         "asked for may have been done: try again, a write with the idempotency_key that it had",
     ),

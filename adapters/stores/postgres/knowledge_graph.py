@@ -159,7 +159,7 @@ class PostgresKnowledgeGraph:
         """See ``KnowledgeGraph.neighbours``."""
 
         async def read(connection: Connection) -> list[Reached]:
-            seen = await _Seen.of(connection, view)
+            seen = await _VisibleLinks.of(connection, view)
             return await answered(seen, walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
 
         return await numbered(self._sessions, read)
@@ -168,7 +168,7 @@ class PostgresKnowledgeGraph:
         """See ``KnowledgeGraph.relations``."""
 
         async def read(connection: Connection) -> list[Relation]:
-            seen = await _Seen.of(connection, view)
+            seen = await _VisibleLinks.of(connection, view)
             nodes = await answered(seen, known_as([entity]))
             near = await seen.relations(nodes, limit)
             found = {
@@ -187,7 +187,7 @@ class PostgresKnowledgeGraph:
         """See ``KnowledgeGraph.entities``."""
 
         async def read(connection: Connection) -> list[Entity]:
-            seen = await _Seen.of(connection, view)
+            seen = await _VisibleLinks.of(connection, view)
             if names is None:
                 synonyms = await seen.all_synonyms()
                 aliased = {node for tie in synonyms for node, _ in tie.ends}
@@ -398,7 +398,7 @@ class _Writing:
 
 
 @frozen
-class _Seen:
+class _VisibleLinks:
     """``Ties`` over what a view sees, as coroutines: a node is the id of a name.
 
     Args:
@@ -419,7 +419,7 @@ class _Seen:
     mentions: bool
 
     @classmethod
-    async def of(cls, connection: Connection, view: View) -> _Seen:
+    async def of(cls, connection: Connection, view: View) -> _VisibleLinks:
         """What ``view`` sees."""
         cursor = await connection.execute(
             "SELECT id, EXISTS (SELECT FROM graph_relation "

@@ -17,7 +17,13 @@ from remembrancer.adapters.stores.postgres.failures import Collision
 from remembrancer.adapters.stores.postgres.nul import restored, storable
 from remembrancer.adapters.stores.postgres.sessions import Connection, Row, Sessions
 from remembrancer.adapters.stores.shared.dead_letter_rows import LETTER, letter_of, row_of
-from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
+from remembrancer.domain.ports.projection_state import (
+    DeadLetter,
+    Feed,
+    Lease,
+    PartitionState,
+    Track,
+)
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
@@ -110,7 +116,7 @@ class PostgresProjectionState:
 
     async def enrol(self, feed: Feed) -> None:
         """See ``ProjectionState.enrol``."""
-        if len(await self.standings(feed.projection)) == feed.partitions:
+        if len(await self.partition_states(feed.projection)) == feed.partitions:
             return
 
         async def enrol(connection: Connection) -> None:
@@ -150,13 +156,13 @@ class PostgresProjectionState:
 
         await self._change(enrol)
 
-    async def standings(self, projection: str) -> Sequence[Standing]:
-        """See ``ProjectionState.standings``."""
+    async def partition_states(self, projection: str) -> Sequence[PartitionState]:
+        """See ``ProjectionState.partition_states``."""
         async with self._sessions.glance() as connection:
             cursor = await connection.execute(_STANDINGS, (projection,))
             rows = await cursor.fetchall()
         return [
-            Standing(
+            PartitionState(
                 projection=name,
                 partition=partition,
                 fingerprint=fingerprint,

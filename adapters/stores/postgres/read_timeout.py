@@ -21,7 +21,7 @@ LOOK = 0.1
 """Seconds between two looks at the time, as psycopg's own for interrupts."""
 
 
-class Silence(psycopg.OperationalError):
+class ReadTimeout(psycopg.OperationalError):
     """Nothing came for too long. Whether the statement was carried out is not known."""
 
 
@@ -36,14 +36,14 @@ def _impatient(generator: PQGen[T], seconds: float) -> PQGen[T]:
             if ready:
                 last = now
             elif now - last >= seconds:
-                raise Silence(f"no answer from the server for {seconds:g} s")
+                raise ReadTimeout(f"no answer from the server for {seconds:g} s")
             state = generator.send(ready)
     except StopIteration as finished:
         result: T = finished.value
         return result
 
 
-class BlockingConnection(psycopg.Connection[Any]):
+class SyncConnection(psycopg.Connection[Any]):
     """Waits for an answer no longer than ``answer_timeout`` seconds, ``None`` for no bound, and is
     closed where none came.
     """
@@ -57,13 +57,13 @@ class BlockingConnection(psycopg.Connection[Any]):
         try:
             bounded = _impatient(gen, self.answer_timeout)
             return super().wait(bounded, min(interval, self.answer_timeout))
-        except Silence:
+        except ReadTimeout:
             self.pgconn.finish()
             raise
 
 
-class SuspendingConnection(psycopg.AsyncConnection[Any]):
-    """See ``BlockingConnection``."""
+class AsyncConnection(psycopg.AsyncConnection[Any]):
+    """See ``SyncConnection``."""
 
     answer_timeout: float | None = None
 
@@ -74,7 +74,7 @@ class SuspendingConnection(psycopg.AsyncConnection[Any]):
         try:
             bounded = _impatient(gen, self.answer_timeout)
             return await super().wait(bounded, min(interval, self.answer_timeout))
-        except Silence:
+        except ReadTimeout:
             self.pgconn.finish()
             raise
 
@@ -84,7 +84,7 @@ def waiting_for(connection: object, seconds: float | None) -> Iterator[None]:
     """Have a connection wait for each answer so long within the block. That of a host's own pool
     waits as its host made it to.
     """
-    if not isinstance(connection, BlockingConnection | SuspendingConnection):
+    if not isinstance(connection, SyncConnection | AsyncConnection):
         yield
         return
     connection.answer_timeout, before = seconds, connection.answer_timeout

@@ -12,7 +12,7 @@ from remembrancer.adapters.stores.postgres.migrations import Migration
 from remembrancer.adapters.stores.postgres.projection_state import create_projection_state
 from remembrancer.adapters.stores.postgres.read_models import create_checkpoints
 
-STEPS: Sequence[Migration] = (
+SCHEMA_VERSIONS: Sequence[Migration] = (
     create_log,
     create_casefold,
     create_checkpoints,

@@ -11,11 +11,11 @@ import psycopg
 from psycopg import conninfo
 
 from remembrancer.adapters.stores.postgres.migrations import check_server, version_of
-from remembrancer.adapters.stores.postgres.read_timeout import BlockingConnection
-from remembrancer.adapters.stores.postgres.schema_versions import STEPS
+from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
+from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSIONS
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
-from remembrancer.adapters.stores.postgres.sync_sessions import BlockingSessions
-from remembrancer.adapters.stores.postgres.transaction_scripts import Frame
+from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
+from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.runtime.sync_bridge import run_inline
 
@@ -43,22 +43,24 @@ def survey(settings: PostgresSettings) -> tuple[Mapping[str, Any], PostgresSetti
     @contextmanager
     def connected() -> Iterator[psycopg.Connection[Any]]:
         limit = math.ceil(settings.connect_timeout)
-        with BlockingConnection.connect(
+        with SyncConnection.connect(
             settings.dsn, autocommit=True, connect_timeout=limit
         ) as connection:
             yield connection
 
-    frame = Frame.of(settings.schema, settings.statement_timeout, settings.connect_timeout)
-    details = run_inline(_details(BlockingSessions(connected, frame), settings))
+    frame = TransactionScripts.of(
+        settings.schema, settings.statement_timeout, settings.connect_timeout
+    )
+    details = run_inline(_details(SyncSessions(connected, frame), settings))
     where = {name: named[name] for name in TOLD if name in named}
-    current = details["version"] == len(STEPS)
+    current = details["version"] == len(SCHEMA_VERSIONS)
     return {**where, **_told(details, settings)}, settings if current else None
 
 
-async def _details(sessions: BlockingSessions, settings: PostgresSettings) -> dict[str, Any]:
+async def _details(sessions: SyncSessions, settings: PostgresSettings) -> dict[str, Any]:
     async with sessions.reader() as connection:
         await check_server(connection)
-        version = await version_of(connection, settings, len(STEPS))
+        version = await version_of(connection, settings, len(SCHEMA_VERSIONS))
         cursor = await connection.execute(
             "SELECT current_setting('server_version'), "
             "(SELECT extversion FROM pg_extension WHERE extname = 'vector'), "
@@ -72,7 +74,7 @@ async def _details(sessions: BlockingSessions, settings: PostgresSettings) -> di
 
 
 def _told(details: Mapping[str, Any], settings: PostgresSettings) -> dict[str, Any]:
-    version, known = details["version"], len(STEPS)
+    version, known = details["version"], len(SCHEMA_VERSIONS)
     schema = f"{settings.schema}, {version or 0} of {known}"
     if version != known:
         schema += "; the next opening " + ("makes it" if version is None else "migrates it")

@@ -11,9 +11,9 @@ from attrs import field, frozen
 
 from remembrancer.adapters.stores.postgres.advisory_locks import TRY_LOCK, UNLOCK
 from remembrancer.adapters.stores.postgres.failures import translating
-from remembrancer.adapters.stores.postgres.read_timeout import Silence, waiting_for
+from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout, waiting_for
 from remembrancer.adapters.stores.postgres.sessions import Connection, Cursor, Reader, Row
-from remembrancer.adapters.stores.postgres.transaction_scripts import Frame, setting
+from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts, setting
 
 Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
@@ -64,7 +64,7 @@ class _Connection:
 
 @frozen
 class _Glance:
-    sessions: BlockingSessions
+    sessions: SyncSessions
 
     async def execute(
         self,
@@ -75,7 +75,7 @@ class _Glance:
         return _Cursor(self.sessions.seen(query, parameters, settings))
 
 
-class BlockingSessions:
+class SyncSessions:
     """``Sessions`` over psycopg's plain connections.
 
     Args:
@@ -85,7 +85,7 @@ class BlockingSessions:
 
     never_suspends = True
 
-    def __init__(self, lend: Lend, frame: Frame) -> None:
+    def __init__(self, lend: Lend, frame: TransactionScripts) -> None:
         self._lend = lend
         self._frame = frame
         self.schema = frame.schema
@@ -121,7 +121,7 @@ class BlockingSessions:
                 try:
                     return _at_once(connection, before, query, parameters)
                 except psycopg.OperationalError as error:
-                    if not (left and connection.closed) or isinstance(error, Silence):
+                    if not (left and connection.closed) or isinstance(error, ReadTimeout):
                         raise
         raise AssertionError("the last try returns or raises")
 
@@ -179,7 +179,7 @@ class BlockingSessions:
                 try:
                     cursor = connection.execute(script.encode(), prepare=False)
                 except psycopg.OperationalError as error:
-                    if left and connection.closed and not isinstance(error, Silence):
+                    if left and connection.closed and not isinstance(error, ReadTimeout):
                         continue
                     _roll_back(connection)
                     raise

@@ -19,7 +19,7 @@ def quoted(name: str) -> str:
 
 
 @frozen(kw_only=True)
-class Frame:
+class TransactionScripts:
     """Args:
     schema: where names are looked up, quoted.
     statement_timeout: in milliseconds, 0 for none.

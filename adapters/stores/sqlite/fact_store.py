@@ -325,8 +325,8 @@ class SqliteFactStore:
                     found.update((fact.fact_id, fact) for fact in facts)
         return list(found.values())
 
-    def standing(self, scope: Scope) -> Sequence[Fact]:
-        """See ``FactStore.standing``."""
+    def active_in(self, scope: Scope) -> Sequence[Fact]:
+        """See ``FactStore.active_in``."""
         clauses, parameters = covered(scope, "?")
         with self._database.reader() as connection:
             return self._facts(

@@ -214,9 +214,9 @@ class SqliteKnowledgeGraph:
             ]
 
     @contextmanager
-    def _seen(self, view: View) -> Iterator[_Seen]:
+    def _seen(self, view: View) -> Iterator[_VisibleLinks]:
         with self._connections.reader() as connection, one_view(connection):
-            yield _Seen.of(connection, view)
+            yield _VisibleLinks.of(connection, view)
 
 
 class _Writer:
@@ -301,7 +301,7 @@ class _Writer:
 
 
 @frozen
-class _Seen:
+class _VisibleLinks:
     """``Ties`` over what a view sees: a node is the id of a name.
 
     Args:
@@ -322,7 +322,7 @@ class _Seen:
     mentions: bool
 
     @classmethod
-    def of(cls, connection: sqlite3.Connection, view: View) -> _Seen:
+    def of(cls, connection: sqlite3.Connection, view: View) -> _VisibleLinks:
         """What ``view`` sees on a connection."""
         row = connection.execute(
             "SELECT id, EXISTS (SELECT 1 FROM graph_relation "

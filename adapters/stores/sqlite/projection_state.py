@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 from remembrancer.adapters.stores.shared.dead_letter_rows import LETTER, letter_of, row_of
 from remembrancer.adapters.stores.sqlite.database import Database
-from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, Standing, Track
+from remembrancer.domain.ports.projection_state import (
+    DeadLetter,
+    Feed,
+    Lease,
+    PartitionState,
+    Track,
+)
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
@@ -101,7 +107,7 @@ class SqliteProjectionState:
 
     def enrol(self, feed: Feed) -> None:
         """See ``ProjectionState.enrol``."""
-        if len(self.standings(feed.projection)) == feed.partitions:
+        if len(self.partition_states(feed.projection)) == feed.partitions:
             return
 
         def enrol(connection: sqlite3.Connection) -> None:
@@ -137,12 +143,12 @@ class SqliteProjectionState:
 
         self._database.write(enrol)
 
-    def standings(self, projection: str) -> Sequence[Standing]:
-        """See ``ProjectionState.standings``."""
+    def partition_states(self, projection: str) -> Sequence[PartitionState]:
+        """See ``ProjectionState.partition_states``."""
         with self._database.reader() as connection:
             rows = connection.execute(_STANDINGS, (self._now(), projection)).fetchall()
         return [
-            Standing(
+            PartitionState(
                 projection=name,
                 partition=partition,
                 fingerprint=fingerprint,

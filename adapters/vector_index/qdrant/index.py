@@ -67,7 +67,7 @@ _IDS = 500
 
 
 @frozen(kw_only=True)
-class _Candidate:
+class _Match:
     id: str
     row: Row
     similarity: float | None = None
@@ -252,7 +252,7 @@ class QdrantVectorIndex:
 
     async def _nearest(
         self, eligible: Eligibility, vector: npt.NDArray[np.float32] | None, *, exact: bool
-    ) -> list[_Candidate]:
+    ) -> list[_Match]:
         """The best by similarity, equals at the cut settled by key."""
         from qdrant_client import models
 
@@ -260,7 +260,7 @@ class QdrantVectorIndex:
             return []
         limit = eligible.query.limit
 
-        def settled(found: Sequence[_Candidate]) -> bool:
+        def settled(found: Sequence[_Match]) -> bool:
             # The last one is further away than the cut, so that no equal is missing.
             return len(found) > limit and _distance(found[-1]) > _distance(found[limit - 1])
 
@@ -277,7 +277,7 @@ class QdrantVectorIndex:
 
     async def _worded(
         self, eligible: Eligibility, field: str, rarities: Mapping[str, float] | None
-    ) -> list[_Candidate]:
+    ) -> list[_Match]:
         """Candidates by keyword: more than are wanted, in Qdrant's order."""
         if not rarities:
             return []
@@ -295,11 +295,11 @@ class QdrantVectorIndex:
         self,
         eligible: Eligibility,
         size: int,
-        enough: Callable[[Sequence[_Candidate]], bool],
+        enough: Callable[[Sequence[_Match]], bool],
         **asked: Any,
-    ) -> list[_Candidate]:
+    ) -> list[_Match]:
         """Eligible candidates, page by page until there are enough of them."""
-        found: list[_Candidate] = []
+        found: list[_Match] = []
         offset = 0
         while True:
             answer = await self._call(
@@ -311,7 +311,7 @@ class QdrantVectorIndex:
                 **asked,
             )
             rows = [
-                _Candidate(
+                _Match(
                     id=str(point.id),
                     row=row_of(point.payload),
                     similarity=round(point.score, DIGITS),
@@ -325,7 +325,7 @@ class QdrantVectorIndex:
             size *= _GROWTH
 
     async def _similarities(
-        self, candidates: Sequence[_Candidate], vector: npt.NDArray[np.float32] | None
+        self, candidates: Sequence[_Match], vector: npt.NDArray[np.float32] | None
     ) -> dict[str, float | None]:
         """How similar each one is, computed here for those that came up by keyword alone."""
         similar = {one.id: one.similarity for one in candidates}
@@ -342,6 +342,6 @@ class QdrantVectorIndex:
         return similar
 
 
-def _distance(candidate: _Candidate) -> float:
+def _distance(candidate: _Match) -> float:
     assert candidate.similarity is not None
     return -candidate.similarity

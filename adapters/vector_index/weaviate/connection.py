@@ -134,7 +134,7 @@ class Connection:
         while True:
             try:
                 return await self._connect_once()
-            except _Refused:
+            except _RejectedRequest:
                 raise
             except AdapterUnavailable as error:
                 if monotonic() + _BETWEEN_TRIES >= deadline:
@@ -186,7 +186,9 @@ class Connection:
             raise AdapterUnavailable(NAME, f"{self._address} is not ready")
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             oldest = ".".join(map(str, OLDEST_SERVER))
-            raise _Refused(NAME, f"the server is version {version}; at least {oldest} is needed")
+            raise _RejectedRequest(
+                NAME, f"the server is version {version}; at least {oldest} is needed"
+            )
 
     @property
     def _address(self) -> str:
@@ -206,7 +208,7 @@ class Connection:
         if code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403") or (
             "extract auth: " in message
         ):
-            return _Refused(
+            return _RejectedRequest(
                 NAME, f"{what}: access refused; check vector_index.api_key ({code}: {message})"
             )
         if code == "RESOURCE_EXHAUSTED" and "larger than max" in message:
@@ -214,7 +216,7 @@ class Connection:
         return AdapterUnavailable(NAME, f"{what} at {self._address}: {message}")
 
 
-class _Refused(AdapterUnavailable):
+class _RejectedRequest(AdapterUnavailable):
     """Waiting will not help."""
 
 

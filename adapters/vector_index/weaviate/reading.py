@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient
 
 
-class Found(NamedTuple):
+class FoundObject(NamedTuple):
     """One object of a reply.
 
     ``rank`` is the similarity, or the server's own BM25. ``texts`` are the properties asked for,
@@ -61,8 +61,8 @@ class Reader:
 
     async def nearest(
         self, vector: bytes, condition: Any, limit: int, properties: Sequence[str]
-    ) -> list[Found]:
-        """The nearest to ``vector`` (as in ``Found``), with their similarities."""
+    ) -> list[FoundObject]:
+        """The nearest to ``vector`` (as in ``FoundObject``), with their similarities."""
         from weaviate.proto.v1 import base_pb2, base_search_pb2
 
         single = base_pb2.Vectors(
@@ -80,7 +80,7 @@ class Reader:
         properties: Sequence[str],
         *,
         vectors: bool,
-    ) -> list[Found]:
+    ) -> list[FoundObject]:
         """The best by the server's own BM25 in one property, with their vectors if asked for."""
         from weaviate.proto.v1 import base_search_pb2
 
@@ -96,7 +96,7 @@ class Reader:
 
     async def listed(
         self, what: str, condition: Any, limit: int, properties: Sequence[str]
-    ) -> list[Found]:
+    ) -> list[FoundObject]:
         """Any that a condition lets through. ``what`` is for messages."""
         return await self._search(what, condition, limit, properties)
 
@@ -133,7 +133,7 @@ class Reader:
         *,
         vectors: bool = False,
         **kind: Any,
-    ) -> list[Found]:
+    ) -> list[FoundObject]:
         from weaviate.proto.v1 import search_get_pb2
 
         request = search_get_pb2.SearchRequest(
@@ -158,11 +158,11 @@ class Reader:
         return [_found(each) for each in reply.results]
 
 
-def _found(result: Any) -> Found:
+def _found(result: Any) -> FoundObject:
     metadata = result.metadata
     fields = result.properties.non_ref_props.fields
     vectors = metadata.vectors
-    return Found(
+    return FoundObject(
         metadata.id_as_bytes,
         round(1.0 - metadata.distance, DIGITS) if metadata.distance_present else metadata.score,
         {name: value.text_value for name, value in fields.items()},

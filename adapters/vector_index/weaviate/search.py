@@ -25,7 +25,7 @@ from remembrancer.adapters.vector_index.remote.rows import FIELDS, Row, row_of
 from remembrancer.adapters.vector_index.remote.scoring import Scoring, best
 from remembrancer.adapters.vector_index.weaviate.connection import AbsentTenant
 from remembrancer.adapters.vector_index.weaviate.gather import together
-from remembrancer.adapters.vector_index.weaviate.reading import Found, Reader
+from remembrancer.adapters.vector_index.weaviate.reading import FoundObject, Reader
 from remembrancer.adapters.vector_index.weaviate.rendering import rendered, with_ids
 from remembrancer.adapters.vector_index.weaviate.rows import cosines, with_terms
 from remembrancer.adapters.vector_index.weaviate.scoring import scoring
@@ -51,11 +51,11 @@ _PIECE = 500
 _PLACES = 2**32
 
 
-class _Candidate(NamedTuple):
+class _Match(NamedTuple):
     """What came up, as a row."""
 
     row: Row
-    found: Found
+    found: FoundObject
 
 
 class Search:
@@ -97,7 +97,7 @@ class Search:
         score: Scoring | None = found[0]
         if score is None:
             return []
-        nearest: list[_Candidate] = found[1]
+        nearest: list[_Match] = found[1]
         similar = {candidate.row.key: candidate.found.rank for candidate in nearest}
         candidates = {each.row.key: each for part in found[2:] for each in part}
         similar |= self._similarities(
@@ -118,7 +118,7 @@ class Search:
     ) -> Scoring | None:
         return await scoring(await statistics(), self._terms, names_in(self._query.text or ""))
 
-    async def _nearest(self) -> list[_Candidate]:
+    async def _nearest(self) -> list[_Match]:
         """The best by similarity, equals at the cut settled by key."""
         if self._vector is None:
             return []
@@ -126,7 +126,7 @@ class Search:
         found = await self._enough(self._near, limit, limit + SPARE, ties=True)
         return heapq.nsmallest(limit, found, key=lambda one: (-one.found.rank, one.row.key))
 
-    async def _worded(self, field: str) -> list[_Candidate]:
+    async def _worded(self, field: str) -> list[_Match]:
         """Candidates by keyword: more than are wanted, in the server's order. Where even more are
         equals by that order, the server chooses among them: their scores are ours anyway.
         """
@@ -153,7 +153,7 @@ class Search:
 
     async def _enough(
         self, page: Callable[[Any, int], Any], wanted: int, size: int, *, ties: bool
-    ) -> list[_Candidate]:
+    ) -> list[_Match]:
         """Eligible candidates, from ever larger answers until as many are found as are wanted, and,
         with ``ties``, no equal of the last one within the limit is left out. Not page by page:
         among equals, the order changes with the number asked for, so that pages overlap and leave
@@ -170,12 +170,12 @@ class Search:
                 return found if self._eligible.exact else await self._of_all(page)
             size *= _GROWTH
 
-    def _tied(self, found: list[_Candidate], size: int) -> bool:
+    def _tied(self, found: list[_Match], size: int) -> bool:
         limit = self._query.limit
         few = size < MOST_TIES * limit
         return few and len(found) >= limit and found[-1].found.rank >= found[limit - 1].found.rank
 
-    async def _of_all(self, page: Callable[[Any, int], Any]) -> list[_Candidate]:
+    async def _of_all(self, page: Callable[[Any, int], Any]) -> list[_Match]:
         """All candidates among documents that are found to be eligible one by one."""
         ids = await self._listed(0, _PLACES)
         parts = [ids[start : start + _LISTED] for start in range(0, len(ids), _LISTED)]
@@ -196,7 +196,7 @@ class Search:
         )
         return [UUID(bytes=each.id) for each in found if self._eligible.admits(row_of(each.texts))]
 
-    def _similarities(self, candidates: Iterable[_Candidate]) -> dict[FactKey, float]:
+    def _similarities(self, candidates: Iterable[_Match]) -> dict[FactKey, float]:
         """How similar documents are that came up by keyword alone."""
         held = [each for each in candidates if each.found.vector]
         if self._vector is None or not held:
@@ -204,14 +204,14 @@ class Search:
         found = cosines([each.found.vector for each in held], self._vector).round(DIGITS).tolist()
         return {each.row.key: cosine for each, cosine in zip(held, found, strict=True)}
 
-    async def _asked(self, call: Awaitable[list[Found]]) -> list[_Candidate]:
+    async def _asked(self, call: Awaitable[list[FoundObject]]) -> list[_Match]:
         try:
             found = await call
         except AbsentTenant:
             return []
-        return [_Candidate(self._row(each), each) for each in found]
+        return [_Match(self._row(each), each) for each in found]
 
-    def _row(self, found: Found) -> Row:
+    def _row(self, found: FoundObject) -> Row:
         """Made once: most come up in more than one way."""
         row = self._rows.get(found.id)
         if row is None:

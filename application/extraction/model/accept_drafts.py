@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
-from remembrancer.application.extraction.model.checks import Checks, Refused
+from remembrancer.application.extraction.model.checks import Checks, RefusedDraft
 from remembrancer.application.extraction.model.chunking import Chunk
 from remembrancer.application.extraction.model.drafts import FactDraft, Part, StepDraft, drafts_in
 from remembrancer.application.extraction.model.image_description import is_description
@@ -26,7 +26,7 @@ NOTHING = "the model found nothing to remember"
 
 
 @frozen(kw_only=True)
-class Found:
+class Accepted:
     """What has come together so far, in the order in which it was said."""
 
     candidates: dict[tuple[object, ...], Candidate] = field(factory=dict)
@@ -35,8 +35,8 @@ class Found:
     done: set[MessageId] = field(factory=set)
 
 
-def take_facts(
-    items: Sequence[object], chunk: Chunk, checks: Checks, ids: IdSource, found: Found
+def accept_facts(
+    items: Sequence[object], chunk: Chunk, checks: Checks, ids: IdSource, found: Accepted
 ) -> None:
     """Check the items of one answer and keep what stands."""
     shown = dict(enumerate(chunk.pieces, 1))
@@ -50,7 +50,7 @@ def take_facts(
         fruitful.update(piece.message.message_id for piece in cited)
         try:
             _keep(checks.candidate(draft, shown, ids), found)
-        except Refused as refusal:
+        except RefusedDraft as refusal:
             message = (cited or chunk.pieces)[0].message
             found.skipped.append(left_out(message, draft.text, str(refusal)))
     for piece in chunk.pieces:
@@ -58,12 +58,12 @@ def take_facts(
             found.skipped.append(left_out(piece.message, piece.text, NOTHING))
 
 
-def take_steps(
+def accept_steps(
     items: Sequence[object],
     chunk: Chunk,
     checks: Checks,
     ids: IdSource,
-    found: Found,
+    found: Accepted,
     categories: Metadata,
 ) -> None:
     """Check the lines of one answer and make one procedure of those that stand."""
@@ -79,7 +79,7 @@ def take_steps(
         try:
             text, quoted = checks.line(draft, shown)
             _check_room(lines, draft.part, text)
-        except Refused as refusal:
+        except RefusedDraft as refusal:
             message = (cited or chunk.pieces)[0].message
             found.skipped.append(left_out(message, draft.text, str(refusal)))
             continue
@@ -105,12 +105,12 @@ def take_steps(
 
 def _check_room(lines: Mapping[Part, Sequence[str]], part: Part, text: str) -> None:
     if len(lines[part]) == (MOST_STEPS if part is Part.STEP else 1):
-        raise Refused(f"is one {part.value} too many")
+        raise RefusedDraft(f"is one {part.value} too many")
     if text in lines[part]:
-        raise Refused("is told already")
+        raise RefusedDraft("is told already")
 
 
-def _keep(candidate: Candidate, found: Found) -> None:
+def _keep(candidate: Candidate, found: Accepted) -> None:
     """Take in a candidate, or add its evidence to the one that says the same."""
     key = (normalised(candidate.text), candidate.speaker, candidate.valid, candidate.scope)
     twin = found.candidates.get(key)

@@ -29,7 +29,7 @@ from remembrancer.application.extraction.model.drafts import (
     Part,
     StepDraft,
 )
-from remembrancer.application.extraction.model.quote_match import located
+from remembrancer.application.extraction.model.quote_match import find_quote
 from remembrancer.application.extraction.rules.statements import subject_of
 from remembrancer.application.prompting.cleaning import cleaned
 from remembrancer.domain.conversation import Message, Role
@@ -52,7 +52,7 @@ _GENERIC_USER = ("", "user", "the user")
 _GENERIC_AGENT = ("assistant", "the assistant", "agent", "the agent", "ai")
 
 
-class Refused(Exception):
+class RefusedDraft(Exception):
     """A draft that does not become a candidate; the message says why."""
 
 
@@ -93,7 +93,7 @@ class Checks:
         if not by_user:
             text = self._on_an_agents_word(draft, text, primary)
         if not supported(text, evidence, self.voices, users_words=users_words):
-            raise Refused("what is quoted does not speak of this")
+            raise RefusedDraft("what is quoted does not speak of this")
         self._count(primary)
         named = _named(draft, text, evidence, self.voices)
         kind = _kind(draft, primary, by_user=by_user)
@@ -126,37 +126,37 @@ class Checks:
         evidence = _quoted(draft.evidence, shown)
         by_agent = any(item.message.role is Role.ASSISTANT for item in evidence)
         if draft.part is not Part.TASK and not by_agent:
-            raise Refused("no agent says that it did this")
+            raise RefusedDraft("no agent says that it did this")
         problem = refusal((text,), self.voices)
         by_user = vouched(evidence, self.voices)
         if problem is not None and not by_user and not self.limits.agents_speak_for_users:
-            raise Refused(problem)
+            raise RefusedDraft(problem)
         users_words = by_user and problem is not None
         if not supported(text, evidence, self.voices, users_words=users_words):
-            raise Refused("what is quoted does not speak of this")
+            raise RefusedDraft("what is quoted does not speak of this")
         return text, evidence
 
     def _stated(self, draft: str) -> str:
         text = cleaned(draft)
         if not any(character.isalnum() for character in text):
-            raise Refused("says nothing")
+            raise RefusedDraft("says nothing")
         if len(text) > self.limits.fact_characters:
-            raise Refused(f"is longer than {self.limits.fact_characters} characters")
+            raise RefusedDraft(f"is longer than {self.limits.fact_characters} characters")
         return text
 
     def _on_an_agents_word(self, draft: FactDraft, text: str, primary: Message) -> str:
         if primary.role is Role.USER:
-            raise Refused("the words quoted say nothing")
+            raise RefusedDraft("the words quoted say nothing")
         about = draft.about or ""
         told = (text,) if normalised(about) in _GENERIC_AGENT else (text, about)
         problem = refusal(told, self.voices)
         if problem is not None:
-            raise Refused(problem)
+            raise RefusedDraft(problem)
         return attributed(text, primary.speaker)
 
     def _count(self, primary: Message) -> None:
         if self._counts[primary.message_id] >= self.limits.facts_per_message:
-            raise Refused(f"is beyond {self.limits.facts_per_message} facts from one message")
+            raise RefusedDraft(f"is beyond {self.limits.facts_per_message} facts from one message")
         self._counts[primary.message_id] += 1
 
     def categories(self, named: Collection[object]) -> Mapping[str, object]:
@@ -206,19 +206,19 @@ def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tupl
         Refused: none of it is.
     """
     if not drafts:
-        raise Refused("quotes nothing")
+        raise RefusedDraft("quotes nothing")
     found: dict[tuple[MessageId, str], Quoted] = {}
     for item in drafts[:MOST_EVIDENCE]:
         piece = shown.get(item.message)
-        quote = located(item.quote, piece.text) if piece is not None else None
+        quote = find_quote(item.quote, piece.text) if piece is not None else None
         if piece is not None and quote is not None:
             key = (piece.message.message_id, quote)
             found[key] = Quoted(message=piece.message, quote=quote, place=item.message)
     if found:
         return tuple(found.values())
     if not any(item.message in shown for item in drafts):
-        raise Refused("quotes a message that was not shown")
-    raise Refused("the words quoted are not in the message")
+        raise RefusedDraft("quotes a message that was not shown")
+    raise RefusedDraft("the words quoted are not in the message")
 
 
 def _primary(evidence: Sequence[Quoted], *, by_user: bool) -> Message:

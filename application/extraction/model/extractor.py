@@ -18,10 +18,10 @@ from attrs import frozen
 from remembrancer.application.extraction.images import with_images
 from remembrancer.application.extraction.model.accept_drafts import (
     NOTHING,
-    Found,
+    Accepted,
+    accept_facts,
+    accept_steps,
     left_out,
-    take_facts,
-    take_steps,
 )
 from remembrancer.application.extraction.model.attribution import Voices
 from remembrancer.application.extraction.model.checks import Checks, Limits
@@ -38,7 +38,7 @@ from remembrancer.application.extraction.model.drafts import (
 )
 from remembrancer.application.extraction.model.image_description import (
     SPEAKER,
-    Seen,
+    ImageDescriptions,
     is_description,
     look_at,
     told_apart,
@@ -46,8 +46,8 @@ from remembrancer.application.extraction.model.image_description import (
 from remembrancer.application.extraction.procedure import MOST_STEPS
 from remembrancer.application.extraction.rules.chitchat import reason_to_skip
 from remembrancer.application.extraction.rules.sentences import split
-from remembrancer.application.prompting.model_call import Question
-from remembrancer.application.prompting.prompt_fence import Fence
+from remembrancer.application.prompting.model_call import ModelCall
+from remembrancer.application.prompting.prompt_fence import PromptFence
 from remembrancer.application.prompting.prompt_template import PromptTemplate, prepare
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
@@ -173,14 +173,14 @@ class ModelExtractor:
             InvalidRequest: the model can't be asked at all, as with a wrong key.
         """
         wanted = self._settings.guidance.refined(guidance)
-        checks, found = self._checks(messages, wanted), Found()
+        checks, found = self._checks(messages, wanted), Accepted()
         most = self._settings.facts_per_message
         way = _Way(
             purpose=EXTRACTION,
             items="facts",
             template=prepare(PROMPT, _guided(wanted)),
             schema=lambda chunk: facts_schema(wanted.categories, most * len(chunk.pieces)),
-            take=lambda _, items, chunk: take_facts(items, chunk, checks, ids, found),
+            take=lambda _, items, chunk: accept_facts(items, chunk, checks, ids, found),
         )
         return await self._read(messages, way, found)
 
@@ -189,12 +189,12 @@ class ModelExtractor:
     ) -> Extraction:
         """Tell how an agent's run went, in one fact a chunk. As for ``extract``."""
         wanted = self._settings.guidance.refined(guidance)
-        checks, found = self._checks(messages, wanted), Found()
+        checks, found = self._checks(messages, wanted), Accepted()
 
         def take(answer: object, items: Sequence[object], chunk: Chunk) -> None:
             named = answer.get("categories") if isinstance(answer, Mapping) else None
             categories = checks.categories(named if isinstance(named, list) else ())
-            take_steps(items, chunk, checks, ids, found, categories)
+            accept_steps(items, chunk, checks, ids, found, categories)
 
         way = _Way(
             purpose=PROCEDURE,
@@ -217,8 +217,8 @@ class ModelExtractor:
             ),
         )
 
-    async def _read(self, messages: Sequence[Message], way: _Way, found: Found) -> Extraction:
-        seen = Seen()
+    async def _read(self, messages: Sequence[Message], way: _Way, found: Accepted) -> Extraction:
+        seen = ImageDescriptions()
         failure: ModelError | AdapterUnavailable | None = None
         spoken = [message for message in messages if message.role not in _HIDDEN]
         if self._settings.describe_images:
@@ -234,7 +234,7 @@ class ModelExtractor:
         return _extraction(messages, found, failure)
 
     async def _ask(
-        self, messages: Sequence[Message], way: _Way, found: Found
+        self, messages: Sequence[Message], way: _Way, found: Accepted
     ) -> ModelError | AdapterUnavailable | None:
         """Ask about one chunk after the other, up to the first that fails."""
         settings = self._settings
@@ -273,12 +273,12 @@ class ModelExtractor:
             found.done.update(finished)
         return None
 
-    def _question(self, way: _Way, chunk: Chunk) -> Question:
+    def _question(self, way: _Way, chunk: Chunk) -> ModelCall:
         pieces = (*chunk.context, *chunk.pieces)
-        fence = Fence.around(
+        fence = PromptFence.around(
             text for piece in pieces for text in (piece.text, piece.message.speaker)
         )
-        return Question.of(
+        return ModelCall.of(
             way.purpose,
             way.template,
             {
@@ -321,7 +321,7 @@ def _about(piece: Piece) -> Mapping[str, object]:
     }
 
 
-def _worth_showing(messages: Sequence[Message], found: Found) -> Iterator[Message]:
+def _worth_showing(messages: Sequence[Message], found: Accepted) -> Iterator[Message]:
     """The messages that a model has to see; the rest is done with."""
     names = frozenset(message.name for message in messages if message.name)
     spoken = [message for message in messages if message.role not in _HIDDEN]
@@ -341,11 +341,11 @@ def _worth_showing(messages: Sequence[Message], found: Found) -> Iterator[Messag
             found.skipped.append(left_out(message, message.text, reason or NOTHING))
 
 
-def _cut_off(completion: Completion, question: Question) -> bool:
+def _cut_off(completion: Completion, question: ModelCall) -> bool:
     return completion.output_tokens >= question.prompt.max_output_tokens
 
 
-def _unseen(message: Message, seen: Seen) -> Iterator[Skipped]:
+def _unseen(message: Message, seen: ImageDescriptions) -> Iterator[Skipped]:
     """The images of a message that stay without a description, and why."""
     for image in message.images:
         if image.description is None:
@@ -355,7 +355,7 @@ def _unseen(message: Message, seen: Seen) -> Iterator[Skipped]:
 
 
 def _extraction(
-    messages: Sequence[Message], found: Found, failure: ModelError | AdapterUnavailable | None
+    messages: Sequence[Message], found: Accepted, failure: ModelError | AdapterUnavailable | None
 ) -> Extraction:
     """What stands, without what was drawn from messages that are not done with."""
     skipped = [item for item in found.skipped if item.message_id in found.done]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from attrs import evolve, field, frozen
 
 from remembrancer.application.extraction.images import IMAGE, VISION, description_of
-from remembrancer.application.prompting.model_call import Question
+from remembrancer.application.prompting.model_call import ModelCall
 from remembrancer.application.prompting.prompt_template import prepare
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
@@ -28,7 +28,7 @@ _WRONG_REQUEST = "language_model"
 
 
 @frozen(kw_only=True)
-class Seen:
+class ImageDescriptions:
     """What has been described so far, and why some of it has not."""
 
     descriptions: dict[str, str] = field(factory=dict)
@@ -37,7 +37,10 @@ class Seen:
 
 
 async def look_at(
-    model: LanguageModel, messages: Sequence[Message], max_output_tokens: int, seen: Seen
+    model: LanguageModel,
+    messages: Sequence[Message],
+    max_output_tokens: int,
+    seen: ImageDescriptions,
 ) -> AdapterUnavailable | None:
     """Describe every image that has no description yet, each once, into ``seen``.
 
@@ -62,8 +65,10 @@ async def look_at(
     return None
 
 
-async def _describe(model: LanguageModel, image: Image, max_output_tokens: int, seen: Seen) -> None:
-    question = Question.of(
+async def _describe(
+    model: LanguageModel, image: Image, max_output_tokens: int, seen: ImageDescriptions
+) -> None:
+    question = ModelCall.of(
         VISION,
         prepare(PROMPT, {}),
         {},

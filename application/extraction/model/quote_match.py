@@ -22,7 +22,7 @@ _UNSPACED = "\u2e80"
 """From here on scripts do without spaces, and a word's margins can't be seen."""
 
 
-def located(quote: str, text: str) -> str | None:
+def find_quote(quote: str, text: str) -> str | None:
     """The stretch of ``text`` that ``quote`` stands for, ``None`` if it is not there.
 
     A quote begins and ends where words do, so that "art" is not found in "start".

@@ -40,7 +40,7 @@ _SPELLINGS = {"favorite": "favourite", "color": "colour", "flavor": "flavour"}
 
 
 @frozen(kw_only=True)
-class Reading:
+class SlotReading:
     """``value`` is in the form for comparing, ``None`` where something ended without being named.
     ``more`` says that the sentence tells something beside the answer.
     """
@@ -56,7 +56,7 @@ def attribute_of(slot: str) -> str:
     return slot.rpartition("/")[2]
 
 
-def read(sentence: str, speaker: str) -> Reading | None:
+def read(sentence: str, speaker: str) -> SlotReading | None:
     """The answer that a sentence gives, if it gives one.
 
     Args:
@@ -72,7 +72,9 @@ def read(sentence: str, speaker: str) -> Reading | None:
     return None if text is None else _first(of_sentence(), text, subject_of(speaker), sentence)
 
 
-def _first(patterns: Sequence[Pattern], text: str, subject: str, sentence: str) -> Reading | None:
+def _first(
+    patterns: Sequence[Pattern], text: str, subject: str, sentence: str
+) -> SlotReading | None:
     for pattern in patterns:
         match = pattern.regex.match(text)
         reading = None if match is None else _reading(pattern, match, subject, sentence)
@@ -81,7 +83,9 @@ def _first(patterns: Sequence[Pattern], text: str, subject: str, sentence: str) 
     return None
 
 
-def _reading(pattern: Pattern, match: re.Match[str], subject: str, sentence: str) -> Reading | None:
+def _reading(
+    pattern: Pattern, match: re.Match[str], subject: str, sentence: str
+) -> SlotReading | None:
     groups = match.groupdict()
     attribute = pattern.attribute.format(thing=_spelled(groups.get("thing") or ""))
     words = attribute.split(" ")
@@ -97,7 +101,7 @@ def _reading(pattern: Pattern, match: re.Match[str], subject: str, sentence: str
     stance = Stance.ENDED if groups.get("not") else pattern.stance
     if not _stands(tail, pattern, stance, match[0]):
         return None
-    return Reading(
+    return SlotReading(
         slot=f"{subject}/{attribute}",
         stance=stance,
         value=None if said is None else slot_values.folded(value, attribute),

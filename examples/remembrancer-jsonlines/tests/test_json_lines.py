@@ -23,7 +23,7 @@ from remembrancer.testing import (
 )
 from remembrancer.testing.audit_log import append_of, fact_added
 from remembrancer.wiring.registry import Adapter
-from remembrancer.wiring.store import HomeNeeds, HomeStore
+from remembrancer.wiring.store import Store, StoreNeeds
 
 PROVIDER = "remembrancer_jsonlines:adapter"
 
@@ -45,11 +45,11 @@ def log_in(folder: Path) -> JsonLinesLog:
     return log
 
 
-def home_in(folder: Path) -> HomeStore:
+def home_in(folder: Path) -> Store:
     def embed(_texts: Sequence[str]) -> dict[str, Vector]:
         return {}
 
-    needs = HomeNeeds(model="m", dimension=4, embed=embed, codec=EventCodec(), blocking=True)
+    needs = StoreNeeds(model="m", dimension=4, embed=embed, codec=EventCodec(), blocking=True)
     home = open_home(JsonLinesSettings(path=str(folder / "ledger.jsonl")), needs)
     _OPENED.append(home.close)
     return home

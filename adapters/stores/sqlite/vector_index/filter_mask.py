@@ -19,7 +19,7 @@ WHOLESALE = 8
 """The whole ledger is looked through, once, when more than one in so many of it are asked for."""
 
 
-class Admission:
+class FilterMask:
     """Lets through the documents of a ledger for which a filter holds.
 
     Args:

@@ -28,7 +28,7 @@ from remembrancer.adapters.stores.sqlite.vector_index.block import (
     load_numbers,
 )
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, cosines, unit
-from remembrancer.adapters.stores.sqlite.vector_index.filter_mask import Admission
+from remembrancer.adapters.stores.sqlite.vector_index.filter_mask import FilterMask
 from remembrancer.adapters.stores.sqlite.vector_index.ledgers import Ledger, find_ledger
 from remembrancer.adapters.stores.sqlite.vector_index.loaded import LoadedSegment, Shelf
 from remembrancer.adapters.stores.sqlite.vector_index.postings import best_by_terms, count_postings
@@ -147,7 +147,7 @@ class _Search:
         self._snapshot = snapshot
         self._vector = vector
         self._scopes = scopes
-        self._admit = None if query.where is None else Admission(connection, ledger, query.where)
+        self._admit = None if query.where is None else FilterMask(connection, ledger, query.where)
         self._now = to_microseconds(query.now)
         self._as_of = None if query.as_of is None else to_microseconds(query.as_of)
         self._valid_at = None if query.valid_at is None else to_microseconds(query.valid_at)
@@ -327,7 +327,7 @@ class _Pool:
         self.context = signal("context")
         self.entities = signal("entities")
 
-    def best(self, values: Scores, least: float, limit: int, admit: Admission | None) -> list[int]:
+    def best(self, values: Scores, least: float, limit: int, admit: FilterMask | None) -> list[int]:
         """The places of the best documents by values of more than ``least``, ties by key."""
         places = np.flatnonzero(self._seen & (values > least))
         take = limit

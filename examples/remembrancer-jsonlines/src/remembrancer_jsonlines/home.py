@@ -11,7 +11,7 @@ from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
 from remembrancer.adapters.stores.memory.usage_store import InMemoryUsageStore
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.recorded import Position
-from remembrancer.wiring.store import HomeNeeds, HomeStore
+from remembrancer.wiring.store import Store, StoreNeeds
 from remembrancer_jsonlines.log import JsonLinesLog
 
 PAGE = 1000
@@ -30,7 +30,7 @@ class ReadModels(InMemoryReadModels):
     def catch_up(
         self, log: JsonLinesLog, progress: Callable[[str, int, int], None] | None = None
     ) -> None:
-        """Take in all that the log holds; see ``HomeStore``."""
+        """Take in all that the log holds; see ``Store``."""
         last = log.last_position()
         after = Position(0)
         while page := log.read(after, PAGE):
@@ -40,13 +40,13 @@ class ReadModels(InMemoryReadModels):
                 progress("reading the log", after, last)
 
 
-def open_home(settings: JsonLinesSettings, needs: HomeNeeds) -> HomeStore:
+def open_home(settings: JsonLinesSettings, needs: StoreNeeds) -> Store:
     """Open the file, and put everything together."""
     facts, index = InMemoryFactStore(), InMemoryVectorIndex()
     graph, usage = InMemoryKnowledgeGraph(), InMemoryUsageStore()
     read_models = ReadModels(facts, index, needs.embed, [graph, usage])
     log = JsonLinesLog(settings.path, needs.codec, read_models)
-    return HomeStore(
+    return Store(
         audit_log=log,
         fact_store=facts,
         vector_index=index,
