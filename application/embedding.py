@@ -1,7 +1,7 @@
-"""Vectors for texts, each computed once: the embedder behind a small memory of recent results.
+"""Embedding with a cache: an LRU of recent vectors in memory, then the stored vectors.
 
-The read models take the vectors of new facts from here, so that the slow part is over before a
-transaction begins.
+The read models take the vectors of new facts from here, so that no transaction waits for the
+embedder.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from remembrancer.domain.errors import ModelError
 from remembrancer.domain.ports.embedder import Embedder, Purpose, Vector
 
 RECENT = 4096
-"""Vectors remembered in memory; at 384 components that is about 6 MB."""
+"""Vectors in the LRU cache; about 6 MB at 384 components."""
 
 
 class VectorCache(Protocol):
-    """Where vectors that were computed once are kept for good."""
+    """The persistent cache of vectors."""
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
-        """The vectors of those texts that the current model has embedded before."""
+        """Stored vectors of the current model by text; missing texts are left out."""
         ...
 
 
 class Embedding:
-    """Embeds through the caches.
+    """Embeds texts through the caches.
 
     Args:
-        embedder: what computes vectors.
-        cache: what keeps them; not asked where computing is as cheap as looking up.
+        embedder: computes vectors.
+        cache: the persistent cache; not used for a local embedder, which is as fast as a look-up.
     """
 
     def __init__(self, embedder: Embedder, cache: VectorCache) -> None:
@@ -42,11 +42,11 @@ class Embedding:
         self._recent: OrderedDict[tuple[Purpose, str], Vector] = OrderedDict()
 
     def recent(self, texts: Sequence[str]) -> dict[str, Vector]:
-        """The vectors of those texts that were embedded as documents a moment ago."""
+        """Document vectors in the LRU cache, by text; missing texts are left out."""
         return self._remembered(texts, "document")
 
     async def documents(self, texts: Sequence[str]) -> dict[str, Vector]:
-        """Vectors of texts that are to be stored, by text."""
+        """Document vectors of all texts, by text."""
         found = self._remembered(texts, "document")
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing and not self._embedder.local:
@@ -59,7 +59,7 @@ class Embedding:
         return found
 
     async def query(self, text: str) -> Vector:
-        """The vector to search with."""
+        """The query vector of a text."""
         found = self._remembered([text], "query")
         return (found or await self._embed([text], "query"))[text]
 
@@ -88,10 +88,11 @@ class Embedding:
 
 
 def check_vectors(embedder: Embedder, texts: Sequence[str], vectors: Sequence[Vector]) -> None:
-    """Refuse what no index could take, before it is remembered.
+    """Check the embedder's answer before it is cached.
 
     Raises:
-        ModelError: too few or too many vectors, of another dimension, or not finite.
+        ModelError: too few or too many vectors, another dimension, or a component that is not
+            finite.
     """
     if len(vectors) != len(texts):
         raise ModelError(f"{embedder.model} returned {len(vectors)} vectors for {len(texts)} texts")
@@ -101,6 +102,6 @@ def check_vectors(embedder: Embedder, texts: Sequence[str], vectors: Sequence[Ve
                 f"{embedder.model} returned a vector of {len(vector)} components, "
                 f"not {embedder.dimension}"
             )
-        # Single components are too small for their sum to overflow.
+        # Finite components are too small for their sum to overflow.
         if not isfinite(sum(vector)):
             raise ModelError(f"{embedder.model} returned a vector that is not finite")

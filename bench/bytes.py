@@ -1,17 +1,17 @@
-"""Bytes of a fact, and the cost of making the read models again, on SQLite or on PostgreSQL.
+"""Bytes per fact, and the cost of a rebuild of the read models, on SQLite or on PostgreSQL.
 
-Owners with a hundred facts each, every fact a message of twelve words that is stored verbatim, so
-that a fact is two events (what was said, what is believed), with vectors of 384 components by the
-offline embedder. What is counted is pages by table and index (``dbstat``,
-``pg_total_relation_size``), after everything was committed. A fact that is revised, and one with
-relations, costs more; where several were drawn from one message, they cost less.
+Owners have a hundred facts each. Every fact is a message of twelve words that is stored verbatim,
+so a fact is two events (``MessageObserved`` and ``FactAdded``), with vectors of 384 components by
+the offline embedder. Sizes are pages by table and index (``dbstat``, ``pg_total_relation_size``)
+after the last commit. Revised facts and facts with relations need more; several facts from one
+message need less.
 
-The rebuild is that of ``catch_up``: the checkpoints are forgotten, and the next opening makes
-facts, index and graph from the log. Embedding is part of it; here it costs microseconds a text.
+The rebuild is that of ``catch_up``: the checkpoints are deleted, and the next opening builds facts,
+index and graph from the log. It includes embedding, which takes microseconds per text here.
 
     python -m bench.bytes
     python -m bench.bytes --facts 100000
-    python -m bench.bytes --dsn "host=... dbname=..."   a database that is there for nothing else
+    python -m bench.bytes --dsn "host=... dbname=..."   a database for this benchmark only
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ PARTS = {
     "relation": "graph",
     "entity": "graph",
 }
-"""Which part a table belongs to, by the first word of its name; others belong to the facts."""
+"""The part of a table by the first word of its name; the rest belongs to the facts."""
 
 
 def filled(settings: Settings, facts: int) -> float:
-    """Write facts; returns the seconds that it took."""
+    """Write facts; return the seconds."""
     corpus = Corpus(facts=facts, dimension=DIMENSION)
     texts = iter(_texts(corpus, facts))
     before = time.perf_counter()
@@ -75,10 +75,10 @@ def _texts(corpus: Corpus, count: int) -> Iterator[str]:
 
 
 class OnSqlite:
-    """A file that is gone afterwards.
+    """A temporary SQLite file.
 
     Args:
-        folder: where it is.
+        folder: folder of the file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,7 +86,7 @@ class OnSqlite:
         self.log: dict[str, Any] = {"path": str(self._path)}
 
     def forget_checkpoints(self) -> None:
-        """Have the next opening make the read models again."""
+        """Delete the checkpoints, so that the next opening rebuilds the read models."""
         with closing(sqlite3.connect(self._path)) as connection:
             connection.execute("DELETE FROM projection")
             connection.commit()
@@ -104,10 +104,10 @@ class OnSqlite:
 
 
 class OnPostgres:
-    """A schema of its own, dropped before and afterwards.
+    """A separate schema, dropped before and after the run.
 
     Args:
-        dsn: the database.
+        dsn: connection string of the database.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -127,7 +127,7 @@ class OnPostgres:
         self._ask("DROP SCHEMA IF EXISTS remembrancer_bytes CASCADE")
 
     def forget_checkpoints(self) -> None:
-        """Have the next opening make the read models again."""
+        """Delete the checkpoints, so that the next opening rebuilds the read models."""
         self._ask("DELETE FROM remembrancer_bytes.projection")
 
     def sizes(self) -> tuple[Counter[str], int]:
@@ -147,7 +147,7 @@ def _part(table: str) -> str:
 
 
 def rebuilt(settings: Settings) -> float:
-    """Make the read models again; returns the seconds that it took."""
+    """Rebuild the read models; return the seconds."""
     before = time.perf_counter()
     with Memory(settings=settings):
         return time.perf_counter() - before

@@ -1,18 +1,18 @@
-"""Many adds at a time, against a model that takes a second: how far from the limit are we?
+"""Concurrent adds with a model that takes a second per request: time against the theoretical limit.
 
 500 adds over 50 ledgers, under one ``AsyncMemory`` on a SQLite file (``FULL``), with the real
-litellm talking to ``remembrancer.testing.model_server`` on the loopback interface, which waits for
-a second before each answer. An answer draws one fact from its message, so that every add embeds,
-decides and appends. Both ways to ask for it: ``add_many``, and ``add`` in 500 tasks of the
-caller's own. Beside it litellm alone, which is sent as many requests with the same number in
-flight. What is left out: the network, and importing litellm (one add before the clock runs). The
-server runs in the same process, at the same cost for all.
+litellm and ``remembrancer.testing.model_server`` on the loopback interface, which waits for a
+second before each answer. Each answer has one fact from its message, so every add embeds, decides
+and appends. Two ways are measured: ``add_many``, and ``add`` in 500 tasks of the caller. The
+counterpart is litellm alone, with the same number of requests in total and in flight. Not measured:
+the network, and the import of litellm (one add runs before the clock starts). The server runs in
+the same process, at the same cost for all.
 
-**The limit.** With C requests in flight, 500 requests of a second each take 500 / C seconds. In
-``add_many`` a ledger is worked on by one at a time, so its 10 adds take 10 s at least. Where the
-processor has more to do than that, it is the limit: its seconds are told. The bars: all requests
-in flight that are allowed, no more threads than the pools have, and three quarters of the speed
-of litellm alone.
+**The limit.** With C requests in flight, 500 requests of a second each take 500 / C seconds.
+``add_many`` handles one add of a ledger at a time, so a ledger's 10 adds take at least 10 s. If the
+processor has more to do than that, it is the limit: the report shows its seconds. The bars: the
+allowed number of requests in flight, no more threads than the pools have, and three quarters of the
+speed of litellm alone.
 
     sh dev bench concurrency              # about a minute
 """
@@ -45,19 +45,19 @@ from remembrancer.wiring.container import WORKERS
 MODEL = "openai/gpt-4o-mini"
 LATENCY = 1.0
 SHARE = 0.75
-LANES = 2
-"""Ledgers in work for each request: while one waits for the store, another keeps the model busy."""
+LEDGERS_PER_REQUEST = 2
+"""Ledgers in progress per request: while one waits for the store, another keeps the model busy."""
 
 THREADS = WORKERS + 5
-"""The pool for the stores, and besides: the loop's own, litellm's, the server's, and two to spare
-for opening and closing. Models and embedders that are written plainly have a pool of their own.
+"""Threads of the stores' pool, plus one each for the event loop, litellm and the server, and two
+for opening and closing. Sync models and embedders have a separate pool.
 """
 
 
 @frozen(kw_only=True)
 class Run:
-    """What one way of asking took: seconds by the clock and of the processor, requests in flight
-    and threads at the most.
+    """Result of one run: wall-clock seconds, processor seconds, maximum of requests in flight and
+    maximum of threads.
     """
 
     seconds: float
@@ -67,7 +67,7 @@ class Run:
 
 
 def answer(asked: Asked) -> dict[str, Any]:
-    """One fact, which is what the message says."""
+    """Answer with one fact: the text of the message."""
     said = next(line for line in asked.text.splitlines() if "I sold boat" in line)
     quote = said[said.index("I sold boat") :].split("<")[0].strip()
     fact = {
@@ -101,7 +101,7 @@ async def run(
     ):
         config = {
             "audit_log": {"path": str(Path(folder) / "memory.db")},
-            "concurrency": LANES * arguments.concurrency,
+            "concurrency": LEDGERS_PER_REQUEST * arguments.concurrency,
             "language_model": {
                 "provider": "litellm",
                 "model": MODEL,
@@ -127,10 +127,10 @@ async def run(
 
 
 async def litellm_alone(arguments: argparse.Namespace) -> float:
-    """Seconds for the same number of requests with the prompt of an add, and nothing else."""
+    """Return the seconds for the same number of requests with the prompt of an add."""
     with ModelServer(answer={"facts": []}, latency=LATENCY) as server:
-        told = {"provider": "litellm", "model": MODEL, "base_url": server.url}
-        settings = load_settings({"language_model": told}, environment={})
+        config = {"provider": "litellm", "model": MODEL, "base_url": server.url}
+        settings = load_settings({"language_model": config}, environment={})
         async with await AsyncMemory.open(settings=settings) as memory:
             await memory.add("I sold boat 0.", user_id="first")
         asked = server.asked[0].body
@@ -196,7 +196,7 @@ def main() -> None:
                 unit="",
                 ours=took.threads,
                 more_is_better=False,
-                bar=THREADS + LANES * arguments.concurrency,
+                bar=THREADS + LEDGERS_PER_REQUEST * arguments.concurrency,
             ),
         ]
     title = (

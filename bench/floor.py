@@ -1,6 +1,6 @@
-"""The floor under every durable write: how long this disk takes to keep one block.
+"""The time of one flushed write of a block on this disk: the lower bound of a durable commit.
 
-SQLite waits for it once for each commit in WAL mode with ``synchronous=FULL``.
+SQLite waits for one flush per commit in WAL mode with ``synchronous=FULL``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ BLOCKS = 1000
 
 
 class DiskFloor:
-    """Writes 4 KiB and waits for the disk, in a file of its own in ``folder``."""
+    """Writes 4 KiB and flushes, in a separate file in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY)
         self._block = os.urandom(BLOCK)
-        # Over what is there already, as SQLite does in a WAL that has been around once: appending
-        # would make the file system write its own journal as well.
+        # Overwrite existing blocks, as SQLite does in a WAL that it reuses: growing the file would
+        # also make the file system write its journal.
         os.write(self._file, self._block * BLOCKS)
         os.fsync(self._file)
         self._places = itertools.cycle(range(0, BLOCK * BLOCKS, BLOCK))

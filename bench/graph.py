@@ -1,17 +1,16 @@
-"""Two steps around an entity, in a graph of a million edges.
+"""Neighbours of an entity at depth 2, in a graph of a million edges, against a recursive CTE.
 
-What is timed is ``KnowledgeGraph.neighbours`` at depth 2 with 100 links at most, on the embedded
-graph: both times, scope, aliases and facts included, and a path for every link. The alternative is
-what one would write oneself with the same means: an edge table with an index for each direction,
-and a recursive CTE that is read for as many edges. It knows no times, no scopes and no paths.
+Measures ``KnowledgeGraph.neighbours`` at depth 2 with at most 100 links, on the embedded graph:
+with valid and transaction time, scope, aliases and facts, and a path for every link. The
+counterpart is hand-written SQL: an edge table with an index for each direction, and a recursive CTE
+that returns as many edges. It has no times, scopes or paths.
 
-The data is made up. A fifth of the edges are facts that name two entities, the rest are relations.
-One end of an edge is drawn evenly, the other by a power law: some names have two edges, some have
-thousands (``hubs``: the thousand names with most of them).
+The data is synthetic. A fifth of the edges are facts that name two entities, the rest are
+relations. One end of an edge is drawn uniformly, the other by a power law: some names have two
+edges, some have thousands (``hubs``: the thousand names with the most edges).
 
-How far from the limit: what must be done is some 40 descents into B-trees of a million rows, at 2
-microseconds each. The rest is Python, 15 microseconds of it for each link: two intervals, a link, a
-step, a path.
+**The limit.** The minimum is some 40 look-ups in B-trees of a million rows, at 2 microseconds each.
+The rest is Python, 15 microseconds per link: two intervals, a link, a step, a path.
 
     python -m bench.graph
     python -m bench.graph --edges 100000
@@ -57,14 +56,14 @@ DEPTH = 2
 
 @frozen
 class Edges:
-    """Made-up edges between numbered names: the same for the same numbers."""
+    """Synthetic edges between numbered names; deterministic for a count and seed."""
 
     count: int
     seed: int = 1
 
     @property
     def names(self) -> int:
-        """How many names there are."""
+        """Number of names."""
         return self.count // EDGES_PER_NAME
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -74,7 +73,7 @@ class Edges:
             yield chance.randrange(names), int(names * chance.random() ** 4)
 
     def starts(self, count: int) -> dict[str, list[int]]:
-        """Names to begin with, by how many edges they have."""
+        """Start names, grouped by number of edges."""
         chance = random.Random(self.seed + 1)
         even = [chance.randrange(self.names // 2, self.names) for _ in range(count)]
         hubs = [chance.randrange(min(1000, self.names)) for _ in range(count)]
@@ -126,7 +125,7 @@ def _recorded(position: int, event: Event) -> Recorded:
 
 
 class Ours:
-    """The embedded graph, fed as an append feeds it."""
+    """The embedded graph, written as by an append."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -140,7 +139,7 @@ class Ours:
             )
 
     def load(self, edges: Sequence[tuple[int, int]], first: int) -> None:
-        """Take in edges in one transaction."""
+        """Apply edges in one transaction."""
         with self._database.transaction() as connection:
             self._graph.apply_in(
                 connection,
@@ -151,17 +150,17 @@ class Ours:
             )
 
     def neighbours(self, number: int) -> int:
-        """How many links are near a name."""
+        """Number of links found from a name."""
         view = View(scope=SCOPE, now=NOW, as_of=NOW)
         return len(self._graph.neighbours(view, [_name(number)], DEPTH, LIMIT))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database."""
         self._database.close()
 
 
 class RecursiveCte:
-    """An edge table, and one statement that walks it."""
+    """An edge table, and one recursive statement."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -187,7 +186,7 @@ class RecursiveCte:
         self._connection.execute("COMMIT")
 
     def neighbours(self, number: int) -> int:
-        """How many edges are near a name."""
+        """Number of edges found from a name."""
         return len(
             self._connection.execute(
                 """
@@ -208,12 +207,12 @@ class RecursiveCte:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database."""
         self._connection.close()
 
 
 def load(subject: Ours | RecursiveCte, edges: Edges) -> float:
-    """Take in all edges; returns edges per second."""
+    """Load all edges; return edges per second."""
     start = time.perf_counter()
     remaining, first = iter(edges), 1
     while batch := list(islice(remaining, BATCH)):
@@ -223,7 +222,7 @@ def load(subject: Ours | RecursiveCte, edges: Edges) -> float:
 
 
 def add_one(subject: Ours | RecursiveCte, edges: Edges) -> Callable[[], float]:
-    """A measurement of one more edge in a transaction of its own."""
+    """Return a function that measures one more edge in its own transaction."""
     numbers = count(edges.count + 1)
     chance = random.Random(edges.seed + 2)
 
@@ -237,12 +236,12 @@ def add_one(subject: Ours | RecursiveCte, edges: Edges) -> Callable[[], float]:
 
 
 def rows_for(ours: Ours, theirs: RecursiveCte, edges: Edges, queries: int) -> Iterator[Row]:
-    """Everything that is measured."""
+    """Run all measurements."""
     rates = load(ours, edges), load(theirs, edges)
     for case, starts in edges.starts(queries).items():
         taken: list[list[float]] = [[], []]
         found = [0, 0]
-        # In turns, so that a slow minute of the machine falls on both.
+        # In turns, so that a slow minute of the machine affects both.
         for number in starts:
             for index, subject in enumerate((ours, theirs)):
                 start = time.perf_counter()
@@ -271,7 +270,7 @@ def rows_for(ours: Ours, theirs: RecursiveCte, edges: Edges, queries: int) -> It
 
 
 def main() -> int:
-    """Run it."""
+    """Run the benchmark; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--edges", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=500, help="walks of each kind")

@@ -1,23 +1,23 @@
-"""Against mem0ai: add, search, get_all and delete, with the models taken out of both.
+"""Against mem0ai: add, search, get_all and delete, without language models.
 
-mem0 is as ``pip install mem0ai`` leaves it: its default vector store (Qdrant, embedded, on disk,
-an exact scan by numpy) and its SQLite history. spaCy and fastembed are extras that it does without,
-so neither lemmas nor its keyword search nor entities cost it anything here; ours runs with all of
-its signals (vectors, keywords, context, entities) and keeps the ledger. Telemetry is off. The
-language model is never called: ``infer=False`` on both sides. Both get the same embedder, a sum of
-fixed random vectors, one a word (384 dimensions, some ten microseconds): similar texts have similar
-vectors, and there is no model to wait for.
+mem0 runs as installed by ``pip install mem0ai``: its default vector store (Qdrant, embedded, on
+disk, an exact scan by numpy) and its SQLite history. Its extras spaCy and fastembed are not
+installed, so it spends no time on lemmas, keyword search or entities; ours runs with all signals
+(vectors, keywords, context, entities) and writes the ledger. Telemetry is off. The language model
+is never called: ``infer=False`` on both sides. Both use the same embedder, a sum of fixed random
+vectors, one per word (384 dimensions, some ten microseconds): similar texts have similar vectors,
+and no model adds latency.
 
-One owner has all facts. Calls are timed one by one, theirs and ours in turns, each at a store that
-holds the stated number of facts; the table has medians.
+One owner has all facts. Calls are timed one by one, theirs and ours in turns, on stores with the
+stated number of facts; the table shows medians.
 
 Durability: mem0 writes two databases one after the other, both with a rollback journal and
 ``synchronous=FULL``, eight ``fdatasync`` calls for one add or delete (counted with strace), and a
 crash between the two leaves a memory without history. Ours is one commit to one file in WAL mode,
-one ``fdatasync`` with ``durability=full``; what ``normal`` saves is a row of its own.
+one ``fdatasync`` with ``durability=full``; ``normal`` is a separate row.
 
-The limit of an add is one write to the disk: the floor under the rows is a write of 4 KiB and an
-``fdatasync``, taken in the same turns. The limit of a search is the scan of the vectors: 10,000 of
+**The limit.** For an add, one write to the disk: the note of a row has the time of a 4 KiB write
+and an ``fdatasync``, measured in the same turns. For a search, the scan of the vectors: 10,000 of
 them are 15 MB, about 1 ms of one core's memory bandwidth.
 
     python -m bench.incumbent
@@ -52,15 +52,15 @@ from remembrancer.domain.ports.embedder import Purpose, Vector
 DIMENSION = 384
 USER = "caroline"
 TURN = 10
-"""Calls of one kind before it is the next subject's turn."""
+"""Consecutive calls of one subject in a turn."""
 SESSION = 20
-"""Messages that are added in one call, where more than one is."""
+"""Messages per call in the multi-message case."""
 
 
 class Words:
-    """Text to vectors in constant time a word; the embedder of both.
+    """Embedder of both subjects, with constant time per word.
 
-    Facts and queries are drawn here too: words by Zipf's law, as in real text.
+    Also generates facts and queries: words by Zipf's law, as in real text.
     """
 
     model = "bench-words"
@@ -79,11 +79,11 @@ class Words:
         )
 
     def sentence(self, words: int = 14) -> str:
-        """A sentence that nobody has said."""
+        """A random sentence."""
         return " ".join(self._random.choices(self._vocabulary, self._weights, k=words)) + "."
 
     def question_about(self, text: str) -> str:
-        """Some of the words of a text."""
+        """A question of some of the words of a text."""
         words = text.rstrip(".").split()
         return " ".join(self._random.sample(words, k=6)) + "?"
 
@@ -99,7 +99,7 @@ class Words:
 
 
 class Subject(Protocol):
-    """One of the two memories; ``add`` returns an id that ``delete`` takes."""
+    """One of the two memories; ``add`` returns an id for ``delete``."""
 
     def fill(self, texts: Sequence[str]) -> None: ...
     def add(self, text: str) -> str: ...
@@ -110,7 +110,7 @@ class Subject(Protocol):
 
 
 class Ours:
-    """remembrancer in a file of its own."""
+    """remembrancer in a separate file."""
 
     def __init__(self, folder: Path, words: Words, durability: str) -> None:
         path = str(folder / f"{durability}.db")
@@ -141,10 +141,10 @@ class Ours:
 
 
 class Mem0:
-    """mem0ai in a folder of its own."""
+    """mem0ai in a separate folder."""
 
     def __init__(self, folder: Path, words: Words) -> None:
-        # It reads these when it is imported, and writes to the home directory otherwise.
+        # mem0 reads these at import, and writes to the home directory otherwise.
         os.environ["MEM0_TELEMETRY"] = "False"
         os.environ["MEM0_DIR"] = str(folder / "mem0")
         import mem0  # type: ignore[import-untyped]
@@ -157,7 +157,7 @@ class Mem0:
                 return vector
 
         EmbedderFactory.create = lambda *_: Embedding()
-        # It warns at every start that its extras are not installed.
+        # mem0 warns at every start that its extras are not installed.
         logging.getLogger("mem0").setLevel(logging.ERROR)
         store = {"path": str(folder / "mem0" / "qdrant"), "embedding_model_dims": DIMENSION}
         self._memory = mem0.Memory.from_config(
@@ -195,7 +195,7 @@ Calls = Sequence[Callable[[], object]]
 
 
 def in_turns(calls: Sequence[Calls]) -> list[float]:
-    """The median of each subject's calls, in milliseconds, ``TURN`` of them at a time."""
+    """Median of each subject's calls in milliseconds, run ``TURN`` at a time in turns."""
     taken: list[list[float]] = [[] for _ in calls]
     for start in range(0, len(calls[0]), TURN):
         for index, mine in enumerate(calls):
@@ -206,7 +206,7 @@ def in_turns(calls: Sequence[Calls]) -> list[float]:
 def writes(
     subjects: Sequence[Subject], words: Words, calls: int
 ) -> Iterator[tuple[str, float, list[Calls]]]:
-    """What is timed that waits for the disk: its name, its bar, each subject's calls."""
+    """The cases that write: name, bar (0 for none), and each subject's calls."""
     added: list[list[str]] = [[] for _ in subjects]
     texts = [words.sentence() for _ in range(calls)]
 
@@ -236,7 +236,7 @@ def writes(
 
 
 def measured(folder: Path, facts: int, calls: int, *, barred: bool) -> Iterator[Row]:
-    """The rows at stores of ``facts`` facts."""
+    """Rows for stores with ``facts`` facts."""
     words = Words()
     texts = [words.sentence() for _ in range(facts)]
     questions = [words.question_about(text) for text in random.Random(1).sample(texts, calls)]
@@ -295,7 +295,7 @@ def measured(folder: Path, facts: int, calls: int, *, barred: bool) -> Iterator[
 
 
 def main() -> int:
-    """Run it; 1 if a bar was missed."""
+    """Run the benchmark; return 1 if a bar was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--facts", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--calls", type=int, default=200, help="calls of each kind")

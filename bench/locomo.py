@@ -1,18 +1,18 @@
-"""Evidence recall on LoCoMo: does a search bring up the turns that hold the answer?
+"""Evidence recall on LoCoMo: the share of evidence turns that a search finds.
 
-Through the public API alone, with the offline defaults and no model: a conversation is one user,
-every session one ``add(..., infer=False)`` with the date of the session, every turn a fact, word
-for word; then each question is one ``search(limit=20)``. A question's recall at k is the share of
-its evidence turns among the first k results; the mean over questions is reported, as is the mean
-reciprocal rank of the first evidence turn. Questions without evidence in the conversation are left
-out; those that have no answer (category 5) have evidence and count. It says nothing about answers:
-there is no language model here.
+Uses only the public API, with the offline defaults and no model: a conversation is one user, every
+session one ``add(..., infer=False)`` with the date of the session, every turn a verbatim fact; each
+question is one ``search(limit=20)``. A question's recall at k is the share of its evidence turns
+among the first k results; the report has the mean over questions, and the mean reciprocal rank of
+the first evidence turn. Questions without evidence in the conversation are skipped; unanswerable
+questions (category 5) have evidence and count. Answers are not evaluated: there is no language
+model here.
 
 The data (Maharana et al., 2024, "Evaluating Very Long-Term Conversational Memory of LLM Agents",
-repository snap-research/locomo, CC BY-NC 4.0) does not come with the project: name a copy of
-``locomo10.json``, or part of it. What to compare with, on all ten conversations: BM25 alone 0.61
-to 0.65 recall at 10, with context windows 0.70, fused with MiniLM embeddings 0.65, and with every
-cheap signal and MiniLM 0.83.
+repository snap-research/locomo, CC BY-NC 4.0) is not part of the project: pass a copy of
+``locomo10.json``, or part of it. For comparison, recall at 10 on all ten conversations: BM25 alone
+0.61 to 0.65, with context windows 0.70, fused with MiniLM embeddings 0.65, and with every cheap
+signal and MiniLM 0.83.
 
     python -m bench.locomo [FILE]
 """
@@ -45,7 +45,7 @@ CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open domain", 4: "single-hop", 
 
 @frozen(kw_only=True)
 class Asked:
-    """One question: where each of its evidence turns came (0: not found), and how long it took."""
+    """One question: the rank of each evidence turn (0: not found), and the search's seconds."""
 
     category: int
     ranks: tuple[int, ...]
@@ -60,14 +60,14 @@ class Asked:
 
 
 def remember(memory: Memory, sample: dict[str, Any]) -> set[str]:
-    """Store a conversation; returns the ids of its turns."""
+    """Store a conversation; return the ids of its turns."""
     conversation, turns = sample["conversation"], set[str]()
     for name in sorted(conversation, key=_session_number):
         session = conversation[name]
         if not isinstance(session, list) or not session:
             continue
-        told = f"{conversation[f'{name}_date_time']} +0000"
-        began = datetime.strptime(told, "%I:%M %p on %d %B, %Y %z")
+        date = f"{conversation[f'{name}_date_time']} +0000"
+        began = datetime.strptime(date, "%I:%M %p on %d %B, %Y %z")
         memory.add(
             [_message(turn, began) for turn in session],
             user_id=sample["sample_id"],
@@ -93,9 +93,9 @@ def _message(turn: dict[str, Any], began: datetime) -> dict[str, Any]:
 
 
 def ask(memory: Memory, sample: dict[str, Any], turns: set[str]) -> Iterator[Asked]:
-    """Search for every question of a conversation whose evidence is in it."""
+    """Search for every question that has evidence in its conversation."""
     for question in sample["qa"]:
-        # Some entries hold several ids in one string, and a few point nowhere.
+        # Some entries have several ids in one string, and a few ids do not exist.
         named = re.findall(r"D\d+:\d+", " ".join(question.get("evidence", [])))
         evidence = [turn for turn in dict.fromkeys(named) if turn in turns]
         if not evidence:
@@ -112,7 +112,7 @@ def ask(memory: Memory, sample: dict[str, Any], turns: set[str]) -> Iterator[Ask
 
 
 def rows(asked: Sequence[Asked], added: Sequence[float], turns: int) -> list[Row]:
-    """The rows of the report."""
+    """Rows of the report."""
     result = [
         Row(
             case=f"recall@{cut}",
@@ -145,12 +145,12 @@ def rows(asked: Sequence[Asked], added: Sequence[float], turns: int) -> list[Row
 
 
 def main() -> int:
-    """Run it; 1 if the bar was missed, 2 if there is no data."""
+    """Run the benchmark; return 1 if the bar was missed, 2 if there is no data."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("file", type=Path, nargs="?", default=DATA)
     file: Path = parser.parse_args().file
     if not file.exists():
-        print(f"{file}: no such file; name a copy of LoCoMo's locomo10.json", file=sys.stderr)
+        print(f"{file}: no such file; pass a copy of LoCoMo's locomo10.json", file=sys.stderr)
         return 2
     samples = json.loads(file.read_text(encoding="utf-8"))
     asked: list[Asked] = []

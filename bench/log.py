@@ -1,23 +1,23 @@
-"""The log against ``eventsourcing``: appends and replays a second, both on SQLite.
+"""The log against ``eventsourcing``: appends and replays per second, both on SQLite.
 
-Both write the same typed event (a fact was added, about 300 bytes of JSON, the text of a chat
-turn) to files in WAL mode, with an optimistic version check, one or a hundred in a transaction:
-once with ``synchronous=FULL`` (what was acknowledged survives power loss) and once with
-``NORMAL``. Ours also makes salts, digests and a hash chain, and keeps event ids and correlation
-ids under indexes; ``eventsourcing`` has none of these. It is driven as its manual has it: a
-command of an aggregate for every event, ``app.save(aggregate)`` for every transaction, and
-transcodings for the value objects in the event. Two rows give it less to do: events made by hand
-and saved without any aggregate, and value objects left as bare dictionaries.
+Both write the same typed event (``FactAdded``, about 300 bytes of JSON, the text of a chat turn) to
+files in WAL mode, with an optimistic version check, one or a hundred per transaction: with
+``synchronous=FULL`` (acknowledged events survive power loss) and with ``NORMAL``. Ours also
+computes salts, digests and a hash chain, and indexes event ids and correlation ids;
+``eventsourcing`` has none of these. It is used as its manual describes: a command of an aggregate
+for every event, ``app.save(aggregate)`` for every transaction, and transcodings for the value
+objects in the event. Two variants give it less to do: events created directly and saved without an
+aggregate, and value objects left as plain dictionaries.
 
-Replay yields typed events: ours by ``read`` (everything by position) and ``read_ledger``, envelopes
-included; theirs by ``notification_log.select`` and ``events.get``, through its mapper. Both read
-pages of 100, which is faster for both than 1,000: most events die before Python's garbage
-collector has looked at them twice.
+Replay returns typed events: ours by ``read`` (all events by position) and ``read_ledger``, with
+envelopes; theirs by ``notification_log.select`` and ``events.get``, through its mapper. Both read
+pages of 100, which is faster for both than 1,000: most events are freed before Python's garbage
+collector has seen them twice.
 
-The limit: an append that survives power loss waits for the disk once. The floor, measured in turns
-with the two, is one write of 4 KiB and an ``fdatasync``. In batches, and with ``NORMAL``, the
-limit is the work itself: ``sqlite3`` inserts some 100,000 rows a second into a table with our
-three indexes.
+**The limit.** An append that survives power loss waits for one flush. The floor, measured in turns
+with the two, is one write of 4 KiB and an ``fdatasync``. In batches, and with ``NORMAL``, the limit
+is the work itself: ``sqlite3`` inserts some 100,000 rows per second into a table with our three
+indexes.
 
     python -m bench.log
 """
@@ -64,7 +64,7 @@ def new_id() -> str:
 
 
 class Ours:
-    """Our log in a file of its own."""
+    """Our log in a separate file."""
 
     def __init__(self, path: Path, durability: Durability) -> None:
         settings = SqliteSettings(path=str(path), durability=durability)
@@ -117,7 +117,7 @@ class Ours:
 
 
 class Ledger(Aggregate):
-    """The aggregate that a user of ``eventsourcing`` would write for the same event."""
+    """The aggregate for the same event, as a user of ``eventsourcing`` would write it."""
 
     @event("FactAdded")
     def add_fact(
@@ -140,7 +140,7 @@ class Ledger(Aggregate):
 
 
 class ScopeAsDict(Transcoding):
-    """How its manual has value objects stored."""
+    """Transcoding of ``Scope``, as the manual of ``eventsourcing`` describes."""
 
     type = Scope
     name = "scope"
@@ -153,7 +153,7 @@ class ScopeAsDict(Transcoding):
 
 
 class EvidenceAsDict(Transcoding):
-    """Likewise."""
+    """Transcoding of ``Evidence``."""
 
     type = Evidence
     name = "evidence"
@@ -166,7 +166,7 @@ class EvidenceAsDict(Transcoding):
 
 
 class IntervalAsDict(Transcoding):
-    """Likewise."""
+    """Transcoding of ``Interval``."""
 
     type = Interval
     name = "interval"
@@ -189,7 +189,7 @@ class App(Application[UUID]):
 
 
 class DurablePool(SQLiteConnectionPool):
-    """Its connections, with the ``synchronous`` that is asked for."""
+    """A pool whose connections have the requested ``synchronous`` setting."""
 
     durability = Durability.FULL
 
@@ -200,9 +200,9 @@ class DurablePool(SQLiteConnectionPool):
 
 
 class Theirs:
-    """``eventsourcing`` in a file of its own.
+    """``eventsourcing`` in a separate file.
 
-    ``typed`` says whether value objects in events are ours, by transcodings, or dictionaries.
+    ``typed``: whether value objects in events are ours, by transcodings, or dictionaries.
     """
 
     def __init__(self, path: Path, durability: Durability, *, typed: bool = True) -> None:
@@ -226,7 +226,7 @@ class Theirs:
         self._app.save(self._ledger)
 
     def append_bare(self, count: int) -> None:
-        """The same with events made by hand, at versions that are counted here."""
+        """One transaction with ``count`` events created directly, with versions counted here."""
         made: Callable[..., Any] = Ledger.FactAdded  # type: ignore[attr-defined]
         start = self._version + 1
         self._version += count
@@ -285,7 +285,7 @@ class Theirs:
 
 
 def rate(act: Callable[[int], object], batch: int, events: int) -> float:
-    """Events a second, over ``events`` of them in transactions of ``batch``."""
+    """Events per second, for ``events`` events in transactions of ``batch``."""
     start = time.perf_counter()
     for _ in range(events // batch):
         act(batch)
@@ -293,14 +293,14 @@ def rate(act: Callable[[int], object], batch: int, events: int) -> float:
 
 
 def replay_rate(replay: Callable[[], int]) -> float:
-    """Events a second, over everything that is there."""
+    """Events per second of a full replay."""
     start = time.perf_counter()
     count = replay()
     return count / (time.perf_counter() - start)
 
 
 def appends(folder: Path, durability: Durability, rounds: int) -> list[Row]:
-    """The rows about appending, with one setting of durability."""
+    """Rows for appends, with one durability setting."""
     rows = []
     waits = durability is Durability.FULL
     with ExitStack() as stack:
@@ -337,7 +337,7 @@ def appends(folder: Path, durability: Durability, rounds: int) -> list[Row]:
 
 
 def replays(folder: Path, events: int, rounds: int) -> list[Row]:
-    """The rows about replaying ``events`` events."""
+    """Rows for replays of ``events`` events."""
     with ExitStack() as stack:
         ours = stack.enter_context(closing(Ours(folder / "ours.db", Durability.NORMAL)))
         typed, untyped = (
@@ -367,7 +367,7 @@ def replays(folder: Path, events: int, rounds: int) -> list[Row]:
 
 
 def main() -> int:
-    """Run it; 1 if a bar was missed."""
+    """Run the benchmark; return 1 if a bar was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=15, help="turns that each subject takes")
     parser.add_argument("--events", type=int, default=50_000, help="length of the log replayed")

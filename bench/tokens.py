@@ -1,24 +1,24 @@
-"""What an add costs at the model: calls and prompt tokens, against mem0ai's pipeline.
+"""Model calls and prompt tokens of an add, against mem0ai.
 
-Both remember the same conversations with ``infer=True`` and their default prompts, through their
-own OpenAI clients, from a server on the loopback interface that counts. mem0 2.x makes one call an
-add, whose system prompt tells at length how to extract; it shows up to ten memories and the last
-ten messages besides, and decides nothing about what contradicts (nothing is ever updated). Ours
-makes one call, and a second one where something may be in conflict with what is known.
+Both add the same conversations with ``infer=True`` and their default prompts, through their OpenAI
+clients, to a counting server on the loopback interface. mem0 2.x makes one call per add, with a
+long system prompt for extraction; the call includes up to ten memories and the last ten messages,
+and does not resolve contradictions (no memory is ever updated). Ours makes one call, and a second
+one if a fact may conflict with existing facts.
 
-What the server answers is made from the conversations and means the same to both: every other
-message yields one fact, its longest sentence with the speaker's name, in the form that each side
-asks for. So the number of facts is the same, and what differs is what each pipeline sends. Answers
-are short of what a model would write, hence output tokens are not compared. Both get the same
-offline embedder (hashed words): with one that sees more alike, ours would ask its second call more
-often, and mem0 would show other memories.
+The server's answers are generated from the conversations and equivalent for both: every other
+message yields one fact, its longest sentence with the speaker's name, in the format that each side
+expects. So the number of facts is the same, and the difference is what each pipeline sends. Answers
+are shorter than those of a model, so output tokens are not compared. Both use the same offline
+embedder (hashed words): with an embedder that finds more similarities, ours would make its second
+call more often, and mem0 would include other memories.
 
-Tokens are those of cl100k_base over all messages and the response format (the JSON schema that
-ours sends is on its bill), counted with the encoding that litellm ships: nothing is downloaded.
+Tokens are those of cl100k_base over all messages and the response format (including the JSON schema
+that ours sends), counted with the encoding that litellm ships: nothing is downloaded.
 
 The conversations are five of LoCoMo's (see ``bench.locomo``; not part of the project), cut into
-adds of 2 and of 20 messages; without a copy of it, and always besides, the golden snippets of
-``tests/golden`` that need no settings.
+adds of 2 and of 20 messages, and the golden snippets of ``tests/golden`` that need no settings.
+Without a copy of LoCoMo only the snippets are used.
 
     python -m bench.tokens [FILE]
 """
@@ -51,12 +51,12 @@ SNIPPETS = Path(__file__).parents[1] / "tests" / "golden" / "snippets"
 MODEL = "gpt-4o-mini"
 DIMENSION = 256
 SIZES = (2, 20)
-"""Messages an add: an exchange, and a good part of a session."""
+"""Messages per add: one exchange, and a large part of a session."""
 
 
 @frozen(kw_only=True)
-class Told:
-    """A fact, and the words that show it."""
+class ExpectedFact:
+    """A fact of the server's answer, and the quote that supports it."""
 
     text: str
     quote: str
@@ -65,15 +65,15 @@ class Told:
 
 @frozen(kw_only=True)
 class Add:
-    """One call: whose memory, what was said, and what a model would make of it."""
+    """One add: user, messages, and the facts that the server answers with."""
 
     user: str
     messages: Sequence[Mapping[str, Any]]
-    facts: Sequence[Told]
+    facts: Sequence[ExpectedFact]
 
 
 def of_locomo(file: Path, size: int, adds: int) -> Iterator[Add]:
-    """The beginnings of the conversations, cut into adds, as many of each."""
+    """Adds from the start of each conversation, equally many per conversation."""
     samples = json.loads(file.read_text("utf-8"))
     for sample in samples:
         conversation = sample["conversation"]
@@ -90,18 +90,20 @@ def of_locomo(file: Path, size: int, adds: int) -> Iterator[Add]:
                     {"role": "user", "name": turn["speaker"], "content": turn["text"]}
                     for turn in said
                 ],
-                facts=[_told(turn) for turn in said[::2]],
+                facts=[_expected(turn) for turn in said[::2]],
             )
 
 
-def _told(turn: Mapping[str, str]) -> Told:
+def _expected(turn: Mapping[str, str]) -> ExpectedFact:
     sentences = re.split(r"(?<=[.!?])\s+", turn["text"])
     longest = max(sentences, key=len)
-    return Told(text=f"{turn['speaker']}: {longest}", quote=longest, speaker=turn["speaker"])
+    return ExpectedFact(
+        text=f"{turn['speaker']}: {longest}", quote=longest, speaker=turn["speaker"]
+    )
 
 
 def of_snippets() -> Iterator[Add]:
-    """The first adds of those golden snippets that need no settings."""
+    """The first add of each golden snippet that needs no settings."""
     for path in sorted(SNIPPETS.glob("*.json")):
         snippet = json.loads(path.read_text("utf-8"))
         first = snippet["adds"][0]
@@ -113,7 +115,7 @@ def of_snippets() -> Iterator[Add]:
             user=path.stem,
             messages=first["messages"],
             facts=[
-                Told(
+                ExpectedFact(
                     text=draft["text"],
                     quote=draft["evidence"][0]["quote"],
                     speaker=draft.get("about") or "user",
@@ -125,14 +127,14 @@ def of_snippets() -> Iterator[Add]:
 
 
 class Subject(Protocol):
-    """One of the two memories, with a server that answers in its form."""
+    """One of the two memories, with a server that answers in its format."""
 
     def add(self, add: Add) -> int: ...
     def close(self) -> None: ...
 
 
 class Ours:
-    """remembrancer over litellm, everything else by default."""
+    """remembrancer over litellm, otherwise with default settings."""
 
     def __init__(self, folder: Path, server: ModelServer, reply: Reply) -> None:
         self._reply = reply
@@ -147,7 +149,7 @@ class Ours:
         )
 
     def add(self, add: Add) -> int:
-        """Returns how many facts came of it."""
+        """Add; return the number of facts."""
         self._reply.add = add
         receipt = self._memory.add(list(add.messages), user_id=add.user)
         return sum(1 for verdict in receipt.verdicts if verdict.fact_id)
@@ -155,7 +157,7 @@ class Ours:
     def _answer(self, add: Add, asked: Asked) -> Mapping[str, Any]:
         content = asked.body["messages"][-1]["content"]
         if content.startswith("The mark is"):
-            # A fact that nothing is decided about is added.
+            # A fact without a decision is added.
             return {"decisions": []}
         shown = re.findall(r'<message-(\w+) n="(\d+)"[^\n]*>\n(.*?)\n</message-\1>', content, re.S)
         return {
@@ -182,13 +184,13 @@ class Ours:
 
 
 class Mem0:
-    """mem0ai with its own OpenAI client, telemetry off, its vector store and history on disk."""
+    """mem0ai with its OpenAI client, telemetry off, vector store and history on disk."""
 
     def __init__(self, folder: Path, server: ModelServer, reply: Reply) -> None:
-        # It reads these when it is imported, and writes to the home directory otherwise.
+        # mem0 reads these at import, and writes to the home directory otherwise.
         os.environ["MEM0_TELEMETRY"] = "False"
         os.environ["MEM0_DIR"] = str(folder / "mem0")
-        # As ``pip install mem0ai`` leaves it; it would wait for a download otherwise.
+        # As after ``pip install mem0ai``; with fastembed it would wait for a download.
         sys.modules.setdefault("fastembed", None)  # type: ignore[arg-type]
         import mem0  # type: ignore[import-untyped]
         from mem0.embeddings.base import EmbeddingBase  # type: ignore[import-untyped]
@@ -201,7 +203,7 @@ class Mem0:
                 return list(hashing.embed([text], "document")[0])
 
         EmbedderFactory.create = lambda *_: Embedding()
-        # It warns at every start that its extras are not installed.
+        # mem0 warns at every start that its extras are not installed.
         logging.getLogger("mem0").setLevel(logging.ERROR)
         self._reply = reply
         reply.say = self._answer
@@ -216,7 +218,7 @@ class Mem0:
         )
 
     def add(self, add: Add) -> int:
-        """Returns how many facts came of it."""
+        """Add; return the number of facts."""
         self._reply.add = add
         messages = [
             {"role": item.get("role", "user"), "content": item["content"]} for item in add.messages
@@ -237,7 +239,7 @@ class Mem0:
 
 
 class Reply:
-    """What a server says: what the subject makes of the add that is under way."""
+    """Answers of the server, for the add in progress."""
 
     def __init__(self) -> None:
         self.add = Add(user="", messages=(), facts=())
@@ -261,7 +263,7 @@ def billed(
     adds: Sequence[Add],
     count: Callable[[str], int],
 ) -> Bill:
-    """Have a subject remember, and count what it asked."""
+    """Run all adds on a subject; count calls, tokens and facts."""
     reply = Reply()
     with (
         tempfile.TemporaryDirectory(prefix="bench-tokens-") as folder,
@@ -277,7 +279,7 @@ def billed(
 
 
 def counter() -> Callable[[str], int]:
-    """Counts tokens, with the encoding that litellm ships, since tiktoken would download it."""
+    """Return a token counter with the encoding that litellm ships; tiktoken would download it."""
     found = importlib.util.find_spec("litellm")
     assert found is not None, "sh dev bench installs it"
     assert found.origin is not None, "a package with a file"
@@ -290,7 +292,7 @@ def counter() -> Callable[[str], int]:
 
 
 def rows_of(case: str, adds: Sequence[Add], count: Callable[[str], int]) -> Iterator[Row]:
-    """Both subjects on the same adds."""
+    """Rows for both subjects on the same adds."""
     ours, theirs = billed(Ours, adds, count), billed(Mem0, adds, count)
     note = f"{len(adds)} adds; facts an add: {ours.facts:.2f} and {theirs.facts:.2f}"
     for unit, mine, other in (
@@ -308,7 +310,7 @@ def rows_of(case: str, adds: Sequence[Add], count: Callable[[str], int]) -> Iter
 
 
 def main() -> int:
-    """Run it."""
+    """Run the benchmark; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("file", type=Path, nargs="?", default=DATA, help="LoCoMo's locomo10.json")
     parser.add_argument("--adds", type=int, default=100, help="adds of each size")
@@ -320,7 +322,7 @@ def main() -> int:
             adds = list(of_locomo(arguments.file, size, arguments.adds))
             rows += rows_of(f"LoCoMo, {size} messages", adds, count)
     else:
-        print(f"LoCoMo is left out: there is no {arguments.file}; name a copy of locomo10.json")
+        print(f"LoCoMo is skipped: {arguments.file} does not exist; pass a copy of locomo10.json")
     met = report(
         "tokens",
         "What an add asks of the model, against mem0ai (means)",

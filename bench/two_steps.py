@@ -1,14 +1,14 @@
-"""Questions whose answer is two relations away: what the graph finds, and what it costs.
+"""Questions whose answer is two relations away: recall and search time with and without the graph.
 
-A made-up ledger of 400 people. Half of them stand in a relation to somebody ("Ken is the boss of
-Mia."), who works, lives and plays somewhere. Each question is about the other's life by way of the
-first: spelled out ("Where does Mia's boss work?") or in words that no fact holds ("What is the job
-of Mia's boss?"). The answer names neither Mia nor a boss. What is compared is the same search with
-the graph and with an empty one: recall of the answering fact among ten, and the time of a search;
-also where the ledger has facts but no relation, and where one person has 2,000 relations.
+A synthetic ledger of 400 people in 200 pairs. One of a pair is related to the other ("Ken is the
+boss of Mia."); both work, live and play somewhere. Each question asks about the first by way of the
+second: spelled out ("Where does Mia's boss work?") or in words that no fact has ("What is the job
+of Mia's boss?"). The answer names neither Mia nor a boss. The same search runs with the graph and
+with an empty one; measured are the recall of the answering fact among ten, and the time of a
+search; also for a ledger with facts but no relation, and for a person with 2,000 relations.
 
-The data is as simple as it gets: one fact a sentence, one relation a fact, names that are unique.
-It shows that two steps are walked, not how often conversations need them.
+The data is as simple as possible: one fact per sentence, one relation per fact, unique names. It
+shows that a search walks two steps, not how often conversations need them.
 
     python -m bench.two_steps
 """
@@ -48,15 +48,17 @@ THINGS = ["".join(parts).capitalize() for parts in product("vwxz", "aeiou", "bdg
 
 @frozen(kw_only=True)
 class Question:
-    """What is asked, and the fact that answers it."""
+    """A question, and the text of the fact that answers it."""
 
     text: str
     answer: str
     spelled_out: bool
 
 
-def told(scope: Scope, subject: str, predicate: str, thing: str, *, related: bool) -> list[Event]:
-    """A fact, and the relation that it tells if it is to tell one."""
+def fact_events(
+    scope: Scope, subject: str, predicate: str, thing: str, *, related: bool
+) -> list[Event]:
+    """A fact, and its relation if ``related``."""
     fact = FactAdded(
         fact_id=FactId(new_id()),
         scope=scope,
@@ -82,11 +84,11 @@ def world(scope: Scope, *, related: bool) -> tuple[list[Event], list[Question]]:
     questions: list[Question] = []
     for one, other in zip(people[::2], people[1::2], strict=True):
         tie = random.choice(TIES)
-        events += told(scope, other, f"is the {tie} of", one, related=related)
+        events += fact_events(scope, other, f"is the {tie} of", one, related=related)
         for predicate, forms in LIVES.items():
             thing = random.choice(THINGS)
-            events += told(scope, other, predicate, thing, related=related)
-            events += told(scope, one, predicate, random.choice(THINGS), related=related)
+            events += fact_events(scope, other, predicate, thing, related=related)
+            events += fact_events(scope, one, predicate, random.choice(THINGS), related=related)
             questions += [
                 Question(
                     text=form.format(one, tie),
@@ -100,7 +102,7 @@ def world(scope: Scope, *, related: bool) -> tuple[list[Event], list[Question]]:
 
 @contextmanager
 def remembered(scope: Scope, events: Sequence[Event]) -> Iterator[tuple[Memory, Memory]]:
-    """A memory of events, and one of the same file that has no graph."""
+    """A memory with these events, and one on the same file with an empty graph."""
     with tempfile.TemporaryDirectory(prefix="bench-two-steps-") as folder:
         path = Path(folder) / "two.db"
         overrides = {"knowledge_graph": InMemoryKnowledgeGraph()}
@@ -114,11 +116,11 @@ def remembered(scope: Scope, events: Sequence[Event]) -> Iterator[tuple[Memory, 
 def asked(
     memories: Sequence[Memory], scope: Scope, questions: Sequence[Question]
 ) -> list[list[tuple[bool, float]]]:
-    """Whether each question was answered, and in how many milliseconds, by each memory in turn."""
+    """For each memory: whether each question was answered, and the milliseconds."""
     outcomes: list[list[tuple[bool, float]]] = [[] for _ in memories]
     pairs = list(zip(memories, outcomes, strict=True))
     for number, question in enumerate(questions):
-        # The first to be asked warms what both use.
+        # Alternate the order, since the first search warms shared caches.
         for memory, outcome in pairs if number % 2 else reversed(pairs):
             start = time.perf_counter()
             found = memory.search(question.text, user_id=scope.user_id)
@@ -128,7 +130,7 @@ def asked(
 
 
 def rows(name: str, outcomes: Sequence[Sequence[tuple[bool, float]]], note: str) -> list[Row]:
-    """How many were answered, and how fast, with and without the graph."""
+    """Rows for recall and search time, with and without the graph."""
     ours, theirs = outcomes
     recall = [sum(answered for answered, _ in one) / len(one) for one in (ours, theirs)]
     p50 = [quantile([took for _, took in one], 0.5) for one in (ours, theirs)]
@@ -142,7 +144,7 @@ def rows(name: str, outcomes: Sequence[Sequence[tuple[bool, float]]], note: str)
 
 
 def main() -> int:
-    """Run it."""
+    """Run the benchmark; return the exit code."""
     random.seed(7)
     scope = Scope(user_id="two-steps")
     found: list[Row] = []
@@ -160,7 +162,9 @@ def main() -> int:
     events = [
         event
         for number in range(2000)
-        for event in told(scope, hub, "likes", f"{THINGS[number % 600]} {number}", related=True)
+        for event in fact_events(
+            scope, hub, "likes", f"{THINGS[number % 600]} {number}", related=True
+        )
     ]
     with remembered(scope, events) as memories:
         question = Question(text=thing.format(hub), answer="", spelled_out=True)

@@ -1,30 +1,30 @@
-"""Search in Weaviate: the adapter beside what one writes oneself with the client.
+"""Search in Weaviate: the adapter against hand-written code with the Weaviate client.
 
 Half of the facts belong to one big owner, the other half to owners with a hundred each; vectors
-and texts are those of ``bench.scale``. What is timed is ``VectorIndex.search`` with vector and
-text, 100 candidates a signal. The counterpart asks the same server for the same signals of the same
-kind of hits, in the same collection, with the same filter (owner and times):
+and texts are those of ``bench.scale``. Measures ``VectorIndex.search`` with vector and text, 100
+candidates per signal. The counterpart reads the same signals from the same server and collection,
+with the same filter (owner and times):
 
-* "all signals": ``near_vector`` and a ``bm25`` for each of the two text fields, at the same time;
-  then, at the same time again, the similarity and the scores that the first three did not tell of a
-  hit, by its id. An answer of the port has every signal of every hit. The bar is here: at most a
-  fifth slower.
-* "three queries": the first step alone, which leaves holes. Reported only.
+* "all signals": ``near_vector`` and a ``bm25`` for each of the two text fields, concurrently; then,
+  again concurrently, the similarities and scores that a hit of the first three queries lacks, by
+  its id. A result of the port has every signal of every hit. The bar is here: at most a fifth
+  slower.
+* "three queries": the first step alone, with missing signals. It has no bar.
 
-It is favoured: it returns the stored text of a hit as it is, where the adapter makes hits of it;
-its BM25 is the server's, which counts over all owners of a tenant, where the adapter computes
-scores from counts of the owner alone; it does not look whether anybody has written meanwhile; the
-client is told not to check its arguments; and it is timed on the adapter's own event loop, without
-the way there (two gRPC clients on two loops of one process disturb each other).
+The counterpart has advantages: it returns the stored text of a hit, where the adapter creates
+``Hit`` objects; its BM25 is the server's, which counts over all owners of a tenant, where the
+adapter computes scores from counts of the owner alone; it does not check for concurrent writes; the
+client skips its argument validation; and it is timed inside the adapter's event loop, without the
+thread switch (two gRPC clients on two loops of one process disturb each other).
 
-The adapter's first search of a ledger counts, and so does that of a term that was never asked for:
-"nothing counted" has it forget all counts before every search, as a new process would; after a
-write by somebody it is the same, but for the mean lengths of a large ledger. "hits in common" is
-the share of the counterpart's hits that the adapter returns too; they differ where the two BM25 do.
+The adapter reads counts from the server at the first search of a ledger, and for each new term:
+"nothing counted" clears all cached counts before every search, as in a new process. A write to the
+ledger has the same effect, except for the mean lengths of a large ledger. "hits in common" is the
+share of the counterpart's hits that the adapter returns too; they differ where the BM25 scores do.
 
-How far from the limit: the server takes most of the time of both, and shares the cores with them.
+**The limit.** The server takes most of the time of both, and shares the cores with them.
 
-The server is the one that ``WEAVIATE_URL`` and ``WEAVIATE_GRPC_PORT`` name.
+The server is given by ``WEAVIATE_URL`` and ``WEAVIATE_GRPC_PORT``.
 
     python -m bench.weaviate
     python -m bench.weaviate --facts 1000000 --queries 50
@@ -60,23 +60,23 @@ from remembrancer.adapters.vector_index.weaviate.collections import Collections
 from remembrancer.domain.ports.vector_index import IndexQuery
 
 BAR = 1 / 1.2
-"""Of the client's speed that the adapter must reach: at most a fifth slower."""
+"""Required share of the client's speed: at most a fifth slower."""
 
 NOW = START + timedelta(days=1000)
 UNCOUNTED = 10
-"""Queries of each kind that are not measured."""
+"""Warm-up queries of each kind, not measured."""
 
 Ask = Callable[[IndexQuery], Awaitable[object]]
 Timed = Callable[[IndexQuery], Awaitable[float]]
 
 
 class Raw:
-    """What one would write oneself. All of its methods run on the loop of the index.
+    """Hand-written queries. All methods run on the event loop of the index.
 
     Args:
-        settings: how the collection is laid out.
-        index: whose client it takes.
-        dimension: of the vectors.
+        settings: settings of the collection.
+        index: the adapter whose client is used.
+        dimension: components per vector.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Raw:
         self._homes = Collections(settings=settings, model="bench", dimension=dimension)
 
     async def timed(self, ask: Ask, query: IndexQuery) -> float:
-        """The seconds that a method of this takes."""
+        """Return the seconds of one of the methods below."""
 
         async def inside() -> float:
             before = time.perf_counter()
@@ -98,16 +98,16 @@ class Raw:
         return await self._index._loop.run(inside())
 
     async def connect(self) -> None:
-        """Before anything else."""
+        """Take the client of the index; must be called first."""
         self._client = await self._index._loop.run(self._index._client())
 
     async def three(self, query: IndexQuery) -> set[Any]:
-        """The nearest and the best worded; returns the ids of all."""
+        """Run the three queries; return the ids of all hits."""
         near, words, around = await self._first(query)
         return {each.uuid for found in (near, words, around) for each in found}
 
     async def all_signals(self, query: IndexQuery) -> dict[Any, list[Any]]:
-        """By id, the text that is kept for a hit, its similarity and its two scores."""
+        """By id: the stored row of a hit, its similarity and its two scores."""
         first = await self._first(query)
         known = [{each.uuid: each for each in found} for found in first]
         ids = set[Any]().union(*known)
@@ -119,11 +119,11 @@ class Raw:
             }
             for place, found in enumerate(first)
         ]
-        for told, more in zip(signals, await self._rest(query, rest), strict=True):
-            told.update(more)
+        for known_signal, more in zip(signals, await self._rest(query, rest), strict=True):
+            known_signal.update(more)
         rows = {uuid: each for part in known for uuid, each in part.items()}
         return {
-            uuid: [rows[uuid].properties["row"], *(told.get(uuid) for told in signals)]
+            uuid: [rows[uuid].properties["row"], *(signal.get(uuid) for signal in signals)]
             for uuid in ids
         }
 
@@ -219,9 +219,7 @@ class Raw:
 
 
 async def load(index: WeaviateVectorIndex, corpus: Corpus, shape: Shape) -> float:
-    """Put all facts in, making a batch while the one before is written; returns the seconds that
-    it took.
-    """
+    """Write all facts, preparing a batch while the previous one is written; return the seconds."""
     await index.clear()
     began = time.perf_counter()
     writing: asyncio.Task[None] | None = None
@@ -233,7 +231,7 @@ async def load(index: WeaviateVectorIndex, corpus: Corpus, shape: Shape) -> floa
         if writing is not None:
             await writing
         writing = asyncio.create_task(index.put(documents))
-        # Lets it begin; it goes on in the index's own thread.
+        # Let the task start; it continues in the thread of the index.
         await asyncio.sleep(0)
         if start % 20_000 == 0:
             seconds = time.perf_counter() - began
@@ -244,7 +242,7 @@ async def load(index: WeaviateVectorIndex, corpus: Corpus, shape: Shape) -> floa
 
 
 async def in_turns(queries: Sequence[IndexQuery], *subjects: Timed) -> list[list[float]]:
-    """The seconds of each subject, query by query in turns, after some that are not counted."""
+    """Seconds of each subject, query by query in turns, after some warm-up queries."""
     taken: list[list[float]] = [[] for _ in subjects]
     for place, query in enumerate([*queries[:UNCOUNTED], *queries]):
         order = list(zip(taken, subjects, strict=True))
@@ -256,7 +254,7 @@ async def in_turns(queries: Sequence[IndexQuery], *subjects: Timed) -> list[list
 
 
 def compared(case: str, ours: list[float], theirs: list[float], bar: float | None) -> list[Row]:
-    """The rows of one comparison."""
+    """Rows of one comparison."""
     rows = [
         Row(
             case=f"{case}, {name}",
@@ -275,7 +273,7 @@ def compared(case: str, ours: list[float], theirs: list[float], bar: float | Non
 async def searching(
     name: str, index: WeaviateVectorIndex, raw: Raw, queries: Sequence[IndexQuery]
 ) -> list[Row]:
-    """All comparisons of one shape."""
+    """All comparisons for one size of owner."""
 
     async def ours(query: IndexQuery) -> float:
         before = time.perf_counter()
@@ -287,7 +285,7 @@ async def searching(
         return await ours(query)
 
     theirs, three = partial(raw.timed, raw.all_signals), partial(raw.timed, raw.three)
-    # First of all: afterwards, all terms are counted.
+    # This runs first, so that all terms are counted afterwards.
     shared = [await common(index, raw, query) for query in queries]
     known, whole, part = await in_turns(queries, ours, theirs, three)
     first, beside = await in_turns(queries, uncounted, theirs)
@@ -300,7 +298,7 @@ async def searching(
 
 
 async def common(index: WeaviateVectorIndex, raw: Raw, query: IndexQuery) -> float:
-    """The share of the counterpart's hits that the adapter returns."""
+    """Share of the counterpart's hits that the adapter returns too."""
     ours = {hit.key[0] for hit in await index.search(query)}
     rows = await index._loop.run(raw.all_signals(query))
     theirs = {json.loads(row[0])[0] for row in rows.values()}
@@ -308,7 +306,7 @@ async def common(index: WeaviateVectorIndex, raw: Raw, query: IndexQuery) -> flo
 
 
 def asked(corpus: Corpus, shape: Shape, count: int, *, big: bool) -> list[IndexQuery]:
-    """Questions to the big owner, or to small ones."""
+    """Queries for the big owner, or for small ones."""
     return [
         IndexQuery(
             scope=shape.scope(number),
@@ -323,7 +321,7 @@ def asked(corpus: Corpus, shape: Shape, count: int, *, big: bool) -> list[IndexQ
 
 
 async def run(options: argparse.Namespace, settings: WeaviateSettings) -> list[Row]:
-    """Load, unless that was done before, and search."""
+    """Load unless ``--loaded`` is given, then search."""
     corpus, shape = Corpus(options.facts, options.dimension), half(options.facts)
     index = WeaviateVectorIndex(settings, "bench", options.dimension)
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""What people and agents said: one message of a conversation."""
+"""One message of a conversation, and the role of its speaker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remembrancer.domain.scope import Scope
 
 
 class Role(StrEnum):
-    """Who is speaking, in the roles that chat models know."""
+    """The role of a speaker, as chat models name it."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -23,8 +23,8 @@ class Role(StrEnum):
 
 @frozen(kw_only=True)
 class Message:
-    """One turn of a conversation. ``name`` is the speaker's own name, where there is one; the text
-    may be empty where there are images.
+    """One message of a conversation. ``name`` is the speaker's name, if known; ``text`` may be
+    empty if there are images.
     """
 
     message_id: MessageId
@@ -37,12 +37,12 @@ class Message:
     images: tuple[Image, ...] = ()
 
     def holds(self, quote: str) -> bool:
-        """Whether these words are in the text, or in what a model saw in an image."""
+        """Whether ``quote`` is in the text, or in the description of an image."""
         return quote in self.text or any(
             quote in image.description for image in self.images if image.description is not None
         )
 
     @property
     def speaker(self) -> str:
-        """The name, or the role where no name is known."""
+        """The name, or the role if the name is unknown."""
         return self.name or self.role.value

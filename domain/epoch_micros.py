@@ -1,4 +1,4 @@
-"""Moments as integers: microseconds since 1970-01-01 UTC, the form that is hashed and stored."""
+"""Times as integers: microseconds since 1970-01-01 UTC, the form that is hashed and stored."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_microseconds(moment: datetime) -> int:
-    """An aware moment as an integer, exactly."""
+    """Convert an aware datetime, without loss."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_microseconds(value: int) -> datetime:
-    """The moment in UTC, exactly."""
+    """Convert back to a datetime in UTC, without loss."""
     return _EPOCH + value * _MICROSECOND

@@ -1,13 +1,13 @@
-"""The one hierarchy of errors that callers see.
+"""The error hierarchy that callers see.
 
-Each message says what was wrong, where (an argument or a path), and what to do about it.
+Each message states what was wrong, where (an argument or a path), and what to do now.
 """
 
 from __future__ import annotations
 
 
 class RemembrancerError(Exception):
-    """Root of every error that remembrancer raises on purpose."""
+    """Base class of all errors that remembrancer raises on purpose."""
 
 
 class InvalidRequest(RemembrancerError, ValueError):
@@ -23,15 +23,15 @@ class InvalidRequest(RemembrancerError, ValueError):
 
 
 class NotFound(RemembrancerError, LookupError):
-    """Nothing by that id, or nothing that this scope may see."""
+    """The id does not exist, or the scope may not see it."""
 
 
 class Conflict(RemembrancerError):
-    """The ledger moved on since the decision was made; decide again on fresh state."""
+    """The ledger has newer events than the decision was made on; decide again on fresh state."""
 
 
 class AdapterUnavailable(RemembrancerError):
-    """An engine did not answer (locked, full, down). Retrying later may succeed.
+    """An engine did not answer (locked, full, down). A later retry may succeed.
 
     ``adapter`` is the name of the engine, e.g. ``sqlite``.
     """
@@ -45,16 +45,16 @@ class AdapterUnavailable(RemembrancerError):
 
 
 class StillPending(RemembrancerError, TimeoutError):
-    """What was waited for is not done yet; it goes on. Wait again, or read it later."""
+    """The wait timed out; the work goes on. Wait again, or read the result later."""
 
 
 class ModelError(RemembrancerError):
-    """A model answered with nothing usable; its raw output stays in the ledger."""
+    """A model gave no usable answer; its raw output stays in the ledger."""
 
 
 class IntegrityError(RemembrancerError):
-    """Stored history contradicts itself: a broken chain, a gap, an unreadable event."""
+    """The stored history is inconsistent: a broken chain, a gap, an unreadable event."""
 
 
 class Erased(RemembrancerError, LookupError):
-    """The content was erased on request; only the fact that it existed remains."""
+    """The content was erased on request; only the record that it existed remains."""

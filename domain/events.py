@@ -1,7 +1,7 @@
-"""The vocabulary of the ledger: what can have happened, in the past tense.
+"""All events of a ledger, named in the past tense.
 
-Events are never edited. A new shape is a new schema version plus an upcaster
-(``remembrancer.domain.upcasting``); the type names below are stored and never change.
+Events are never edited. A new shape needs a new schema version and an upcaster (``upcasting``);
+the type names below are stored and never change.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from remembrancer.domain.scope import Scope
 
 @frozen(kw_only=True)
 class MessageObserved:
-    """A message came in. ``extract`` says whether facts are still to be drawn from it, ``metadata``
-    and ``expires_at`` what each of them is to carry, ``guidance`` what this call wanted besides the
-    settings, and ``kind`` what it wanted made of the messages as a whole, where it did.
+    """A message came in.
+
+    ``extract``: whether facts are still to be extracted from it. ``metadata`` and ``expires_at``
+    are copied to these facts. ``guidance``: instructions of this request, which override the
+    settings. ``kind``: the kind of fact to make of the messages as a whole, if requested.
     """
 
     type_name: ClassVar[str] = "message.observed"
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 1
 
     message: Message
     extract: bool = True
@@ -38,13 +40,14 @@ class MessageObserved:
 
 @frozen(kw_only=True)
 class InferenceRecorded:
-    """A model was called. ``output`` is its raw answer, so that a replay needs no model; ``cost``
-    is in US dollars, ``None`` where the price is not known. What rules and checks decided without
-    a model is recorded likewise, and has no prompt.
+    """A model was called. ``output`` is its raw answer, so that a replay needs no model.
+
+    ``cost`` is in US dollars, ``None`` if the price is unknown; ``latency`` is in seconds.
+    Decisions of rules and checks are recorded too, with an empty ``prompt_digest``.
     """
 
     type_name: ClassVar[str] = "inference.recorded"
-    schema_version: ClassVar[int] = 2
+    schema_version: ClassVar[int] = 1
 
     purpose: str
     model: str
@@ -59,13 +62,13 @@ class InferenceRecorded:
 
     @property
     def asked(self) -> bool:
-        """Whether a model was asked, whatever it answered."""
+        """Whether a model was called, even if its answer was not usable."""
         return bool(self.prompt_digest)
 
 
 @frozen(kw_only=True)
 class FactAdded:
-    """The ledger began to believe something."""
+    """A fact was added to the ledger."""
 
     type_name: ClassVar[str] = "fact.added"
     schema_version: ClassVar[int] = 1
@@ -87,7 +90,7 @@ class FactAdded:
 
 @frozen(kw_only=True)
 class FactRevised:
-    """The same belief, said better or corrected. ``None`` leaves a field as it was."""
+    """A fact was rephrased or corrected. ``None`` leaves a field as it was."""
 
     type_name: ClassVar[str] = "fact.revised"
     schema_version: ClassVar[int] = 1
@@ -103,7 +106,7 @@ class FactRevised:
 
 @frozen(kw_only=True)
 class FactSuperseded:
-    """The world moved on: the fact was true until ``ended_at``, then ``by`` took its place."""
+    """A fact was true until ``ended_at``; the fact ``by``, if any, replaced it."""
 
     type_name: ClassVar[str] = "fact.superseded"
     schema_version: ClassVar[int] = 1
@@ -116,7 +119,7 @@ class FactSuperseded:
 
 @frozen(kw_only=True)
 class FactReaffirmed:
-    """The same thing was said again."""
+    """A fact was stated again."""
 
     type_name: ClassVar[str] = "fact.reaffirmed"
     schema_version: ClassVar[int] = 1
@@ -128,7 +131,7 @@ class FactReaffirmed:
 
 @frozen(kw_only=True)
 class FactRetracted:
-    """The belief was withdrawn: it is not held any more, and its history stays."""
+    """A fact was withdrawn: it is no longer active, and its history stays."""
 
     type_name: ClassVar[str] = "fact.retracted"
     schema_version: ClassVar[int] = 1
@@ -139,7 +142,7 @@ class FactRetracted:
 
 @frozen(kw_only=True)
 class FactExpired:
-    """The time that the caller gave it ran out."""
+    """A fact reached its ``expires_at``."""
 
     type_name: ClassVar[str] = "fact.expired"
     schema_version: ClassVar[int] = 1
@@ -149,7 +152,7 @@ class FactExpired:
 
 @frozen(kw_only=True)
 class RelationAsserted:
-    """Two entities began to stand in a relation."""
+    """A relation between two entities was asserted."""
 
     type_name: ClassVar[str] = "relation.asserted"
     schema_version: ClassVar[int] = 1
@@ -165,7 +168,7 @@ class RelationAsserted:
 
 @frozen(kw_only=True)
 class RelationEnded:
-    """The relation held until ``ended_at``."""
+    """A relation was true until ``ended_at``."""
 
     type_name: ClassVar[str] = "relation.ended"
     schema_version: ClassVar[int] = 1
@@ -177,7 +180,7 @@ class RelationEnded:
 
 @frozen(kw_only=True)
 class FeedbackGiven:
-    """Somebody judged a fact: ``score`` is +1 (useful) or -1 (wrong or useless)."""
+    """A fact was rated: ``score`` is +1 (useful) or -1 (wrong or useless)."""
 
     type_name: ClassVar[str] = "feedback.given"
     schema_version: ClassVar[int] = 1
@@ -189,7 +192,7 @@ class FeedbackGiven:
 
 @frozen(kw_only=True)
 class FactErased:
-    """A person's right was exercised: the payloads of these events are gone for good."""
+    """A fact was erased on request: the payloads of the events ``versions`` are deleted."""
 
     type_name: ClassVar[str] = "fact.erased"
     schema_version: ClassVar[int] = 1
@@ -201,7 +204,7 @@ class FactErased:
 
 @frozen(kw_only=True)
 class LedgerErased:
-    """The payloads of the whole ledger up to this event are gone for good."""
+    """A ledger was erased: all payloads up to this event are deleted."""
 
     type_name: ClassVar[str] = "ledger.erased"
     schema_version: ClassVar[int] = 1
@@ -224,8 +227,8 @@ class CheckpointSealed:
 
 @frozen(kw_only=True)
 class PayloadErased:
-    """Stands where an event was read whose content is gone for good. It is not appended, and no
-    fold takes anything from it.
+    """Placeholder for a stored event whose payload was erased. It is never appended, and folds
+    ignore it.
     """
 
     type_name: ClassVar[str] = "payload.erased"
@@ -266,4 +269,4 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     LedgerErased,
     CheckpointSealed,
 )
-"""What is stored."""
+"""All event types that are stored."""

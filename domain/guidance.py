@@ -1,4 +1,4 @@
-"""What a caller wants remembered and what not: instructions to extraction, in plain words."""
+"""Instructions to extraction: which topics to remember, which to leave out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import asdict, frozen
 
 @frozen(kw_only=True)
 class Guidance:
-    """Instructions come from whoever runs the memory, never from a conversation.
+    """Instructions of the application, never taken from a conversation.
 
     ``include`` and ``exclude`` name topics, ``categories`` the labels that facts may get.
     """
@@ -18,7 +18,7 @@ class Guidance:
     categories: tuple[str, ...] = ()
 
     def refined(self, call: Guidance | None) -> Guidance:
-        """With what a single call says in place of what is said for all."""
+        """This guidance, with the fields that ``call`` sets replaced by its own."""
         if call is None:
             return self
         return Guidance(
@@ -30,5 +30,5 @@ class Guidance:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The names of what is said."""
+        """The names of the fields that are set."""
         return tuple(name for name, value in asdict(self).items() if value)

@@ -1,4 +1,4 @@
-"""Values as plain dictionaries, for the edge: JSON types only, ISO 8601 times, enum values."""
+"""Convert values to JSON types for output: plain dictionaries, ISO 8601 times, enum values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 
 def to_jsonable(value: Any) -> Any:
-    """``value`` with every attrs object, mapping, sequence, time and enum in JSON's terms."""
+    """Convert all attrs objects, mappings, sequences, times and enums in ``value``."""
     if attrs.has(type(value)):
         return {
             field.name: to_jsonable(getattr(value, field.name))

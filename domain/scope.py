@@ -1,9 +1,9 @@
-"""Whose memory it is: a scope, and the ledger of its owner."""
+"""Scope: the ids that a memory belongs to, and the ledger of its owner."""
 
 from __future__ import annotations
 
 import re
-from typing import NewType
+from typing import NewType, TypedDict
 
 from attrs import asdict, evolve, field, frozen
 
@@ -15,6 +15,15 @@ MAX_ID_CHARACTERS = 256
 SCOPE_IDS = ("user_id", "agent_id", "run_id", "app_id")
 
 
+class ScopeIds(TypedDict, total=False):
+    """The ids of a ``Scope``, as keyword arguments."""
+
+    user_id: str | None
+    agent_id: str | None
+    run_id: str | None
+    app_id: str | None
+
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
@@ -22,7 +31,7 @@ def _check_id(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise InvalidRequest(name, f"expected a string, got {type(value).__name__}")
     if not value.strip():
-        raise InvalidRequest(name, "is empty; leave it out or name somebody")
+        raise InvalidRequest(name, "is empty; omit it or pass an id")
     if len(value) > MAX_ID_CHARACTERS:
         raise InvalidRequest(
             name, f"has {len(value)} characters; at most {MAX_ID_CHARACTERS} are allowed"
@@ -42,10 +51,10 @@ def _plain(value: str | None) -> str | None:
 
 @frozen(kw_only=True)
 class Scope:
-    """The ids that a fact belongs to. At least one of user, agent and run must be named.
+    """The ids that a fact belongs to. At least one of user, agent and run is required.
 
     Raises:
-        InvalidRequest: no owner is named, or an id is empty, too long or has control characters.
+        InvalidRequest: no owner is given, or an id is empty, too long or has control characters.
     """
 
     user_id: str | None = field(default=None, converter=_plain)
@@ -54,7 +63,8 @@ class Scope:
     app_id: str | None = field(default=None, converter=_plain)
 
     def __attrs_post_init__(self) -> None:
-        # One pass here costs a third of four validators; a replay makes a scope per event.
+        # One check here takes a third of the time of four validators; a replay creates a scope per
+        # event.
         if self.user_id is not None:
             _check_id("user_id", self.user_id)
         if self.agent_id is not None:
@@ -65,12 +75,12 @@ class Scope:
             _check_id("app_id", self.app_id)
         if self.user_id is None and self.agent_id is None and self.run_id is None:
             raise InvalidRequest(
-                "scope", "names nobody; pass at least one of user_id, agent_id, run_id"
+                "scope", "has no owner; pass at least one of user_id, agent_id, run_id"
             )
 
     @property
     def ledger(self) -> LedgerId:
-        """The owner's ledger: the user's if one is named, else the agent's, else the run's."""
+        """The owner's ledger: the user's if there is one, else the agent's, else the run's."""
         if self.user_id is not None:
             return LedgerId(f"user:{self.user_id}")
         if self.agent_id is not None:
@@ -79,13 +89,13 @@ class Scope:
 
     @property
     def across_runs(self) -> Scope:
-        """The same owner, agent and app in all runs; a scope of a run alone is itself."""
+        """This scope without its run; unchanged if the run is the owner."""
         if self.user_id is None and self.agent_id is None:
             return self
         return evolve(self, run_id=None)
 
     def covers(self, other: Scope) -> bool:
-        """Whether every id that this scope names is the same in ``other``."""
+        """Whether ``other`` has the same value for every id that is set here."""
         return all(
             mine is None or mine == theirs
             for mine, theirs in (
@@ -97,5 +107,5 @@ class Scope:
         )
 
     def ids(self) -> dict[str, str]:
-        """The ids that are named, by their argument names."""
+        """The ids that are set, by argument name."""
         return {name: value for name, value in asdict(self).items() if value is not None}

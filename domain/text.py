@@ -1,6 +1,4 @@
-"""When two texts say the same thing to the letter, case, spacing and closing marks apart, and when
-one names the other.
-"""
+"""Compare texts regardless of case, spacing and outer punctuation, and find names in texts."""
 
 from __future__ import annotations
 
@@ -8,20 +6,20 @@ import re
 import unicodedata
 
 FIRST_UNSPACED_SCRIPT = "\u0e00"
-"""Thai; from there upwards most scripts put no spaces between words: a name is found inside one."""
+"""Thai. From here upwards most scripts put no spaces between words: a name is a substring."""
 
-# Inner marks stay, since "C" and "C++" are two things.
-_CLOSING_MARKS = " .!?,;:…。！？、，；：\"'“”‘’"
+# Inner marks stay, since "C" and "C++" differ.
+_OUTER_MARKS = " .!?,;:…。！？、，；：\"'“”‘’"
 
 
 def normalised(text: str) -> str:
-    """The form in which texts are compared: NFKC, case folded, single spaces, no closing marks."""
+    """Normalise for comparison: NFKC, case-folded, single spaces, no outer punctuation."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return folded.strip(_CLOSING_MARKS) or folded
+    return folded.strip(_OUTER_MARKS) or folded
 
 
 def names(text: str, name: str) -> bool:
-    """Whether ``name`` stands in ``text``, as a word of its own where its script has words."""
+    """Whether ``text`` contains ``name``: as whole words, or anywhere in scripts without spaces."""
     wanted = normalised(name)
     before = r"(?<!\w)" if wanted[:1] < FIRST_UNSPACED_SCRIPT else ""
     after = r"(?!\w)" if wanted[-1:] < FIRST_UNSPACED_SCRIPT else ""

@@ -1,4 +1,4 @@
-"""Old shapes of events, brought up to date while they are read; what is stored never changes.
+"""Upcasters: convert events of older schema versions on read; stored events never change.
 
 An upcaster turns the raw JSON object of one schema version into that of the next.
 """
@@ -17,31 +17,13 @@ Raw: TypeAlias = dict[str, Any]
 Upcaster: TypeAlias = Callable[[Raw], Raw]
 
 
-def _observed_with_images_and_guidance(raw: Raw) -> Raw:
-    message = {**raw["message"], "images": []}
-    return {**raw, "message": message, "guidance": None, "kind": None}
-
-
-def _recorded_with_its_cost(raw: Raw) -> Raw:
-    """The cost used to be one of the parameters."""
-    parameters = dict(raw.get("parameters", {}))
-    return {**raw, "cost": parameters.pop("cost", None), "parameters": parameters}
-
-
-UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
-    ("message.observed", 1): _observed_with_images_and_guidance,
-    ("inference.recorded", 1): _recorded_with_its_cost,
-}
-"""From (type name, schema version) to the function that yields the next version."""
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+"""Maps (type name, schema version) to the function that returns the next version."""
 
 
 @frozen
 class EventRegistry:
-    """Stored type names to event classes, with the chains of upcasters between versions.
-
-    Raises:
-        IntegrityError: two classes share a name, or a chain of upcasters has a gap.
-    """
+    """Event classes by stored type name, with the upcasters between their schema versions."""
 
     types: Mapping[str, type[Event]]
     upcasters: Mapping[tuple[str, int], Upcaster]
@@ -52,11 +34,17 @@ class EventRegistry:
         types: Iterable[type[Event]] = EVENT_TYPES,
         upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS,
     ) -> EventRegistry:
-        """Build a registry and check it."""
+        """Build a registry and check it.
+
+        Raises:
+            IntegrityError: two classes have the same type name, or a version has no upcaster.
+        """
         by_name: dict[str, type[Event]] = {}
         for event_type in types:
             if event_type.type_name in by_name:
-                raise IntegrityError(f"two event classes are named {event_type.type_name!r}")
+                raise IntegrityError(
+                    f"two event classes have the type name {event_type.type_name!r}; rename one"
+                )
             by_name[event_type.type_name] = event_type
             for version in range(1, event_type.schema_version):
                 if (event_type.type_name, version) not in upcasters:
@@ -71,13 +59,12 @@ class EventRegistry:
         """The class of a stored event.
 
         Raises:
-            IntegrityError: the name or the version is not known to this release.
+            IntegrityError: this release does not know the type name or the version.
         """
         event_type = self.types.get(type_name)
         if event_type is None:
             raise IntegrityError(
-                f"position {position}: unknown event type {type_name!r}; "
-                "upgrade remembrancer to a release that knows it"
+                f"position {position}: unknown event type {type_name!r}; upgrade remembrancer"
             )
         if schema_version > event_type.schema_version:
             raise IntegrityError(
@@ -87,7 +74,7 @@ class EventRegistry:
         return event_type
 
     def upcast(self, raw: Raw, event_type: type[Event], schema_version: int) -> Raw:
-        """Bring the raw object from ``schema_version`` up to the current shape."""
+        """Convert a raw object of ``schema_version`` to the current version."""
         for version in range(schema_version, event_type.schema_version):
             raw = self.upcasters[event_type.type_name, version](raw)
         return raw

@@ -1,4 +1,4 @@
-"""What models were asked, and what that took."""
+"""Usage of models: calls, tokens, cost and latency."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from remembrancer.domain.events import InferenceRecorded
 
 @frozen(kw_only=True)
 class Usage:
-    """Calls of models, in tokens, US dollars and seconds.
+    """Totals of model calls. ``cost`` is in US dollars, ``latency`` in seconds.
 
-    A call is a question, however often the adapter had to try. ``cost`` sums the calls whose price
-    is known and is ``None`` where none is; ``unpriced`` counts the others.
+    A call counts once, whatever the number of retries. ``cost`` is the sum over the calls with a
+    known price, ``None`` if no call has one; ``unpriced`` counts the calls without a price.
     """
 
     calls: int = 0
@@ -25,7 +25,7 @@ class Usage:
     latency: float = 0.0
 
     def plus(self, call: InferenceRecorded) -> Usage:
-        """With one more record; what no model was asked for changes nothing."""
+        """Add one record; a record without a model call changes nothing."""
         if not call.asked:
             return self
         known = self.cost if self.calls > self.unpriced else None
@@ -38,9 +38,13 @@ class Usage:
             latency=self.latency + call.latency,
         )
 
+    def __add__(self, other: Usage) -> Usage:
+        """The sum of two usages."""
+        return sum_of((self, other))
+
 
 def sum_of(usages: Iterable[Usage]) -> Usage:
-    """What several requests took together."""
+    """The sum of several usages."""
     each = list(usages)
     calls, unpriced = sum(one.calls for one in each), sum(one.unpriced for one in each)
     return Usage(

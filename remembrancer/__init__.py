@@ -1,11 +1,11 @@
 """Memory for LLM agents that is a ledger.
 
-What is exported here is the public API; everything else may change.
+What is exported here is the public API, with ``remembrancer.types``, ``remembrancer.doctor`` and
+``remembrancer.testing``; everything else may change.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from remembrancer.domain.errors import (
@@ -19,26 +19,40 @@ from remembrancer.domain.errors import (
     RemembrancerError,
     StillPending,
 )
+from remembrancer.lazy import attribute_of
 
 if TYPE_CHECKING:
-    from remembrancer.application.audit.statistics import Statistics
-    from remembrancer.application.audit.verify import Verification
-    from remembrancer.application.parsing.conversations import Conversation
-    from remembrancer.application.recall.browse import Page
-    from remembrancer.application.recall.explore import Exploration
-    from remembrancer.application.recall.recall import ScoredFact, SearchResult
-    from remembrancer.application.remember.failure import Failure
-    from remembrancer.application.remember.receipt import Receipt
-    from remembrancer.application.remember.remember_many import Added, Adding
-    from remembrancer.domain.facts.fact import Fact
-    from remembrancer.domain.graph.graph import Entity, Relation
     from remembrancer.memory import AsyncMemory, Memory
-    from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt
-    from remembrancer.wiring.settings import Settings, load_settings
+    from remembrancer.types import (
+        Adapter,
+        Added,
+        Adding,
+        AsyncPendingReceipt,
+        Conversation,
+        Entity,
+        Exploration,
+        Fact,
+        Failure,
+        Page,
+        PendingReceipt,
+        Receipt,
+        Relation,
+        Scope,
+        ScoredFact,
+        SearchResult,
+        Settings,
+        Statistics,
+        Store,
+        StoreNeeds,
+        Survey,
+        Verification,
+    )
+    from remembrancer.wiring.settings import load_settings
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adapter",
     "AdapterUnavailable",
     "Added",
     "Adding",
@@ -61,47 +75,52 @@ __all__ = [
     "Receipt",
     "Relation",
     "RemembrancerError",
+    "Scope",
     "ScoredFact",
     "SearchResult",
     "Settings",
     "Statistics",
     "StillPending",
+    "Store",
+    "StoreNeeds",
+    "Survey",
     "Verification",
     "load_settings",
 ]
 
-_LAZY = {
-    "Added": "remembrancer.application.remember.remember_many",
-    "Adding": "remembrancer.application.remember.remember_many",
-    "AsyncMemory": "remembrancer.memory",
-    "Entity": "remembrancer.domain.graph.graph",
-    "Exploration": "remembrancer.application.recall.explore",
-    "AsyncPendingReceipt": "remembrancer.runtime.pending",
-    "Conversation": "remembrancer.application.parsing.conversations",
-    "Fact": "remembrancer.domain.facts.fact",
-    "Failure": "remembrancer.application.remember.failure",
-    "Memory": "remembrancer.memory",
-    "Page": "remembrancer.application.recall.browse",
-    "PendingReceipt": "remembrancer.runtime.pending",
-    "Receipt": "remembrancer.application.remember.receipt",
-    "Relation": "remembrancer.domain.graph.graph",
-    "ScoredFact": "remembrancer.application.recall.recall",
-    "SearchResult": "remembrancer.application.recall.recall",
-    "Settings": "remembrancer.wiring.settings",
-    "Statistics": "remembrancer.application.audit.statistics",
-    "Verification": "remembrancer.application.audit.verify",
-    "load_settings": "remembrancer.wiring.settings",
+_MODULES = {
+    "memory": ("AsyncMemory", "Memory"),
+    "types": (
+        "Adapter",
+        "Added",
+        "Adding",
+        "AsyncPendingReceipt",
+        "Conversation",
+        "Entity",
+        "Exploration",
+        "Fact",
+        "Failure",
+        "Page",
+        "PendingReceipt",
+        "Receipt",
+        "Relation",
+        "Scope",
+        "ScoredFact",
+        "SearchResult",
+        "Settings",
+        "Statistics",
+        "Store",
+        "StoreNeeds",
+        "Survey",
+        "Verification",
+    ),
+    "wiring.settings": ("load_settings",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use, so that importing the package costs its host almost nothing.
-    if name not in _LAZY:
-        raise AttributeError(f"module 'remembrancer' has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+    return attribute_of(__name__, _MODULES, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
-"""Looking at every part on its own: what is chosen, does it answer, how far is it behind.
+"""Health check of every part by itself: the adapter, whether it answers, how far it lags.
 
-It works where a memory can't be opened, and that is what it is for: whatever a part raises becomes
-a finding with an advice. It writes nothing, makes no database, and calls no model unless asked to.
+It also works if a memory can't be opened: an exception of a part becomes a problem with an advice.
+It writes nothing, creates no database, and calls no model unless ``call`` is true.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import platform
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
@@ -21,6 +20,7 @@ from dependency_injector import providers
 from remembrancer.adapters.stores.shared.sealing import NEWEST
 from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
 from remembrancer.application.embedding import check_vectors
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import (
     AdapterUnavailable,
@@ -32,7 +32,6 @@ from remembrancer.domain.errors import (
 )
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
 from remembrancer.domain.recorded import Position
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.wiring.container import Container
 from remembrancer.wiring.redaction import Secrets
 from remembrancer.wiring.registry import Adapter
@@ -48,20 +47,14 @@ LIBRARIES: Mapping[str, str] = {
     "qdrant": "qdrant-client",
     "weaviate": "weaviate-client",
 }
-"""The distributions that built-in adapters stand on."""
-
-SURVEYS: Mapping[str, str] = {
-    "sqlite": "remembrancer.adapters.stores.sqlite.survey:survey",
-    "postgres": "remembrancer.adapters.stores.postgres.survey:survey",
-}
-"""How built-in home stores are looked at before they are opened."""
+"""The distributions that built-in adapters depend on."""
 
 STORES = ("audit_log", "key_vault")
 EXTERNAL = {"vector_index": "index_projector", "knowledge_graph": "graph_projector"}
 ASKED = ("extractor", "reconciler", "reranker")
 
 MOST_WAITING = 1_000
-"""Documents without a vector that are counted; more are told as more."""
+"""Documents without a vector that are counted; beyond this the report says "more than"."""
 
 QUESTION = "Is the tea warm?"
 
@@ -77,18 +70,18 @@ def examine(
     """Examine all parts.
 
     Args:
-        config: as for ``load_settings``.
-        path: likewise.
-        default_path: the SQLite database where nobody names one.
-        environment: as for ``load_settings``.
-        call: make one small real request of each model, which may cost money.
+        config: see ``load_settings``.
+        path: see ``load_settings``.
+        default_path: the SQLite database if no other is configured.
+        environment: see ``load_settings``.
+        call: send one small request to each model, which may cost money.
     """
     secrets = Secrets()
     findings: list[Finding] = []
     try:
         raw: dict[str, Any] = read_settings(config, path=path, environment=environment)
         settings, refused = _settings(raw)
-        if default_path is not None and _unnamed(settings):
+        if default_path is not None and _has_no_path(settings):
             log: Any = raw.get("audit_log", {})
             log = {"provider": log} if isinstance(log, str) else log
             raw["audit_log"] = {**log, "path": default_path}
@@ -112,20 +105,20 @@ def examine(
     )
 
 
-def _unnamed(settings: Settings) -> bool:
+def _has_no_path(settings: Settings) -> bool:
     log = settings.audit_log
     return log.chosen == "sqlite" and log.settings.path == ":memory:"
 
 
 def _settings(raw: Mapping[str, Any]) -> tuple[Settings, list[Finding]]:
-    """The settings without the sections that are wrong, and what is wrong with those."""
+    """The settings without the invalid sections, and a finding for each of those."""
     refused: list[Finding] = []
     while True:
         try:
             return settings_of(raw), refused
         except InvalidRequest as error:
             part = error.path.split(".")[0]
-            # Those that ask a model are not to blame if there is something wrong with the model.
+            # If the model is invalid, the parts that use it are not reported as well.
             consequence = part in ASKED and any(each.part == "language_model" for each in refused)
             if not consequence:
                 refused.append(Finding(part=part, problems=(_problem(error),)))
@@ -135,11 +128,11 @@ def _settings(raw: Mapping[str, Any]) -> tuple[Settings, list[Finding]]:
 
 
 class _Examiner:
-    """Holds the parts while they are examined, and lets go of them.
+    """Builds the parts, examines them, and closes them at the end.
 
     Args:
-        settings: what is chosen.
-        call: whether models are asked something.
+        settings: the settings to examine.
+        call: send one small request to each model.
     """
 
     def __init__(self, settings: Settings, *, call: bool) -> None:
@@ -157,17 +150,17 @@ class _Examiner:
 
     def __exit__(self, *_: object) -> None:
         for close in (*self._made, self._container.shutdown_resources):
-            # A part that fails to close has been examined all the same.
+            # The examination is valid even if a part fails to close.
             with suppress(Exception):
                 close()
 
     def finding(self, part: str) -> Finding:
-        """What there is to say about one part."""
+        """The finding about one part."""
         choice = getattr(self._settings, part)
         notes = _Notes()
         try:
             self._examine(part, notes)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
+        except Exception as error:  # noqa: BLE001 - every exception is reported
             notes.problems.append(_problem(error))
         return Finding(
             part=part,
@@ -182,7 +175,7 @@ class _Examiner:
         if chosen in ("none", "embedded"):
             return
         if part == "audit_log":
-            self._home(notes)
+            self._store(notes)
         elif part == "key_vault":
             self._vault(notes)
         elif part in EXTERNAL:
@@ -190,29 +183,29 @@ class _Examiner:
         else:
             self._model(part, chosen, notes)
 
-    def _home(self, notes: _Notes) -> None:
+    def _store(self, notes: _Notes) -> None:
         choice = self._settings.audit_log
-        self._stand_in_for_embedder()
-        if choice.chosen in SURVEYS:
-            details, readable = _attribute(SURVEYS[choice.chosen])(choice.settings)
-            notes.engine = details["engine"]
-            notes.details.update({k: v for k, v in details.items() if k != "engine"})
-            if readable is None:
+        self._replace_broken_embedder()
+        if choice.adapter.survey is None:
+            notes.engine = self._container.store().ping()
+        else:
+            survey = choice.adapter.survey(choice.settings)
+            notes.engine = survey.engine
+            notes.details.update(survey.details)
+            if survey.readable is None:
                 self._last_position = 0
                 return
-            self._settings = evolve(self._settings, audit_log=evolve(choice, settings=readable))
+            readable = evolve(choice, settings=survey.readable)
+            self._settings = evolve(self._settings, audit_log=readable)
             self._container.settings.override(providers.Object(self._settings))
-        elif choice.chosen != "memory":
-            notes.engine = self._container.home().ping()
-        if choice.chosen != "memory":
-            run_inline(self._read_models(notes))
+        run_inline(self._read_models(notes))
 
-    def _stand_in_for_embedder(self) -> None:
-        """What is in the log can be told without the embedder, if that one can't be made."""
+    def _replace_broken_embedder(self) -> None:
+        """Use the hashing embedder if the configured one can't be built, to examine the log."""
         try:
             embedder = self._container.embedder()
             _ = (embedder.model, embedder.dimension)
-        except Exception:  # noqa: BLE001 - told where the embedder is examined
+        except Exception:  # noqa: BLE001 - reported where the embedder is examined
             from remembrancer.adapters.models.hashing import HashingEmbedder
 
             self._embedder_known = False
@@ -222,7 +215,7 @@ class _Examiner:
         container = self._container
         last = await container.lifted_log().last_position()
         self._last_position = notes.details["last_position"] = last
-        # What is sealed can be read; what can't be is a finding.
+        # Raises if sealed events can't be decrypted.
         await container.lifted_log().read(Position(max(0, last - NEWEST)), NEWEST)
         read_models = container.lifted_read_models()
         if self._embedder_known and hasattr(read_models, "state"):
@@ -230,24 +223,24 @@ class _Examiner:
             if state != "current":
                 notes.problem(
                     f"the read models are {state}",
-                    "open it once, as remembrancer stats does: they are brought up to the log, or "
-                    "made again from it, and texts are embedded where the embedder is another one",
+                    "open the database once, for example with remembrancer stats: the read models "
+                    "catch up or are rebuilt, and texts are embedded again if the embedder changed",
                 )
                 return
         notes.details["read_models"] = dict(await read_models.positions())
         notes.details["pending"] = (await container.lifted_facts().tally(None)).pending
         if notes.details["pending"]:
             notes.problem(
-                f"{notes.details['pending']} messages wait for a model",
-                "run remembrancer retry; if they stay, look at language_model",
+                f"{notes.details['pending']} messages wait for extraction",
+                "run remembrancer retry; if that fails, check language_model",
             )
         waiting = len(await read_models.unembedded(MOST_WAITING + 1))
         notes.details["without_vector"] = waiting
         if waiting:
             count = f"more than {MOST_WAITING}" if waiting > MOST_WAITING else f"{waiting}"
             notes.problem(
-                f"{count} documents have no vector, and are found by their words alone",
-                "call Memory.refill(), or add something; if they stay, look at embedder",
+                f"{count} documents have no vector, and are found by keyword only",
+                "call Memory.refill(), or add a message; if that fails, check embedder",
             )
 
     def _vault(self, notes: _Notes) -> None:
@@ -259,7 +252,7 @@ class _Examiner:
         container = self._container
         choice = getattr(self._settings, part)
         notes.engine = _library(choice.chosen, choice.adapter)
-        self._stand_in_for_embedder()
+        self._replace_broken_embedder()
         engine = getattr(container, part)()
         lifted = container.lift()(engine)
         self._made.append(lambda: run_inline(lifted.close()))
@@ -268,7 +261,7 @@ class _Examiner:
         try:
             notes.engine = run_inline(lifted.ping())
         finally:
-            # How far it is behind is known even if it does not answer.
+            # The lag is known even if the engine does not answer.
             run_inline(self._lag(part, notes))
 
     async def _lag(self, part: str, notes: _Notes) -> None:
@@ -280,7 +273,9 @@ class _Examiner:
             return
         partition_states = await self._container.lifted_state().partition_states(part)
         if not partition_states:
-            notes.problem("it has never been fed", "start remembrancer worker, or add something")
+            notes.problem(
+                "no event was delivered to it yet", "start remembrancer worker, or add a message"
+            )
             return
         behind = self._last_position - min(
             partition_state.position for partition_state in partition_states
@@ -293,20 +288,20 @@ class _Examiner:
             s.fingerprint != feed.fingerprint for s in partition_states
         ):
             notes.problem(
-                "it was fed under other settings, and searches do without it",
+                "it was filled under other settings, and searches don't use it",
                 f"run remembrancer rebuild {part}",
             )
         elif behind and not notes.details["workers"]:
             notes.problem(
-                f"{behind} events behind, and nobody at work", "start remembrancer worker"
+                f"{behind} events behind, and no worker is running", "start remembrancer worker"
             )
         if dead:
             notes.problem(
-                f"{dead} events that it would not take",
-                "see remembrancer dead, and then remembrancer dead --retry",
+                f"it refused {dead} events",
+                "list them with remembrancer dead, then run remembrancer dead --retry",
             )
         for problem in dict.fromkeys(s.problem for s in partition_states if s.problem is not None):
-            notes.problem(problem, "a worker tries again by itself; see what the engine says")
+            notes.problem(problem, "a worker retries automatically; check the engine")
 
     def _model(self, part: str, chosen: str, notes: _Notes) -> None:
         choice = getattr(self._settings, part)
@@ -349,7 +344,7 @@ CALLS: Mapping[str, Callable[[Any], Coroutine[Any, Any, None]]] = {
 
 @define
 class _Notes:
-    """What is found out about one part, as it is found out."""
+    """Collects the results for one part."""
 
     engine: str | None = None
     details: dict[str, Any] = field(factory=dict)
@@ -360,30 +355,30 @@ class _Notes:
 
 
 def _problem(error: Exception) -> Problem:
-    """What a part raised, and what to do about it."""
+    """An exception of a part, with an advice."""
     match error:
         case InvalidRequest():
-            advice = f"set {error.path} right"
+            advice = f"correct {error.path}"
         case AdapterUnavailable():
-            advice = "start it, or set right where it is to be found; then ask again"
+            advice = "start it, or correct its address; then run doctor again"
         case Erased():
-            advice = "set key_vault right, or restore the vault"
+            advice = "correct key_vault, or restore the vault"
         case IntegrityError():
             advice = "stop writing to it, and restore a backup"
         case ModelError():
-            advice = "choose another model, or look at what the provider says"
+            advice = "choose another model, or check the provider"
         case RemembrancerError():
-            advice = "ask again"
+            advice = "run doctor again"
         case _:
             return Problem(
                 what=f"{type(error).__name__}: {error}",
-                advice="an adapter should not raise this: tell those who made it",
+                advice="an adapter must not raise this; report it to the author of the adapter",
             )
     return Problem(what=str(error), advice=advice)
 
 
 def _library(chosen: str, adapter: Adapter) -> str | None:
-    """Name and version of the distribution that an adapter stands on, if it is installed."""
+    """Name and version of the distribution that an adapter depends on, if installed."""
     package = adapter.settings.__module__.partition(".")[0]
     names = packages_distributions().get(package, ())
     name = LIBRARIES.get(chosen) if package == "remembrancer" else next(iter(names), None)
@@ -393,8 +388,3 @@ def _library(chosen: str, adapter: Adapter) -> str | None:
         return f"{name} {version(name)}"
     except PackageNotFoundError:
         return None
-
-
-def _attribute(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)

@@ -1,4 +1,4 @@
-"""Settings for all tests."""
+"""Hypothesis profiles, and PostgreSQL for all tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from postgres_server import PostgresServer
 import remembrancer.testing
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 
-# All at once, before any of them is imported by one test for the sake of another.
+# Register all modules at once, before a test imports one of them for another.
 pytest.register_assert_rewrite(*remembrancer.testing.MODULES.values())
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,7 +24,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of this run's own. What it writes need only outlive its own crashes."""
+    """A PostgreSQL server for this test run, without fsync."""
     server = PostgresServer("fsync=off", "max_connections=200", "shared_buffers=64MB")
     try:
         server.start()
@@ -35,7 +35,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresSettings]:
-    """Settings for a fresh schema, which is dropped after the test."""
+    """Settings of a fresh schema, which is dropped after the test."""
     dsn = os.environ.get("POSTGRES_DSN") or request.getfixturevalue("postgres_server").dsn
     fresh = PostgresSettings(dsn=dsn, schema=f"test_{uuid.uuid4().hex}", partitions=2)
     yield fresh

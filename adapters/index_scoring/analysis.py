@@ -1,8 +1,8 @@
-"""Text to the terms that keyword search counts, the same for documents and for queries.
+"""Tokenizer for keyword search: turns text into terms, the same for documents and queries.
 
-Language neutral: it needs no dictionary and asks nobody which language a text is in. Scripts that
-put no spaces between words are cut into overlapping pairs of characters. It ranks nothing and
-drops no function words (``remembrancer.domain.recall.query`` does that for questions).
+Language neutral: no dictionary, no language detection. Scripts without spaces between words are
+cut into single characters and overlapping pairs (bigrams). It does not rank, and it does not
+remove stop words (``remembrancer.domain.recall.query`` does that for questions).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from functools import lru_cache
 from itertools import pairwise
 
 ANALYSIS_VERSION = 1
-"""Goes up with every change of the terms: an index built with other terms must be rebuilt."""
+"""Increment with every change of the terms: indexes built with other terms must be rebuilt."""
 
 LONGEST_TERM = 64
-"""Characters; what is longer (base64, hashes) is cut, so that no text can swell the index."""
+"""Characters. Longer terms (base64, hashes) are cut to bound the size of the index."""
 
 _CACHED_CHUNKS = 1 << 15
 _LONGEST_CACHED_CHUNK = 32
-"""Characters. Longer ones (sentences without spaces, URLs) seldom come twice."""
+"""Characters. Longer chunks (sentences without spaces, URLs) rarely repeat."""
 
 # Thai and Lao, Myanmar, Khmer, kana, Han: written without spaces between words. Hangul has
-# spaces, but glues particles to the word.
+# spaces, but attaches particles to the word.
 _UNSPACED = (
     "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
@@ -34,7 +34,7 @@ _ASCII_WORD = re.compile("[a-z0-9]+")
 _NEGATION = re.compile("(?<=n)['\u2019\u02bc]t(?![^\\W_])")
 _CLITIC = re.compile("(?<=[^\\W_])['\u2019\u02bc](?:s|d|m|ll|re|ve)(?![^\\W_])")
 
-# The irregular forms of everyday English: "Where did she go?" is answered by "I went".
+# Irregular English forms: "Where did she go?" must match "I went".
 _IRREGULAR_FORMS = """
 become became|begin began begun|break broke broken|bring brought|build built|buy bought
 catch caught|child children|choose chose chosen|come came|do does doing|draw drew drawn
@@ -56,11 +56,11 @@ _IRREGULAR = {
 
 
 def analyse(text: str) -> list[str]:
-    """The terms of ``text`` in order, repetitions included.
+    """Return the terms of ``text`` in order, repetitions included.
 
-    Folded to one form are: compatibility characters (full width, ligatures), case, the accents of
-    alphabets, leading zeros of numbers, and English inflection by a few light rules, applied
-    alike to every word of plain letters: in another language they cut both sides the same way.
+    Normalises compatibility characters (full width, ligatures), case, accents of alphabets,
+    leading zeros of numbers, and English inflection. The stemming rules apply to every word of
+    ASCII letters: in another language they change document and query in the same way.
     """
     terms: list[str] = []
     for chunk in text.split():
@@ -69,7 +69,7 @@ def analyse(text: str) -> list[str]:
 
 
 def _terms(chunk: str) -> tuple[str, ...]:
-    """The terms of a piece of text without white space."""
+    """Return the terms of a chunk without white space."""
     folded = _CLITIC.sub("", _NEGATION.sub(" not", _fold(chunk)))
     if folded.isascii():
         return tuple(_stem(word) for word in _ASCII_WORD.findall(folded))
@@ -89,29 +89,29 @@ def _fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     folded = unicodedata.normalize("NFKC", text).casefold()
-    # Only the marks shared by alphabets go: in Indic scripts and kana a mark is another sound.
+    # Remove only the accents of alphabets: in Indic scripts and kana a mark changes the sound.
     bare = _DIACRITICS.sub("", unicodedata.normalize("NFKD", folded))
     return unicodedata.normalize("NFC", bare)
 
 
 def _words(text: str) -> list[str]:
-    """Runs of letters, digits and the marks that belong to them."""
+    """Split into runs of letters, digits and their combining marks."""
     return "".join(
         character if unicodedata.category(character)[0] in "LMN" else " " for character in text
     ).split()
 
 
 def _pairs(run: str) -> list[str]:
-    """Each character, so that words of one character are found, and each overlapping pair."""
+    """Return each character (to match one-character words) and each overlapping pair."""
     return [*run, *(first + second for first, second in pairwise(run))]
 
 
 def _stem(word: str) -> str:
-    """``word`` without the English endings of number, tense and adverb.
+    """Stem ``word``: remove the English endings of number, tense and adverb.
 
-    Own rules rather than Snowball's: the terms on disk must not change with a library's version,
-    and on LoCoMo the fused ranking finds as much with these (recall@10: none 77.4, Snowball 79.3,
-    these 79.6).
+    Custom rules instead of Snowball's: the terms on disk must not change with a library version.
+    The fused ranking is as good with them on LoCoMo (recall@10: no stemming 77.4, Snowball 79.3,
+    these rules 79.6).
     """
     word = word[:LONGEST_TERM]
     if word.isdigit():

@@ -1,4 +1,4 @@
-"""What no index takes: vectors that do not fit, queries that ask for nothing."""
+"""Checks of vectors and queries that every index makes before it uses them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from remembrancer.domain.ports.vector_index import Document, IndexQuery
 
 
 def components(vector: Vector, dimension: int | None, path: str) -> npt.NDArray[np.float32]:
-    """A vector as an array of shape (dimension,).
+    """Return a vector as an array of shape (dimension,).
 
     Args:
-        vector: what came in.
-        dimension: what is expected; ``None`` takes any.
-        path: what errors call it.
+        vector: the vector to check.
+        dimension: the expected number of components; ``None`` accepts any.
+        path: the name of the vector in errors.
 
     Raises:
-        InvalidRequest: it has another dimension, none, or components that are not finite.
+        InvalidRequest: the vector is empty, has another dimension, or a component is not finite.
     """
     with np.errstate(over="ignore"):
         array = np.asarray(vector, dtype=np.float32)
     if array.ndim != 1 or not array.size or dimension not in (None, array.size):
         raise InvalidRequest(
             path,
-            f"has {array.size} components, the index holds vectors of {dimension or 'at least 1'}; "
+            f"has {array.size} components, the index expects {dimension or 'at least 1'}; "
             "use the embedder that the index was built with, or rebuild the index",
         )
     if not np.isfinite(array).all():
@@ -42,7 +42,7 @@ def components(vector: Vector, dimension: int | None, path: str) -> npt.NDArray[
 def checked_vectors(
     documents: Sequence[Document], dimension: int | None
 ) -> list[npt.NDArray[np.float32] | None]:
-    """The vectors of documents, all of one dimension.
+    """Return the vectors of documents, all of one dimension; ``None`` for each missing vector.
 
     Raises:
         InvalidRequest: see ``components``.
@@ -59,12 +59,12 @@ def checked_vectors(
 
 
 def check_query(query: IndexQuery) -> None:
-    """Refuse a query that can have no answer.
+    """Check that a query has a text or a vector, and a positive limit.
 
     Raises:
         InvalidRequest: neither text nor vector is given, or the limit is not positive.
     """
     if query.text is None and query.vector is None:
-        raise InvalidRequest("query", "asks for nothing; give a text, a vector or both")
+        raise InvalidRequest("query", "has no text and no vector; give a text, a vector or both")
     if query.limit < 1:
-        raise InvalidRequest("limit", f"is {query.limit}; ask for at least 1")
+        raise InvalidRequest("limit", f"expected at least 1, got {query.limit}")

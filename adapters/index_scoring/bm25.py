@@ -1,8 +1,9 @@
-"""The keyword score that every index here computes, so that their scores agree.
+"""BM25: the keyword score of every index, so that all indexes return the same scores.
 
 Okapi BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond",
-2009), with the inverse document frequency of Lucene, which is never negative. Frequencies are
-those of the ledger: what is rare in one owner's memory may be common in another's.
+2009), with the inverse document frequency of Lucene, which is never negative. Document
+frequencies are counted per ledger: a term can be rare in one owner's memory and common in
+another's.
 """
 
 from __future__ import annotations
@@ -20,53 +21,53 @@ if TYPE_CHECKING:
     Amount = TypeVar("Amount", float, npt.NDArray[np.float64])
 
 K1 = 1.2
-"""How soon repetitions stop counting; the usual value."""
+"""Term frequency saturation; the usual value."""
 
 B = 0.75
-"""How much a long text has to say more to score the same; the usual value."""
+"""Length normalisation; the usual value."""
 
 MAX_QUERY_TERMS = 128
-"""Distinct terms of a query that are looked up, the first ones; a pasted page is no question."""
+"""The first distinct terms of a query that are looked up; bounds the cost of pasted pages."""
 
 MAX_FREQUENCY = 255
-"""Repetitions of a term in one text that are counted: what fits in a byte."""
+"""Repetitions of a term in one text that are counted; fits in a byte."""
 
 
 def query_terms(text: str) -> list[str]:
-    """The distinct terms of a query, in order, at most ``MAX_QUERY_TERMS``."""
+    """Return the distinct terms of a query, in order, at most ``MAX_QUERY_TERMS``."""
     return list(dict.fromkeys(analyse(text)))[:MAX_QUERY_TERMS]
 
 
 def rarity(documents: int, holders: int) -> float:
-    """The inverse document frequency of a term.
+    """Return the inverse document frequency (IDF) of a term.
 
     Args:
-        documents: how many the ledger has, all versions.
-        holders: how many of them have the term in the field.
+        documents: number of documents in the ledger, all versions.
+        holders: number of them that have the term in the field.
     """
     return log(1 + (documents - holders + 0.5) / (holders + 0.5))
 
 
 def weight(frequency: Amount, length: Amount, average: float) -> Amount:
-    """What a term adds to the score of a text, before its rarity: 1 if it comes once in a text of
-    average length, at most ``K1 + 1``.
+    """Return the BM25 weight of a term in a text, without its IDF: 1 for one occurrence in a text
+    of average length, at most ``K1 + 1``.
 
     Args:
-        frequency: how often the term comes in the text, at most ``MAX_FREQUENCY``.
-        length: the terms of the text, repetitions included.
-        average: the mean length of that field in the ledger.
+        frequency: occurrences of the term in the text, at most ``MAX_FREQUENCY``.
+        length: number of terms in the text, repetitions included.
+        average: mean length of that field in the ledger, in terms.
     """
     return frequency * (K1 + 1) / (frequency + K1 * (1 - B + B / average * length))
 
 
 def reach(documents: int, holders: Iterable[int]) -> float:
-    """The score of a text of average length that has every term of the query once.
+    """Return the score of a text of average length that has every query term once.
 
-    Scores are divided by it to compare between queries. A term that no document has counts like
-    one that a single document has: asking for the unknown lowers what can be reached, not more.
+    Scores are divided by it so that they compare between queries. A term in no document counts
+    like a term in one document: an unknown term lowers the normalised score and nothing else.
 
     Args:
-        documents: as for ``rarity``.
-        holders: for every term of the query.
+        documents: number of documents in the ledger, all versions.
+        holders: for every query term, the number of documents that have it.
     """
     return sum(rarity(documents, max(1, count)) for count in holders)

@@ -1,4 +1,4 @@
-"""The order in which hits are returned."""
+"""Order of hits, and rounding of their signals."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from remembrancer.domain.ports.vector_index import Hit
 
 DIGITS = 6
-"""Decimals of a signal. Components have no more than seven digits, and what comes after them
-depends on the order of additions: without rounding, equal documents would not be ties.
+"""Decimals of a signal. Float32 components have about seven digits, and further digits depend on
+the order of additions: without rounding, equal documents would not be ties.
 """
 
 
 def strongest_first(hits: Iterable[Hit]) -> list[Hit]:
-    """Best first by the mean of the known signals, ties by key."""
+    """Sort hits by the mean of their known signals, highest first, ties by key."""
     return sorted(hits, key=lambda hit: (-hit.strength, hit.key))

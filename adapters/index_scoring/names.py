@@ -1,6 +1,6 @@
-"""Names of entities: how they are compared, and what in a query may be one.
+"""Entity names: normalisation for comparison, and candidate names in a query.
 
-It knows no entities. An index checks what is found here against those that its ledger knows.
+It has no list of entities: an index checks the candidates against the entities of its ledger.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 
 LONGEST_NAME = 4
-"""Words of a name that are looked up together, as in ``Museum of Modern Art``."""
+"""Maximum words of a name, as in ``Museum of Modern Art``."""
 
 LONGEST_UNSPACED_NAME = 8
-"""Characters of a name in a script without spaces between words."""
+"""Maximum characters of a name in a script without spaces between words."""
 
 MAX_NAMES = 256
-"""Candidates per query; a pasted page is no question."""
+"""Maximum candidates per query; bounds the cost of pasted pages."""
 
 _CLITIC = re.compile(r"['\u2019]s?$")
 _MARKS = "\"'()[]{}<>.,;:!?\u2018\u2019\u201c\u201d\u2026\u00ab\u00bb\u3001\u3002\uff0c\uff1f\uff01"
@@ -23,14 +23,15 @@ _UNSPACED = re.compile("[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3
 
 
 def folded(name: str) -> str:
-    """The form in which names are compared: case folded, single spaces."""
+    """Normalise a name for comparison: case folded, single spaces."""
     return " ".join(name.casefold().split())
 
 
 def names_in(text: str) -> list[str]:
-    """What in a query may be the name of something, folded: runs of words that begin with a
-    capital, or with a letter of a script without capitals. In a query without any capital every
-    word may begin a name, for so people type.
+    """Return the candidate entity names in a query, folded.
+
+    A candidate is a run of words that begins with a capital, or with a letter of a script without
+    capitals. In a query without capitals every word can begin a name.
     """
     found: dict[str, None] = {}
     for name in _candidates(text):

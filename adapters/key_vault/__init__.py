@@ -1,1 +1,1 @@
-"""Keys of ledgers, a module a technology: ``sqlite``, and ``memory`` for tests."""
+"""Key vaults, one module per technology: ``sqlite``, and ``memory`` for tests."""

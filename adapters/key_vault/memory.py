@@ -1,5 +1,5 @@
-"""Keys in memory: for tests and for swapping in. They are gone with the process, and with them all
-that was sealed.
+"""A key vault in memory, for tests. The keys are lost when the process ends, and with them all that
+was encrypted under them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from remembrancer.domain.scope import LedgerId
 
 
 class InMemoryKeyVault:
-    """A dictionary behind a lock."""
+    """``KeyVault`` in a dictionary, protected by a lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,14 +24,14 @@ class InMemoryKeyVault:
         with self._lock:
             if ledger not in self._keys:
                 self._keys[ledger] = os.urandom(KEY_BYTES)
-            return _there(self._keys[ledger], ledger)
+            return _require_key(self._keys[ledger], ledger)
 
     def find(self, ledger: LedgerId) -> bytes | None:
         """See ``KeyVault.find``."""
         with self._lock:
             if ledger not in self._keys:
                 return None
-            return _there(self._keys[ledger], ledger)
+            return _require_key(self._keys[ledger], ledger)
 
     def destroy(self, ledger: LedgerId) -> None:
         """See ``KeyVault.destroy``."""
@@ -51,7 +51,7 @@ class InMemoryKeyVault:
         """See ``KeyVault.close``."""
 
 
-def _there(key: bytes | None, ledger: LedgerId) -> bytes:
+def _require_key(key: bytes | None, ledger: LedgerId) -> bytes:
     if key is None:
         raise Erased(f"{ledger}: its key has been destroyed")
     return key

@@ -1,9 +1,9 @@
-"""Keys in a SQLite file of their own, which only its owner may read.
+"""A key vault in its own SQLite file, which only the file's owner may read.
 
-It keeps a rollback journal and no write-ahead log: in the latter a destroyed key would stay until
-somebody truncates it. Keys are destroyed by overwriting them where they are. Rows are only ever
-added at the end and never change their length, so that SQLite moves none of them, and leaves no
-copy in the free space of a page.
+It uses a rollback journal, not a write-ahead log: a destroyed key would stay in a write-ahead log
+until a checkpoint truncates it. A key is destroyed by overwriting it in place. Rows are only
+appended and never change their length, so SQLite moves no row and leaves no copy of a key in the
+free space of a page.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from remembrancer.domain.ports.key_vault import KEY_BYTES
 from remembrancer.domain.scope import LedgerId
 
 APPLICATION_ID = 0x524D4B56
-"""``RMKV`` in ASCII, in the file's header."""
+"""``RMKV`` in ASCII, stored in the file's header."""
 
 SCHEMA_VERSION = 1
 OWNER_ONLY = 0o600
 OTHERS = 0o077
-"""The bits of a file's mode that concern anybody but its owner."""
+"""The permission bits of a file's mode for group and others."""
 
 BUSY_TIMEOUT = 10.0
-"""Seconds to wait for other processes; they hold the file for one small commit."""
+"""Seconds to wait for a lock of another process, which holds it for one small commit."""
 
 _SCHEMA = (
     "CREATE TABLE master (proof BLOB NOT NULL)",
@@ -48,20 +48,20 @@ _SCHEMA = (
 
 def _name_of_file(_settings: object, _field: object, path: str) -> None:
     if not path or "\0" in path or path == ":memory:":
-        raise ValueError(f"expected the name of a file, got {path!r}")
+        raise ValueError(f"expected the name of a file, got {path!r}; name one on disk")
 
 
 @frozen(kw_only=True)
 class SqliteVaultSettings:
-    """Where the keys are.
+    """Settings of ``SqliteKeyVault``.
 
     Args:
-        path: the file; not on the disk of the log, and not in its backups.
-        master_key: 64 hex digits (32 bytes) that the keys in the file are encrypted under; none,
-            and they are not.
+        path: the file; keep it off the log's disk and out of the log's backups.
+        master_key: 64 hex digits (32 bytes) that encrypt the keys in the file; if empty, the keys
+            are stored unencrypted.
 
     Raises:
-        ValueError: ``path`` names no file.
+        ValueError: ``path`` is not a file name.
     """
 
     path: str = field(validator=_name_of_file)
@@ -69,13 +69,13 @@ class SqliteVaultSettings:
 
 
 class SqliteKeyVault:
-    """See ``KeyVault``.
+    """``KeyVault`` in a SQLite file.
 
     Args:
         settings: see ``SqliteVaultSettings``.
 
     Raises:
-        InvalidRequest: the master key is none.
+        InvalidRequest: the master key is not 64 hex digits.
     """
 
     def __init__(self, settings: SqliteVaultSettings) -> None:
@@ -92,7 +92,7 @@ class SqliteKeyVault:
             stored = _stored(connection, ledger)
             if stored is None:
                 with _writing(connection):
-                    # Another process may have been first.
+                    # Another process may have created the key first.
                     stored = _stored(connection, ledger)
                     if stored is None:
                         stored = self._wrapping.wrapped(os.urandom(KEY_BYTES), ledger)
@@ -111,7 +111,7 @@ class SqliteKeyVault:
             assert connection is not None
             with suppress(Erased), _writing(connection):
                 if _stored(connection, ledger) is None:
-                    # What it never had is overwritten all the same: one way to be destroyed.
+                    # A ledger without a key gets one, which is then overwritten like any other.
                     never = self._wrapping.wrapped(bytes(KEY_BYTES), ledger)
                     _insert(connection, ledger, never)
                 connection.execute(
@@ -144,7 +144,7 @@ class SqliteKeyVault:
 
     @contextmanager
     def _opened(self, *, make: bool = False) -> Iterator[sqlite3.Connection | None]:
-        """The one connection, lent to one thread at a time; ``None`` if there is no vault yet."""
+        """The connection, for one thread at a time; ``None`` if the vault does not exist yet."""
         with self._lock, _translating(str(self._path)):
             if self._closed:
                 raise AdapterUnavailable("sqlite", f"{self._path} has been closed; open it again")
@@ -166,8 +166,8 @@ class SqliteKeyVault:
             check_same_thread=False,
         )
         try:
-            # A key has to outlast what is sealed under it, in a power cut too: the directory is
-            # synchronised as well, when the journal is deleted.
+            # A key must survive a power cut if data encrypted under it does: EXTRA also syncs the
+            # directory when the journal is deleted.
             connection.execute("PRAGMA synchronous = EXTRA")
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -180,10 +180,14 @@ class SqliteKeyVault:
         return None
 
     def _adopted(self, connection: sqlite3.Connection, *, make: bool) -> bool:
-        """Whether the file is a vault of this release, and this master key's."""
+        """Check or create the vault's tables; ``False`` if there are none and ``make`` is false.
+
+        Raises:
+            InvalidRequest: the file is not a vault, or has another master key.
+        """
         if make and _is_new(connection, self._path):
             with _writing(connection):
-                # Another process may have been first.
+                # Another process may have created the tables first.
                 if _is_new(connection, self._path):
                     for statement in _SCHEMA:
                         connection.execute(statement)
@@ -215,12 +219,12 @@ def _insert(connection: sqlite3.Connection, ledger: LedgerId, stored: bytes) -> 
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether nothing has been made in the file yet.
+    """Whether the file is empty.
 
     Raises:
-        InvalidRequest: it is another program's, or of a newer release.
+        InvalidRequest: it belongs to another program or to a newer release.
     """
-    # In one statement: another process may be making the tables at this very moment.
+    # In one statement: another process may be creating the tables at this moment.
     application, version, tables = connection.execute(
         "SELECT (SELECT application_id FROM pragma_application_id), "
         "(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
@@ -228,7 +232,7 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
     if not application and not tables:
         return True
     if application != APPLICATION_ID:
-        raise InvalidRequest("key_vault.path", f"{path} is no key vault; name another file")
+        raise InvalidRequest("key_vault.path", f"{path} is not a key vault; name another file")
     if version > SCHEMA_VERSION:
         raise InvalidRequest(
             "key_vault.path",
@@ -252,10 +256,10 @@ def _writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _make_file(path: Path) -> None:
-    """Make an empty file that is its owner's alone, unless somebody else just did."""
+    """Create an empty file with owner-only permissions, unless another process just did."""
     try:
-        # Not opened under its own name: closing it would let go of the locks that another
-        # connection of this process may have on it by then.
+        # Not opened under its final name: POSIX releases all locks of a process on a file when
+        # any of its handles is closed, and another connection may hold locks by then.
         handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         try:
@@ -266,14 +270,14 @@ def _make_file(path: Path) -> None:
             Path(made).unlink()
     except OSError as error:
         raise AdapterUnavailable(
-            "sqlite", f"{path} can't be made: {error}; make its folder, and make it writable"
+            "sqlite", f"{path} can't be created: {error}; create its folder, and make it writable"
         ) from error
 
 
 def _require_owner_only(path: Path) -> None:
     if os.name == "posix" and path.stat().st_mode & OTHERS:
         raise InvalidRequest(
-            "key_vault.path", f"{path} is not its owner's alone; run chmod 600 {path}"
+            "key_vault.path", f"{path} is accessible to other users; run chmod 600 {path}"
         )
 
 

@@ -1,1 +1,1 @@
-"""Models: of language, of embeddings, of relevance."""
+"""Adapters for language models, embedders and rerankers."""

@@ -1,8 +1,8 @@
-"""A time limit around any reranker, however it is written.
+"""Timeout around any reranker, sync or async.
 
-It is ``async`` alone. A plain reranker runs in a thread of its own, one question at a time: what
-comes too late there is finished in vain, and who comes meanwhile waits for it, no longer than
-the limit either.
+``rerank`` is ``async``. A sync reranker runs in one worker thread, one question at a time. A call
+that times out there still runs to its end; the next question waits for it, and this wait counts
+toward the timeout of that question.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from remembrancer.domain.errors import AdapterUnavailable
 
 
 class BoundedReranker:
-    """A ``Reranker`` that answers in time or not at all.
+    """A ``Reranker`` with a timeout.
 
     Args:
-        reranker: what is asked; its ``rerank`` may be a plain method or ``async def``.
-        deadline: seconds that one question may take, retries included.
+        reranker: the reranker to call; its ``rerank`` may be a plain method or ``async def``.
+        deadline: timeout of one question in seconds, retries included.
 
     Raises:
-        AdapterUnavailable: from ``rerank``, once the time is over.
+        AdapterUnavailable: from ``rerank``, after the timeout.
     """
 
     def __init__(self, reranker: Any, *, deadline: float) -> None:
@@ -64,6 +64,6 @@ class BoundedReranker:
             ) from error
 
     def close(self) -> None:
-        """Take no more questions. What is being computed is not waited for."""
+        """Stop accepting questions. Does not wait for a running call."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)

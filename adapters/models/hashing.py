@@ -1,8 +1,8 @@
-"""The embedder that needs nothing: texts that share words or parts of words get near vectors.
+"""Embedder by feature hashing: texts that share words or parts of words get similar vectors.
 
-It knows no meaning: "car" and "automobile" are strangers to it. It forgives inflection, compounds
-and typing errors, in any language, at once and with no model to fetch. Feature hashing after
-Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009.
+It needs no model and no download, and works in any language. It tolerates inflection, compounds
+and typing errors, but not synonyms: "car" and "automobile" are unrelated. After Weinberger et
+al., "Feature Hashing for Large Scale Multitask Learning", 2009.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ VERSION = 1
 DEFAULT_DIMENSION = 256
 SMALLEST_DIMENSION, LARGEST_DIMENSION = 8, 1 << 16
 
-# Whole numbers throughout: their sums are exact, so that a vector is the same to the bit on every
-# machine, in whatever order its features are added.
+# Integer weights: their sums are exact, so that a vector is bit-identical on every machine and
+# for every order of additions.
 WORD = 1_000
 PAIR = 1_000
-"""Two neighbouring words: "dog bites man" is not "man bites dog"."""
+"""Weight of two neighbouring words: "dog bites man" is not "man bites dog"."""
 
 PARTS = 2_000
-"""The length of what all runs of 3 to 5 characters of one word add together."""
+"""Norm of the features of one word's character n-grams (3 to 5 characters) together."""
 
 FUNCTION_WORD_SHARE = 0.2
-"""What a function word counts of that; without it every question looks like every other."""
+"""Factor for function words; without it all questions have similar vectors."""
 
 _FUNCTION_TERMS = frozenset(term for word in FUNCTION_WORDS for term in analyse(word))
 _CACHED_FEATURES = 1 << 15
@@ -53,12 +53,14 @@ class HashingSettings:
 
 
 class HashingEmbedder:
-    """An ``Embedder`` of words, pairs and parts of words, hashed into ``dimension`` components.
+    """An ``Embedder`` that hashes words, word pairs and parts of words into ``dimension``
+    components.
 
-    Equal for documents and queries. A text without letters or digits maps to the zero vector.
+    Documents and queries are embedded in the same way. A text without letters or digits maps to
+    the zero vector.
 
     Raises:
-        InvalidRequest: ``dimension`` is not a whole number from 8 to 65536.
+        InvalidRequest: ``dimension`` is not in 8 to 65536.
     """
 
     def __init__(self, dimension: int = DEFAULT_DIMENSION) -> None:
@@ -71,12 +73,12 @@ class HashingEmbedder:
 
     @classmethod
     def from_settings(cls, settings: HashingSettings) -> HashingEmbedder:
-        """As configured."""
+        """Create an embedder from settings."""
         return cls(settings.dimension)
 
     @property
     def model(self) -> str:
-        """Changes with every version of the features or of the terms that they are made of."""
+        """Name with the versions of the features and of the tokenizer, and the dimension."""
         return f"remembrancer-hashing-{VERSION}.{ANALYSIS_VERSION}/{self._dimension}"
 
     @property
@@ -86,11 +88,11 @@ class HashingEmbedder:
 
     @property
     def local(self) -> bool:
-        """It is computed faster than it could be looked up."""
+        """``True``: computing a vector is faster than a cache lookup."""
         return True
 
     def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
-        """One vector of length 1 per text, in order."""
+        """Return one vector of length 1 per text, in order; ``purpose`` is ignored."""
         return [self._embed(text) for text in texts]
 
     def _embed(self, text: str) -> Vector:
@@ -127,7 +129,7 @@ def _pair_feature(first: str, second: str, dimension: int) -> tuple[int, int]:
 
 
 def _feature(kind: str, text: str, weight: int, dimension: int) -> tuple[int, int]:
-    """The component of a feature and its weight, with a sign from the same hash."""
+    """Return the component of a feature and its weight, with a sign from the same hash."""
     digest = blake2b(f"{kind}{text}".encode(), digest_size=8).digest()
     number = int.from_bytes(digest, "little")
     return (number >> 1) % dimension, weight if number & 1 else -weight

@@ -1,9 +1,8 @@
-"""The JSON value in what a model said, around which there may be anything, and which may be broken.
+"""Parser that extracts JSON from a model's answer, with surrounding text and truncation tolerated.
 
-Whatever is returned stands in the text, complete: a list that breaks off keeps its complete items
-and no half ones; nothing is repaired but trailing commas and line ends in strings. It is no
-validator: whether a value means anything is for others to say. The work grows with the length of
-the text, whatever the text is.
+Every returned value is complete in the text: of a truncated list the complete items are kept.
+Repairs are limited to trailing commas and line breaks in strings. It does not validate against the
+schema. Run time is linear in the length of the text, for any text.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any
 from attrs import frozen
 
 DEEPEST = 64
-"""Lists and objects in one another; hostile output goes deeper, and Python's stack ends."""
+"""Maximum nesting of lists and objects; hostile output could overflow Python's stack."""
 
 LONGEST_NUMBER = 400
-"""Digits, more than any float has; Python refuses whole numbers of some thousand."""
+"""Maximum characters of a number: more than any float needs. Python refuses very long integers."""
 
 _STRINGS = JSONDecoder(strict=False)
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -38,10 +37,10 @@ class _Found:
 
 
 class _BrokenError(Exception):
-    """A value that ends too early or goes on wrongly.
+    """A value is truncated or has a syntax error.
 
-    ``at`` is where; ``value`` is what is complete in it, ``None`` for nothing. ``keyed`` says
-    that an object in it had begun for sure: it is no stray bracket in a sentence.
+    ``at`` is the position; ``value`` is the complete part of the value, ``None`` if there is none.
+    ``keyed``: the value certainly contains an object, so it is not a stray bracket in a sentence.
     """
 
     def __init__(self, at: int, value: Any = None, *, keyed: bool = False) -> None:
@@ -52,16 +51,16 @@ class _BrokenError(Exception):
 
 
 def parse(text: str, schema: Mapping[str, Any]) -> Any:
-    """The list or object that answers a request for JSON of a schema, ``None`` if there is none.
+    """Return the list or object that answers a request for JSON, ``None`` if there is none.
 
-    What stands around it is ignored: code fences, thoughts (``<think>…</think>``), chatter. Of
-    several values the last one that fits is meant, for drafts come before the answer; one that
-    does not fit is taken only if there is no other.
+    Surrounding text is ignored: code fences, reasoning (``<think>…</think>``), chatter. Of several
+    values, the last one that fits the schema is returned, because drafts come before the answer. A
+    value that does not fit is returned only if it is the only one.
 
     Args:
-        text: what the model said.
-        schema: a JSON schema; looked at are ``type``, ``required`` and ``properties`` of the
-            value, and of the items of a list.
+        text: the answer of the model.
+        schema: a JSON schema; only ``type``, ``required`` and ``properties`` of the value, and of
+            the items of a list, are used.
     """
     found = _outermost(text, listed=schema.get("type") == "array")
     fitting = [each for each in found if _fits(each.value, schema, whole=each.whole)]
@@ -71,25 +70,25 @@ def parse(text: str, schema: Mapping[str, Any]) -> Any:
 
 
 def without_surrogates(text: str) -> str:
-    """The text with halves of characters replaced: providers send them, no file takes them."""
+    """Replace lone surrogates: some providers send them, and they cannot be encoded as UTF-8."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _outermost(text: str, *, listed: bool) -> list[_Found]:
-    """The outermost lists and objects outside of thoughts, in order.
+    """Return the outermost lists and objects outside of reasoning, in order.
 
-    The search ends at a value that broke after it had begun for sure, which a list of plain items
-    has only if a list is looked for. What follows may be the inside of one of its strings, and
-    those hold what strangers said.
+    The search stops at a broken value that certainly began as JSON (see ``_BrokenError.keyed``; a
+    list of plain items counts only with ``listed``). The rest of the text may be inside one of its
+    strings, and strings hold untrusted text.
     """
     found: list[_Found] = []
     position = 0
     while mark := _MARK.search(text, position):
         position = mark.end()
         if mark[1]:
-            # A thought that began before the text did.
+            # The reasoning began before the text.
             found.clear()
         elif mark[0] not in "[{":
             end = _END_OF_THOUGHT.search(text, position)
@@ -109,7 +108,7 @@ def _outermost(text: str, *, listed: bool) -> list[_Found]:
 
 
 def _fits(value: Any, schema: Mapping[str, Any], *, whole: bool) -> bool:
-    """Whether a value has the outer form of a schema; a broken one may lack some of its keys."""
+    """Return whether a value has the outer form of a schema; a broken one may lack keys."""
     kind = schema.get("type")
     if kind == "array":
         items = schema.get("items", {})
@@ -123,7 +122,7 @@ def _fits(value: Any, schema: Mapping[str, Any], *, whole: bool) -> bool:
 
 
 def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
-    """The value that begins at a position, and where it ends."""
+    """Return the value that begins at a position, and the position after it."""
     first = text[at : at + 1]
     if first == '"':
         return _string(text, at)
@@ -193,13 +192,13 @@ def _string(text: str, at: int) -> tuple[str, int]:
     try:
         value, end = _STRINGS.raw_decode(text, at)
     except JSONDecodeError:
-        # Where it would have ended is unknown, so that all the rest may be inside of it.
+        # The end of the string is unknown: all the rest may be inside it.
         raise _BrokenError(len(text)) from None
     return without_surrogates(value), end
 
 
 def _plain(text: str, at: int) -> tuple[Any, int]:
-    """A number or a word; not at the very end of the text, where it may be half of one."""
+    """Parse a number or a word. Broken at the very end of the text, where it may be cut."""
     found = _PLAIN.match(text, at)
     if found is None or found.end() == len(text):
         raise _BrokenError(at)

@@ -1,4 +1,4 @@
-"""Checking what an embedding model returned, and bringing it to length 1."""
+"""Check the output of an embedding model and normalise it to length 1."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from remembrancer.domain.ports.embedder import Vector
 
 
 def unit_vectors(rows: Sequence[Any], count: int, dimension: int, model: str) -> list[Vector]:
-    """Vectors of length 1 (a zero vector stays what it is), as the port has them.
+    """Return vectors of length 1, as in the port ``Embedder``; zero vectors stay zero.
 
     Args:
         rows: one sequence of ``dimension`` numbers per text.
-        count: how many were asked for.
-        dimension: components that each must have.
-        model: who computed them, for errors.
+        count: the number of texts.
+        dimension: the required number of components.
+        model: the name of the model in errors.
 
     Raises:
-        ModelError: another count or dimension, something else than numbers, or not finite.
+        ModelError: wrong count or dimension, values that are not numbers or not finite.
     """
     if len(rows) != count:
-        raise ModelError(f"{model}: {len(rows)} vectors for {count} texts")
+        raise ModelError(f"{model}: returned {len(rows)} vectors for {count} texts")
     if count == 0:
         return []
     try:
         matrix = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ModelError(f"{model}: vectors that are no rows of numbers: {error}") from error
+        raise ModelError(f"{model}: returned vectors that are not numbers: {error}") from error
     if matrix.shape != (count, dimension):
         found = matrix.shape[1] if matrix.ndim == 2 else matrix.shape
         raise ModelError(
-            f"{model}: vectors of {found} components where {dimension} are configured; "
-            f"set embedder.dimension to what the model has"
+            f"{model}: returned vectors of {found} components, expected {dimension}; "
+            f"set embedder.dimension to the dimension of the model"
         )
     if not np.isfinite(matrix).all():
-        raise ModelError(f"{model}: a vector that is not finite")
-    # Scaled first: the squares of very large and very small components leave the range of floats.
+        raise ModelError(f"{model}: returned a vector that is not finite")
+    # Scale first: squares of very large or very small components overflow or underflow.
     largest = np.abs(matrix).max(axis=1, keepdims=True)
     matrix /= np.where(largest > 0, largest, 1)
     lengths = np.sqrt((matrix * matrix).sum(axis=1, keepdims=True))

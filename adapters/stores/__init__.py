@@ -1,1 +1,1 @@
-"""What commits together: the log, and all read models beside it."""
+"""Stores: the audit log and its read models, which commit in one transaction."""

@@ -1,1 +1,1 @@
-"""Indexes over facts, by meaning and by words."""
+"""Adapters of the port ``VectorIndex`` outside of the store: served engines and pgvector."""

@@ -1,7 +1,7 @@
-"""Any LangChain ``VectorStore`` as an external index, for engines that have no adapter.
+"""Any LangChain ``VectorStore`` as an external index, for engines without an adapter.
 
-What such stores have in common is to take texts with metadata, to bring up the nearest, and to
-delete by id. No more is asked of one; words, speakers and counts it does not know.
+It uses only the common methods of such stores: add texts with metadata, search by vector, delete
+by id. It has no keyword search, speakers or counts.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ _PAGE = 1_000
 
 @frozen(kw_only=True)
 class LangchainSettings:
-    """Which store.
+    """Settings of the LangChain index.
 
     Args:
-        store: ``package.module:factory``; called once with an ``Embeddings``, it returns the
-            ``VectorStore``, which is for this index alone.
-        narrow: ``package.module:function``; called with what the metadata of the documents of one
-            ledger have as ``ledger`` (str), it returns the ``filter`` of a search in the store's
-            own terms. Empty: a search looks through the documents of all ledgers.
-        most: documents that one search looks through at the most.
-        persistent: whether the store has its documents still when the process has ended.
+        store: ``package.module:factory``; called once with an ``Embeddings``, returns the
+            ``VectorStore``. The store must be used by this index only.
+        narrow: ``package.module:function``; called with the value (str) of the metadata field
+            ``ledger``, returns the store's ``filter`` for the documents of that ledger. Empty: a
+            search reads the documents of all ledgers.
+        most: maximum documents that one search reads.
+        persistent: whether the store keeps its documents after the process ends.
 
     Raises:
-        ValueError: a number out of range, or a name that is none.
+        ValueError: a number out of range, or a name that is not ``package.module:name``.
     """
 
     store: str = field(validator=matches_re(r"[\w.]+:[\w.]+"))
@@ -68,18 +68,18 @@ class LangchainSettings:
 
 
 class LangchainVectorIndex:
-    """See ``ExternalIndex``. Safe to share between threads, which take turns: stores differ in
-    what they stand.
+    """See ``ExternalIndex``. Thread-safe: calls are serialised, because not all stores are.
 
     Args:
-        settings: which store; it is made by the first call that needs it.
-        model: the embedder whose vectors it holds, each of ``dimension`` components.
+        settings: the settings; the first call creates the store.
+        model: name of the embedder.
+        dimension: components per vector.
     """
 
     signals = frozenset({"similarity"})
 
     def __init__(self, settings: LangchainSettings, model: str, dimension: int) -> None:
-        # What was in a store that forgets has to be brought again.
+        # A store that is not persistent needs a new fingerprint, so that it is filled again.
         self.fingerprint = settings.store if settings.persistent else uuid4().hex
         self._settings = settings
         self._dimension = dimension
@@ -87,7 +87,7 @@ class LangchainVectorIndex:
         self._lock = threading.Lock()
         self._made: Any = None
         self._closed = False
-        self._at_hand: Mapping[str, list[float]] = {}
+        self._batch_vectors: Mapping[str, list[float]] = {}
 
     def put(self, documents: Sequence[Document]) -> None:
         """See ``VectorIndex.put``."""
@@ -98,7 +98,7 @@ class LangchainVectorIndex:
             batch: dict[str, tuple[Document, Any]] = {}
             for document, vector in latest.values():
                 if vector is not None:
-                    # The store asks by text, so that a batch has one vector for each.
+                    # The store asks for vectors by text: a text may occur once per batch.
                     if document.text in batch:
                         self._add(store, batch)
                         batch = {}
@@ -111,14 +111,14 @@ class LangchainVectorIndex:
             self._delete(store, list(dict.fromkeys(keys)))
 
     def search(self, query: IndexQuery) -> list[Hit]:
-        """See ``VectorIndex.search``; it tells ``signals`` only, and needs a vector.
+        """See ``VectorIndex.search``; returns only ``signals``, and needs a vector.
 
         Raises:
-            AdapterUnavailable: the store failed, or has too many documents to look through.
+            AdapterUnavailable: the store failed, or the search would read more than ``most``.
         """
         check_query(query)
         if query.vector is None:
-            raise _lacking("keywords")
+            raise _lacking("keyword search")
         asked = unit(components(query.vector, self._dimension, "vector"))
         towards = self._direction(asked)
         eligible = Eligibility(query=query, condition=True, exact=False)
@@ -135,8 +135,8 @@ class LangchainVectorIndex:
                 pairs = zip(found, near, strict=True)
                 hits = [one for each, s in pairs if (one := hit(each.metadata, s, eligible))]
                 best = heapq.nsmallest(query.limit, hits, key=lambda one: (-one.strength, one.key))
-                # What comes behind the last one found is no nearer: not even equals are missing.
-                # Zero vectors may be anywhere.
+                # Unseen documents are not nearer than the last one found. If that one is below the
+                # cut, no tie is missing. Zero vectors may be at any rank, so skip them.
                 last = next(filter(None, reversed(near)), 0.0)
                 enough = len(best) == query.limit and last < best[-1].strength
                 if enough or len(found) < size:
@@ -144,32 +144,32 @@ class LangchainVectorIndex:
                 if size == self._settings.most:
                     raise AdapterUnavailable(
                         NAME,
-                        f"the nearest {size} documents do not settle what the best {query.limit} "
-                        "are; set vector_index.narrow, or raise vector_index.most",
+                        f"read {size} documents (vector_index.most) without finding the best "
+                        f"{query.limit}; set vector_index.narrow, or raise vector_index.most",
                     )
                 size *= _GROWTH
 
     def speakers(self, ledger: LedgerId) -> Sequence[str]:
-        """Raises InvalidRequest."""
+        """Not supported: raises InvalidRequest."""
         raise _lacking("speakers")
 
     def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
-        """Nothing; see ``ExternalIndex``."""
+        """Return no vectors; see ``ExternalIndex``."""
         return {}
 
     def count(self, ledger: LedgerId) -> int:
-        """Not to be had: raises InvalidRequest."""
+        """Not supported: raises InvalidRequest."""
         raise _lacking("counts")
 
     def clear(self) -> None:
-        """See ``Engine.clear``: deletes, page by page, what a search brings up."""
-        gone: set[str] = set()
+        """See ``Engine.clear``: deletes the results of a search, page by page."""
+        deleted: set[str] = set()
         with self._asking() as store:
             while found := store.similarity_search_by_vector(self._anywhere, k=_PAGE):
                 ids = {str(object_id(row_of(each.metadata).key)) for each in found}
-                if ids <= gone or store.delete(ids=sorted(ids)) is False:
-                    raise AdapterUnavailable(NAME, "the store still has what it was told to delete")
-                gone |= ids
+                if ids <= deleted or store.delete(ids=sorted(ids)) is False:
+                    raise AdapterUnavailable(NAME, "the store did not delete all documents")
+                deleted |= ids
 
     def ping(self) -> str:
         """See ``Engine.ping``."""
@@ -178,13 +178,14 @@ class LangchainVectorIndex:
             return f"langchain-core {version('langchain-core')}, {type(store).__name__}"
 
     def close(self) -> None:
-        """See ``Engine.close``; stores have no such thing, so it is left to be collected."""
+        """See ``Engine.close``. Stores have no ``close``: the reference is dropped."""
         with self._lock:
             self._made, self._closed = None, True
 
     def _add(self, store: Any, batch: Mapping[str, tuple[Document, Any]]) -> None:
         if batch:
-            self._at_hand = {text: self._direction(unit(v)) for text, (_, v) in batch.items()}
+            vectors = {text: self._direction(unit(v)) for text, (_, v) in batch.items()}
+            self._batch_vectors = vectors
             store.add_documents(
                 [Held(page_content=text, metadata=carried(*one)) for text, one in batch.items()],
                 ids=[str(object_id(document.key)) for document, _ in batch.values()],
@@ -193,22 +194,26 @@ class LangchainVectorIndex:
     def _delete(self, store: Any, keys: Sequence[FactKey]) -> None:
         ids = [str(object_id(key)) for key in keys]
         with suppress(NotImplementedError):
-            # Some refuse to delete what they do not have.
+            # Some stores refuse to delete unknown ids.
             ids = [found.id for found in store.get_by_ids(ids)] if ids else []
         if ids and store.delete(ids=ids) is False:
-            raise AdapterUnavailable(NAME, "the store has not deleted what it was told to")
+            raise AdapterUnavailable(NAME, "the store did not delete the documents")
 
     @contextmanager
     def _asking(self, *refusals: type[Exception]) -> Iterator[Any]:
-        """The store, for one thread at a time; whatever it raises becomes an error of ours."""
+        """Lock and yield the store, and translate its exceptions.
+
+        Args:
+            refusals: exceptions that become ``InvalidRequest`` instead of ``AdapterUnavailable``.
+        """
         with self._lock:
             if self._closed:
                 raise AdapterUnavailable(NAME, "the index has been closed; open it again")
             try:
                 if self._made is None:
                     make = _imported(self._settings.store, "vector_index.store")
-                    self._made = make(_StandIn(self._vector_of))
-                self._at_hand = {}
+                    self._made = make(_BatchEmbeddings(self._vector_of))
+                self._batch_vectors = {}
                 yield self._made
             except (AdapterUnavailable, InvalidRequest):
                 raise
@@ -219,20 +224,23 @@ class LangchainVectorIndex:
                 raise AdapterUnavailable(NAME, problem) from error
 
     def _direction(self, vector: npt.NDArray[np.float64]) -> list[float]:
-        """What the store sees: many take no vector of zeros."""
+        """Return the vector for the store; a zero vector is replaced, as many stores refuse it."""
         return vector.tolist() if vector.any() else self._anywhere
 
     def _vector_of(self, text: str) -> list[float]:
         if self._made is None:
-            # Stores try out how long vectors are.
+            # Some stores embed a text in their constructor, to find the dimension.
             return self._anywhere
-        if text not in self._at_hand:
-            raise InvalidRequest("vector_index.store", "changes texts before it has them embedded")
-        return self._at_hand[text]
+        if text not in self._batch_vectors:
+            raise InvalidRequest(
+                "vector_index.store",
+                "the store changes texts before it embeds them; use a store that does not",
+            )
+        return self._batch_vectors[text]
 
 
-class _StandIn(Embeddings):
-    """What a store takes for an embedding model."""
+class _BatchEmbeddings(Embeddings):
+    """Embedding model for the store; returns the vectors of the current batch."""
 
     def __init__(self, vector_of: Callable[[str], list[float]]) -> None:
         self._vector_of = vector_of
@@ -249,9 +257,9 @@ def _imported(name: str, path: str) -> Callable[..., Any]:
     try:
         found: Callable[..., Any] = attrgetter(attribute)(import_module(module))
     except (ImportError, AttributeError) as error:
-        raise InvalidRequest(path, f"{name} can't be imported: {error}") from error
+        raise InvalidRequest(path, f"cannot import {name}: {error}") from error
     return found
 
 
 def _lacking(what: str) -> InvalidRequest:
-    return InvalidRequest("vector_index", f"{NAME} knows no {what}; ask the log's own index")
+    return InvalidRequest("vector_index", f"{NAME} has no {what}; use the index of the store")

@@ -1,7 +1,7 @@
-"""pgvector as an index of its own: in a PostgreSQL that need not be the one of the log.
+"""pgvector as an external index, in a PostgreSQL that may differ from the log's.
 
-It is ``adapters.vector_index.postgres`` over a pool of its own, no more. Its methods are plain and
-block; under ``AsyncMemory`` they run in threads.
+It wraps ``adapters.stores.postgres.vector_index`` with its own connection pool. Its methods are
+sync and block; under ``AsyncMemory`` they run in threads.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from remembrancer.adapters.stores.postgres.vector_index.schema import (
     find_extension,
 )
 from remembrancer.adapters.stores.postgres.vector_index.searching import PLANNED_ONCE
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
-from remembrancer.runtime.sync_bridge import run_inline
 
 ADAPTER = "pgvector"
 
 PRESET = {**PLANNED_ONCE, **exploring(200)}
-"""What every session of this index is set to: what searches with a limit of 100 want."""
+"""Session settings of this index, for searches with a limit of 100."""
 
 T = TypeVar("T")
 
@@ -50,19 +50,19 @@ def _positive(_: object, attribute: Any, value: float) -> None:
 
 @frozen(kw_only=True)
 class PgvectorSettings:
-    """Where the index is.
+    """Settings of the pgvector index.
 
     Args:
-        dsn: a libpq connection string or URI; what it leaves out comes from ``PG*`` variables.
-        schema: holds the tables; made if it is missing.
-        table: what the names of the tables begin with: 1 to 30 of a-z, 0-9 and _.
-        max_connections: of the pool; one is kept open.
-        connect_timeout: seconds to wait for a connection.
-        statement_timeout: seconds that one statement may take.
+        dsn: a libpq connection string or URI; missing parts come from ``PG*`` variables.
+        schema: schema of the tables; created if missing.
+        table: prefix of the table names: 1 to 30 of a-z, 0-9 and _.
+        max_connections: maximum size of the pool; at least one connection stays open.
+        connect_timeout: timeout for getting a connection, in seconds.
+        statement_timeout: timeout of one statement, in seconds.
 
     Raises:
         ValueError: a number out of range.
-        InvalidRequest: a name that would need quotes.
+        InvalidRequest: a name that would need quotes in SQL.
     """
 
     dsn: str = field(default="", repr=False)
@@ -78,13 +78,13 @@ class PgvectorSettings:
 
 
 class PgvectorIndex:
-    """See ``ExternalIndex``. Safe to share between threads; the tables, between processes.
+    """See ``ExternalIndex``. Thread-safe; several processes can share the tables.
 
     Args:
-        settings: where it is. The server is not asked for anything before the first call.
-        model: what made the vectors, as ``Embedder.model``.
+        settings: the settings. It connects at the first call.
+        model: name of the embedder, as ``Embedder.model``.
         dimension: components per vector.
-        large: documents from which a ledger is searched by a graph.
+        large: documents from which a ledger gets an HNSW graph.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class PgvectorIndex:
         return self._run(self._index.count(ledger))
 
     def clear(self) -> None:
-        """See ``Engine.clear``: the tables are dropped and made again."""
+        """See ``Engine.clear``: drops and recreates the tables."""
         self._run(self._cleared())
 
     async def _cleared(self) -> None:
@@ -178,7 +178,7 @@ class PgvectorIndex:
         except AdapterUnavailable as error:
             raise AdapterUnavailable(ADAPTER, error.problem) from error
         except InvalidRequest as error:
-            # What is shared with the log calls its settings by the log's name.
+            # The code shared with the store names settings by the path of the log.
             path = error.path.replace("audit_log.", "vector_index.")
             raise InvalidRequest(path, error.problem) from error
         finally:
@@ -190,7 +190,7 @@ class PgvectorIndex:
         with self._lock:
             if self._ready:
                 return
-            # A pool that was never open could still be opened.
+            # A closed pool that was never opened could still be opened.
             if self._closed:
                 raise AdapterUnavailable(ADAPTER, "the index has been closed; open it again")
             with translating():
@@ -202,20 +202,20 @@ class PgvectorIndex:
         async with self._sessions.transaction(patient=True) as connection:
             cursor = await connection.execute("SELECT to_regnamespace(%s)", (self._schema,))
             if await cursor.fetchall() == [(None,)]:
-                # Several processes may start at once; "IF NOT EXISTS" alone races.
+                # Several processes may start at once, and "IF NOT EXISTS" alone has a race.
                 await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (ADAPTER,))
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._frame.schema}")
             await self._index.create(connection)
             if await find_extension(connection) is None:
                 raise AdapterUnavailable(
                     ADAPTER,
-                    "the database has no extension pgvector, and this user may not install it; "
-                    "have a superuser run CREATE EXTENSION vector there",
+                    "the extension pgvector is missing, and this user may not install it; "
+                    "run CREATE EXTENSION vector in the database as a superuser",
                 )
 
 
 def _conninfo(dsn: str, frame: TransactionScripts) -> str:
-    """The connection string, with what every session of this index is set to."""
+    """Return the connection string with the session settings of this index."""
     try:
         given = conninfo.conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:

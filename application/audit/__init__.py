@@ -1,1 +1,1 @@
-"""Checking and counting what the ledger holds."""
+"""Verification, statistics and the health report."""

@@ -1,4 +1,4 @@
-"""What an examination of all parts found. Who looks, and how, is ``remembrancer.doctor``."""
+"""The result of a health check; the checks are in ``remembrancer.doctor``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remembrancer.domain.jsonable import to_jsonable
 
 @frozen(kw_only=True)
 class Problem:
-    """What is wrong, and what to do about it."""
+    """A problem, and the advice to solve it."""
 
     what: str
     advice: str
@@ -20,8 +20,8 @@ class Problem:
 
 @frozen(kw_only=True)
 class Finding:
-    """One part: the name of the port, the adapter that is chosen, name and version of what it is
-    made on (``None`` if nobody could be asked), what else there is to say, and what is wrong.
+    """The finding about one part: name of the port, chosen adapter, name and version of its engine
+    or library (``None`` if it did not answer), details, and problems.
     """
 
     part: str
@@ -33,7 +33,7 @@ class Finding:
 
 @frozen(kw_only=True)
 class HealthReport:
-    """All findings, in the order in which the parts depend on each other."""
+    """All findings, in the order of dependency."""
 
     remembrancer: str
     python: str
@@ -41,7 +41,7 @@ class HealthReport:
 
     @property
     def ok(self) -> bool:
-        """Nothing needs attention."""
+        """Whether there is no problem."""
         return not any(finding.problems for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:

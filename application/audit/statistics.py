@@ -1,4 +1,4 @@
-"""How much there is, and how far the read models have come."""
+"""Statistics: counts of events and facts, positions of the read models, lag and model usage."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from remembrancer.domain.usage import UsageTotal
 
 @frozen(kw_only=True)
 class Statistics:
-    """Counts of one ledger or, without one, of the whole log. ``positions`` are how far the read
-    models in the log's database have come, ``lags`` how far the external projections are behind,
-    ``usage`` is what models were asked, by purpose and model.
+    """Counts of one ledger or of the whole log.
+
+    ``positions``: checkpoints of the read models in the log's database; ``lags``: lag of the
+    external projections; ``usage``: model usage by purpose and model.
     """
 
     events: int
@@ -43,15 +44,15 @@ class Statistics:
 
 
 class CollectStatistics:
-    """Counts things.
+    """Collects ``Statistics``.
 
     Args:
         log: the log.
         facts: the facts read model.
-        read_models: tells positions.
+        read_models: the read models, for their positions.
         usage: the usage read model.
-        embedder: the identity of the embedding model.
-        measure_lag: of the external projections.
+        embedder: the name of the embedding model.
+        measure_lag: measures the external projections.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class CollectStatistics:
         self._measure_lag = measure_lag
 
     async def __call__(self, scope: Scope | None = None) -> Statistics:
-        """Count, within the ledger of ``scope`` or everywhere."""
+        """Collect the statistics of the ledger of ``scope``; ``None``: of the whole log."""
         ledger = scope.ledger if scope else None
         last = await self._log.last_position()
         tally = await self._facts.tally(ledger)

@@ -1,7 +1,7 @@
-"""Verifying: every hash and version of the log, and that the read models are the fold of it.
+"""Verify the hash chain and versions of the log, and that the read models equal its fold.
 
-Facts and graph are compared version by version; of the index its documents are counted, for what
-it holds of them depends on the embedder.
+Facts and graph are compared version by version. Of the index only the number of documents is
+compared, because their contents depend on the embedder.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from remembrancer.domain.scope import LedgerId
 
 PAGE = 1000
 MAX_PROBLEMS = 100
-"""Problems that are listed; a file that has more is past reading them one by one."""
+"""Maximum of listed problems."""
 
 Progress = Callable[[int, int], None]
-"""Called with the events checked so far and the events in all."""
+"""Called with the number of checked events and the number of all events."""
 
 
 @frozen(kw_only=True)
 class Verification:
-    """What was checked, and what was found to be wrong (nothing: ``ok``)."""
+    """The number of checked events, ledgers and facts, and the problems found."""
 
     events: int
     ledgers: int
@@ -44,7 +44,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no problem."""
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Verification:
 
 @frozen(kw_only=True)
 class _Folded:
-    """What the log says of one ledger."""
+    """The fold of one ledger."""
 
     state: LedgerState = field(factory=LedgerState)
     links: Links = field(factory=Links)
@@ -62,13 +62,13 @@ class _Folded:
 
 
 class Verify:
-    """Reads everything once.
+    """Verifies the log and its read models in one pass.
 
     Args:
-        log: what is verified.
-        facts: what must equal its fold.
-        links: likewise.
-        index: what must hold a document for each version that can be found.
+        log: the log.
+        facts: the facts table, compared with the fold.
+        links: the graph, compared with the fold.
+        index: the index; it must have a document for each searchable version.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Verify:
                     progress(events, total)
             after = names[-1]
         last = await self._log.last_position()
-        # What is appended meanwhile may be counted, or may come too late for it.
+        # An append during the verification may or may not be counted.
         if not total <= events <= last:
             problems.append(
                 f"the log's last position is {last}, but its ledgers hold {events} events"
@@ -130,8 +130,8 @@ class Verify:
             head.version == expected.version and head.hash != expected.hash
         ):
             problems.append(
-                f"{name}: the head says version {expected.version}, the last event is "
-                f"{head.version} or another one"
+                f"{name}: the head (version {expected.version}) does not match the last event "
+                f"(version {head.version})"
             )
         return _Folded(state=state, links=links, events=count)
 
@@ -139,7 +139,7 @@ class Verify:
         state = folded.state
         for fact_id, versions in state.facts.items():
             if tuple(await self._facts.versions(fact_id)) != versions:
-                # A write may have come between the two reads; only what stays is a problem.
+                # Ignore the difference if a write came between the two reads.
                 head = await self._log.head(name)
                 if head.version == state.version:
                     problems.append(f"{name}: the facts table disagrees with the log on {fact_id}")
@@ -152,12 +152,14 @@ class Verify:
             problems += found
 
     async def _derived(self, name: LedgerId, folded: _Folded) -> list[str]:
-        """Where the graph and the index differ from what the log says."""
+        """The differences of the graph and the index from the fold."""
         held: dict[LinkKey, list[Link]] = {}
         for link in await self._links.versions(name):
             held.setdefault(link.key, []).append(link)
-        told = folded.links.history
-        differing = [key for key in {**told, **held} if held.get(key) != told.get(key)]
+        expected_links = folded.links.history
+        differing = [
+            key for key in {**expected_links, **held} if held.get(key) != expected_links.get(key)
+        ]
         problems = [
             f"{name}: the graph disagrees with the log on {' '.join(key)}" for key in differing
         ]
@@ -170,12 +172,12 @@ class Verify:
 
 
 def broken_link(item: Recorded, previous: Head) -> str | None:
-    """What is wrong with an event after ``previous``, ``None`` if nothing is."""
+    """The problem of the event after ``previous``, ``None`` if the chain is intact."""
     if item.version != previous.version + 1:
         return f"version {item.version} follows version {previous.version}"
     if item.previous_hash != previous.hash:
         return "the hash of the event before does not match"
-    # Whatever the declared type, a column of SQLite holds what somebody put into it.
+    # SQLite does not enforce the declared type of a column.
     stored = isinstance(item.payload, bytes) and isinstance(item.salt, bytes)
     if not stored or payload_digest(item.salt, item.payload) != item.payload_digest:
         return "the payload was changed"

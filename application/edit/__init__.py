@@ -1,1 +1,1 @@
-"""Changes that a caller asks for by name."""
+"""Explicit edits by a caller: update and delete."""

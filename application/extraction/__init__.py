@@ -1,1 +1,1 @@
-"""From messages to candidates: by rules, or by a language model."""
+"""Extraction of candidate facts from messages: by rules, or by a language model."""

@@ -1,4 +1,4 @@
-"""Images, as far as a model has described them: what was recorded, and what is at hand."""
+"""Image descriptions: read them from events and join them with the images of messages."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from remembrancer.domain.image import Image
 from remembrancer.domain.recorded import Recorded
 
 VISION = "vision"
-"""The purpose under which a description is recorded."""
+"""The ``purpose`` of an ``InferenceRecorded`` with an image description."""
 
 IMAGE = "image"
-"""The parameter of such a record that names the image, by its reference."""
+"""The parameter of that event with the reference of the image."""
 
 LONGEST_DESCRIPTION = 2_000
 """Characters."""
 
 
 def description_of(output: str) -> str:
-    """What is made of a model's answer."""
+    """The description in a model's answer: cleaned and truncated."""
     return cleaned(output)[:LONGEST_DESCRIPTION]
 
 
 def described(recorded: Iterable[Recorded]) -> Mapping[str, str]:
-    """The descriptions among the events of a request, by the reference of the image."""
+    """The image descriptions in the events of a request, by image reference."""
     return {
         str(event.parameters.get(IMAGE)): description_of(event.output)
         for event in (item.event for item in recorded)
@@ -39,7 +39,13 @@ def described(recorded: Iterable[Recorded]) -> Mapping[str, str]:
 def with_images(
     messages: Sequence[Message], data: Mapping[str, str], descriptions: Mapping[str, str]
 ) -> list[Message]:
-    """Messages whose images have the bytes and the descriptions that there are for them."""
+    """Copies of messages whose images have their bytes and descriptions, where available.
+
+    Args:
+        messages: the messages.
+        data: bytes of images, by image reference.
+        descriptions: descriptions, by image reference.
+    """
     return [
         evolve(
             message,
@@ -57,8 +63,10 @@ def with_images(
 
 
 def for_the_ledger(message: Message, most_bytes: int) -> Message:
-    """A message as it is recorded: with the bytes of its images only up to so many each, and none
-    where nobody looks at them.
+    """A copy of a message for the ledger.
+
+    An image keeps its bytes if it has ``most_bytes`` or fewer and its message comes from a user or
+    an assistant; images in other roles are never described.
     """
     most_bytes = most_bytes if message.role in (Role.USER, Role.ASSISTANT) else 0
     return evolve(message, images=tuple(_kept(image, most_bytes) for image in message.images))

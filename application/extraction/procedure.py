@@ -1,4 +1,4 @@
-"""The fact that an agent's run is remembered by: the task, the steps in order, what came of it."""
+"""The procedure of an agent's run as one fact: the task, the steps in order, the outcome."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval,
 from remembrancer.domain.facts.verdicts import Candidate
 
 MOST_STEPS = 30
-"""In one fact; nobody follows a longer list."""
+"""Steps in one fact."""
 
 
 @frozen(kw_only=True)
 class Procedure:
-    """Lines of text, each checked by whoever made them."""
+    """The lines of a procedure, already checked."""
 
     task: str | None = None
     steps: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class Procedure:
 
     @property
     def text(self) -> str:
-        """One line for each, without a word of any language."""
+        """One line per item, in a format that belongs to no language."""
         lines = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
         first = [self.task] if self.task else []
         last = [f"→ {self.outcome}"] if self.outcome else []
@@ -41,15 +41,15 @@ def candidate_of(
     names: Collection[str],
     metadata: Metadata,
 ) -> Candidate:
-    """A procedure as a candidate. It is told by the agent, when the run was over.
+    """A candidate from a procedure. Its speaker is the agent, its time that of the last message.
 
     Args:
-        procedure: with one step at least.
-        messages: of the run, in order, one of them by an agent.
-        fact_id: a fresh id.
-        evidence: the words that the lines are drawn from.
-        names: of those who speak.
-        metadata: what the fact is to carry besides.
+        procedure: has at least one step.
+        messages: of the run, in order; at least one is an agent's.
+        fact_id: a new id.
+        evidence: the quotes behind the lines.
+        names: of the speakers.
+        metadata: of the fact; the last message's metadata takes precedence.
     """
     lines = procedure.text.split("\n")
     named = dict.fromkeys(name for line in lines for name in names_in(line, frozenset(names)))

@@ -1,1 +1,1 @@
-"""Callers' input, checked once."""
+"""Validation of callers' input, done once."""

@@ -1,35 +1,31 @@
-"""What callers may say about what is to be remembered, checked and turned into requests."""
+"""Validate the arguments of ``add`` and ``add_many``, and make requests of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Required, TypedDict
+from typing import Any, Required, Unpack, cast
 
 from remembrancer.application.parsing.arguments import (
-    Messages,
+    check_names,
+    parse_actor,
     parse_guidance,
     parse_kind,
     parse_metadata,
     parse_moment,
     parse_name,
-    parse_turns,
+    parse_scope,
 )
-from remembrancer.application.remember.remember import RememberRequest
+from remembrancer.application.parsing.messages import Messages, parse_turns
+from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.scope import Scope
-
-DEFAULT_ACTOR = "api"
+from remembrancer.domain.scope import SCOPE_IDS, ScopeIds
 
 
-class AddOptions(TypedDict, total=False):
-    """The keyword arguments of ``add`` but for ``wait``; what they mean is said there."""
+class AddOptions(ScopeIds, total=False):
+    """The keyword arguments of ``add`` except ``wait``; see ``AsyncMemory.add``."""
 
-    user_id: str | None
-    agent_id: str | None
-    run_id: str | None
-    app_id: str | None
     metadata: Mapping[str, Any] | None
     occurred_at: datetime | str | None
     expires_at: datetime | str | None
@@ -44,46 +40,35 @@ class AddOptions(TypedDict, total=False):
 
 
 class Conversation(AddOptions, total=False):
-    """What ``add`` takes, as one mapping."""
+    """The arguments of ``add`` as one mapping."""
 
     messages: Required[Messages]
 
 
-def request_of(
-    messages: Messages,
-    *,
-    user_id: str | None = None,
-    agent_id: str | None = None,
-    run_id: str | None = None,
-    app_id: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    occurred_at: datetime | str | None = None,
-    expires_at: datetime | str | None = None,
-    infer: bool = True,
-    kind: str | None = None,
-    instructions: str | None = None,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-    categories: Sequence[str] | None = None,
-    idempotency_key: str | None = None,
-    actor: str = DEFAULT_ACTOR,
-) -> RememberRequest:
-    """The request that ``add`` with these arguments makes.
+def request_of(messages: Messages, **options: Unpack[AddOptions]) -> RememberRequest:
+    """The request for these arguments of ``add``.
 
     Raises:
-        InvalidRequest: an argument is wrong.
+        InvalidRequest: an argument is invalid.
     """
+    check_names(options, AddOptions.__annotations__)
+    ids = {name: value for name, value in options.items() if name in SCOPE_IDS}
     return RememberRequest(
-        scope=Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id),
+        scope=parse_scope(cast("ScopeIds", ids)),
         turns=parse_turns(messages),
-        metadata=parse_metadata(metadata),
-        occurred_at=parse_moment(occurred_at, "occurred_at"),
-        expires_at=parse_moment(expires_at, "expires_at"),
-        infer=infer,
-        kind=parse_kind(kind),
-        guidance=parse_guidance(instructions, include, exclude, categories),
-        idempotency_key=parse_name(idempotency_key, "idempotency_key"),
-        actor=parse_name(actor, "actor") or DEFAULT_ACTOR,
+        metadata=parse_metadata(options.get("metadata")),
+        occurred_at=parse_moment(options.get("occurred_at"), "occurred_at"),
+        expires_at=parse_moment(options.get("expires_at"), "expires_at"),
+        infer=options.get("infer", True),
+        kind=parse_kind(options.get("kind")),
+        guidance=parse_guidance(
+            options.get("instructions"),
+            options.get("include"),
+            options.get("exclude"),
+            options.get("categories"),
+        ),
+        idempotency_key=parse_name(options.get("idempotency_key"), "idempotency_key"),
+        actor=parse_actor(options.get("actor")),
     )
 
 
@@ -91,7 +76,7 @@ def requests_of(conversations: Iterable[Conversation]) -> list[RememberRequest]:
     """The requests of many conversations.
 
     Raises:
-        InvalidRequest: one of them is wrong; the path says which (``conversations[3].user_id``).
+        InvalidRequest: one of them is invalid; its path is like ``conversations[3].user_id``.
     """
     if isinstance(conversations, str | bytes | Mapping) or not isinstance(conversations, Iterable):
         raise InvalidRequest(
@@ -115,12 +100,12 @@ def _check_keys(conversation: object) -> None:
                 str(key)[:80], f"is not part of a conversation; allowed are {', '.join(allowed)}"
             )
     if "messages" not in conversation:
-        raise InvalidRequest("messages", "is missing; pass what was said")
+        raise InvalidRequest("messages", "is missing; pass at least one message")
 
 
 @contextmanager
 def _placed(where: str) -> Iterator[None]:
-    """Put the place of a conversation before the place of what is wrong in it."""
+    """Prefix the path of an error with the path of the conversation."""
     try:
         yield
     except InvalidRequest as error:

@@ -1,7 +1,6 @@
-"""Image parts of messages, in the forms of OpenAI's and Anthropic's APIs, checked.
+"""Validate image parts of messages, in the forms of the OpenAI and Anthropic APIs.
 
-Nothing is fetched and nothing is decoded but the base64: whether the bytes are an image is for the
-model that looks at it to say.
+URLs are not fetched. Base64 is decoded; the bytes are not checked to be an image.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.image import Image
 
 MAX_IMAGE_BYTES = 20_000_000
-"""More than providers take: OpenAI's limit is 50 MB for a whole request, Anthropic's 5 MB an
-image.
-"""
+"""More than providers accept: OpenAI's limit is 50 MB per request, Anthropic's 5 MB per image."""
 
 MAX_URL_CHARACTERS = 8_192
 
@@ -29,16 +26,16 @@ _ADDRESS = re.compile(r"https?://[^\s\x00-\x20\x7f-\x9f\ud800-\udfff]+", re.IGNO
 
 
 def parse_image(part: Mapping[str, Any], path: str) -> Image:
-    """An image part.
+    """Parse an image part.
 
     Args:
         part: ``{"type": "image_url", "image_url": {"url": …}}`` with an address or a ``data:``
             URL, or ``{"type": "image", "source": {"type": "base64", "media_type": …, "data": …}}``,
             or the same with a source of the type ``url``.
-        path: what it is called in errors.
+        path: its path in errors.
 
     Raises:
-        InvalidRequest: it is neither, or what is in it is no image that could be shown.
+        InvalidRequest: it has another form, or its URL, media type or data is invalid.
     """
     kind = part.get("type")
     if kind == "image_url":
@@ -62,7 +59,7 @@ def _parse_source(source: object, path: str) -> Image:
         return _parse_url(source.get("url"), f"{path}.url")
     if kind == "base64":
         return _parse_data(source.get("media_type"), source.get("data"), path)
-    raise InvalidRequest(f"{path}.type", "expected base64 or url; files elsewhere can't be shown")
+    raise InvalidRequest(f"{path}.type", "expected base64 or url; other sources are not supported")
 
 
 def _parse_url(url: object, path: str) -> Image:

@@ -1,1 +1,1 @@
-"""Keeping projections outside the append in step with the log."""
+"""External projections: delivery of log events to engines outside of the append's transaction."""

@@ -1,6 +1,7 @@
-"""Right after a commit: having external projections follow before the writer is answered.
+"""Catch up external projections right after a commit, before the write returns.
 
-The writer waits up to a bound and is then told what lags. Nothing here ever fails a write.
+The write waits for a limited time; then it reports the projections that lag. A failure here never
+fails the write.
 """
 
 from __future__ import annotations
@@ -16,35 +17,41 @@ from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
 PAUSE = 0.005
-"""Seconds between two looks at what somebody else is at."""
+"""Seconds before polling the position of a partition again; doubled up to ``LONGEST_PAUSE``."""
 
 LONGEST_PAUSE = 0.1
 
 NEAR = 2000
-"""Events. What is further behind, as in a rebuild, is not waited for."""
+"""Events; a write does not wait for a projection that lags more, as during a rebuild."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Beside(Protocol):
-    """Runs work beside the caller; see ``remembrancer.runtime.sync_bridge``."""
+    """Runs work in the background: in threads or in tasks (``runtime.sync_bridge``)."""
 
     def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
-        """Start work that raises nothing; returns what waits for its end, so many seconds at the
-        most.
+        """Start work that does not raise.
+
+        Returns:
+            A function that waits for the end of the work; its argument is the timeout in seconds.
         """
+        ...
+
+    async def close(self) -> None:
+        """Wait for the end of all work."""
         ...
 
 
 class AfterCommit:
-    """Drives projections for a writer.
+    """Drives external projections after a write.
 
     Args:
-        projections: the external ones.
-        clock: time and waiting.
-        beside: runs the driving, so that an engine that hangs does not hold up the writer.
-        owner: who takes leases.
-        wait: seconds that a writer waits at the most; 0 leaves the work to workers.
+        projections: the external projections.
+        clock: time and sleep.
+        beside: runs the delivery, so that an engine that hangs does not block the write.
+        owner: owner of the leases.
+        wait: timeout of a write in seconds (>= 0); 0 leaves the delivery to workers.
     """
 
     def __init__(
@@ -65,14 +72,14 @@ class AfterCommit:
         self._stopped = False
 
     def stop(self) -> None:
-        """Have what runs beside end with the page that it is at."""
+        """Stop background work after its current page."""
         self._stopped = True
 
     async def __call__(self, ledger: LedgerId, position: Position) -> tuple[str, ...]:
         """Wait until the projections hold a ledger's events up to ``position``.
 
         Returns:
-            The names of those that lag when the time is up, or that can't follow soon.
+            The names of the projections that lag after the timeout or can't catch up in time.
         """
         if self._wait > 0:
             await self._drive(ledger, position)
@@ -104,13 +111,13 @@ class AfterCommit:
             left = (deadline - await self._clock.now()).total_seconds()
             if not behind or left <= 0:
                 return
-            # Somebody else is at it: a worker, or another writer.
+            # A worker or another write holds the lease.
             await self._clock.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _start(self, projector: Projector, partition: int) -> Callable[[float], Awaitable[None]]:
-        track = (projector.feed.projection, partition)
-        self._driven.add(track)
+        key = (projector.feed.projection, partition)
+        self._driven.add(key)
 
         async def drive() -> None:
             try:
@@ -118,20 +125,20 @@ class AfterCommit:
                     partition, owner=self._owner, keep_going=lambda: not self._stopped
                 )
             except RemembrancerError:
-                # The book has the reason, and the receipt says that it lags.
+                # The projection state has the reason; the receipt names the projection.
                 pass
             finally:
-                self._driven.discard(track)
+                self._driven.discard(key)
 
         return self._beside.start(drive)
 
 
-# The book may be out of reach by now. What was written is written all the same, and the receipt
-# says that it lags.
+# The projection state may be unavailable by now. The append is committed all the same, and the
+# receipt names the projection as lagging.
 
 
 async def _can_follow(projector: Projector, ledger: LedgerId) -> bool:
-    """Whether the engine takes anything in before it is rebuilt."""
+    """Whether the engine can be fed without a rebuild."""
     try:
         return await projector.partition_state_of(ledger) is not None
     except RemembrancerError:
@@ -139,7 +146,7 @@ async def _can_follow(projector: Projector, ledger: LedgerId) -> bool:
 
 
 async def _is_near(projector: Projector, ledger: LedgerId, position: Position) -> bool:
-    """Whether an engine is behind a position, and so little that it is worth waiting for."""
+    """Whether an engine lags behind a position by at most ``NEAR`` events."""
     try:
         partition_state = await projector.partition_state_of(ledger)
     except RemembrancerError:

@@ -1,7 +1,6 @@
-"""Whether an engine is worth asking: once it has not answered, it is left alone for a while.
+"""Circuit breaker: after a failure, an engine is not called for a while.
 
-It spares callers the wait for a time-out with every request; it decides nothing about what is
-done instead.
+It saves callers the timeout of every request. The caller chooses the fallback.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ from datetime import datetime, timedelta
 
 SHORTEST = timedelta(seconds=0.5)
 LONGEST = timedelta(seconds=30)
+"""How long the breaker is open: ``SHORTEST`` at first, doubled per failure up to ``LONGEST``."""
 
 
 class CircuitBreaker:
-    """What this process knows about one engine. Safe to share between threads and tasks: who
-    loses a race asks once more, or once less.
+    """The circuit breaker of one engine in this process.
+
+    It is safe to share between threads and tasks: a race costs one call more or less.
     """
 
     def __init__(self) -> None:
@@ -22,15 +23,15 @@ class CircuitBreaker:
         self._until: datetime | None = None
 
     def is_open(self, now: datetime) -> bool:
-        """Whether to leave the engine alone."""
+        """Whether not to call the engine."""
         return self._until is not None and now < self._until
 
     def record_failure(self, now: datetime) -> None:
-        """It did not answer: leave it alone, twice as long each time."""
+        """Open the breaker, for twice as long as after the failure before."""
         if not self.is_open(now):
             self._failures += 1
         self._until = now + min(LONGEST, SHORTEST * 2 ** min(self._failures - 1, 10))
 
     def record_success(self) -> None:
-        """It has answered."""
+        """Close the breaker."""
         self._failures, self._until = 0, None

@@ -1,4 +1,4 @@
-"""Looking at the events that external engines would not take, and trying them again."""
+"""Dead letters: list and retry the events that external engines refused."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from remembrancer.domain.ports.projection_state import DeadLetter, ProjectionSta
 from remembrancer.domain.recorded import Position
 
 PAUSE = 0.05
-"""Seconds before asking again for a lease that somebody holds."""
+"""Seconds before trying again to acquire a lease."""
 
 
 @frozen(kw_only=True)
 class Revived:
-    """How many dead letters have been delivered now, and which still can't be."""
+    """The number of delivered dead letters, and the remaining ones."""
 
     revived: int
     dead: tuple[DeadLetter, ...]
@@ -33,14 +33,14 @@ class Revived:
 
 
 class DeadLetters:
-    """Dead letters of all external projections.
+    """The dead letters of all external projections.
 
     Args:
-        projections: the external ones.
-        state: the book.
-        clock: time and waiting.
-        ids: names who takes leases.
-        patience: seconds to wait for a lease that somebody holds.
+        projections: the external projections.
+        state: the projection state.
+        clock: time and sleep.
+        ids: source of new ids, for the owner of the leases.
+        patience: timeout for acquiring a lease, in seconds.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class DeadLetters:
         self._patience = patience
 
     async def listed(self) -> list[DeadLetter]:
-        """All of them, by projection and position.
+        """All dead letters, by projection and position.
 
         Raises:
             AdapterUnavailable: the log's database did not answer.
@@ -73,12 +73,12 @@ class DeadLetters:
         return found
 
     async def retry(self) -> Revived:
-        """Deliver what can be delivered by now.
+        """Deliver all dead letters again.
 
         Raises:
-            AdapterUnavailable: an engine did not answer, or somebody else kept its lease; what was
-                delivered is recorded, and nothing is lost.
-            InvalidRequest: an engine has to be rebuilt first.
+            AdapterUnavailable: an engine did not answer, or its lease was not released in time;
+                the deliveries so far are recorded, and no letter is lost.
+            InvalidRequest: an engine must be rebuilt first.
         """
         owner, revived = self._ids.new(), 0
         for projector in self._projections:
@@ -97,6 +97,6 @@ class DeadLetters:
             if await self._clock.now() >= deadline:
                 raise AdapterUnavailable(
                     projector.feed.projection,
-                    "somebody else is driving it all the time; try again later",
+                    "another worker holds its lease; try again later",
                 )
             await self._clock.sleep(PAUSE)

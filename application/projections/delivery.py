@@ -1,7 +1,7 @@
-"""What is brought to an external engine because of a stretch of the log.
+"""Deliver log events to one external engine.
 
-A delivery may come twice, and from two processes at once; it knows nothing of leases, checkpoints
-or what becomes of an event that an engine won't take.
+Delivery is at least once, possibly by two processes at the same time. Leases, checkpoints and dead
+letters are in ``projector``.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from remembrancer.domain.recorded import Recorded
 
 
 class Delivery(Protocol):
-    """Brings events to one engine.
+    """Delivers events to one engine.
 
-    ``ordered`` says that an engine which has left out an event can't be brought the later ones of
-    the same ledger before that one.
+    ``ordered``: after an event that was refused, the engine can't apply later events of the same
+    ledger.
     """
 
     @property
     def ordered(self) -> bool:
-        """See above."""
+        """See the class."""
         ...
 
     async def __call__(self, chain: Sequence[Recorded]) -> None:
-        """Have the engine hold what ``chain`` says, all of it when this returns.
+        """Deliver the events of ``chain``; all are durable when this returns.
 
         Raises:
-            InvalidRequest, ModelError: it won't ever take this.
-            AdapterUnavailable: the engine, or the embedder, did not answer.
+            InvalidRequest, ModelError: the events are refused for good.
+            AdapterUnavailable: the engine or the embedder did not answer.
         """
         ...
 
     async def clear(self) -> None:
-        """Empty the engine."""
+        """Delete everything in the engine."""
         ...
 
 
 class IndexDelivery:
-    """Puts the documents that events touch, as they stand now.
+    """Upserts the current documents of the facts that events change.
 
     Args:
-        index: where to.
-        read_models: tell which documents.
-        embedding: vectors of their texts; those in the log's own index are not computed again.
+        index: the external index.
+        read_models: the current documents of events.
+        embedding: vectors of their texts; vectors in the log's own index are reused.
     """
 
     ordered = False
@@ -83,8 +83,8 @@ class IndexDelivery:
             raise
 
     async def _put_apart(self, documents: Sequence[Document]) -> None:
-        """Have the index take what it takes of the documents of one event: one may be to blame,
-        and the others have nobody else to bring them.
+        """Put the documents of one event one by one: a refused document must not hold back the
+        others.
         """
         for document in documents:
             with suppress(InvalidRequest, ModelError):
@@ -103,10 +103,10 @@ class IndexDelivery:
 
 
 class GraphDelivery:
-    """Has a graph apply the events themselves.
+    """Applies events to an external graph.
 
     Args:
-        graph: where to.
+        graph: the external graph.
     """
 
     ordered = True

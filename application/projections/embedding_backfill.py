@@ -1,4 +1,4 @@
-"""Catching up on vectors that the embedder could not deliver when their facts were recorded."""
+"""Backfill the vectors of facts that were recorded while the embedder was unavailable."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from remembrancer.application.embedding import Embedding
 from remembrancer.domain.ports.read_models import ReadModels
 
 BATCH = 64
-"""Texts per call: what embedding services take well."""
+"""Texts per call; embedding services accept that many."""
 
 
 class EmbeddingBackfill:
-    """Embeds what waits.
+    """Embeds the documents without a vector.
 
     Args:
-        read_models: tell what lacks a vector, and take it.
-        embedding: makes vectors.
+        read_models: list the documents without a vector, and store the vectors.
+        embedding: computes vectors.
     """
 
     def __init__(self, *, read_models: ReadModels, embedding: Embedding) -> None:
@@ -26,17 +26,17 @@ class EmbeddingBackfill:
     async def __call__(
         self, progress: Callable[[int], None] | None = None, *, batches: int | None = None
     ) -> int:
-        """Embed what waits, oldest first.
+        """Embed the documents without a vector, oldest first.
 
         Args:
-            progress: called with the documents that have got their vector so far.
-            batches: how many at the most; ``None`` goes on until nothing waits.
+            progress: called with the number of embedded documents so far.
+            batches: maximum number of batches; ``None``: all documents.
 
         Returns:
-            Documents that have got their vector.
+            The number of embedded documents.
 
         Raises:
-            AdapterUnavailable: the embedder does not answer (yet); what it delivered is kept.
+            AdapterUnavailable: the embedder did not answer; the vectors so far are stored.
         """
         done = 0
         while batches is None or batches > 0:

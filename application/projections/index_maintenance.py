@@ -1,4 +1,4 @@
-"""Looking after indexes outside of any write: what takes its time and makes searches faster."""
+"""Index maintenance outside of writes: build graphs and segments that make searches faster."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from remembrancer.domain.ports.vector_index import Compactable
 
 
 class IndexMaintenance:
-    """Has every index make what is due.
+    """Compacts indexes.
 
     Args:
-        indexes: those that can; none is fine.
+        indexes: the indexes that support it; may be empty.
     """
 
     def __init__(self, indexes: Sequence[Compactable]) -> None:
         self._indexes = indexes
 
     async def __call__(self) -> int:
-        """Have it made, one after the other, and wait for it.
+        """Compact every index, one after the other.
 
         Returns:
-            How many graphs or segments were made.
+            The number of graphs and segments built.
 
         Raises:
-            AdapterUnavailable: an engine did not answer; what was made until then stays.
+            AdapterUnavailable: an engine did not answer; what was built before is kept.
         """
         return sum([await index.compact() for index in self._indexes])

@@ -1,4 +1,4 @@
-"""How far the external projections are behind the log, and why."""
+"""Lag of the external projections behind the log, and its cause."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from remembrancer.domain.recorded import Position
 
 @frozen(kw_only=True)
 class Lag:
-    """One partition of one external projection.
+    """The lag of one partition of an external projection.
 
-    ``events`` are those of the log that it has not been brought yet, ``seconds`` the age of the
-    oldest of them. ``owner`` is who is at work on it. ``problem`` says why it is not brought
-    further, ``rebuild`` that it has to be rebuilt before it can be.
+    ``events``: number of events in the log that are not delivered yet; ``seconds``: age of the
+    oldest one. ``dead``: number of dead letters. ``owner``: owner of the current lease, if any.
+    ``problem``: the error of the last delivery, if it failed. ``rebuild``: the engine must be
+    rebuilt before it can be fed.
     """
 
     projection: str
@@ -41,12 +42,12 @@ class Lag:
 
 
 class MeasureLag:
-    """Reads the book and the log.
+    """Measures the lag of all external projections.
 
     Args:
-        projections: the external ones.
+        projections: the external projections.
         log: the log.
-        clock: the time.
+        clock: the current time.
     """
 
     def __init__(self, *, projections: Sequence[Projector], log: AuditLog, clock: Clock) -> None:
@@ -55,7 +56,7 @@ class MeasureLag:
         self._clock = clock
 
     async def __call__(self) -> tuple[Lag, ...]:
-        """Measure; empty where there is no external projection.
+        """Measure the lag of every partition; empty without external projections.
 
         Raises:
             AdapterUnavailable: the log's database did not answer.

@@ -1,4 +1,4 @@
-"""News of events by looking, for logs that can't call: often at first, then less."""
+"""Poll for new events, with backoff, for logs that can't notify."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from remembrancer.domain.recorded import Position
 
 SHORTEST = 0.01
 LONGEST = 0.25
-"""Seconds between two looks. A look costs a fraction of a millisecond on SQLite."""
+"""Seconds between two polls, doubled each time. A poll takes less than a millisecond on SQLite."""
 
 
 class Polling:
-    """``AppendSignal`` by looking at the log.
+    """An ``AppendSignal`` that polls the log.
 
     Args:
-        log: what is looked at.
-        clock: time and waiting.
+        log: the log.
+        clock: time and sleep.
     """
 
     def __init__(self, *, log: AuditLog, clock: Clock) -> None:

@@ -1,8 +1,8 @@
-"""Bringing one external engine what the log says, a partition at a time.
+"""Deliver log events to one external engine, one partition at a time.
 
-Delivered first, recorded afterwards: a process that dies in between has its last pages delivered
-again by whoever takes the lease next, and deliveries may come twice. When to do it, and who, is
-for ``following`` (after a write) and ``working`` (all the time).
+A page is delivered first and checkpointed afterwards, so delivery is at least once: after a crash
+the next owner of the lease delivers the last page again. Callers are ``after_commit`` (after a
+write) and ``worker`` (continuously).
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
 
 TRIES = 3
-"""Of an event that an engine refuses, before it is set aside."""
+"""Tries of a refused event before it becomes a dead letter."""
 
 PAUSE = 0.05
-"""Seconds before such an event is tried again; twice as long each time."""
+"""Seconds before the retry of a refused event; doubled each time."""
 
 LONGEST_CAUSE = 500
-"""Characters of an error that are kept."""
+"""Characters of an error that are stored."""
 
 KeepGoing = Callable[[], bool]
 
 
 @frozen(kw_only=True)
 class ProjectionSettings:
-    """How external engines are driven.
+    """Settings of the delivery to external engines.
 
-    ``wait``: seconds that a write waits for them; 0 leaves them to workers. ``partitions``: how
-    many workers can share one engine. ``lease``: seconds after which the work of a worker that
-    died is taken over. ``batch``: events to a page.
+    ``wait``: timeout of a write in seconds (>= 0); 0 leaves the delivery to workers.
+    ``partitions``: 1 to 1024; as many workers can share one engine. ``lease``: seconds (> 0) after
+    which another worker takes over from a dead one. ``batch``: events per page, 1 to 100,000.
     """
 
     wait: float = 2.0
@@ -53,7 +53,7 @@ class ProjectionSettings:
     batch: int = 500
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what can't be.
+        """Check the ranges.
 
         Raises:
             ValueError: a number is out of its range.
@@ -70,7 +70,7 @@ class ProjectionSettings:
 
 @define(kw_only=True)
 class Counts:
-    """What this process has done for one partition since it began."""
+    """Counters of one partition in this process."""
 
     batches: int = 0
     delivered: int = 0
@@ -79,23 +79,23 @@ class Counts:
 
 @define
 class _RefusedEvents:
-    """What an engine would not take out of one page, and the ledgers that stop there."""
+    """The dead letters of one page, and the ledgers that wait behind a dead letter."""
 
     letters: list[DeadLetter] = field(factory=list)
     parked: set[LedgerId] = field(factory=set)
 
 
 class Projector:
-    """One engine and its entry in the book.
+    """Feeds one engine and keeps its projection state.
 
     Args:
-        feed: what goes into the engine.
-        delivery: how.
-        log: what is read.
-        state: the book.
-        clock: time and waiting.
+        feed: name, fingerprint and partitions of the projection.
+        delivery: delivers events to the engine.
+        log: the log.
+        state: the projection state.
+        clock: time and sleep.
         settings: sizes and times.
-        circuit_breaker: whether this process asks the engine at all.
+        circuit_breaker: the circuit breaker of the engine for writes.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Projector:
         self._settings = settings
 
     async def partition_states(self) -> Sequence[PartitionState]:
-        """How the partitions stand; the entry is made where there is none."""
+        """The states of all partitions; they are created if missing."""
         found = await self._state.partition_states(self.feed.projection)
         if len(found) != self.feed.partitions:
             await self._state.enrol(self.feed)
@@ -127,49 +127,49 @@ class Projector:
         return found
 
     async def partition_state_of(self, ledger: LedgerId) -> PartitionState | None:
-        """How the partition of a ledger stands, ``None`` if the engine was fed under other
-        settings and takes nothing in before it is rebuilt.
+        """The state of a ledger's partition, ``None`` if the engine was fed with other settings
+        and must be rebuilt.
         """
         partition_state = (await self.partition_states())[self.feed.partition_of(ledger)]
         return partition_state if partition_state.fingerprint == self.feed.fingerprint else None
 
     async def require_same(self) -> None:
-        """Make sure that the engine was fed under the settings of now.
+        """Check that the engine was fed with the current settings.
 
         Raises:
-            InvalidRequest: it was not, and has to be rebuilt.
+            InvalidRequest: it was fed with other settings and must be rebuilt.
         """
         for partition_state in await self.partition_states():
             if partition_state.fingerprint != self.feed.fingerprint:
                 raise InvalidRequest(
                     self.feed.projection,
-                    f"was fed with {partition_state.fingerprint}, the settings say "
+                    f"was fed with {partition_state.fingerprint}, but the settings are "
                     f"{self.feed.fingerprint}; run remembrancer rebuild {self.feed.projection}, or "
                     "change the settings back",
                 )
 
     async def has_all_of(self, ledger: LedgerId, position: Position) -> bool:
-        """Whether the engine holds a ledger's events up to ``position``."""
+        """Whether the engine holds all events of a ledger up to ``position``."""
         return await self._state.reach(self.feed, ledger) >= position
 
     async def restart(self) -> None:
-        """Have the engine emptied and fed from the beginning by whoever comes next."""
+        """Reset the checkpoints: the next lease owner clears the engine and feeds it from 0."""
         await self._state.restart(self.feed)
 
     async def turn(self, partition: int, *, owner: str, keep_going: KeepGoing) -> Position | None:
-        """Bring a partition up to the end of the log, unless somebody else is at it.
+        """Catch up one partition to the end of the log, under a lease.
 
         Args:
-            partition: which one.
-            owner: who takes the lease.
-            keep_going: asked before each page but the first.
+            partition: number of the partition.
+            owner: owner of the lease.
+            keep_going: called before each page except the first; ``False`` stops.
 
         Returns:
-            How far it has been brought, ``None`` if the lease could not be had.
+            The checkpoint, ``None`` if the lease is held by another owner.
 
         Raises:
-            AdapterUnavailable: the engine, the embedder or the log did not answer; what was
-                delivered before is recorded.
+            AdapterUnavailable: the engine, the embedder or the log did not answer; earlier pages
+                are checkpointed.
         """
         lease = await self._state.acquire(
             self.feed, partition, owner=owner, seconds=self._settings.lease
@@ -182,10 +182,10 @@ class Projector:
         except Exception as error:
             self.counts[partition].failures += 1
             self.circuit_breaker.record_failure(await self._clock.now())
-            problem = _said(error)
+            problem = _one_line(error)
             if isinstance(error, AdapterUnavailable):
                 raise
-            # Not in the terms of the port: nothing is known of the events, hence none is blamed.
+            # Not an error of the port, so it does not show that an event is bad: no dead letter.
             raise AdapterUnavailable(self.feed.projection, problem) from error
         else:
             self.circuit_breaker.record_success()
@@ -231,29 +231,27 @@ class Projector:
         return found
 
     async def _deliver(self, chain: Sequence[Recorded], refused: _RefusedEvents) -> None:
-        """Deliver a stretch; of one that is refused deliver the halves, down to the event that is
-        to blame.
-        """
-        stretches = [chain]
-        while stretches:
-            stretch = [i for i in stretches.pop() if i.ledger not in refused.parked]
-            if not stretch:
+        """Deliver events; bisect a refused batch down to the refused event."""
+        batches = [chain]
+        while batches:
+            batch = [i for i in batches.pop() if i.ledger not in refused.parked]
+            if not batch:
                 continue
             try:
-                await self._delivery(stretch)
+                await self._delivery(batch)
             except (InvalidRequest, ModelError) as error:
-                if len(stretch) > 1:
-                    middle = len(stretch) // 2
-                    stretches += [stretch[middle:], stretch[:middle]]
+                if len(batch) > 1:
+                    middle = len(batch) // 2
+                    batches += [batch[middle:], batch[:middle]]
                     continue
-                cause = await self._insist(stretch, error)
+                cause = await self._retry(batch, error)
                 if cause is not None:
-                    refused.letters.append(await self._letter(stretch[0], cause, TRIES))
+                    refused.letters.append(await self._letter(batch[0], cause, TRIES))
                     if self._delivery.ordered:
-                        refused.parked.add(stretch[0].ledger)
+                        refused.parked.add(batch[0].ledger)
 
-    async def _insist(self, chain: Sequence[Recorded], error: Exception) -> str | None:
-        """Try one event again; why it is refused, ``None`` if it no longer is."""
+    async def _retry(self, chain: Sequence[Recorded], error: Exception) -> str | None:
+        """Retry one event; returns the reason of the refusal, ``None`` after a success."""
         for tries in range(1, TRIES):
             await self._clock.sleep(PAUSE * 2**tries)
             try:
@@ -262,7 +260,7 @@ class Projector:
                 error = again
             else:
                 return None
-        return _said(error)
+        return _one_line(error)
 
     async def _letter(self, item: Recorded, cause: str, tries: int) -> DeadLetter:
         return DeadLetter(
@@ -279,10 +277,10 @@ class Projector:
         )
 
     async def retry_dead(self, partition: int, *, owner: str) -> int | None:
-        """Try the dead letters of a partition again.
+        """Retry the dead letters of a partition.
 
         Returns:
-            How many are no longer dead, ``None`` if the lease could not be had.
+            The number of delivered letters, ``None`` if the lease is held by another owner.
 
         Raises:
             AdapterUnavailable: the engine did not answer; no letter is lost.
@@ -295,8 +293,8 @@ class Projector:
         revived = 0
         try:
             for letter in await self._dead_letters(partition):
-                again = await self._again(letter, lease.position)
-                # What ended at another event than before is dead there now, and here no longer.
+                again = await self._redeliver(letter, lease.position)
+                # If a later event is refused now, its dead letter replaces this one.
                 here = again is None or again.position != letter.position
                 if not await self._state.advance(
                     lease,
@@ -310,9 +308,11 @@ class Projector:
             await self._state.release(lease)
         return revived
 
-    async def _again(self, letter: DeadLetter, until: Position) -> DeadLetter | None:
-        """Deliver the event of a letter and, where order matters, all of its ledger that waited
-        behind it; what it fails at now, if it does.
+    async def _redeliver(self, letter: DeadLetter, until: Position) -> DeadLetter | None:
+        """Deliver the event of a dead letter and, if ordered, the later events of its ledger.
+
+        Returns:
+            The dead letter of the event that is refused now, if any.
         """
         version = letter.version - 1
         limit = self._settings.batch if self._delivery.ordered else 1
@@ -331,8 +331,8 @@ class Projector:
             version = chain[-1].version
 
 
-def _said(error: Exception) -> str:
-    """An error in one line, by its kind where it is not one of ours."""
+def _one_line(error: Exception) -> str:
+    """An error on one line, with its type if it is not an ``AdapterUnavailable``."""
     text = (
         str(error) if isinstance(error, AdapterUnavailable) else f"{type(error).__name__}: {error}"
     )

@@ -1,7 +1,7 @@
-"""A worker: drives all external projections, all the time, until it is told to stop.
+"""A worker: drives all external projections continuously, until it is stopped.
 
-Any number of workers may run. Each partition has one of them at a time, found out by leases in the
-book; what a worker that died was at is taken over when its lease has run out.
+Any number of workers can run. Leases in the projection state assign each partition to one worker at
+a time; when the lease of a dead worker expires, another one takes over.
 """
 
 from __future__ import annotations
@@ -26,45 +26,44 @@ from remembrancer.domain.ports.projection_state import ProjectionState
 from remembrancer.domain.recorded import Position
 
 PAGES = 20
-"""After so many a lease is let go of, so that a worker's other partitions have their turn."""
+"""Pages per lease, so that the other partitions of a worker get their turn."""
 
 IDLE = 0.5
-"""Seconds to wait for events before looking whether to stop."""
+"""Seconds to wait for events before checking for a stop."""
 
 BUSY = 0.1
-"""Seconds before asking again for what somebody else is at; also how soon a stop is noticed."""
+"""Seconds before trying again to acquire a lease; also the delay until a stop is noticed."""
 
 SHORTEST = 0.25
 LONGEST = 30.0
-"""Seconds that an engine is left alone after a failure: twice as long each time, give or take a
-half, so that many workers do not come back at once."""
+"""Backoff in seconds after a failure of an engine: doubled each time, with 50% jitter, so that
+workers do not retry all at once."""
 
 UPKEEP = 60.0
-"""Seconds between two looks at what indexes have to make; give or take a half, so that one of many
-workers is the first to find it due.
-"""
+"""Seconds between two runs of index maintenance, with 50% jitter, so that one worker comes
+first."""
 
 REPORT = 1.0
-"""Seconds between two reports, at the most."""
+"""Maximum of seconds between two reports."""
 
 Stop = Callable[[], bool]
-Track = tuple[Projector, int]
+WorkerPartition = tuple[Projector, int]
 
 
 @frozen(kw_only=True)
 class Report:
-    """What a worker sees and has done: a ``Lag`` for each partition with the worker's own counts,
-    and how many workers there are.
+    """The report of a worker: the ``Lag`` of each partition with the worker's own counters, and the
+    number of live workers.
     """
 
-    tracks: tuple[tuple[Lag, Counts], ...]
+    partitions: tuple[tuple[Lag, Counts], ...]
     workers: int
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
         return {
             "projections": [
-                {**to_jsonable(lag), **to_jsonable(counts)} for lag, counts in self.tracks
+                {**to_jsonable(lag), **to_jsonable(counts)} for lag, counts in self.partitions
             ],
             "workers": self.workers,
         }
@@ -76,19 +75,19 @@ OnReport = Callable[[Report], None]
 class Worker:
     """One run of one worker.
 
-    The caller runs ``follow``, once for each of ``tracks``, and ``maintain_indexes``, or else
-    ``run_until_caught_up`` alone; beside them it runs ``heartbeat``.
+    The caller runs ``heartbeat``, and concurrently either ``run_until_caught_up``, or
+    ``maintain_indexes`` and ``follow`` for each of ``partitions``.
 
     Args:
-        projections: the external ones.
+        projections: the external projections.
         log: the log.
-        state: the book.
-        append_signal: tells of new events.
-        clock: time and waiting.
-        ids: names the worker, and spreads its pauses.
+        state: the projection state.
+        append_signal: notifies of new events.
+        clock: time and sleep.
+        ids: source of new ids, for the worker's name and the jitter.
         measure_lag: for reports.
-        index_maintenance: maintains the indexes.
-        lease: seconds that a lease runs for.
+        index_maintenance: compacts the indexes.
+        lease: seconds (> 0) until a lease expires.
     """
 
     def __init__(
@@ -118,8 +117,8 @@ class Worker:
         self._held: set[tuple[str, int]] = set()
 
     @property
-    def tracks(self) -> Sequence[Track]:
-        """Every partition of every projection."""
+    def partitions(self) -> Sequence[WorkerPartition]:
+        """All partitions of all projections."""
         return [
             (projector, partition)
             for projector in self._projections
@@ -127,35 +126,35 @@ class Worker:
         ]
 
     async def check(self) -> None:
-        """Make sure that there is work, and that it can be done.
+        """Check that there are external projections and that none must be rebuilt.
 
         Raises:
-            InvalidRequest: nothing external is configured, or it has to be rebuilt first.
+            InvalidRequest: there is no external projection, or one must be rebuilt first.
             AdapterUnavailable: the log's database did not answer.
         """
         if not self._projections:
             raise InvalidRequest(
                 "vector_index.provider",
-                "there is nothing to drive: index and graph are those in the log's own database",
+                "there is no external projection: index and graph are in the log's own database",
             )
         for projector in self._projections:
             await projector.require_same()
 
-    async def follow(self, track: Track, stop: Stop) -> None:
-        """Drive one partition until told to stop, whatever happens to its engine."""
+    async def follow(self, assigned: WorkerPartition, stop: Stop) -> None:
+        """Drive one partition until ``stop``; failures of the engine are retried with backoff."""
         failures = 0
         while not stop():
             try:
-                await self._step(track, stop)
+                await self._step(assigned, stop)
             except AdapterUnavailable:
-                # The book has the reason, and the report shows it.
+                # The projection state has the reason; the report shows it.
                 failures += 1
-                await self._rest(self._backed_off(failures), stop)
+                await self._rest(self._backoff(failures), stop)
             else:
                 failures = 0
 
-    async def _step(self, track: Track, stop: Stop) -> None:
-        projector, partition = track
+    async def _step(self, assigned: WorkerPartition, stop: Stop) -> None:
+        projector, partition = assigned
         last = await self._log.last_position()
         partition_state = (await projector.partition_states())[partition]
         if partition_state.position >= last and not partition_state.must_clear:
@@ -163,12 +162,12 @@ class Worker:
         elif (
             partition_state.owner is not None
             or len(self._held) >= self._share()
-            or await self._turn(track, stop) is None
+            or await self._turn(assigned, stop) is None
         ):
             await self._rest(BUSY, stop)
 
-    async def _turn(self, track: Track, stop: Stop) -> Position | None:
-        projector, partition = track
+    async def _turn(self, assigned: WorkerPartition, stop: Stop) -> Position | None:
+        projector, partition = assigned
         pages = count(1)
         self._held.add((projector.feed.projection, partition))
         try:
@@ -183,11 +182,11 @@ class Worker:
             self._held.discard((projector.feed.projection, partition))
 
     def _share(self) -> int:
-        """How many partitions this worker may be at, for all workers to be at some."""
-        return -(-len(self.tracks) // self._workers)
+        """The number of partitions that this worker may hold, to leave some for the others."""
+        return -(-len(self.partitions) // self._workers)
 
     async def heartbeat(self, stop: Stop, on_report: OnReport | None = None) -> None:
-        """Keep the leases until told to stop, then give them back; report now and then."""
+        """Renew the leases until ``stop``, then release them; report periodically."""
         try:
             while not stop():
                 with suppress(AdapterUnavailable):
@@ -202,63 +201,62 @@ class Worker:
                 await self._state.renew(self._owner, (), 0)
 
     async def maintain_indexes(self, stop: Stop) -> None:
-        """Have indexes make what is due, now and then; what was begun is made first when told to
-        stop.
-        """
+        """Maintain the indexes periodically until ``stop``; a run in progress is finished."""
         while not stop():
-            await self._rest(UPKEEP * self._spread(), stop)
+            await self._rest(UPKEEP * self._jitter(), stop)
             if stop():
                 return
-            # One that is away is told of by whoever feeds it.
+            # The projector of that engine reports the failure.
             with suppress(AdapterUnavailable):
                 await self._index_maintenance()
 
     async def report(self) -> Report:
-        """How everything stands."""
+        """The current report."""
         counts = {
             (projector.feed.projection, partition): projector.counts[partition]
-            for projector, partition in self.tracks
+            for projector, partition in self.partitions
         }
         lags = await self._measure_lag()
         return Report(
-            tracks=tuple((lag, evolve(counts[lag.projection, lag.partition])) for lag in lags),
+            partitions=tuple((lag, evolve(counts[lag.projection, lag.partition])) for lag in lags),
             workers=self._workers,
         )
 
     async def run_until_caught_up(self, stop: Stop, on_report: OnReport | None = None) -> Report:
-        """Drive everything to where the log ends now, once; leave an engine that does not answer.
+        """Catch up all partitions to the current end of the log; skip an engine that does not
+        answer.
 
         Returns:
-            How it stands then; what an engine's problem was is among it.
+            The final report; it names the problem of a skipped engine.
 
         Raises:
-            InvalidRequest: somebody else has begun to rebuild with other settings.
+            InvalidRequest: another process has started a rebuild with other settings.
         """
         last = await self._log.last_position()
-        open_tracks = list(self.tracks)
-        while open_tracks and not stop():
-            remaining: list[Track] = []
-            for track in open_tracks:
-                projector, _ = track
+        unfinished = list(self.partitions)
+        while unfinished and not stop():
+            remaining: list[WorkerPartition] = []
+            for assigned in unfinished:
+                projector, _ = assigned
                 with suppress(AdapterUnavailable):
-                    reached = await self._turn(track, stop)
+                    reached = await self._turn(assigned, stop)
                     if reached is None:
                         await projector.require_same()
                     if reached is None or reached < last:
-                        remaining.append(track)
-            open_tracks = remaining
+                        remaining.append(assigned)
+            unfinished = remaining
             if on_report is not None:
                 on_report(await self.report())
-            if open_tracks:
+            if unfinished:
                 await self._rest(BUSY, stop)
         return await self.report()
 
-    def _backed_off(self, failures: int) -> float:
-        return min(LONGEST, SHORTEST * float(1 << min(failures - 1, 10))) * self._spread()
+    def _backoff(self, failures: int) -> float:
+        return min(LONGEST, SHORTEST * float(1 << min(failures - 1, 10))) * self._jitter()
 
-    def _spread(self) -> float:
-        """A factor between a half and one and a half."""
-        # The end of an id is as good as a random number, and differs between workers.
+    def _jitter(self) -> float:
+        """A random factor in [0.5, 1.5]."""
+        # The end of an id is random.
         return 0.5 + int(self._ids.new()[-4:], 16) / 0xFFFF
 
     async def _rest(self, seconds: float, stop: Stop) -> None:

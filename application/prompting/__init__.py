@@ -1,1 +1,1 @@
-"""What every question to a language model shares: prompt files, fences, the record of the call."""
+"""Prompts to language models: prompt files, delimiters, and the record of each call."""

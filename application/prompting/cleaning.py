@@ -1,7 +1,7 @@
-"""A model's words made fit to be stored and shown: no character that nobody sees.
+"""Clean a model's text for storage and display: remove invisible characters.
 
-Hidden characters (bidirectional controls, tags, zero-width marks) smuggle instructions into the
-prompts that a memory ends up in.
+Invisible characters (bidirectional controls, tags, zero-width marks) can carry a prompt injection
+into later prompts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 _JOINERS = "\u200c\u200d"
-"""Persian, Indic scripts and emoji are written with them."""
+"""Needed for Persian, Indic scripts and emoji."""
 
 
 def cleaned(text: str) -> str:
@@ -22,7 +22,7 @@ def cleaned(text: str) -> str:
 
 
 def storable(text: str) -> str:
-    """``text`` as it is, but for halves of surrogate pairs, which can't be stored."""
+    """``text`` with unpaired surrogates replaced, which can't be encoded."""
     return text.encode("utf-8", "replace").decode()
 
 

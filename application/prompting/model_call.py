@@ -1,4 +1,4 @@
-"""One question to a language model, and the record of it, whatever came back."""
+"""One call to a language model, and the ``InferenceRecorded`` event of its outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from remembrancer.domain.ports.language_model import ChatMessage, Completion, La
 
 @frozen(kw_only=True)
 class ModelCall:
-    """A prompt, and for what it is asked (the purpose under which it is recorded)."""
+    """A prompt and the metadata of its record: purpose, template and further parameters."""
 
     purpose: str
     template: PromptTemplate
@@ -36,7 +36,17 @@ class ModelCall:
         images: tuple[str, ...] = (),
         parameters: Mapping[str, Any] | None = None,
     ) -> ModelCall:
-        """A question with the values of this call filled in; ``parameters`` go into its record."""
+        """A call from a template.
+
+        Args:
+            purpose: the ``purpose`` of the record.
+            template: the prompt template.
+            turn: values of the placeholders in the user message.
+            schema: JSON schema of the answer; ``None``: plain text.
+            max_output_tokens: maximum of output tokens.
+            images: URLs of images in the user message.
+            parameters: further parameters of the record.
+        """
         return cls(
             purpose=purpose,
             template=template,
@@ -52,15 +62,15 @@ class ModelCall:
     def answered(
         self, completion: Completion, messages: Sequence[MessageId] = ()
     ) -> InferenceRecorded:
-        """The record of an answer that was of use."""
+        """The record of a usable answer to ``messages``."""
         return self._record(self.purpose, completion, messages)
 
     def answered_in_vain(self, completion: Completion) -> InferenceRecorded:
-        """The record of an answer that nothing could be made of."""
+        """The record of an unusable answer."""
         return self._record(f"{self.purpose}-failed", completion, ())
 
     def refused(self, model: LanguageModel, error: Exception) -> InferenceRecorded:
-        """The record of a question that got no answer to keep."""
+        """The record of a call without an answer."""
         return InferenceRecorded(
             purpose=f"{self.purpose}-failed",
             model=model.model,

@@ -1,8 +1,7 @@
-"""Delimiters around content that the content can't forge.
+"""Unforgeable delimiters around untrusted content in a prompt.
 
-A mark is derived from the very texts that it encloses, so it is the same in every replay, and
-nobody who writes a text can know it while writing; should it stand in a text all the same, the
-next one is taken.
+The mark in the delimiters is a hash of the enclosed texts: every replay has the same mark, and an
+author can't predict it. If a text contains the mark, the next one is used.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from itertools import count
 from attrs import frozen
 
 MARK_CHARACTERS = 16
-"""Hex digits: 64 bits, too many to hit upon by trying."""
+"""Hex digits: 64 bits, too many to guess."""
 
 
 @frozen
@@ -27,16 +26,16 @@ class PromptFence:
 
     @classmethod
     def around(cls, texts: Iterable[str]) -> PromptFence:
-        """A fence whose mark is in none of ``texts``."""
+        """A fence with a mark that no text contains."""
         content = json.dumps(list(texts))
         for number in count():
             digest = hashlib.sha256(f"{number}:{content}".encode()).hexdigest()
             if digest[:MARK_CHARACTERS] not in content:
                 return cls(digest[:MARK_CHARACTERS])
-        raise AssertionError("there are more marks than any text can hold")
+        raise AssertionError("no free mark")
 
     def enclose(self, tag: str, attributes: Mapping[str, object], text: str) -> str:
-        """``text`` as it is, between two tags on lines of their own."""
+        """``text`` unchanged between an opening and a closing tag, each on its own line."""
         shown = "".join(
             f' {name}="{escape(" ".join(str(value).split()))}"'
             for name, value in attributes.items()

@@ -1,9 +1,9 @@
-"""Prompts as files: loaded from ``prompts/``, filled in, and known by their digest.
+"""Prompt templates: loaded from ``prompts/``, filled in, identified by a digest.
 
-A prompt file is Markdown with ``$placeholders``. Above its line ``---`` stands what the model is
-told once (system), below it what each call says. A paragraph all of whose placeholders are empty
-is left out. A changed prompt gets a new file with the next number, so that recorded inferences
-keep naming the words that they were made with.
+A prompt file is Markdown with ``$placeholders``. The part above the line ``---`` is the system
+prompt, the part below is the user message of each call. A paragraph is left out if all of its
+placeholders are empty. A changed prompt gets a new file with the next number, so that recorded
+inferences refer to the text that they used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ _SPLIT = "\n---\n"
 
 @frozen(kw_only=True)
 class PromptTemplate:
-    """A prompt file with the settings filled in, the values of a single call still open.
+    """A prompt file with the settings filled in, without the values of a single call.
 
-    ``digest`` is the SHA-256 (hex) of both parts as they stand here, so it changes with the file
-    and with the settings, and with nothing else.
+    ``digest``: SHA-256 (hex) of both parts; it depends on the file and the settings only.
     """
 
     name: str
@@ -33,16 +32,16 @@ class PromptTemplate:
     open_turn: str
 
     def turn(self, values: Mapping[str, str]) -> str:
-        """The message of one call."""
+        """The user message of one call."""
         return _filled(self.open_turn, values)
 
 
 def prepare(name: str, settings: Mapping[str, str]) -> PromptTemplate:
-    """Load a prompt file and fill in what holds for all calls.
+    """Load a prompt file and fill in the values for all calls.
 
     Args:
-        name: of the file, without its ending: ``extraction-1``.
-        settings: a value for every placeholder of the upper part.
+        name: of the file, without extension: ``extraction-1``.
+        settings: a value for every placeholder of the system prompt.
     """
     system, turn = _parts(name)
     system = _filled(system, settings)

@@ -1,1 +1,1 @@
-"""The read path: search, listing, and the graph."""
+"""The read path: search, listings, and graph queries."""

@@ -1,4 +1,4 @@
-"""Browsing: one fact, its history, pages of a listing. Search is in ``recall``."""
+"""Reads without ranking: one fact, its history, pages of a listing. Search is in ``recall``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from remembrancer.domain.scope import Scope
 
 @frozen(kw_only=True)
 class Page:
-    """Facts, and the cursor of the page that follows (``None``: this is the last)."""
+    """Facts, and the cursor of the next page (``None``: this is the last page)."""
 
     facts: tuple[Fact, ...]
     cursor: str | None = None
@@ -34,12 +34,12 @@ class Page:
 
 
 class Browse:
-    """Reads that need no ranking.
+    """Reads without ranking.
 
     Args:
-        log: tells how far a ledger has come.
+        log: the log, for the head of a ledger.
         facts: the facts read model.
-        clock: the time.
+        clock: the current time.
     """
 
     def __init__(self, *, log: AuditLog, facts: FactStore, clock: Clock) -> None:
@@ -48,10 +48,10 @@ class Browse:
         self._clock = clock
 
     async def get(self, fact_id: FactId, *, scope: Scope | None, as_of: datetime | None) -> Fact:
-        """The latest version of a fact, whatever its status, or the one believed at ``as_of``.
+        """The latest version of a fact in any status, or its version at ``as_of``.
 
         Raises:
-            NotFound: no such fact in that scope, or not yet at that time.
+            NotFound: no such fact in that scope, or not recorded yet at that time.
         """
         for version in reversed(await self.history(fact_id, scope=scope)):
             if as_of is None or version.recorded.contains(as_of):
@@ -72,8 +72,8 @@ class Browse:
     async def get_all(self, query: FactQuery, cursor: str | None) -> Page:
         """One page of a listing.
 
-        The first page fixes the moment that all pages show, so that facts which come, change or
-        go in between neither repeat nor shift the rest.
+        All pages are a snapshot at the time of the first page: later changes neither repeat nor
+        skip facts.
 
         Raises:
             InvalidRequest: the cursor is damaged or belongs to another listing.
@@ -87,8 +87,8 @@ class Browse:
     async def _begun(self, query: FactQuery) -> FactQuery:
         if query.as_of is not None:
             return query
-        # The time of the ledger's last event and not this process's: whatever is appended later,
-        # by whatever clock, is recorded after it.
+        # The time of the ledger's last event, not of this process: every later append is recorded
+        # after it, whatever its clock says.
         head = await self._log.head(query.scope.ledger)
         return evolve(query, as_of=head.recorded_at or query.now, now=head.moment(query.now))
 

@@ -1,6 +1,6 @@
-"""Resolving a name to an entity of the graph: by the name itself, an alias, or likeness.
+"""Entity resolution: find the entity of a name by its name, an alias, or similarity.
 
-It reads only. Whoever wants a likeness to last asserts a ``SAME_AS`` relation, which can be ended.
+It is read-only. To make a match permanent, assert a ``SAME_AS`` relation; it can be ended.
 """
 
 from __future__ import annotations
@@ -16,31 +16,32 @@ from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 
 KNOWN = 500
-"""Entities, those with most links first, that a name nobody knows is compared with."""
+"""Entities with the most links that an unknown name is compared with."""
 
 ALIKE = 0.8
-"""Cosine from which two names are taken for one. With the default embedder "Carolin" and
-"Caroline" have 1.0, "New York City" and "New York" 0.84, "Robert" and "Robert Smith" 0.69,
+"""Minimum cosine similarity of two names for the same entity. With the default embedder "Carolin"
+and "Caroline" have 1.0, "New York City" and "New York" 0.84, "Robert" and "Robert Smith" 0.69,
 "Caroline Smith" and "Caroline Jones" 0.45.
 """
 
 SUGGESTED = 3
+"""Names in an error message."""
 
 
 @frozen(kw_only=True)
 class ResolvedEntity:
-    """An entity, and how like its name is to the one that was asked for (1: it goes by it)."""
+    """An entity, and the cosine similarity of its name to the given one (1: name or alias)."""
 
     entity: Entity
     likeness: float = 1.0
 
 
 class ResolveEntity:
-    """From a name to an entity.
+    """Resolves a name to an entity.
 
     Args:
-        graph: where entities are looked up.
-        embedding: what likeness is measured by.
+        graph: the entities.
+        embedding: for the similarity of names.
     """
 
     def __init__(self, *, graph: KnowledgeGraph, embedding: Embedding) -> None:
@@ -48,10 +49,10 @@ class ResolveEntity:
         self._embedding = embedding
 
     async def __call__(self, view: View, name: str) -> ResolvedEntity:
-        """Find the entity that ``name`` means in a view.
+        """Find the entity of ``name`` in a view.
 
         Raises:
-            NotFound: there is none; the message names the nearest ones.
+            NotFound: there is none; the message names the most similar ones.
             AdapterUnavailable: the graph did not answer.
         """
         found = await self._graph.entities(view, [name], 1)
@@ -65,8 +66,8 @@ class ResolveEntity:
         raise NotFound(f"no entity {name!r} that this scope may see{hint}")
 
     async def _alike(self, name: str, entities: Sequence[Entity]) -> list[ResolvedEntity]:
-        """The entities by their likeness to a name, most like first; in the order given where
-        nothing can be embedded now.
+        """The entities by similarity to a name, most similar first; in the given order if the
+        embedder fails.
         """
         names = [known for entity in entities for known in (entity.name, *entity.aliases)]
         try:

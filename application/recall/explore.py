@@ -1,4 +1,4 @@
-"""Exploring: what the graph knows: entities, their relations, and the facts behind them."""
+"""Graph queries: entities, their relations, and the facts behind them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ from remembrancer.domain.text import normalised
 
 @frozen(kw_only=True)
 class ExploreRequest:
-    """Where to begin and how far to go, already checked.
+    """A walk of the graph, already checked.
 
-    ``entity`` of ``None`` begins with the one that has most links; ``view`` says what is seen.
+    ``entity``: the start; ``None``: the entity with the most links. ``view``: the scope and times.
+    ``depth``: the longest distance in links. ``limit``: maximum of links.
     """
 
     view: View
@@ -41,11 +42,12 @@ class ExploreRequest:
 
 @frozen(kw_only=True)
 class Exploration:
-    """A neighbourhood.
+    """The neighbourhood of an entity.
 
-    ``start`` is the entity in the middle, ``likeness`` how like its name is to the one asked for.
-    ``entities`` are all that are joined, counted within the neighbourhood; ``reached`` are the
-    links, nearest first; ``facts`` holds the facts behind them. ``now`` tells what has ended.
+    ``start``: the entity; ``likeness``: the cosine similarity of its name to the requested one.
+    ``entities``: all connected entities, with their links in the neighbourhood counted.
+    ``reached``: the links, nearest first; ``facts``: the facts behind them. ``now``: the time at
+    which ``over`` is decided.
     """
 
     start: Entity
@@ -57,7 +59,7 @@ class Exploration:
 
     @property
     def relations(self) -> tuple[tuple[Relation, int], ...]:
-        """The relations with their distances, aliases apart."""
+        """The relations with their distances, without aliases."""
         return tuple(
             (item.link, item.distance)
             for item in self.reached
@@ -66,13 +68,13 @@ class Exploration:
 
     @property
     def mentions(self) -> tuple[tuple[Mention, int], ...]:
-        """The facts that name the entities, with their distances."""
+        """The mentions of entities in facts, with their distances."""
         return tuple(
             (item.link, item.distance) for item in self.reached if isinstance(item.link, Mention)
         )
 
     def over(self, link: Link) -> bool:
-        """Whether a link has ended in the world."""
+        """Whether the valid time of a link has ended."""
         return link.valid.end is not None and link.valid.end <= self.now
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,12 +100,12 @@ class Exploration:
 
 
 class Explore:
-    """Reads around an entity.
+    """Reads the neighbourhood of an entity.
 
     Args:
-        graph: what is walked.
+        graph: the graph.
         facts: the facts behind the links.
-        resolve: from the name asked for to an entity.
+        resolve: resolves the requested name.
     """
 
     def __init__(self, *, graph: KnowledgeGraph, facts: FactStore, resolve: ResolveEntity) -> None:
@@ -112,10 +114,10 @@ class Explore:
         self._resolve = resolve
 
     async def __call__(self, request: ExploreRequest) -> Exploration | None:
-        """Walk; ``None`` if no entity was named and the view sees none at all.
+        """Walk the graph; ``None`` if no entity was named and the view has none.
 
         Raises:
-            NotFound: there is no such entity, nor one that is like it.
+            NotFound: there is no such entity and no similar one.
             AdapterUnavailable: the graph or the facts did not answer.
         """
         view = request.view
@@ -139,7 +141,7 @@ class Explore:
         )
 
     async def entities(self, view: View, limit: int) -> Sequence[Entity]:
-        """The entities that a view sees, those with most links first.
+        """The entities of a view, those with the most links first.
 
         Raises:
             AdapterUnavailable: the graph did not answer.
@@ -150,7 +152,7 @@ class Explore:
         """The relations of an entity, newest first.
 
         Raises:
-            NotFound: there is no such entity, nor one that is like it.
+            NotFound: there is no such entity and no similar one.
             AdapterUnavailable: the graph did not answer.
         """
         resolved = await self._resolve(view, entity)
@@ -161,7 +163,7 @@ class Explore:
         found: dict[FactId, Fact] = {}
         for fact_id in ids:
             versions = await self._facts.versions(fact_id)
-            # A relation names the fact that it came from, and nobody has checked whose that is.
+            # The fact of a relation may be outside of the scope.
             seen = [
                 fact
                 for fact in versions

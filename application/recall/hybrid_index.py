@@ -1,6 +1,6 @@
-"""An index that knows vectors alone, and one beside it that knows the words.
+"""Hybrid search over two indexes: one for vectors only, one for keywords.
 
-It is for searching only: each of the two is fed by whoever feeds it.
+It only searches; both indexes are fed elsewhere.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from remembrancer.domain.scope import LedgerId
 
 
 class HybridIndex:
-    """See ``SearchedIndex``.
+    """A ``SearchedIndex`` over two others.
 
-    A hit has its similarity if it is among the best by meaning, and the other signals if it is
-    among the best by words. What is not among those counts nothing by words.
+    A hit has a similarity if the vector index returned it, and the other signals if the keyword
+    index returned it. Otherwise its keyword signals are 0.
 
     Args:
-        meaning: is asked for similarities.
-        words: is asked for all other signals, and for who speaks.
+        meaning: the vector index, for similarities.
+        words: the keyword index, for all other signals and for speakers.
     """
 
     def __init__(self, meaning: SearchedIndex, words: SearchedIndex) -> None:
@@ -36,7 +36,7 @@ class HybridIndex:
         if query.text is None:
             return near
         worded = {hit.key: hit for hit in await self._words.search(evolve(query, vector=None))}
-        # Marks alone are nothing to look for.
+        # Punctuation alone is no keyword query.
         silent = 0.0 if any(map(str.isalnum, query.text)) else None
         joined = dict(worded)
         for hit in near:

@@ -1,6 +1,6 @@
-"""The reranker that asks the language model: one call for all candidates, grades from 0 to 10.
+"""The reranker over the language model: one call for all candidates, grades from 0 to 10.
 
-A search reads and leaves nothing behind, so that unlike extraction its calls are not recorded.
+Unlike extraction, its calls are not recorded: a search writes nothing.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from remembrancer.domain.ports.language_model import LanguageModel
 PROMPT = "reranking-1"
 BEST = 10
 TOKENS_PER_GRADE = 24
-"""Of the answer; ``{"fact": 100, "grade": 10}`` has about 12."""
+"""Output tokens; ``{"fact": 100, "grade": 10}`` has about 12."""
 
 LONGEST_SHOWN = 2_000
-"""Characters of a fact that are shown."""
+"""Characters of a fact in the prompt."""
 
 
 @frozen(kw_only=True)
 class _Grade:
-    """A grade as a model gives it; nothing in it has been checked."""
+    """A grade as a model gives it, unchecked."""
 
     fact: int
     grade: float
@@ -38,7 +38,7 @@ class ModelReranker:
     """A ``Reranker`` over a language model.
 
     Args:
-        model: what is asked.
+        model: the language model.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -50,13 +50,13 @@ class ModelReranker:
         return self._model.model
 
     async def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
-        """See ``Reranker.rerank``. A fact that the model gives no grade has none: 0."""
+        """See ``Reranker.rerank``. A fact without a grade gets 0."""
         if not texts:
             return []
         completion = await self._model.complete(_question(question, texts).prompt)
         grades = _grades(items_of(completion.parsed, "grades"))
         if grades.keys().isdisjoint(range(1, len(texts) + 1)):
-            raise ModelError(f"{completion.model}: graded none of the facts that it was shown")
+            raise ModelError(f"{completion.model}: no fact in the prompt has a grade")
         return [grades.get(number, 0.0) / BEST for number in range(1, len(texts) + 1)]
 
 
@@ -84,7 +84,7 @@ def _grades(items: Sequence[object] | None) -> dict[int, float]:
         try:
             draft = structured(item, _Grade)
         except ValueError:
-            # A grade that can't be read is none; the others stand.
+            # Skip a malformed grade, keep the others.
             continue
         grades.setdefault(draft.fact, min(float(BEST), max(0.0, draft.grade)))
     return grades

@@ -1,8 +1,7 @@
-"""Reading from an external engine where it knows enough, else from the log's own database.
+"""Read from an external engine if it is up to date, else from the log's own database.
 
-The log's own index and graph hold every append that has returned, so what they answer is whole.
-An engine that lags behind the ledger that is asked about, or does not answer, is passed over, and
-the caller is told: right answers come before fast ones.
+This gives read-your-writes: the log's own index and graph hold every committed append. An engine
+that lags behind the ledger of the query, or does not answer, is skipped and named in the result.
 """
 
 from __future__ import annotations
@@ -28,33 +27,33 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class ExternalReader(Generic[E]):
-    """An engine, and the projection that feeds it."""
+    """An external engine and its projection."""
 
     engine: E
     projector: Projector
     log: AuditLog
     clock: Clock
     circuit_breaker: CircuitBreaker = field(factory=CircuitBreaker)
-    """Of reading; an engine that can't be written to may well be read."""
+    """For reads; the projector has its own for writes."""
 
     async def knows(self, ledger: LedgerId) -> bool:
-        """Whether it can be asked, and holds all that the ledger has."""
+        """Whether the circuit breaker is closed and the engine holds all events of the ledger."""
         if self.circuit_breaker.is_open(await self.clock.now()):
             return False
         if await self.projector.has_all_of(ledger, await self.log.last_position()):
             return True
-        # Behind the log, perhaps by the events of others.
+        # It lags, but perhaps only by events of other ledgers.
         head = await self.log.head(ledger)
         newest = await self.log.read_ledger(ledger, max(0, head.version - 1), 1)
         return not newest or await self.projector.has_all_of(ledger, newest[-1].position)
 
 
 class ReadFallback(Generic[E]):
-    """An index or a graph, wherever it is.
+    """An index or a graph with a fallback.
 
     Args:
         embedded: the one in the log's own database.
-        external: the one that is asked first, ``None`` where there is no other.
+        external: the one that is queried first, if any.
     """
 
     def __init__(self, embedded: E, external: ExternalReader[E] | None = None) -> None:
@@ -64,18 +63,18 @@ class ReadFallback(Generic[E]):
     async def ask(
         self, ledger: LedgerId, question: Callable[[E], Awaitable[T]]
     ) -> tuple[T, tuple[str, ...]]:
-        """Ask a question about one ledger.
+        """Run a query on one ledger.
 
         Args:
-            ledger: which one.
-            question: asked once or, where the engine fails in the middle, again from the start.
+            ledger: the ledger.
+            question: the query; it is run again from the start if the external engine fails.
 
         Returns:
-            The answer, and the name of the engine if it was not the one that gave it.
+            The answer, and the name of the external engine if it was skipped.
 
         Raises:
             AdapterUnavailable: the log's own database did not answer.
-            InvalidRequest: the question is refused.
+            InvalidRequest: the query is refused.
         """
         external = self._external
         if external is None:
@@ -92,8 +91,7 @@ class ReadFallback(Generic[E]):
 
 
 class CurrentGraph:
-    """``KnowledgeGraph`` that is read wherever it knows enough, for callers who need not know
-    where that is.
+    """A ``KnowledgeGraph`` over a ``ReadFallback``, for callers that don't report skipped engines.
 
     Args:
         fallback: the graph.

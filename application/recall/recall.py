@@ -1,7 +1,7 @@
-"""Recalling: understand the question, collect candidates, rank them, cut.
+"""Search: parse the query, collect candidates, rank them, apply threshold and limit.
 
-Candidates come from the index, by words and vectors, and from the graph, by the relations of what
-the question names.
+Candidates come from the index (keywords and vectors) and from the graph (relations of the entities
+in the query).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey
-from remembrancer.domain.filters.ast import Filter, matches
+from remembrancer.domain.filters.ast import Filter
+from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.graph.graph import View
 from remembrancer.domain.graph.relevance import Lead, leads
 from remembrancer.domain.jsonable import to_jsonable
@@ -32,20 +33,22 @@ from remembrancer.domain.recall.ranking import Ranked, Weights, rank, reordered
 from remembrancer.domain.scope import Scope
 
 CANDIDATES = 50
-"""Taken per signal before fusion. On LoCoMo 20 lose a tenth of a point of recall@10, 10 more than
-a point; 100 and more gain nothing."""
+"""Candidates per signal before fusion. On LoCoMo, 20 cost 0.1 points of recall@10 and 10 cost more
+than 1 point; 100 or more gain nothing."""
 
 STEPS = 2
-"""Relations that are followed from what the question names: "Ann's sister" and where she works."""
+"""Depth of the graph walk from an entity in the query: "Ann's sister", and where she works."""
 
 WALKED = 250
-"""Relations that are looked at, nearest first."""
+"""Maximum of relations in the graph walk, nearest first."""
 
 
 @frozen(kw_only=True)
 class RecallRequest:
-    """A search, already checked. ``now`` is ``as_of`` where a reader travels back. ``rerank``
-    of ``None`` reranks if there is a reranker.
+    """A search, already checked.
+
+    ``now`` equals ``as_of`` if that is given. ``threshold``: minimum score in [0, 1]. ``rerank``:
+    ``None`` reranks if there is a reranker.
     """
 
     scope: Scope
@@ -62,9 +65,10 @@ class RecallRequest:
 
 @frozen(kw_only=True)
 class ScoredFact:
-    """A fact with its score in [0, 1] and, where asked for, the signals that made it and the way on
-    which the graph led to it (``None``: it did not), written ``Ann -[sister]-> Eve -[works at]->
-    Acme``.
+    """A fact with its score in [0, 1].
+
+    With ``explain``: ``signals`` are the parts of the score, ``path`` is the path in the graph that
+    led to the fact, such as ``Ann -[sister]-> Eve -[works at]-> Acme``; ``None``: no path.
     """
 
     fact: Fact
@@ -82,11 +86,11 @@ class ScoredFact:
 
 @frozen(kw_only=True)
 class SearchResult:
-    """Facts, best first. ``reranked_by`` names the model whose relevance the scores are.
+    """Facts, best first. ``reranked_by`` names the model that computed the scores, if any.
 
-    ``degraded`` names what could not be had this time: signals (``similarity``, ``graph``,
-    ``reranker``), and engines that lag or do not answer (``vector_index``, ``knowledge_graph``), in
-    whose place the log's own database was asked.
+    ``degraded`` names the missing signals (``similarity``, ``graph``, ``reranker``), and the
+    external engines that were replaced by the log's own database because they lag or do not answer
+    (``vector_index``, ``knowledge_graph``).
     """
 
     results: tuple[ScoredFact, ...]
@@ -113,7 +117,7 @@ class SearchResult:
 
 @frozen(kw_only=True)
 class _Candidates:
-    """What an index brought up for a question, as it was understood with that index's help."""
+    """The parsed query and the hits of one index."""
 
     query: Query
     hits: list[Hit]
@@ -124,14 +128,13 @@ class Recall:
     """The read path.
 
     Args:
-        log: tells how far a ledger has come.
+        log: the log, for the head of a ledger.
         facts: the facts read model.
-        index: where candidates come from by words and vectors.
-        graph: where they come from by relations. Of both, an engine of its own is passed over
-            while it lags.
-        embedding: vectors for questions.
-        weights: how much each signal counts.
-        reranking: a second opinion on the best candidates, if there is one to be had.
+        index: candidates by keywords and vectors.
+        graph: candidates by relations.
+        embedding: vectors of queries.
+        weights: weight of each signal in the score.
+        reranking: reranks the best candidates, if given.
     """
 
     def __init__(
@@ -158,26 +161,26 @@ class Recall:
 
         Raises:
             AdapterUnavailable: the index or the facts did not answer.
-            InvalidRequest: reranking is asked for, and there is no reranker.
+            InvalidRequest: ``rerank`` is true, and there is no reranker.
         """
-        reranking = self._wanted(request)
+        reranking = self._reranking_for(request)
         request = await self._pinned(request)
-        candidates, passed_over = await self._index.ask(
+        candidates, skipped = await self._index.ask(
             request.scope.ledger, lambda index: self._candidates(index, request)
         )
         query, hits = candidates.query, candidates.hits
-        led, others = await self._led(request, query)
+        found_leads, others = await self._graph_leads(request, query)
         ranked = rank(
-            [*hits, *await self._reached(request, led or {}, hits)],
+            [*hits, *await self._graph_hits(request, found_leads or {}, hits)],
             query,
             weights=self._weights,
-            graph={fact_id: lead.bearing for fact_id, lead in (led or {}).items()},
+            graph={fact_id: lead.bearing for fact_id, lead in (found_leads or {}).items()},
         )
         depth = request.limit if reranking is None else reranking.depth(request.limit)
         facts = await self._load(ranked[:depth])
         found = [item for item in ranked[:depth] if item.hit.key in facts]
-        lost = {"similarity": not candidates.has_vector, "graph": led is None}
-        degraded = (*passed_over, *others, *(name for name, gone in lost.items() if gone))
+        lost = {"similarity": not candidates.has_vector, "graph": found_leads is None}
+        degraded = (*skipped, *others, *(name for name, gone in lost.items() if gone))
         reranked_by = None
         if reranking is not None and found:
             relevances = await reranking(request.query, [facts[item.hit.key] for item in found])
@@ -187,12 +190,12 @@ class Recall:
                 found = reordered(found, relevances)
                 reranked_by = reranking.model
         return SearchResult(
-            results=_results(found, facts, led or {}, request),
+            results=_results(found, facts, found_leads or {}, request),
             degraded=degraded,
             reranked_by=reranked_by,
         )
 
-    def _wanted(self, request: RecallRequest) -> Reranking | None:
+    def _reranking_for(self, request: RecallRequest) -> Reranking | None:
         if request.rerank and self._reranking is None:
             raise InvalidRequest("rerank", "there is no reranker; choose one in reranker.provider")
         return None if request.rerank is False else self._reranking
@@ -215,37 +218,38 @@ class Recall:
         )
         return _Candidates(query=query, hits=hits, has_vector=vector is not None)
 
-    async def _led(
+    async def _graph_leads(
         self, request: RecallRequest, query: Query
     ) -> tuple[dict[FactId, Lead] | None, tuple[str, ...]]:
-        """The facts that the graph leads to from what the question names, and the engine that was
-        passed over; ``None`` where none answers: a search without it still has the index.
+        """The facts on graph paths from the entities in the query, and the skipped engine.
+
+        ``None`` if no graph answers: the search continues with the index alone.
         """
         view = View(
             scope=request.scope,
             now=request.now,
             as_of=request.as_of,
             valid_at=request.valid_at,
-            # Facts that name the same are for the index to find.
+            # The index finds facts that mention the same entities.
             mentions=False,
         )
         try:
-            reached, passed_over = await self._graph.ask(
+            reached, skipped = await self._graph.ask(
                 request.scope.ledger,
                 lambda graph: graph.neighbours(view, query.entities, STEPS, WALKED),
             )
         except AdapterUnavailable:
             return None, ()
-        return {lead.fact_id: lead for lead in leads(reached, query.text)}, passed_over
+        return {lead.fact_id: lead for lead in leads(reached, query.text)}, skipped
 
-    async def _reached(
-        self, request: RecallRequest, led: Mapping[FactId, Lead], hits: Sequence[Hit]
+    async def _graph_hits(
+        self, request: RecallRequest, found_leads: Mapping[FactId, Lead], hits: Sequence[Hit]
     ) -> list[Hit]:
-        """What the graph leads to and the index has not brought up, if the request may see it. Its
-        words and its vector were not among the best: they count nothing.
+        """Hits from the graph that the index did not return, within the request's scope, times and
+        filter. Their keyword and vector signals are empty.
         """
-        brought_up = {hit.key[0] for hit in hits}
-        missing = [fact_id for fact_id in led if fact_id not in brought_up][:CANDIDATES]
+        returned = {hit.key[0] for hit in hits}
+        missing = [fact_id for fact_id in found_leads if fact_id not in returned][:CANDIDATES]
         return [
             Hit(
                 key=fact.key,
@@ -255,11 +259,11 @@ class Recall:
             )
             for fact_id in missing
             for fact in await self._facts.versions(fact_id)
-            if _seen(fact, request)
+            if _is_visible(fact, request)
         ]
 
     async def _pinned(self, request: RecallRequest) -> RecallRequest:
-        """Have a search of the present see one moment, at which each fact has one version."""
+        """Fix the transaction time of a search of the present: each fact has one version then."""
         if request.as_of is not None:
             return request
         head = await self._log.head(request.scope.ledger)
@@ -267,7 +271,7 @@ class Recall:
         return evolve(request, now=moment, as_of=moment)
 
     async def _vector(self, text: str) -> Vector | None:
-        """The vector of the question; a search without one still has its keywords."""
+        """The vector of the query; ``None`` if the embedder fails: keywords are enough."""
         try:
             return await self._embedding.query(text)
         except (AdapterUnavailable, ModelError):
@@ -282,7 +286,7 @@ class Recall:
 def _results(
     found: Sequence[Ranked],
     facts: Mapping[FactKey, Fact],
-    led: Mapping[FactId, Lead],
+    found_leads: Mapping[FactId, Lead],
     request: RecallRequest,
 ) -> tuple[ScoredFact, ...]:
     least = request.threshold
@@ -292,7 +296,7 @@ def _results(
             fact=facts[item.hit.key],
             score=item.score,
             signals=item.signals if request.explain else None,
-            path=_path(led.get(item.hit.key[0])) if request.explain else None,
+            path=_path(found_leads.get(item.hit.key[0])) if request.explain else None,
         )
         for item in above[: request.limit]
     )
@@ -302,7 +306,7 @@ def _path(lead: Lead | None) -> str | None:
     return None if lead is None else str(lead.path)
 
 
-def _seen(fact: Fact, request: RecallRequest) -> bool:
+def _is_visible(fact: Fact, request: RecallRequest) -> bool:
     """Whether a version is in the scope, the times and the filter of a request."""
     return (
         request.scope.covers(fact.scope)

@@ -1,6 +1,6 @@
-"""Asking a reranker for a second opinion on the candidates that recall ranked best.
+"""Rerank the best candidates of a search.
 
-A search is never lost to it: what goes wrong there leaves the order as it was.
+A failing reranker does not fail the search: the order stays as it was.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from remembrancer.domain.recall.index_context import day_in_words
 
 
 class Reranking:
-    """A reranker, and how many candidates it is shown.
+    """A reranker, and the number of candidates for it.
 
     Args:
-        reranker: what is asked.
-        candidates: facts that it reads for one question, or as many as are to be returned where
-            that is more.
+        reranker: the reranker.
+        candidates: minimum number of facts per query; a higher limit of the search takes
+            precedence.
     """
 
     def __init__(self, reranker: Reranker, *, candidates: int) -> None:
@@ -33,14 +33,14 @@ class Reranking:
         return self._reranker.model
 
     def depth(self, limit: int) -> int:
-        """Candidates to show where ``limit`` are to be returned."""
+        """Number of candidates for a search with ``limit``."""
         return max(self._candidates, limit)
 
     async def __call__(self, question: str, facts: Sequence[Fact]) -> Sequence[float] | None:
-        """The relevance of each fact, from 0 to 1; ``None`` if none could be had.
+        """The relevance of each fact in [0, 1]; ``None`` if the reranker failed.
 
         Raises:
-            InvalidRequest: the reranker can't be asked at all, as with a wrong key.
+            InvalidRequest: the reranker can't be called, for example because of a wrong API key.
         """
         try:
             found = await self._reranker.rerank(question, [told(fact) for fact in facts])
@@ -51,6 +51,6 @@ class Reranking:
 
 
 def told(fact: Fact) -> str:
-    """A fact as a reranker reads it: who said it and on which day belong to what it says."""
+    """The text of a fact for a reranker, with its speaker and day."""
     who = f"{fact.speaker}, " if fact.speaker else ""
     return f"{who}{day_in_words(fact.occurred_at)}: {fact.text}"

@@ -1,1 +1,1 @@
-"""From candidates to proposals: by rules, or by a language model."""
+"""Reconciliation of candidates with active facts: by rules, or by a language model."""

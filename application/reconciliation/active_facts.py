@@ -1,7 +1,6 @@
-"""What the rules reconciler knows while it decides: facts and earlier candidates, on shelves.
+"""The active facts during one reconciliation, indexed for comparison with candidates.
 
-A view holds what is active at that point of a call and finds what a candidate has to be compared
-with, without running through all of it. It decides nothing.
+They are the active neighbours plus the earlier candidates of the call. Decisions are in ``rules``.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.scope import LedgerId, Scope
 
 Partition: TypeAlias = tuple[LedgerId, str | None, str | None]
-"""Ledger, agent and application: beyond it no fact ends another."""
+"""Ledger, agent and application. A fact can end only facts of its own partition."""
 
-SHELVED_WORDS = 3
-"""Words at the start of a statement by which its endings are found."""
+PREFIX_WORDS = 3
+"""Words at the start of a statement that are indexed, to find its negations."""
 
 
 @frozen(kw_only=True)
 class KnownFact:
-    """What a fact and a candidate have in common."""
+    """A fact or a candidate, with the readings of the rules."""
 
     fact_id: FactId
     scope: Scope
@@ -46,51 +45,51 @@ class KnownFact:
 
     @property
     def dated(self) -> bool:
-        """Whether it tells a day of its own."""
+        """Whether its text has a date of its own."""
         return self.start != self.occurred_at
 
     @property
     def occasion(self) -> datetime | None:
-        """The day that makes it what it is: a day of what happened, or of a plan."""
+        """The date that identifies it: the date of an event or a plan, else ``None``."""
         bound = self.kind is FactKind.EPISODIC or self.start > self.occurred_at
         return self.start if self.dated and bound else None
 
     @property
     def over(self) -> bool:
-        """Whether it tells the end of what it is about, as far as its slot goes."""
+        """Whether it says that the value of its slot has ended."""
         return self.reading is not None and self.reading.stance is Stance.ENDED
 
     @property
     def held_at(self) -> datetime:
-        """A moment at which what it says was so: when it was said, or the day of the change."""
+        """A time at which it was true: the date of the change, or when it was said."""
         change = self.reading is not None and self.reading.stance is Stance.BEGAN
         return self.start if change and self.dated else self.occurred_at
 
     @property
     def partition(self) -> Partition:
-        """Within which it may end other facts."""
+        """The partition in which it can end other facts."""
         return (self.scope.ledger, self.scope.agent_id, self.scope.app_id)
 
 
 @frozen(kw_only=True)
 class ActiveFacts:
-    """The active facts as they stand after the proposals made so far."""
+    """The active facts after the proposals so far."""
 
     _known: dict[FactId, KnownFact] = field(factory=dict)
-    _shelves: dict[tuple[object, ...], dict[FactId, KnownFact]] = field(
+    _index: dict[tuple[object, ...], dict[FactId, KnownFact]] = field(
         factory=lambda: defaultdict(dict)
     )
 
     def put(self, item: KnownFact) -> None:
-        """Take in what is new, or replace what has changed."""
+        """Add or replace a fact (upsert)."""
         if item.fact_id in self._known:
             self.drop(item.fact_id)
         self._known[item.fact_id] = item
-        for shelf in _shelves_of(item):
-            self._shelves[shelf][item.fact_id] = item
+        for key in _keys_of(item):
+            self._index[key][item.fact_id] = item
 
     def revise(self, fact_id: FactId, better: KnownFact) -> None:
-        """Say a fact in the words of another one; its times stay."""
+        """Give a fact the text of another one; its times do not change."""
         self.put(
             evolve(
                 self._known[fact_id],
@@ -102,50 +101,50 @@ class ActiveFacts:
         )
 
     def drop(self, fact_id: FactId) -> None:
-        """Forget what is over."""
+        """Remove a fact that has ended."""
         item = self._known.pop(fact_id)
-        for shelf in _shelves_of(item):
-            del self._shelves[shelf][fact_id]
+        for key in _keys_of(item):
+            del self._index[key][fact_id]
 
     def item(self, fact_id: FactId) -> KnownFact | None:
-        """What is known by that id, if it is active."""
+        """The active fact with that id, ``None`` if there is none."""
         return self._known.get(fact_id)
 
     def saying(self, item: KnownFact) -> list[KnownFact]:
-        """What says the same, oldest first."""
+        """Facts with the same signature, scope and speaker, oldest first."""
         return self._on(_said(item))
 
     def answering(self, item: KnownFact) -> list[KnownFact]:
-        """What stands in the same slot, by when it held."""
+        """Facts in the same slot, by ``held_at``."""
         found = self._on(("slot", item.partition, item.slot)) if item.slot is not None else []
         return sorted(found, key=lambda one: one.held_at)
 
     def opposing(self, item: KnownFact) -> list[KnownFact]:
-        """What begins with the same words about the same subject, over where ``item`` is not."""
+        """Assertions with the same subject and first words, but the opposite ``over``."""
         if item.assertion is None:
             return []
         return [
             found
-            for words in _beginnings(item.assertion.words, whole=item.assertion.over)
+            for words in _prefixes(item.assertion.words, whole=item.assertion.over)
             for found in self._on(_asserted(item, words, over=not item.assertion.over))
         ]
 
-    def _on(self, shelf: tuple[object, ...]) -> list[KnownFact]:
-        return list(self._shelves[shelf].values()) if shelf in self._shelves else []
+    def _on(self, key: tuple[object, ...]) -> list[KnownFact]:
+        return list(self._index[key].values()) if key in self._index else []
 
 
-def _shelves_of(item: KnownFact) -> list[tuple[object, ...]]:
-    """Where an item is found again, so that no search runs through all that is known."""
-    shelves = [_said(item)]
+def _keys_of(item: KnownFact) -> list[tuple[object, ...]]:
+    """The index keys of an item."""
+    keys = [_said(item)]
     if item.slot is not None:
-        shelves.append(("slot", item.partition, item.slot))
+        keys.append(("slot", item.partition, item.slot))
     if item.assertion is not None:
         over = item.assertion.over
-        shelves += [
+        keys += [
             _asserted(item, words, over=over)
-            for words in _beginnings(item.assertion.words, whole=over)
+            for words in _prefixes(item.assertion.words, whole=over)
         ]
-    return shelves
+    return keys
 
 
 def _said(item: KnownFact) -> tuple[object, ...]:
@@ -157,18 +156,18 @@ def _asserted(item: KnownFact, words: tuple[str, ...], *, over: bool) -> tuple[o
     return ("over" if over else "holds", item.partition, subject, words)
 
 
-def _beginnings(words: tuple[str, ...], *, whole: bool) -> list[tuple[str, ...]]:
-    """An ending has one beginning, whole if it is short; what may be ended has one per word."""
+def _prefixes(words: tuple[str, ...], *, whole: bool) -> list[tuple[str, ...]]:
+    """Indexed prefixes: the longest one for an ending, each one for other assertions."""
     if whole:
-        return [words[:SHELVED_WORDS]]
-    return [words[:count] for count in range(1, min(len(words), SHELVED_WORDS) + 1)]
+        return [words[:PREFIX_WORDS]]
+    return [words[:count] for count in range(1, min(len(words), PREFIX_WORDS) + 1)]
 
 
 def known_fact(item: Fact | Candidate) -> KnownFact:
-    """A fact or a candidate, read by the rules."""
+    """A fact or a candidate with the readings of the rules."""
     speaker = item.speaker or ""
     if item.slot is not None:
-        # "I" in a fact about Caroline is Caroline, whoever is on record as the speaker.
+        # Without a speaker, "I" in a fact about Caroline is Caroline.
         speaker = speaker or item.slot.partition("/")[0]
     reading = None if item.slot is None else slots.read(item.text, speaker)
     return KnownFact(

@@ -1,9 +1,9 @@
-"""The reconciler that asks a language model, and only where there is something to decide.
+"""The reconciler over a language model, which is called only for possible conflicts.
 
-What says the same as an active fact is settled by rules. What has nothing near it is added. The
-rest goes to the model in one call, facts and candidates under small numbers: a model that makes
-up a number names nothing. Its revisions may use no words but those of the two facts, and lose no
-name or number of either; otherwise the candidate is added beside it.
+Rules reaffirm duplicates of active facts. A candidate without similar facts is added. All other
+candidates go to the model in one call; facts and candidates have small numbers there, so that the
+model can't invent an id. A revision may only use words of the two texts, and must keep the names
+and numbers of both; otherwise the candidate is added as a fact of its own.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ from remembrancer.domain.text import normalised
 
 PROMPT = "reconciliation-1"
 LONGEST_REASON = 200
-"""Characters."""
+"""Characters of a reason that are kept."""
 
 _WORD = re.compile(r"[^\W_]+")
 _ALIKE = 4
-"""Characters at the start of a word by which two of its forms are told to be one word."""
+"""Leading characters that two forms of one word share."""
 
 
 @frozen(kw_only=True)
 class ReconciliationSettings:
-    """How a model reconciles. A neighbour whose text is at least as similar as ``similarity``
-    (cosine) may be in conflict with a candidate, as may one that stands in the same slot or names
-    an entity that the candidate names, the people who talk apart; at most ``shown`` are shown for
-    a candidate. With the hashing embedder "lives in Oslo" and "lives in Paris" have 0.63, two
-    unrelated facts of one person 0.2 to 0.3.
+    """How a model reconciles.
+
+    A neighbour may conflict with a candidate if its cosine similarity is ``similarity`` or more,
+    in [-1, 1], or if it has the same slot or a common entity that is not a speaker. At most
+    ``shown`` neighbours per candidate are sent to the model; its answer has at most
+    ``max_output_tokens``. With the hashing embedder "lives in Oslo" and "lives in Paris" have a
+    similarity of 0.63, two unrelated facts of one person 0.2 to 0.3.
     """
 
     similarity: float = 0.5
@@ -55,7 +57,7 @@ class ReconciliationSettings:
 
 @frozen(kw_only=True)
 class _DecisionDraft:
-    """A decision as a model puts it; nothing in it has been checked."""
+    """A decision as a model gives it, unchecked."""
 
     new: int
     decision: str
@@ -65,8 +67,8 @@ class _DecisionDraft:
 
 
 @frozen(kw_only=True)
-class _Board:
-    """What has been settled, what is open, and under which numbers it will be shown."""
+class _Triage:
+    """Proposals decided by rules, and possible conflicts for the model, by candidate index."""
 
     proposals: dict[int, Proposal] = field(factory=dict)
     rivals: dict[int, list[FactId]] = field(factory=dict)
@@ -76,11 +78,11 @@ class ModelReconciler:
     """A ``Reconciler`` over a language model.
 
     Args:
-        model: what is asked.
-        settings: when, and how much is shown.
+        model: the language model.
+        settings: ``None`` means the defaults.
 
     Raises:
-        InvalidRequest: a number in the settings is too small to work with.
+        InvalidRequest: a number in the settings is too small.
     """
 
     def __init__(
@@ -98,19 +100,19 @@ class ModelReconciler:
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
     ) -> Reconciliation:
-        """Decide about candidates: at most one call for all of them.
+        """Make a proposal for every candidate, with at most one call.
 
         Raises:
-            InvalidRequest: the model can't be asked at all, as with a wrong key.
+            InvalidRequest: the model can't be called, for example because of a wrong API key.
         """
-        board = self._settle(candidates, neighbours)
-        if not board.rivals:
-            return Reconciliation(proposals=_in_order(board.proposals))
+        triage = self._settle(candidates, neighbours)
+        if not triage.rivals:
+            return Reconciliation(proposals=_in_order(triage.proposals))
         facts: dict[FactId, Fact | Candidate] = {
             fact_id: fact for near in neighbours for fact_id, (fact, _) in near.items()
         }
         facts.update((candidate.fact_id, candidate) for candidate in candidates)
-        handles = _Handles.of(board.rivals, candidates)
+        handles = _Handles.of(triage.rivals, candidates)
         question = self._question(handles, facts)
         try:
             completion = await self._model.complete(question.prompt)
@@ -125,26 +127,26 @@ class ModelReconciler:
                 proposals=(),
                 inferences=(question.answered_in_vain(completion),),
                 failure=ModelError(
-                    f"{completion.model}: answered with no list of decisions; its answer is in "
-                    "the ledger, the messages wait for another try"
+                    f"{completion.model}: the answer has no list of decisions; it is kept in the "
+                    "ledger, and the messages stay pending; call retry"
                 ),
             )
         drafts = {draft.new: draft for draft in reversed(list(_drafts_in(items)))}
         for number, index in handles.candidates.items():
-            board.proposals[index] = _proposal(
+            triage.proposals[index] = _proposal(
                 drafts.get(number), candidates[index], handles, facts
             )
         return Reconciliation(
-            proposals=_in_order(board.proposals), inferences=(question.answered(completion),)
+            proposals=_in_order(triage.proposals), inferences=(question.answered(completion),)
         )
 
     def _settle(
         self,
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
-    ) -> _Board:
-        """Decide what needs no model, and tell the rest with what it may be in conflict with."""
-        board, view = _Board(), ActiveFacts()
+    ) -> _Triage:
+        """Decide by rules where possible; list the possible conflicts of the other candidates."""
+        triage, view = _Triage(), ActiveFacts()
         for near in neighbours:
             for fact, _ in near.values():
                 if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
@@ -154,17 +156,17 @@ class ModelReconciler:
             said = known_fact(candidate)
             again = said_before(said, view)
             if again is not None:
-                board.proposals[index] = again
+                triage.proposals[index] = again
                 continue
             rivals = self._rivals(candidate, candidates[:index], near, speakers)
             if rivals:
-                board.rivals[index] = rivals
+                triage.rivals[index] = rivals
             else:
-                board.proposals[index] = Proposal(
+                triage.proposals[index] = Proposal(
                     decision=Decision.ADD, reason="nothing like it is known"
                 )
             view.put(said)
-        return board
+        return triage
 
     def _rivals(
         self,
@@ -173,7 +175,7 @@ class ModelReconciler:
         near: Mapping[FactId, tuple[Fact, float]],
         speakers: frozenset[str],
     ) -> list[FactId]:
-        """What a candidate may be in conflict with, the likeliest first."""
+        """Facts and earlier candidates that may conflict with a candidate, likeliest first."""
         names = _names(candidate.entities) - speakers
         found: list[tuple[float, FactId]] = []
         for fact, similarity in near.values():
@@ -207,7 +209,9 @@ class ModelReconciler:
 
         def enclosed(numbers: Iterable[int]) -> str:
             return "\n".join(
-                fence.enclose("fact", {"n": number, **_told(shown[number])}, shown[number].text)
+                fence.enclose(
+                    "fact", {"n": number, **_attributes(shown[number])}, shown[number].text
+                )
                 for number in numbers
             )
 
@@ -226,7 +230,7 @@ class ModelReconciler:
 
 @frozen(kw_only=True)
 class _Handles:
-    """Small numbers for all that is shown, and for which of it a decision is wanted."""
+    """Numbers of the facts in the prompt, and which of them are candidates to decide."""
 
     facts: Mapping[int, FactId]
     candidates: Mapping[int, int]
@@ -247,7 +251,7 @@ class _Handles:
         )
 
     def fact_id(self, number: int) -> FactId:
-        """What stands under a number; what nobody was shown is refused by ``judge``."""
+        """The fact with a number; ``judge`` refuses the id of an unknown number."""
         return self.facts.get(number, FactId(f"number {number}"))
 
 
@@ -255,7 +259,7 @@ def _people(
     candidates: Sequence[Candidate],
     neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
 ) -> frozenset[str]:
-    """Whose memory it is: they are named everywhere, so that sharing them means nothing."""
+    """The speakers: most facts name them, so a common speaker is no sign of a conflict."""
     shown: list[Fact | Candidate] = [fact for near in neighbours for fact, _ in near.values()]
     speakers = [item.speaker for item in [*shown, *candidates] if item.speaker]
     return _names([*speakers, "user", "assistant"])
@@ -266,7 +270,7 @@ def _names(names: Iterable[str]) -> frozenset[str]:
 
 
 def _comparable(one: Candidate, other: Fact | Candidate) -> bool:
-    """Whether ``judge`` would let the one act on the other."""
+    """Whether ``judge`` allows a candidate to change the other one."""
     return (one.scope.ledger, one.scope.agent_id, one.scope.app_id) == (
         other.scope.ledger,
         other.scope.agent_id,
@@ -275,11 +279,11 @@ def _comparable(one: Candidate, other: Fact | Candidate) -> bool:
 
 
 def _are_two_events(one: Candidate, other: Fact) -> bool:
-    """Whether both happened, on different days: then neither changes the other."""
+    """Whether both are events of different times: then neither changes the other."""
     return one.kind is other.kind is FactKind.EPISODIC and one.valid.start != other.valid.start
 
 
-def _told(item: Fact | Candidate) -> Mapping[str, object]:
+def _attributes(item: Fact | Candidate) -> Mapping[str, object]:
     start, end = item.valid.start, item.valid.end
     return {
         "speaker": item.speaker,
@@ -299,7 +303,7 @@ def _drafts_in(items: Sequence[object]) -> Iterable[_DecisionDraft]:
         try:
             yield structured(item, _DecisionDraft)
         except ValueError:
-            # A decision that can't be read is none; its candidate is added.
+            # The candidate of a malformed decision is added.
             continue
 
 
@@ -319,7 +323,7 @@ def _proposal(
     target = targets[0] if targets else None
     text = cleaned(draft.text or "")
     if decision == Decision.REVISE and target is not None and target in facts:
-        problem = _spoilt(text, facts[target].text, candidate.text)
+        problem = _problem_of(text, facts[target].text, candidate.text)
         if problem is not None:
             return Proposal(decision=Decision.ADD, reason=f"revise refused: {problem}")
     return Proposal(
@@ -331,8 +335,8 @@ def _proposal(
     )
 
 
-def _spoilt(text: str, old: str, new: str) -> str | None:
-    """What is wrong with a revision: words of the model's own, or something that got lost."""
+def _problem_of(text: str, old: str, new: str) -> str | None:
+    """The problem of a revision: a new word or a lost one; ``None`` if there is none."""
     said = [*_WORD.findall(old), *_WORD.findall(new)]
     kept = {_stem(word) for word in _WORD.findall(text)}
     for word in _WORD.findall(text):

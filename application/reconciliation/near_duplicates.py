@@ -1,8 +1,8 @@
-"""When two sentences say the same thing, short forms and words without weight apart.
+"""Near-duplicate detection: a signature that ignores contractions, spelling and filler words.
 
-The order of the words counts, and so does every name, number and negation: "I'm really fond of Al"
-is "I am fond of Al", but not "I'm not fond of Al". Synonyms and other word orders are not seen,
-since a wrong merge loses a statement and a missed one only keeps it twice.
+Word order, names, numbers and negations count: "I'm really fond of Al" equals "I am fond of Al",
+but not "I'm not fond of Al". Synonyms and other word orders are not detected: a wrong merge loses a
+statement, a missed one only keeps a duplicate.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SPELLINGS = {
     "favorite": "favourite", "color": "colour", "neighbor": "neighbour", "flavor": "flavour",
     "theater": "theatre", "center": "centre",
 }  # fmt: skip
-# Inner and opening marks stay: "$5", "C++" and "#1" are not "5", "C" and "1".
+# Other marks are kept: "$5", "C++" and "#1" are not "5", "C" and "1".
 _CLOSING_MARKS = ".,!?;:…。！？、，；：\"'()"
 
 
 def signature(text: str) -> str:
-    """What is equal for two texts if, and only if, they say the same thing."""
+    """The normalised text; two texts are near duplicates if their signatures are equal."""
     plain = written_out(unicodedata.normalize("NFKC", text)).casefold()
     words = [word.strip(_CLOSING_MARKS) for word in plain.split()]
     kept = [_SPELLINGS.get(word, word) for word in words if word and word not in _WEIGHTLESS]

@@ -1,9 +1,9 @@
-"""Statements that something is over ("I stopped drinking coffee"), and what they put an end to.
+"""Negations ("I stopped drinking coffee"), and the statements that they end.
 
-An ending is matched with a statement about the same subject word by word ("I drink coffee every
-morning"), the form of the verb apart. Synonyms are not seen, and what only resembles the statement
-("I drink coffee liqueur") is left alone. Residence, employer and the like are the business of
-``remembrancer.application.extraction.rules.slots``. English only.
+A negation ends a statement about the same subject with the same words ("I drink coffee every
+morning"); only the form of the verb may differ. Synonyms are not detected, and similar statements
+("I drink coffee liqueur") do not match. Residence, employer and the like are handled by
+``extraction.rules.slots``. English only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from remembrancer.application.extraction.rules.statements import Statement, stat
 
 @frozen(kw_only=True)
 class Assertion:
-    """Who does or is what, in at least one word.
+    """A statement of at least one word about a subject.
 
-    ``over`` says that it has ended; ``flatly`` that it was denied without saying that it ever held
-    ("I don't drink coffee"), which ends nothing but its very opposite.
+    ``over``: it is negated. ``flatly``: it is denied without saying that it was ever true ("I don't
+    drink coffee"); such a denial ends only its exact opposite.
     """
 
     subject: str
@@ -49,17 +49,17 @@ _GOES_ON_WITH = frozenset(
     "twice once lots much named called too as well".split()
 )
 _OPEN = frozenset("in on at of to for from with by about as into".split())
-# What they point at is not in the sentence.
+# Pronouns that refer to something outside of the sentence.
 _POINTING = frozenset("it that this them him her there here one those these".split())
 _MARKS = ".,!?;:…\"'()"
 
 
 def assertion_in(sentence: str, speaker: str) -> Assertion | None:
-    """What a sentence asserts or ends, ``None`` where it is not built that way.
+    """The assertion or negation of a sentence, ``None`` if it has another form.
 
     Args:
         sentence: as it was said.
-        speaker: who "I" is.
+        speaker: the person that "I" means.
     """
     for statement in statements_in(sentence, speaker):
         if statement.possessed:
@@ -73,8 +73,8 @@ def assertion_in(sentence: str, speaker: str) -> Assertion | None:
 
 
 def ends(ending: Assertion, assertion: Assertion) -> bool:
-    """Whether ``ending`` puts an end to what ``assertion`` says (or the other way round: whether
-    what was over holds again).
+    """Whether ``ending`` negates ``assertion``. With the older one as ``ending``: whether a negated
+    statement is true again.
     """
     if not ending.over or assertion.over or ending.subject != assertion.subject:
         return False
@@ -109,7 +109,7 @@ def _words(predicate: str) -> tuple[str, ...]:
 
 
 def _stem(verb: str) -> str:
-    """One form for "smoke", "smokes" and "smoking"."""
+    """The same stem for "smoke", "smokes" and "smoking"."""
     if verb.endswith("ing") and len(verb) > 4:
         verb = verb[:-3]
         if len(verb) > 2 and verb[-1] == verb[-2] and verb[-1] not in "lsaeiou":

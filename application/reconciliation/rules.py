@@ -1,20 +1,18 @@
-"""The reconciler that needs no model: it compares words, never meanings.
+"""The reconciler without a model: it compares words, not meanings.
 
-In this order, per candidate:
+For each candidate, the first rule that applies:
 
-1. It says the same as an active fact, or nearly (``sameness``): reaffirm. Scope and speaker have
-   to be the same ones, and what happened on another day is another thing.
-2. It answers a question that has one answer at a time (``slots``): another answer, or the end of
-   the old one, supersedes; the same answer reaffirms, or revises where it also tells more. What
-   was said earlier than the fact, or tells of a change well before it, is added beside it.
-3. It says that something is over, or that it holds after all (``endings``): supersede.
-4. Anything else: add.
+1. It duplicates an active fact, exactly or nearly (``near_duplicates``): reaffirm. Scope and
+   speaker must be the same; events of different days are no duplicates.
+2. It fills a slot (``slots``): another value, or the end of the old one, supersedes; the same value
+   reaffirms, or revises if it adds details. A candidate that was said before the fact, or reports
+   an older change, is added beside it.
+3. It negates a fact, or a negated fact is true again (``negations``): supersede.
+4. Otherwise: add.
 
-It sees only what it is shown: the neighbours of all candidates and the candidates before. A fact
-is never superseded across agents or applications; the same answer given in several runs is ended
-in all of them. A
-contradiction that is none of the above ("I'm an only child", "my brother called") goes unseen, and
-both facts stay.
+It compares with the neighbours of all candidates and the earlier candidates. A fact is never
+superseded across agents or applications; a value stated in several runs is ended in all of them.
+Other contradictions ("I'm an only child", "my brother called") are not detected; both facts stay.
 """
 
 from __future__ import annotations
@@ -31,8 +29,8 @@ from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.text import normalised
 
 RECENT = timedelta(days=31)
-"""By how much a change may lie before the moment at which the old state was last said to hold, and
-still be news: people say "I live in Oslo" in the month in which they move."""
+"""A change may be so much older than the last statement of the old value and still replace it:
+people say "I live in Oslo" in the month in which they move."""
 
 
 class RulesReconciler:
@@ -43,7 +41,7 @@ class RulesReconciler:
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
     ) -> Reconciliation:
-        """Decide about candidates in the order in which they were said."""
+        """Make a proposal for every candidate, in the order given."""
         view = ActiveFacts()
         for shown in neighbours:
             for fact, _ in shown.values():
@@ -72,7 +70,7 @@ def _decide(candidate: KnownFact, view: ActiveFacts) -> Proposal:
 
 
 def said_before(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
-    """To reaffirm the active fact that says the same, if there is one."""
+    """A proposal to reaffirm a duplicate among the active facts, ``None`` without duplicate."""
     for item in view.saying(candidate):
         if item.occasion != candidate.occasion:
             continue
@@ -116,7 +114,7 @@ def _answer(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
 
 
 def _ended_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | None:
-    """Of the answers that hold, the latest that a candidate says is over."""
+    """The latest active value that a candidate ends."""
     named = candidate.reading is not None and candidate.reading.value is not None
     holding = [item for item in rivals if not item.over]
     ended = [item for item in holding if _same_value(candidate, item)] if named else holding
@@ -124,9 +122,9 @@ def _ended_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | 
 
 
 def _replaced_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | None:
-    """The latest answer if a candidate gives another one, or an end that it contradicts.
+    """The latest value if the candidate has another one, or the latest end that it contradicts.
 
-    Only the latest counts: what was known to be older when it came in stays as it is.
+    Older values are not compared: they were added as history.
     """
     holding = [item for item in rivals if not item.over]
     if holding:
@@ -148,14 +146,14 @@ def _same_answer(
             decision=Decision.ADD, reason=f"the same {attribute}, said in another scope"
         )
     item = here[-1]
-    if not _tells_more(candidate, item):
+    if not _has_more_detail(candidate, item):
         return Proposal(
             decision=Decision.REAFFIRM,
             target=item.fact_id,
             reason=f"gives the same {attribute} as an active fact",
         )
-    # A revised fact keeps its own date, on which "last week" would be another week.
-    if candidate.dated or candidate.speaker != item.speaker or _tells_more(item, candidate):
+    # A revised fact keeps its own date, so "last week" would mean another week.
+    if candidate.dated or candidate.speaker != item.speaker or _has_more_detail(item, candidate):
         return None
     return Proposal(
         decision=Decision.REVISE,
@@ -169,7 +167,7 @@ def _same_value(one: KnownFact, other: KnownFact) -> bool:
     mine = one.reading.value if one.reading else None
     theirs = other.reading.value if other.reading else None
     if mine is not None and theirs is not None:
-        # "Oslo Nordstrand" is in Oslo, but "New York" is not York.
+        # "Oslo Nordstrand" is in Oslo, but "New York" is not "York".
         return f"{mine} ".startswith(f"{theirs} ") or f"{theirs} ".startswith(f"{mine} ")
     if mine is not None:
         return f" {mine} " in f" {other.signature} "
@@ -178,7 +176,7 @@ def _same_value(one: KnownFact, other: KnownFact) -> bool:
     return one.signature == other.signature
 
 
-def _tells_more(one: KnownFact, other: KnownFact) -> bool:
+def _has_more_detail(one: KnownFact, other: KnownFact) -> bool:
     if one.reading is None:
         return True
     if other.reading is None:
@@ -187,7 +185,7 @@ def _tells_more(one: KnownFact, other: KnownFact) -> bool:
 
 
 def _is_old_news(candidate: KnownFact, item: KnownFact) -> bool:
-    """Whether a candidate was true before ``item`` was, so that it must not overwrite it."""
+    """Whether a candidate is older than ``item``, so that it must not supersede it."""
     if candidate.occurred_at < item.occurred_at:
         return True
     if candidate.held_at == candidate.occurred_at:
@@ -209,11 +207,13 @@ def _ending(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
         if theirs is None or candidate.occurred_at < item.occurred_at:
             continue
         if ends(mine, theirs) or ends(theirs, mine):
-            return Proposal(decision=Decision.SUPERSEDE, target=item.fact_id, reason=_told(mine))
+            return Proposal(
+                decision=Decision.SUPERSEDE, target=item.fact_id, reason=_ending_reason(mine)
+            )
     return None
 
 
-def _told(assertion: Assertion) -> str:
+def _ending_reason(assertion: Assertion) -> str:
     if not assertion.over:
         return "says that this holds after all"
     return "denies this" if assertion.flatly else "says that this is over"

@@ -1,1 +1,1 @@
-"""The write path: from what was said to what the ledger records."""
+"""The write path: from messages to events in the ledger."""

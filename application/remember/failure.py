@@ -1,4 +1,4 @@
-"""One request of many that failed, as a value, so that it costs the others nothing."""
+"""A failed request of a batch as a value, so that the other requests still run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from remembrancer.domain.recorded import CorrelationId
 
 @frozen(kw_only=True)
 class Failure:
-    """A request that failed: ``error`` is the name of the error, ``problem`` its message.
+    """A request that failed: ``error`` is the class name of the error, ``problem`` its message.
 
-    With a ``correlation_id`` its messages are in the ledger and wait for ``retry``; without one
+    With a ``correlation_id`` the messages are in the ledger and wait for ``retry``; with ``None``
     nothing was written.
     """
 
@@ -25,7 +25,7 @@ class Failure:
 
 
 def outcome_of(future: Future[Receipt], correlation_id: CorrelationId | None) -> Receipt | Failure:
-    """The receipt, or the error that callers are meant to see; anything else is raised."""
+    """The receipt, or a ``RemembrancerError`` as a ``Failure``; other errors are raised."""
     error = future.exception()
     if error is None:
         return future.result()

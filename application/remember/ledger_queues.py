@@ -1,6 +1,6 @@
-"""What use-cases need to have work done in the background: a lane for each ledger.
+"""Interface of background work: one FIFO queue per ledger.
 
-It says nothing of threads or tasks; the face has lanes of either kind (``runtime.queue_workers``).
+``runtime.queue_workers`` implements it with threads and with tasks.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ Work: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 
 
 class LedgerQueues(Protocol):
-    """Works on several ledgers at a time, on each of them in the order of ``submit``, one by one.
+    """Runs jobs of several ledgers concurrently, and jobs of one ledger one by one, in the order of
+    ``submit``.
 
-    Contract: a work begins at most once. The future gets what it returns or raises;
-    ``AdapterUnavailable`` if the lanes were closed first.
+    Contract: a job starts at most once. Its future gets its result or exception;
+    ``AdapterUnavailable`` if the queues were closed first.
     """
 
     def submit(self, ledger: LedgerId, work: Work[T]) -> Future[T]:
-        """Have it done in the background; returns at once.
+        """Enqueue a job; returns at once.
 
         Raises:
-            AdapterUnavailable: the lanes are closed.
+            AdapterUnavailable: the queues are closed.
         """
         ...
 
     def busy(self, ledger: LedgerId) -> bool:
-        """Whether anything of this ledger is waiting or in work."""
+        """Whether a job of this ledger is queued or running."""
         ...
 
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
-        """Wait for a submitted work. Whoever stops waiting does not stop the work.
+        """Wait for a submitted job. The job goes on if the wait is cancelled or times out.
 
         Raises:
             TimeoutError: it took longer than ``timeout`` seconds.
@@ -50,23 +51,23 @@ class LedgerQueues(Protocol):
         limit: int | None = None,
         done: Callable[[int, Future[T]], None],
     ) -> None:
-        """Do all works, and return when all of them have ended.
+        """Run all jobs, and return when all have ended.
 
         Args:
-            works: the works and whose they are; those of one ledger are done in this order.
-            limit: ledgers to work on at a time, even if that is more than what is usual here;
-                ``None`` for what is usual.
-            done: called here after each with its index and its ended future. If it raises, or
-                the wait is interrupted or cancelled, nothing more is begun.
+            works: jobs with their ledgers; jobs of one ledger run in this order.
+            limit: ledgers at a time, even above the configured concurrency; ``None`` for the
+                configured one.
+            done: called by the waiting caller after each job, with its index and its future. If
+                it raises, or the wait is interrupted or cancelled, no further job is started.
         """
         ...
 
     async def close(self, grace: float) -> None:
-        """Take no more works, finish those that there are for ``grace`` seconds, and abandon what
-        is left then: whoever waits for it gets ``AdapterUnavailable``. Closing twice does nothing.
+        """Accept no more jobs, run the submitted ones for up to ``grace`` seconds, then abandon the
+        rest: their futures get ``AdapterUnavailable``. Idempotent.
         """
         ...
 
     async def farewell(self) -> None:
-        """Wait for what was abandoned to let go, once all that it might wait for is closed."""
+        """Wait for abandoned jobs to end, after the adapters that they wait for are closed."""
         ...

@@ -1,4 +1,4 @@
-"""The relations that stand and came from facts, for decisions that may end some of them."""
+"""Relations asserted by a fact that have not ended, for decisions that may end them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remembrancer.domain.scope import LedgerId
 async def open_relations(
     links: LinkHistory, ledger: LedgerId, facts: Sequence[FactId]
 ) -> list[RelationAsserted]:
-    """The relations of ``facts`` that can still end, as they were asserted."""
+    """The relations asserted by ``facts`` that have not ended."""
     return [
         RelationAsserted(
             relation_id=link.relation_id,

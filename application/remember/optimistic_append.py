@@ -1,4 +1,4 @@
-"""Deciding on what is there, and appending only if it is still so: the optimistic loop."""
+"""Optimistic concurrency: decide on the head of a ledger, append if it has not moved, or retry."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from remembrancer.domain.scope import LedgerId
 Decide: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
 
 LONGEST_PAUSE = 0.05
-"""Seconds between two tries after a lost race, at the most."""
+"""Longest pause in seconds between two tries after a lost race."""
 
 
 class OptimisticAppender:
     """Appends events to a ledger, with or without a decision that depends on its state.
 
     Args:
-        log: where events go.
-        clock: time and waiting.
-        ids: fresh ids.
-        patience: seconds for which lost races are run again before ``Conflict`` is raised.
+        log: the log to append to.
+        clock: time and sleep.
+        ids: new ids.
+        patience: seconds of retries after lost races before ``Conflict`` is raised.
     """
 
     def __init__(self, *, log: AuditLog, clock: Clock, ids: IdSource, patience: float) -> None:
@@ -36,7 +36,7 @@ class OptimisticAppender:
         self._patience = patience
 
     def correlation_id(self) -> CorrelationId:
-        """A fresh id for a request."""
+        """A new id for a request."""
         return CorrelationId(self._ids.new())
 
     async def append(
@@ -71,13 +71,13 @@ class OptimisticAppender:
         actor: str,
         idempotency_key: str | None = None,
     ) -> Appended | None:
-        """Call ``decide`` and append what it returns, again after every lost race.
+        """Call ``decide`` and append the events that it returns; repeat after every lost race.
 
         Returns:
-            What was appended, ``None`` if ``decide`` found nothing to do.
+            The appended events, ``None`` if ``decide`` returned none.
 
         Raises:
-            Conflict: other writers won every race for the whole of ``patience``.
+            Conflict: other writers won every race for ``patience`` seconds.
         """
         deadline = await self._clock.now() + timedelta(seconds=self._patience)
         tries = 0
@@ -103,6 +103,6 @@ class OptimisticAppender:
 
 
 def _pause(correlation_id: CorrelationId, tries: int) -> float:
-    # The end of the id is as good as a random number, and differs between the racers.
+    # Jitter from the end of the id, which differs between competing writers.
     spread = int(correlation_id[-4:], 16) / 0xFFFF
     return min(LONGEST_PAUSE, 0.001 * (1 << min(tries, 6))) * (0.5 + spread / 2)

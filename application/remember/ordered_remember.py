@@ -1,7 +1,7 @@
-"""Remembering in turn: what a caller says is finished in the order in which it was said.
+"""Remember requests of one ledger in order.
 
-What is observed is durable at once. Drawing facts from it may be waited for or left to the
-background; either way nothing overtakes what the background has still to do for the same ledger.
+Messages are durable as soon as they are observed. Extraction runs while the caller waits, or in
+the background; both run after earlier background jobs of the same ledger.
 """
 
 from __future__ import annotations
@@ -11,29 +11,31 @@ from functools import partial
 
 from attrs import evolve
 
+from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.application.projections.after_commit import AfterCommit
+from remembrancer.application.remember.lagging import with_lagging
 from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.receipt import Receipt
-from remembrancer.application.remember.remember import Remember, RememberRequest
+from remembrancer.application.remember.remember import Remember
 from remembrancer.domain.errors import AdapterUnavailable, Conflict, ModelError
 from remembrancer.domain.ports.fact_store import FactStore
 
 EARLIER = "messages"
-"""What lags when earlier messages could not be finished."""
+"""The name in ``Receipt.lagging`` for earlier messages that could not be finished."""
 
 MAX_EARLIER = 100
-"""Earlier requests that one add tries to finish; the next add goes on."""
+"""Earlier requests that one add tries to finish; the next add continues."""
 
 
 class OrderedRemember:
-    """Takes requests, one at a time.
+    """Remembers one request at a time.
 
     Args:
         remember: the write path.
-        facts: tell which earlier requests wait.
-        queues: where requests wait for their turn.
-        retry_first: finish what waits in a ledger before what is new.
-        after_commit: has external projections follow what was written.
+        facts: lists unfinished requests.
+        queues: one FIFO queue per ledger.
+        retry_first: finish earlier requests of the ledger first.
+        after_commit: delivers written events to external projections.
     """
 
     def __init__(
@@ -52,10 +54,10 @@ class OrderedRemember:
         self._after_commit = after_commit
 
     async def __call__(self, request: RememberRequest) -> Receipt:
-        """Remember, behind what the background has still to do for this ledger.
+        """Remember, after the background jobs of this ledger.
 
         Raises:
-            InvalidRequest, Conflict, AdapterUnavailable, ModelError: as ``Remember``.
+            InvalidRequest, Conflict, AdapterUnavailable, ModelError: see ``Remember``.
         """
         begun = await self._remember.observe(request)
         if begun.pending and self._queues.busy(begun.ledger):
@@ -63,47 +65,43 @@ class OrderedRemember:
         return await self.finish(begun, request)
 
     async def later(self, request: RememberRequest) -> tuple[Receipt, Future[Receipt]]:
-        """Only observe, and leave the rest to the background.
+        """Observe now, and extract in the background.
 
         Returns:
-            The receipt so far, and what will hold the final one.
+            The receipt so far, and a future of the final one.
 
         Raises:
-            InvalidRequest, Conflict, AdapterUnavailable: as ``Remember``.
+            InvalidRequest, Conflict, AdapterUnavailable: see ``Remember``.
         """
         begun = await self._remember.observe(request)
         if begun.pending:
             return begun, self._hand_over(begun, request)
         done: Future[Receipt] = Future()
-        done.set_result(await self._followed(begun))
+        done.set_result(await with_lagging(begun, self._after_commit))
         return done.result(), done
 
     def _hand_over(self, begun: Receipt, request: RememberRequest) -> Future[Receipt]:
         return self._queues.submit(begun.ledger, partial(self.finish, begun, request))
 
     async def finish(self, begun: Receipt, request: RememberRequest) -> Receipt:
-        """Finish what was observed of a request, if anything of it is pending; the caller sees to
-        it that it is its turn.
+        """Finish an observed request, if any of its messages is pending. Call it in the order of
+        the ledger.
 
         Raises:
-            Conflict, AdapterUnavailable, ModelError: as ``Remember``.
+            Conflict, AdapterUnavailable, ModelError: see ``Remember``.
         """
         if not begun.pending:
-            return await self._followed(begun)
+            return await with_lagging(begun, self._after_commit)
         caught_up = not self._retry_first or await self._finish_earlier(begun, request.actor)
         receipt = await self._remember.finish(
             begun.correlation_id, actor=request.actor, data=request.images
         )
         if not caught_up:
             receipt = evolve(receipt, lagging=(*receipt.lagging, EARLIER))
-        return await self._followed(receipt)
-
-    async def _followed(self, receipt: Receipt) -> Receipt:
-        lagging = await self._after_commit(receipt.ledger, receipt.positions[1])
-        return evolve(receipt, lagging=(*receipt.lagging, *lagging)) if lagging else receipt
+        return await with_lagging(receipt, self._after_commit)
 
     async def _finish_earlier(self, begun: Receipt, actor: str) -> bool:
-        """Whether nothing waits any more that the ledger got before ``begun``."""
+        """Finish the requests of the ledger before ``begun``; return whether none is left."""
         caught_up = True
         for correlation_id in await self._facts.unfinished(begun.ledger, MAX_EARLIER + 1):
             if correlation_id == begun.correlation_id:
@@ -113,7 +111,7 @@ class OrderedRemember:
             try:
                 await self._remember.finish(correlation_id, actor=actor)
             except AdapterUnavailable:
-                # The others would wait in vain for the same engine.
+                # The other requests would fail on the same engine.
                 return False
             except (ModelError, Conflict):
                 caught_up = False

@@ -1,7 +1,6 @@
-"""What a write returns, read back from the events that it wrote.
+"""The receipt of a write, derived from the events that it recorded.
 
-A receipt is a function of recorded events, so that a request which is sent twice gets the same
-receipt twice.
+A request that is sent twice gets the same receipt twice.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ from remembrancer.domain.usage import Usage
 
 @frozen(kw_only=True)
 class Receipt:
-    """What one write did.
+    """The result of one write.
 
-    ``positions`` are the first and the last place in the log that it wrote, ``extractor`` names
-    what drew the facts from the messages (``verbatim`` for ``infer=False``, ``caller`` for an
-    update or a deletion, nothing while all of them wait), ``skipped`` holds the statements that it
-    left out with the reasons. ``ignored`` names the guidance that it did not follow (rules follow
-    none). ``replayed`` says that the request had been carried out before and nothing was written
-    now; ``pending`` are those of the ``messages`` that wait for extraction;
-    ``lagging`` names what could not follow at once and will be caught up on (``vectors``: the
-    embedder did not answer, the facts are found by keyword until it does; ``messages``: with
-    ``retry_on_add``, earlier messages of the ledger that could not be finished now either;
-    ``vector_index`` and ``knowledge_graph``: the external engine has not taken it in within
-    ``projections.wait``).
+    ``positions`` are the first and the last position that it wrote in the log. ``extractor`` is the
+    name of the extractor (``verbatim`` for ``infer=False``, ``caller`` for an update or a deletion,
+    empty while all messages are pending). ``skipped`` are the statements that it left out, with
+    reasons. ``ignored`` names the guidance that the extractor did not follow (rules follow none).
+    ``replayed``: the request was done before, and nothing was written now. ``pending`` are the
+    ``messages`` that wait for extraction. ``lagging`` names parts that will catch up later:
+
+    * ``vectors``: the embedder did not answer; facts are found by keyword until it does.
+    * ``messages``: with ``retry_on_add``, earlier messages of the ledger are still pending.
+    * ``vector_index``, ``knowledge_graph``: the external engine did not apply the events within
+      ``projections.wait``.
     """
 
     ledger: LedgerId
@@ -64,13 +63,13 @@ class Receipt:
     lagging: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms."""
+        """All fields as JSON values."""
         result: dict[str, Any] = to_jsonable(self)
         return result
 
 
 def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool = False) -> Receipt:
-    """The receipt for all events of one request, in order."""
+    """The receipt of a request, from all of its events in order."""
     inferences = [i.event for i in recorded if isinstance(i.event, InferenceRecorded)]
     extractions = [event for event in inferences if event.purpose in (EXTRACTION, PROCEDURE)]
     pending = pending_of(recorded)
@@ -98,7 +97,7 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
 
 
 def pending_of(recorded: Sequence[Recorded]) -> list[Message]:
-    """The messages that wait for extraction, given all events of their request."""
+    """The messages that wait for extraction, from all events of their request."""
     looked_at = {
         message_id
         for item in recorded
@@ -158,7 +157,7 @@ def _about(decision: Decision, fact_id: FactId, text: str | None, reason: str) -
 
 
 def _unseen(recorded: Sequence[Recorded]) -> list[Skipped]:
-    """The images of messages that were kept word for word."""
+    """The images of messages that were stored word for word."""
     return [
         Skipped(
             message_id=item.event.message.message_id,
@@ -172,8 +171,8 @@ def _unseen(recorded: Sequence[Recorded]) -> list[Skipped]:
 
 
 def _skipped(event: InferenceRecorded) -> list[Skipped]:
-    """What the extractor left out, where its output says so in our terms; a model's raw answer
-    may be anything.
+    """The statements that the extractor skipped. A model's raw output may have any form; other
+    forms give none.
     """
     try:
         items = json.loads(event.output)

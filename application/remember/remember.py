@@ -1,7 +1,6 @@
-"""Remembering: observe, extract, find neighbours, reconcile, judge, append.
+"""The write path: observe, extract, find neighbours, reconcile, judge, append.
 
-The read models follow in the append itself or are driven from the log; that is the business of
-the audit log's adapter.
+The store updates its own read models in the append; external ones are fed from the log.
 """
 
 from __future__ import annotations
@@ -9,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import evolve, frozen
 
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.extraction.images import described, for_the_ledger, with_images
-from remembrancer.application.parsing.arguments import Turn
+from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
+from remembrancer.application.remember.neighbours import FindNeighbours
 from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.receipt import Receipt, pending_of, receipt_of
@@ -27,27 +27,16 @@ from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
 from remembrancer.domain.events import (
     Event,
-    FactAdded,
-    FactExpired,
-    FactRetracted,
-    FactRevised,
-    FactSuperseded,
     InferenceRecorded,
     MessageObserved,
     RelationAsserted,
-    RelationEnded,
 )
+from remembrancer.domain.facts.decide import decide, discard, expire
 from remembrancer.domain.facts.fact import (
     Fact,
-    FactId,
-    FactKind,
-    FactStatus,
-    Interval,
     MessageId,
-    Metadata,
 )
-from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, events_of, judge
-from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.image import Image
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
@@ -55,76 +44,8 @@ from remembrancer.domain.ports.extractor import Extractor
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.link_history import LinkHistory
 from remembrancer.domain.ports.reconciler import Reconciler, Reconciliation
-from remembrancer.domain.ports.vector_index import IndexQuery, VectorIndex
 from remembrancer.domain.recorded import CorrelationId, Head, Recorded, readable
-from remembrancer.domain.scope import LedgerId, Scope
-
-NEIGHBOURS = 8
-"""Nearest facts that a candidate is compared with. A duplicate or a conflict is nearer than that;
-more would only cost."""
-
-Neighbours = Mapping[FactId, tuple[Fact, float]]
-
-
-def _check_flag(_request: object, attribute: Attribute[bool], value: object) -> None:
-    # What is true in Python and no boolean could be stored, but not read again.
-    if not isinstance(value, bool):
-        raise InvalidRequest(attribute.name, f"expected true or false, got {type(value).__name__}")
-
-
-@frozen(kw_only=True)
-class RememberRequest:
-    """What a caller wants remembered, already checked."""
-
-    scope: Scope
-    turns: Sequence[Turn]
-    metadata: Metadata
-    occurred_at: datetime | None = None
-    expires_at: datetime | None = None
-    infer: bool = field(default=True, validator=_check_flag)
-    kind: FactKind | None = None
-    guidance: Guidance | None = None
-    idempotency_key: str | None = None
-    actor: str = "remembrancer"
-
-    def __attrs_post_init__(self) -> None:
-        if not self.infer:
-            _check_verbatim(self)
-        if self.kind is FactKind.PROCEDURAL and not (self.scope.agent_id or self.scope.run_id):
-            raise InvalidRequest(
-                "agent_id", "a procedural memory is of an agent's run; name the agent or the run"
-            )
-
-    @property
-    def images(self) -> Mapping[str, str]:
-        """The bytes of images that are at hand (base64), by their references."""
-        return {
-            image.reference: image.data
-            for turn in self.turns
-            for image in turn.images
-            if image.data is not None
-        }
-
-    @property
-    def compared(self) -> bool:
-        """Whether what is found is compared with what is near in meaning. What is told word for
-        word, and how one run went, stand for themselves.
-        """
-        return self.infer and self.kind is None
-
-
-def _check_verbatim(request: RememberRequest) -> None:
-    """Refuse what only extraction could honour."""
-    for number, turn in enumerate(request.turns):
-        if not turn.text:
-            raise InvalidRequest(
-                f"messages[{number}].content", "has no text that infer=False could keep"
-            )
-    told = request.guidance.named if request.guidance is not None else ()
-    for name in (*(["kind"] if request.kind else []), *told):
-        raise InvalidRequest(
-            name, "infer=False keeps messages word for word; leave one of the two out"
-        )
+from remembrancer.domain.scope import LedgerId
 
 
 @frozen(kw_only=True)
@@ -138,17 +59,17 @@ class Remember:
     """The write path.
 
     Args:
-        log: where requests are looked up.
-        appender: the loop that appends.
+        log: reads earlier events of requests.
+        appender: appends with optimistic concurrency.
         facts: the facts as of the last append.
-        index: where the neighbours of a candidate are found.
-        links: the relations that came from facts.
+        find_neighbours: finds the active facts near a candidate.
+        links: the relations asserted by facts.
         embedding: vectors for candidates.
-        embedding_backfill: catches up on vectors once the embedder answers again.
+        embedding_backfill: embeds facts without a vector once the embedder answers again.
         extractor: messages to candidates.
         reconciler: candidates to proposals.
-        clock: the time of messages that carry none.
-        ids: fresh ids.
+        clock: the time of messages without a timestamp.
+        ids: new ids.
     """
 
     def __init__(
@@ -157,7 +78,7 @@ class Remember:
         log: AuditLog,
         appender: OptimisticAppender,
         facts: FactStore,
-        index: VectorIndex,
+        find_neighbours: FindNeighbours,
         links: LinkHistory,
         embedding: Embedding,
         embedding_backfill: EmbeddingBackfill,
@@ -169,7 +90,7 @@ class Remember:
         self._log = log
         self._appender = appender
         self._facts = facts
-        self._index = index
+        self._find_neighbours = find_neighbours
         self._links = links
         self._embedding = embedding
         self._embedding_backfill = embedding_backfill
@@ -179,7 +100,7 @@ class Remember:
         self._runs = VerbatimReconciler("tells how a run went")
         self._clock = clock
         self._ids = ids
-        # A list, since the same request may be in work twice, and its methods are atomic.
+        # A list, not a set: a request may be in progress twice. Its methods are atomic.
         self._in_work: list[CorrelationId] = []
 
     async def __call__(self, request: RememberRequest) -> Receipt:
@@ -188,11 +109,11 @@ class Remember:
         Raises:
             InvalidRequest: the idempotency key was used for other messages.
             Conflict: other writers won every race; with ``infer`` the messages are in the ledger
-                all the same, waiting for extraction.
-            AdapterUnavailable: an engine did not answer; a model among them leaves the messages
-                waiting as above.
-            ModelError: a model answered with nothing usable; its answer is in the ledger, and the
-                messages wait as above.
+                and pending.
+            AdapterUnavailable: an engine or a model did not answer; if it was a model, the
+                messages are in the ledger and pending.
+            ModelError: a model's answer was unusable; the answer and the messages are in the
+                ledger, the messages pending.
         """
         begun = await self.observe(request)
         if not begun.pending:
@@ -200,15 +121,15 @@ class Remember:
         return await self.finish(begun.correlation_id, actor=request.actor, data=request.images)
 
     async def observe(self, request: RememberRequest) -> Receipt:
-        """Only put what was said into the ledger; ``finish`` draws facts from it.
+        """Append the messages to the ledger; ``finish`` extracts facts from them.
 
-        With ``infer=False`` there is nothing to draw: then the facts are in the ledger, too.
+        With ``infer=False`` nothing is extracted: the facts are appended here, too.
 
         Returns:
-            The receipt so far: what is ``pending`` in it waits for ``finish``.
+            The receipt so far; its ``pending`` messages wait for ``finish``.
 
         Raises:
-            InvalidRequest, Conflict, AdapterUnavailable: as for the whole.
+            InvalidRequest, Conflict, AdapterUnavailable: see ``__call__``.
         """
         ledger, key = request.scope.ledger, request.idempotency_key
         if key is not None:
@@ -247,7 +168,7 @@ class Remember:
         return receipt_of(appended.recorded, VERBATIM)
 
     def in_work(self, correlation_id: CorrelationId) -> bool:
-        """Whether a caller in this process is drawing facts from this request's messages now."""
+        """Whether this process is extracting from the messages of this request now."""
         return correlation_id in self._in_work
 
     async def _infer(self, attempt: _Attempt, observed: Sequence[Recorded]) -> Receipt:
@@ -268,7 +189,7 @@ class Remember:
         return receipt
 
     async def _replay(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
-        """The receipt of an earlier try, as far as that has come."""
+        """The receipt of an earlier request with this idempotency key, as of now."""
         readable(first)
         said = [
             (message.scope, message.role, message.text, message.name, _shown(message.images))
@@ -291,18 +212,18 @@ class Remember:
         actor: str,
         data: Mapping[str, str] | None = None,
     ) -> Receipt:
-        """Do what an earlier request has left undone: extract from its messages that wait.
+        """Extract from the pending messages of an earlier request.
 
         Args:
             correlation_id: the request.
-            actor: who asks now.
-            data: bytes of images that are at hand (base64), by their references.
+            actor: the actor of this call.
+            data: available image bytes (base64), by reference.
 
         Raises:
             NotFound: there is no such request.
-            AdapterUnavailable: as for the request itself; the messages go on waiting.
-            ModelError: likewise.
-            Erased: what was said has been erased since.
+            AdapterUnavailable: an engine or a model did not answer; the messages stay pending.
+            ModelError: a model's answer was unusable; the messages stay pending.
+            Erased: the messages were erased since.
         """
         done = readable(await self._log.read_correlation(correlation_id))
         observed = [item.event for item in done if isinstance(item.event, MessageObserved)]
@@ -338,7 +259,7 @@ class Remember:
         first: Sequence[Event],
         before: Sequence[Recorded] = (),
     ) -> Receipt:
-        """Decide about the candidates on the ledger as it stands, and append."""
+        """Decide about the candidates on the current head of the ledger, and append."""
         request = attempt.request
         candidates = [
             evolve(
@@ -349,30 +270,29 @@ class Remember:
             for candidate in candidates
         ]
         embedded = await self._embed(candidates)
-        asked: list[InferenceRecorded] = []
+        inferences: list[InferenceRecorded] = []
         failures: list[ModelError | AdapterUnavailable] = []
 
-        async def decide() -> Sequence[Event]:
+        async def decide_on_head() -> Sequence[Event]:
             failures.clear()
             head = await self._log.head(request.scope.ledger)
-            if before and await self._taken_on_elsewhere(attempt, before[-1].version, head):
+            if before and await self._extracted_elsewhere(attempt, before[-1].version, head):
                 return []
             now = head.moment(await self._clock.now())
             due = await self._facts.due(request.scope.ledger, now)
-            expired = [FactExpired(fact_id=fact.fact_id) for fact in due]
             decided, reconciliation = await self._decide(
                 attempt, candidates, due, embedded=embedded
             )
-            # What was asked in a lost race was asked all the same.
-            asked.extend(reconciliation.inferences)
+            # Model calls in a lost race are recorded, too.
+            inferences.extend(reconciliation.inferences)
             if reconciliation.failure is not None:
                 failures.append(reconciliation.failure)
-                return [*(_in_vain(event) for event in first), *asked]
-            return [*first, *asked, *expired, *decided]
+                return [*(discard(event) for event in first), *inferences]
+            return [*first, *inferences, *expire(due), *decided]
 
         appended = await self._appender.decide_and_append(
             request.scope.ledger,
-            decide,
+            decide_on_head,
             correlation_id=attempt.correlation_id,
             actor=request.actor,
             idempotency_key=None if request.infer else request.idempotency_key,
@@ -386,16 +306,16 @@ class Remember:
         receipt = receipt_of([*before, *appended.recorded], VERBATIM)
         return receipt if embedded else evolve(receipt, lagging=("vectors",))
 
-    async def _taken_on_elsewhere(self, attempt: _Attempt, version: int, head: Head) -> bool:
-        """Whether somebody else has looked at these messages since ``version`` of the ledger."""
+    async def _extracted_elsewhere(self, attempt: _Attempt, version: int, head: Head) -> bool:
+        """Whether another caller has extracted from these messages since ``version``."""
         if head.version == version:
             return False
         left = pending_of(await self._log.read_correlation(attempt.correlation_id))
         return [m.message_id for m in left] != [m.message_id for m in attempt.messages]
 
     async def _embed(self, candidates: Sequence[Candidate]) -> bool:
-        """Have vectors ready for the index. Without them the facts are stored all the same, and
-        found by keyword until the vectors are caught up on.
+        """Embed the candidates for the index; return whether that worked. Without vectors the facts
+        are stored, and found by keyword until the backfill.
         """
         try:
             await self._embedding.documents([candidate.text for candidate in candidates])
@@ -415,35 +335,32 @@ class Remember:
         compared, infer = attempt.request.compared, attempt.request.infer
         alone = self._runs if infer else self._verbatim
         reconciler = self._reconciler if compared else alone
-        expired = {fact.fact_id for fact in due}
-        same = await self._same(attempt, candidates)
-        neighbours: list[Neighbours] = []
-        for candidate in candidates:
-            near = await self._near(candidate) if compared and embedded else {}
-            neighbours.append(
-                {
-                    key: (fact, similarity)
-                    for key, (fact, similarity) in (same | near).items()
-                    # What is over can neither be said again nor end once more.
-                    if key not in expired and fact.valid.end is None
-                }
-            )
+        neighbours = await self._find_neighbours(
+            candidates,
+            ledger=attempt.request.scope.ledger,
+            expired={fact.fact_id for fact in due},
+            by_meaning=compared and embedded,
+        )
         reconciliation = await reconciler.reconcile(candidates, neighbours)
         if reconciliation.failure is not None:
             return [], reconciliation
         known = {key: fact for near in neighbours for key, (fact, _) in near.items()}
         proposals = reconciliation.proposals
-        open_relations = await self._open_relations(
-            attempt.request.scope.ledger, candidates, proposals
+        still_open = await self._open_relations(attempt.request.scope.ledger, candidates, proposals)
+        events = decide(
+            candidates,
+            proposals,
+            known=known,
+            messages=attempt.messages,
+            open_relations=still_open,
         )
-        events = _carry_out(candidates, proposals, known, attempt.messages, open_relations)
         return events, reconciliation
 
     async def _open_relations(
         self, ledger: LedgerId, candidates: Sequence[Candidate], proposals: Sequence[Proposal]
     ) -> list[RelationAsserted]:
-        """The relations that stand and came from the facts that may be revised, where that may
-        contradict any.
+        """The relations that a revision may end: those asserted by its target that have not
+        ended.
         """
         revised = [
             proposal.target
@@ -451,35 +368,6 @@ class Remember:
             if proposal.decision is Decision.REVISE and candidate.relations and proposal.target
         ]
         return await open_relations(self._links, ledger, revised) if revised else []
-
-    async def _same(
-        self, attempt: _Attempt, candidates: Sequence[Candidate]
-    ) -> dict[FactId, tuple[Fact, float]]:
-        """The active facts that say the same as a candidate, or stand in its slot."""
-        found = await self._facts.active(
-            attempt.request.scope.ledger,
-            [candidate.text for candidate in candidates],
-            [candidate.slot for candidate in candidates if candidate.slot],
-        )
-        return {fact.fact_id: (fact, 0.0) for fact in found}
-
-    async def _near(self, candidate: Candidate) -> dict[FactId, tuple[Fact, float]]:
-        """The active facts whose vectors are nearest to a candidate's."""
-        vectors = await self._embedding.documents([candidate.text])
-        hits = await self._index.search(
-            IndexQuery(
-                scope=candidate.scope.across_runs,
-                vector=vectors[candidate.text],
-                now=await self._clock.now(),
-                limit=NEIGHBOURS,
-            )
-        )
-        similarity = {hit.key: hit.similarity or 0.0 for hit in hits}
-        return {
-            fact.fact_id: (fact, similarity[fact.key])
-            for fact in await self._facts.load(list(similarity))
-            if fact.status is FactStatus.ACTIVE and fact.recorded.end is None
-        }
 
     def _messages(self, request: RememberRequest, now: datetime) -> list[Message]:
         return [
@@ -499,64 +387,3 @@ class Remember:
 
 def _shown(images: Sequence[Image]) -> list[str]:
     return [image.reference for image in images]
-
-
-def _in_vain(event: Event) -> Event:
-    """The record of an extraction whose candidates nothing could be decided about."""
-    if not isinstance(event, InferenceRecorded) or not event.messages:
-        return event
-    return evolve(event, purpose=f"{event.purpose}-discarded", messages=())
-
-
-def _carry_out(
-    candidates: Sequence[Candidate],
-    proposals: Sequence[Proposal],
-    known: Mapping[FactId, Fact],
-    messages: Sequence[Message],
-    open_relations: Sequence[RelationAsserted],
-) -> list[Event]:
-    """Judge the proposals one after the other, each on what the ones before it have made true."""
-    facts, told = dict(known), {relation.relation_id: relation for relation in open_relations}
-    by_id = {message.message_id: message for message in messages}
-    events: list[Event] = []
-    for candidate, proposal in zip(candidates, proposals, strict=True):
-        verdict = judge(candidate, proposal, known=facts, messages=by_id)
-        for event in events_of(verdict, candidate, facts, list(told.values())):
-            events.append(event)
-            if isinstance(event, RelationAsserted):
-                told[event.relation_id] = event
-            elif isinstance(event, RelationEnded):
-                del told[event.relation_id]
-            if isinstance(event, FactAdded):
-                facts[event.fact_id] = _as_fact(event)
-            elif isinstance(event, FactSuperseded | FactRetracted | FactRevised):
-                facts[event.fact_id] = _after(event, facts[event.fact_id])
-    return events
-
-
-def _after(event: FactSuperseded | FactRetracted | FactRevised, fact: Fact) -> Fact:
-    match event:
-        case FactSuperseded():
-            return evolve(fact, status=FactStatus.SUPERSEDED)
-        case FactRetracted():
-            return evolve(fact, status=FactStatus.RETRACTED)
-        case FactRevised():
-            entities = fact.entities if event.entities is None else event.entities
-            return evolve(fact, text=event.text or fact.text, entities=entities)
-
-
-def _as_fact(event: FactAdded) -> Fact:
-    return Fact(
-        fact_id=event.fact_id,
-        version=1,
-        scope=event.scope,
-        text=event.text,
-        kind=event.kind,
-        speaker=event.speaker,
-        entities=event.entities,
-        slot=event.slot,
-        occurred_at=event.occurred_at,
-        created_at=event.occurred_at,
-        valid=event.valid,
-        recorded=Interval(start=event.occurred_at),
-    )

@@ -1,4 +1,4 @@
-"""Remembering many conversations: those of different ledgers at a time, those of one in order."""
+"""Remember many conversations: different ledgers concurrently, one ledger in order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 from attrs import frozen
 
+from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.application.remember.failure import Failure, outcome_of
 from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.receipt import Receipt
-from remembrancer.application.remember.remember import Remember, RememberRequest
+from remembrancer.application.remember.remember import Remember
 from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.recorded import CorrelationId
 from remembrancer.domain.usage import Usage, sum_of
@@ -21,36 +22,36 @@ from remembrancer.domain.usage import Usage, sum_of
 
 @frozen(kw_only=True)
 class Added:
-    """What became of many requests: ``outcomes`` in the order in which they were given."""
+    """The results of many requests: ``outcomes`` in the order of the input."""
 
     outcomes: tuple[Receipt | Failure, ...]
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
-        """Of those that went well."""
+        """The receipts of successful requests."""
         return tuple(each for each in self.outcomes if isinstance(each, Receipt))
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Of the others."""
+        """The failed requests."""
         return tuple(each for each in self.outcomes if isinstance(each, Failure))
 
     @property
     def usage(self) -> Usage:
-        """What the models cost for the receipts; what an earlier call has paid for is not in it."""
+        """Model usage of the receipts; replayed ones don't count."""
         return sum_of(each.usage for each in self.receipts if not each.replayed)
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms."""
+        """All fields as JSON values."""
         result: dict[str, Any] = to_jsonable(self)
         return result
 
 
 @frozen(kw_only=True)
 class Adding:
-    """How far a call has come: conversations that have ended (``done`` of ``total``), how many of
-    them ``failed``, what the models have cost so far, and the ``outcome`` of the last one to end,
-    the one at ``index`` of the input.
+    """Progress of a call: conversations that have ended (``done`` of ``total``), the number of them
+    that ``failed``, model ``usage`` so far, and the ``outcome`` of the last one to end, which is at
+    ``index`` of the input.
     """
 
     done: int
@@ -62,12 +63,12 @@ class Adding:
 
 
 class RememberMany:
-    """Takes many requests at once.
+    """Remembers many requests at once.
 
     Args:
-        remember: observes.
-        ordered_remember: finishes.
-        queues: where that is done.
+        remember: observes each request.
+        ordered_remember: finishes each request.
+        queues: one FIFO queue per ledger.
     """
 
     def __init__(
@@ -84,12 +85,12 @@ class RememberMany:
         limit: int | None,
         progress: Callable[[Adding], None] | None,
     ) -> Added:
-        """Remember all of them; one that fails does not keep the others from being done.
+        """Remember all requests; a failure does not stop the others.
 
         Args:
-            requests: those of one ledger are done one by one, in this order.
-            limit: ledgers to work on at a time; ``None`` for what is usual.
-            progress: called after each request. If it raises, nothing more is begun.
+            requests: requests of one ledger run one by one, in this order.
+            limit: ledgers at a time; ``None`` for the setting ``concurrency``.
+            progress: called after each request. If it raises, no further request is started.
         """
         outcomes: dict[int, Receipt | Failure] = {}
         observed: dict[int, CorrelationId] = {}

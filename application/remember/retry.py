@@ -1,4 +1,4 @@
-"""Trying again what a model left undone: messages that were observed and wait for extraction."""
+"""Retry extraction for messages that are pending because a model failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
+from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.remember.failure import Failure, outcome_of
+from remembrancer.application.remember.lagging import with_lagging
 from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.remember.remember import Remember
@@ -25,35 +27,43 @@ LIMIT = 10_000
 
 @frozen(kw_only=True)
 class Retried:
-    """What became of the requests that were waiting."""
+    """The results of retried requests."""
 
     receipts: tuple[Receipt, ...]
     failures: tuple[Failure, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms."""
+        """All fields as JSON values."""
         result: dict[str, Any] = to_jsonable(self)
         return result
 
 
 class Retry:
-    """Finishes requests, oldest first, each exactly once however many try; those of several
-    ledgers at a time.
+    """Finishes pending requests, oldest first, several ledgers at a time. Each request is finished
+    exactly once, even if several callers retry it.
 
     Args:
-        log: tells whose a request is.
-        facts: tell which requests wait.
-        remember: finishes one.
-        queues: where that is done.
+        log: reads the ledger of a request.
+        facts: lists unfinished requests.
+        remember: finishes a request.
+        queues: one FIFO queue per ledger.
+        after_commit: delivers written events to external projections.
     """
 
     def __init__(
-        self, *, log: AuditLog, facts: FactStore, remember: Remember, queues: LedgerQueues
+        self,
+        *,
+        log: AuditLog,
+        facts: FactStore,
+        remember: Remember,
+        queues: LedgerQueues,
+        after_commit: AfterCommit,
     ) -> None:
         self._log = log
         self._facts = facts
         self._remember = remember
         self._queues = queues
+        self._after_commit = after_commit
 
     async def __call__(
         self,
@@ -62,15 +72,15 @@ class Retry:
         actor: str,
         progress: Callable[[int, int], None] | None = None,
     ) -> Retried:
-        """Try again. What a caller in this process is working on is left to that one.
+        """Retry. Requests that a caller in this process is working on are skipped.
 
         Args:
-            ledger: whose messages, ``None`` for everybody's.
-            actor: who asks, for the audit.
-            progress: called with the requests tried so far and those to try in all.
+            ledger: one ledger, or ``None`` for all.
+            actor: recorded in the events.
+            progress: called with the requests tried so far and the total.
 
         Returns:
-            Receipts of what is done now, and what still waits, with the reasons.
+            Receipts of finished requests, and failures of those still pending.
         """
         found = await self._facts.unfinished(ledger, LIMIT)
         waiting = [each for each in found if not self._remember.in_work(each)]
@@ -92,8 +102,9 @@ class Retry:
             done=done,
         )
         ended = [outcomes[index] for index in range(len(waiting))]
+        receipts = [each for each in ended if isinstance(each, Receipt)]
         return Retried(
-            receipts=tuple(each for each in ended if isinstance(each, Receipt)),
+            receipts=tuple([await with_lagging(each, self._after_commit) for each in receipts]),
             failures=tuple(each for each in ended if isinstance(each, Failure)),
         )
 

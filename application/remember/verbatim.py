@@ -1,4 +1,4 @@
-"""What ``infer=False`` does instead of extraction and reconciliation: every message is a fact."""
+"""``infer=False``: store every message as a fact, without extraction and reconciliation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERBATIM = "verbatim"
 
 
 def verbatim_candidates(messages: Sequence[Message], ids: IdSource) -> list[Candidate]:
-    """One candidate per message, word for word, valid from when it was said."""
+    """One candidate per message, word for word, valid from the time of the message."""
     return [
         Candidate(
             fact_id=FactId(ids.new()),
@@ -35,11 +35,11 @@ def verbatim_candidates(messages: Sequence[Message], ids: IdSource) -> list[Cand
 
 
 class VerbatimReconciler:
-    """Reaffirms what the same speaker has said before to the letter, to be kept with the same
-    metadata and for the same time, and adds everything else.
+    """Reaffirms a fact with the same scope, speaker, text, metadata and expiry; adds everything
+    else.
 
     Args:
-        reason: why something is added.
+        reason: recorded with each added fact.
     """
 
     def __init__(self, reason: str = "stored verbatim") -> None:

@@ -1,1 +1,1 @@
-"""Facts: what one is, how events change it, and what is decided about candidates."""
+"""Facts: the model, the fold of events into facts, and decisions about candidates."""

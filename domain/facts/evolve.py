@@ -1,17 +1,17 @@
-"""The state of a ledger as the fold of its events, and the checks before a fact changes.
+"""Fold events into facts and into the state of a ledger.
 
-``change_of`` is the single meaning of every event for facts: the facts table and the indexes
-apply it too. It is total: an event that it does not know, or that comes too late, changes nothing.
+``change_of`` defines the effect of every event on a fact; the facts table and the indexes use it,
+too. It is total: an unknown event, or an event for a fact that is not active, changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from datetime import datetime
 from functools import singledispatch
 
 from attrs import evolve, field, frozen
 
-from remembrancer.domain.errors import NotFound
 from remembrancer.domain.events import (
     Event,
     FactAdded,
@@ -23,29 +23,26 @@ from remembrancer.domain.events import (
     FeedbackGiven,
     InferenceRecorded,
     MessageObserved,
-    RelationAsserted,
-    RelationEnded,
 )
-from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, MessageId, Metadata
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.recorded import Recorded
-from remembrancer.domain.text import names
 
 
 @frozen(kw_only=True)
 class FactChange:
-    """One step in a fact's history: the version that ended (``None``: it is new) and the next."""
+    """One change of a fact: the version that ended (``None`` for a new fact) and the next one."""
 
     before: Fact | None
     after: Fact
 
 
 def fact_id_of(event: Event) -> FactId | None:
-    """The fact that an event is about, if it is about one."""
+    """The id of the fact that an event concerns, ``None`` if it concerns none."""
     return getattr(event, "fact_id", None)
 
 
 def change_of(recorded: Recorded, current: Fact | None) -> FactChange | None:
-    """What an event does to the fact that it is about.
+    """The change that an event makes to its fact, ``None`` if it changes nothing.
 
     Args:
         recorded: the event with its envelope.
@@ -54,11 +51,13 @@ def change_of(recorded: Recorded, current: Fact | None) -> FactChange | None:
     event = recorded.event
     if isinstance(event, FactAdded):
         return (
-            None if current is not None else FactChange(before=None, after=_born(event, recorded))
+            None
+            if current is not None
+            else FactChange(before=None, after=first_version(event, recorded.recorded_at))
         )
     if current is None or current.status is not FactStatus.ACTIVE:
         return None
-    after = _next(event, current)
+    after = applied(event, current)
     if after is None:
         return None
     return FactChange(
@@ -74,7 +73,8 @@ def change_of(recorded: Recorded, current: Fact | None) -> FactChange | None:
     )
 
 
-def _born(event: FactAdded, recorded: Recorded) -> Fact:
+def first_version(event: FactAdded, recorded_at: datetime) -> Fact:
+    """Version 1 of the fact that an event adds."""
     return Fact(
         fact_id=event.fact_id,
         version=1,
@@ -87,20 +87,21 @@ def _born(event: FactAdded, recorded: Recorded) -> Fact:
         entities=event.entities,
         slot=event.slot,
         occurred_at=event.occurred_at,
-        created_at=recorded.recorded_at,
+        created_at=recorded_at,
         valid=event.valid,
-        recorded=Interval(start=recorded.recorded_at),
+        recorded=Interval(start=recorded_at),
         expires_at=event.expires_at,
         reason=event.reason,
     )
 
 
 @singledispatch
-def _next(_event: object, _fact: Fact) -> Fact | None:
+def applied(_event: object, _fact: Fact) -> Fact | None:
+    """An active fact after an event, with its version number kept; ``None`` if nothing changed."""
     return None
 
 
-@_next.register
+@applied.register
 def _(event: FactRevised, fact: Fact) -> Fact:
     return evolve(
         fact,
@@ -112,7 +113,7 @@ def _(event: FactRevised, fact: Fact) -> Fact:
     )
 
 
-@_next.register
+@applied.register
 def _(event: FactSuperseded, fact: Fact) -> Fact:
     return evolve(
         fact,
@@ -122,7 +123,7 @@ def _(event: FactSuperseded, fact: Fact) -> Fact:
     )
 
 
-@_next.register
+@applied.register
 def _(event: FactReaffirmed, fact: Fact) -> Fact:
     return evolve(
         fact,
@@ -131,36 +132,36 @@ def _(event: FactReaffirmed, fact: Fact) -> Fact:
     )
 
 
-@_next.register
+@applied.register
 def _(_event: FactRetracted, fact: Fact) -> Fact:
     return evolve(fact, status=FactStatus.RETRACTED)
 
 
-@_next.register
+@applied.register
 def _(_event: FactExpired, fact: Fact) -> Fact:
     return evolve(fact, status=FactStatus.EXPIRED)
 
 
-@_next.register
+@applied.register
 def _(event: FeedbackGiven, fact: Fact) -> Fact:
     return evolve(fact, feedback=fact.feedback + event.score)
 
 
 @frozen(kw_only=True)
 class LedgerState:
-    """All versions of all facts (oldest first), and the messages that wait for extraction."""
+    """All versions of all facts (oldest first), and the messages pending extraction."""
 
     version: int = 0
     facts: dict[FactId, tuple[Fact, ...]] = field(factory=dict)
     pending: frozenset[MessageId] = frozenset()
 
     def current(self) -> list[Fact]:
-        """The latest version of every fact, whatever its status."""
+        """The latest version of every fact, with any status."""
         return [versions[-1] for versions in self.facts.values()]
 
 
 def fold(history: Iterable[Recorded], state: LedgerState | None = None) -> LedgerState:
-    """Apply events, in ledger order, to a state (by default the empty one)."""
+    """Apply events, in ledger order, to a state (empty by default)."""
     state = state or LedgerState()
     version, facts, pending = state.version, dict(state.facts), set(state.pending)
     for recorded in history:
@@ -179,73 +180,3 @@ def fold(history: Iterable[Recorded], state: LedgerState | None = None) -> Ledge
             kept = (*versions[:-1], change.before) if change.before else versions
             facts[fact_id] = (*kept, change.after)
     return LedgerState(version=version, facts=facts, pending=frozenset(pending))
-
-
-def revise(
-    fact: Fact,
-    *,
-    text: str | None,
-    metadata: Metadata | None,
-    reason: str = "",
-    open_relations: Sequence[RelationAsserted] = (),
-) -> list[Event]:
-    """Decide on a caller's correction of a fact; one that would change nothing makes no event.
-
-    A relation of which the old text named an end that the new one does not name was an error too:
-    it ends where it began.
-
-    Args:
-        fact: its latest version.
-        text: the new text, ``None`` to leave it.
-        metadata: the new metadata as a whole, ``None`` to leave it.
-        reason: kept in the events.
-        open_relations: relations of the fact that have not ended, as asserted.
-
-    Raises:
-        NotFound: the fact is not active any more.
-    """
-    _require_active(fact)
-    new_text = None if text is None or text == fact.text else text
-    new_metadata = None if metadata is None or _same(metadata, fact.metadata) else metadata
-    if new_text is None and new_metadata is None:
-        return []
-    return [
-        FactRevised(fact_id=fact.fact_id, text=new_text, metadata=new_metadata, reason=reason),
-        *(
-            RelationEnded(
-                relation_id=relation.relation_id,
-                ended_at=relation.valid.start or fact.occurred_at,
-                reason=reason,
-            )
-            for relation in open_relations
-            if new_text is not None
-            and any(
-                names(fact.text, end) and not names(new_text, end)
-                for end in (relation.subject, relation.object)
-            )
-        ),
-    ]
-
-
-def _same(one: object, other: object) -> bool:
-    """Whether two JSON values are one, where Python takes ``True`` for ``1``."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return type(one) is type(other) and one == other
-
-
-def retract(fact: Fact, *, reason: str = "") -> list[Event]:
-    """Decide on withdrawing a fact.
-
-    Raises:
-        NotFound: the fact is not active any more.
-    """
-    _require_active(fact)
-    return [FactRetracted(fact_id=fact.fact_id, reason=reason)]
-
-
-def _require_active(fact: Fact) -> None:
-    if fact.status is not FactStatus.ACTIVE:
-        raise NotFound(f"fact {fact.fact_id} is {fact.status.value}, only its history can be read")

@@ -1,4 +1,4 @@
-"""One belief, in one of its versions, with both of its time intervals."""
+"""A fact: one version of one belief, with valid time and transaction time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Metadata = Mapping[str, Any]
 
 
 class FactKind(StrEnum):
-    """What sort of memory it is."""
+    """The kind of memory."""
 
     SEMANTIC = "semantic"
     EPISODIC = "episodic"
@@ -30,7 +30,7 @@ class FactKind(StrEnum):
 
 
 class FactStatus(StrEnum):
-    """Where a version stands. ``superseded`` was true and has ended; ``retracted`` is withdrawn."""
+    """Status of a version. ``superseded``: was true and has ended; ``retracted``: withdrawn."""
 
     ACTIVE = "active"
     SUPERSEDED = "superseded"
@@ -64,10 +64,10 @@ class Evidence:
 class Fact:
     """One version of one belief.
 
-    ``valid`` is when it holds in the world, ``recorded`` is when the ledger held this version of
-    it. ``occurred_at`` is when it was said. ``slot`` names what it answers when only one answer
-    can hold at a time (``caroline/residence``); facts in one slot supersede each other.
-    ``reason`` says why this version came to be.
+    ``valid`` is valid time: when the fact holds in the world. ``recorded`` is transaction time:
+    when the ledger held this version. ``occurred_at`` is when it was said. ``slot`` names a
+    question with one answer at a time (``caroline/residence``); facts in one slot supersede each
+    other. ``reason`` explains why this version was created.
     """
 
     fact_id: FactId
@@ -93,7 +93,7 @@ class Fact:
 
     @property
     def key(self) -> FactKey:
-        """The id together with the version."""
+        """The id and the version."""
         return (self.fact_id, self.version)
 
     @property
@@ -103,12 +103,14 @@ class Fact:
         return self.recorded.start
 
     def visible(self, *, now: datetime, as_of: datetime | None, valid_at: datetime | None) -> bool:
-        """Whether a read at these times sees this version.
+        """Whether a read at these times returns this version.
 
-        ``as_of`` (transaction time) asks what the ledger believed then; ``None`` asks for the
-        latest. ``valid_at`` (valid time) asks what held then, strictly; ``None`` asks for all that
-        has not ended by ``now``, plans for the future included. ``now`` is ``as_of`` itself where
-        a reader travels back: what has expired since had not expired then.
+        Args:
+            now: facts that expired by then are not visible. Pass ``as_of`` for reads of the past:
+                later expiries had not happened then.
+            as_of: transaction time; ``None`` for the latest version.
+            valid_at: valid time, must lie in ``valid``; ``None`` for all facts that have not ended
+                by ``now``, future ones included.
         """
         known = self.recorded.end is None if as_of is None else self.recorded.contains(as_of)
         return (
@@ -123,5 +125,5 @@ class Fact:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms; times in ISO 8601."""
+        """All fields as JSON values; times in ISO 8601."""
         return {**to_jsonable(self), "updated_at": self.updated_at.isoformat()}

@@ -1,7 +1,7 @@
-"""From what extraction and reconciliation propose to what the ledger will record.
+"""Candidates, proposals and verdicts: the decision about each extracted fact.
 
-Extraction yields candidates, a reconciler yields proposals about them, and ``judge`` turns both
-into verdicts. Proposals may come from a language model, so nothing in them is trusted.
+Extraction returns candidates, a reconciler returns a proposal for each, and ``judge`` turns both
+into verdicts. Proposals may come from a language model, so they are not trusted.
 """
 
 from __future__ import annotations
@@ -13,16 +13,6 @@ from enum import StrEnum
 from attrs import evolve, field, frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.events import (
-    Event,
-    FactAdded,
-    FactReaffirmed,
-    FactRetracted,
-    FactRevised,
-    FactSuperseded,
-    RelationAsserted,
-    RelationEnded,
-)
 from remembrancer.domain.facts.fact import (
     Evidence,
     Fact,
@@ -34,11 +24,10 @@ from remembrancer.domain.facts.fact import (
     Metadata,
 )
 from remembrancer.domain.scope import Scope
-from remembrancer.domain.text import names, normalised
 
 
 class Decision(StrEnum):
-    """What is done about a candidate."""
+    """The decision about a candidate."""
 
     ADD = "add"
     REVISE = "revise"
@@ -50,8 +39,8 @@ class Decision(StrEnum):
 
 @frozen(kw_only=True)
 class ProposedRelation:
-    """How a candidate says that two entities stand to each other, as long as it is valid.
-    ``relation_id`` is the id that the relation gets if it is asserted.
+    """A relation between two entities that a candidate proposes, valid as long as the candidate.
+    ``relation_id`` is its id if it is asserted.
     """
 
     relation_id: str
@@ -62,10 +51,10 @@ class ProposedRelation:
 
 @frozen(kw_only=True)
 class Candidate:
-    """A fact that extraction proposes. ``fact_id`` is the id that it gets if it is added.
+    """A fact that extraction proposes. ``fact_id`` is its id if it is added.
 
-    ``agent_only`` says that no user's words stand behind it: it is kept as what the agent said,
-    and changes nothing that somebody else said.
+    ``agent_only`` means that its evidence has no message by a user: it can be added, but can't
+    change facts of other speakers.
     """
 
     fact_id: FactId
@@ -86,7 +75,7 @@ class Candidate:
 
 @frozen(kw_only=True)
 class Skipped:
-    """A statement that extraction left out, and why."""
+    """A statement that extraction skipped, and why."""
 
     message_id: MessageId
     text: str
@@ -95,11 +84,11 @@ class Skipped:
 
 @frozen(kw_only=True)
 class Proposal:
-    """What a reconciler wants done about a candidate.
+    """A reconciler's proposal for a candidate.
 
-    ``target`` is a known fact's id. A superseding candidate may end further facts besides
-    (``also_ends``), and a candidate that is added may itself be over since ``until``, as old news
-    that comes late is.
+    ``target`` is the id of a known fact. ``also_ends`` are further facts that a superseding
+    candidate ends. ``until`` is the end of valid time of an added candidate: old news that arrives
+    late.
     """
 
     decision: Decision
@@ -112,9 +101,9 @@ class Proposal:
 
 @frozen(kw_only=True)
 class Verdict:
-    """What was decided. ``fact_id`` is the fact that now stands for the candidate (``None`` if
-    none does); ``target`` is the older fact that was acted on, where there is one, and
-    ``also_ended`` are further ones that it superseded.
+    """The decision about a candidate. ``fact_id`` is the fact that now represents the candidate
+    (``None`` if there is none), ``target`` is the existing fact that the decision applies to, if
+    any, and ``also_ended`` are further facts that the candidate superseded.
     """
 
     decision: Decision
@@ -133,16 +122,17 @@ def judge(
     known: Mapping[FactId, Fact],
     messages: Mapping[MessageId, Message],
 ) -> Verdict:
-    """Turn a proposal into a verdict, refusing what is unsafe.
+    """Turn a proposal into a verdict; refuse unsafe proposals.
 
-    A proposal that names an unknown or inactive target, or one of another scope, falls back to
-    adding the candidate; a candidate whose evidence is not in the messages is ignored.
+    A proposal with an unknown or inactive target, or a target in another scope, falls back to
+    adding the candidate (a retraction: to ignoring it). A candidate whose evidence is not in the
+    messages is ignored.
 
     Args:
-        candidate: what extraction found.
-        proposal: what the reconciler wants.
-        known: the facts that the reconciler was shown, by id.
-        messages: the messages that evidence may name, by id.
+        candidate: the extracted candidate.
+        proposal: the reconciler's proposal.
+        known: the facts that the reconciler received, by id.
+        messages: the messages that evidence may refer to, by id.
     """
     forged = _forged_evidence(candidate.evidence, messages)
     if forged is not None:
@@ -154,7 +144,7 @@ def judge(
     target = known.get(proposal.target) if proposal.target is not None else None
     refusal = _refusal(candidate, target)
     if refusal is None and proposal.decision is not Decision.REAFFIRM:
-        refusal = _presumption(candidate, target)
+        refusal = _authorship_refusal(candidate, target)
     if target is None or refusal is not None:
         if proposal.decision is Decision.RETRACT:
             return _ignore(candidate, f"retraction refused: {refusal}")
@@ -181,140 +171,8 @@ def judge(
     )
 
 
-def events_of(
-    verdict: Verdict,
-    candidate: Candidate,
-    known: Mapping[FactId, Fact],
-    open_relations: Sequence[RelationAsserted] = (),
-) -> list[Event]:
-    """The events that carry out a verdict.
-
-    A relation belongs to the fact that told it. So none is ended because another fact tells one of
-    the same subject and predicate: people like, know and own many things, and what can hold only
-    once ends with the fact that is superseded. But a fact that is revised tells its relations anew:
-    what it repeats is not asserted twice, and what it contradicts ends (see ``_contradicted``).
-
-    Args:
-        verdict: what ``judge`` decided.
-        candidate: what it was decided about.
-        known: the facts that the verdict may name, by id.
-        open_relations: relations of any of them that have not ended, as asserted.
-    """
-    if verdict.decision is Decision.IGNORE:
-        return []
-    if verdict.decision is Decision.ADD:
-        return [_added(candidate, verdict), *_asserted(candidate, verdict)]
-    assert verdict.target is not None, "judge names the target of every other decision"
-    target = known[verdict.target]
-    if verdict.decision is Decision.SUPERSEDE:
-        ended = [target, *(known[fact_id] for fact_id in verdict.also_ended)]
-        return [
-            _added(candidate, verdict),
-            *(_superseded(fact, candidate, verdict) for fact in ended),
-            *_asserted(candidate, verdict),
-        ]
-    if verdict.decision is Decision.REVISE:
-        named = dict.fromkeys((*target.entities, *candidate.entities))
-        told = [relation for relation in open_relations if relation.fact_id == target.fact_id]
-        repeated = {_triple(relation) for relation in told}
-        fresh = [one for one in candidate.relations if _triple(one) not in repeated]
-        return [
-            FactRevised(
-                fact_id=target.fact_id,
-                text=verdict.text,
-                evidence=candidate.evidence,
-                entities=tuple(named),
-                reason=verdict.reason,
-            ),
-            *(
-                RelationEnded(
-                    relation_id=relation.relation_id,
-                    ended_at=_end_within(relation.valid, candidate),
-                    reason=verdict.reason,
-                )
-                for relation in told
-                if _contradicted(relation, candidate.relations, verdict.text)
-            ),
-            *_asserted(evolve(candidate, relations=tuple(fresh)), verdict),
-        ]
-    if verdict.decision is Decision.REAFFIRM:
-        return [
-            FactReaffirmed(
-                fact_id=target.fact_id, evidence=candidate.evidence, reason=verdict.reason
-            )
-        ]
-    return [FactRetracted(fact_id=target.fact_id, reason=verdict.reason)]
-
-
-def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:
-    return FactAdded(
-        fact_id=candidate.fact_id,
-        scope=candidate.scope,
-        text=candidate.text,
-        kind=candidate.kind,
-        metadata=candidate.metadata,
-        evidence=candidate.evidence,
-        speaker=candidate.speaker,
-        entities=candidate.entities,
-        slot=candidate.slot,
-        occurred_at=candidate.occurred_at,
-        valid=_valid(candidate, verdict),
-        expires_at=candidate.expires_at,
-        reason=verdict.reason,
-    )
-
-
-def _asserted(candidate: Candidate, verdict: Verdict) -> list[Event]:
-    """The relations that come with a fact, told by the fact that now stands for the candidate."""
-    return [
-        RelationAsserted(
-            relation_id=relation.relation_id,
-            scope=candidate.scope,
-            subject=relation.subject,
-            predicate=relation.predicate,
-            object=relation.object,
-            fact_id=verdict.fact_id,
-            valid=_valid(candidate, verdict),
-        )
-        for relation in candidate.relations
-    ]
-
-
-def _triple(relation: ProposedRelation | RelationAsserted) -> tuple[str, str, str]:
-    return (*_question(relation), normalised(relation.object))
-
-
-def _question(relation: ProposedRelation | RelationAsserted) -> tuple[str, str]:
-    """What a relation answers: who, and in which relation."""
-    return (normalised(relation.subject), normalised(relation.predicate))
-
-
-def _contradicted(relation: RelationAsserted, anew: Sequence[ProposedRelation], text: str) -> bool:
-    """Whether what a fact told is answered otherwise now, and its new text does not say it besides:
-    "Ann likes tea and coffee" takes nothing back of "Ann likes tea".
-    """
-    return (
-        _question(relation) in {_question(one) for one in anew}
-        and _triple(relation) not in {_triple(one) for one in anew}
-        and not names(text, relation.object)
-    )
-
-
-def _valid(candidate: Candidate, verdict: Verdict) -> Interval:
-    return Interval(start=candidate.valid.start, end=verdict.until or candidate.valid.end)
-
-
-def _superseded(fact: Fact, candidate: Candidate, verdict: Verdict) -> FactSuperseded:
-    return FactSuperseded(
-        fact_id=fact.fact_id,
-        by=candidate.fact_id,
-        ended_at=_end_within(fact.valid, candidate),
-        reason=verdict.reason,
-    )
-
-
 def _until(candidate: Candidate, proposal: Proposal) -> datetime | None:
-    """The end of old news, unless it would come before its beginning."""
+    """The proposed end, ``None`` if it is not after the start."""
     start = candidate.valid.start
     if proposal.until is None or (start is not None and proposal.until <= start):
         return None
@@ -331,17 +189,8 @@ def _also_ended(
         for fact_id in dict.fromkeys(proposal.also_ends)
         if fact_id != proposal.target
         and _refusal(candidate, known.get(fact_id)) is None
-        and _presumption(candidate, known.get(fact_id)) is None
+        and _authorship_refusal(candidate, known.get(fact_id)) is None
     )
-
-
-def _end_within(valid: Interval, candidate: Candidate) -> datetime:
-    """When a candidate ends what was valid so far."""
-    end = candidate.valid.start or candidate.occurred_at
-    # A correction of the beginning cannot end a fact before it began, and what is over stays over.
-    if valid.end is not None:
-        end = min(end, valid.end)
-    return end if valid.start is None else max(end, valid.start)
 
 
 def _add(candidate: Candidate, reason: str) -> Verdict:
@@ -367,7 +216,7 @@ def _refusal(candidate: Candidate, target: Fact | None) -> str | None:
     return None
 
 
-def _presumption(candidate: Candidate, target: Fact | None) -> str | None:
+def _authorship_refusal(candidate: Candidate, target: Fact | None) -> str | None:
     if candidate.agent_only and (target is None or target.speaker != candidate.speaker):
         return "an agent's word changes nothing that somebody else said"
     return None

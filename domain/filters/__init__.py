@@ -1,1 +1,1 @@
-"""The filter language."""
+"""The filter language: syntax tree, parser, evaluator and normal form."""

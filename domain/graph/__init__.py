@@ -1,1 +1,1 @@
-"""The knowledge graph as pure values: links, their history, walks, and what they lead to."""
+"""The knowledge graph as pure values and functions: links, history, walks and relevance."""

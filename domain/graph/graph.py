@@ -1,7 +1,7 @@
-"""The knowledge graph: entities by name, what links them, and what events do to the links.
+"""The knowledge graph: entities, the links between them, and the changes that events make.
 
-Pure. An entity is nothing but its names; relations join two of them, a fact joins all that it
-names. How a graph is walked is in ``remembrancer.domain.graph.walk``.
+Pure. An entity is a set of names. A relation joins two entities, a fact joins all entities that it
+names. ``walk`` traverses the graph.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from remembrancer.domain.text import normalised
 LinkKey: TypeAlias = tuple[str, str]
 
 SAME_AS = "same_as"
-"""The predicate by which a name (the subject) is an alias of another (the object). It is asserted
-and ended like any relation, so an entity that was taken for another can be told apart again.
+"""The predicate of an alias: the subject is another name of the object. It is asserted and ended
+like any relation, so that entities merged by mistake can be separated again.
 """
 
 
-# A walk makes hundreds of links. With a dict rather than slots, one is made in half the time.
+# A walk makes hundreds of links. A dict instead of slots halves the time to make one.
 @frozen(kw_only=True, slots=False)
 class _Link:
-    """One version of what joins entities.
+    """One version of a link between entities.
 
-    ``valid`` is when it holds in the world, ``recorded`` is when the ledger held this version.
-    ``position`` is that of the event that made it, ``ended_by`` that of the event that closed its
-    valid time. ``expires_at`` is that of the fact behind it.
+    ``valid`` is its valid time, ``recorded`` the transaction time at which the ledger held this
+    version. ``position`` is that of the event that created the link, ``ended_by`` that of the event
+    that closed its valid time. ``expires_at`` is that of its fact.
     """
 
     scope: Scope
@@ -55,18 +55,18 @@ class _Link:
 
     @property
     def believed(self) -> bool:
-        """Whether this is the version that the ledger holds now."""
+        """Whether this is the current version in the ledger."""
         return self.recorded.end is None
 
     @property
     def open(self) -> bool:
-        """Whether it can still end."""
+        """Whether this is the current version and no event has ended it."""
         return self.believed and self.ended_by is None
 
 
 @frozen(kw_only=True, slots=False)
 class Relation(_Link):
-    """``subject`` stands in the relation ``predicate`` to ``object``, as ``fact_id`` says."""
+    """A relation from ``subject`` to ``object``; ``fact_id`` is the fact that it comes from."""
 
     relation_id: str
     subject: str
@@ -76,30 +76,30 @@ class Relation(_Link):
 
     @property
     def key(self) -> LinkKey:
-        """What all versions of it have in common, and no other link has."""
+        """The identity of the link, the same for all of its versions."""
         return ("relation", self.relation_id)
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The names that it joins, one if they are the same."""
+        """The names that it joins; one if both are the same."""
         return _named((self.subject, self.object))
 
     @property
     def synonym(self) -> bool:
-        """Whether it says that two names mean one entity."""
+        """Whether it is an alias (``SAME_AS``)."""
         return self.predicate == SAME_AS
 
 
 @frozen(kw_only=True, slots=False)
 class Mention(_Link):
-    """A fact, with the entities that it names: what it says of one, it may say of all."""
+    """A fact as a link between all entities that it names."""
 
     fact_id: FactId
     entities: tuple[str, ...]
 
     @property
     def key(self) -> LinkKey:
-        """What all versions of it have in common, and no other link has."""
+        """The identity of the link, the same for all of its versions."""
         return ("fact", self.fact_id)
 
     @property
@@ -113,7 +113,7 @@ Link: TypeAlias = Relation | Mention
 
 @frozen(kw_only=True)
 class Entity:
-    """What goes by a name and its aliases, and in how many relations and facts it is seen."""
+    """An entity with its aliases and the numbers of its relations and facts."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -123,10 +123,10 @@ class Entity:
 
 @frozen(kw_only=True)
 class View:
-    """What a reader sees of the graph. Times as in ``Fact.visible``.
+    """The part of the graph that a read sees. Times as in ``Fact.visible``.
 
-    ``ended`` lets in what was true and has ended by ``now``, where no ``valid_at`` is given;
-    ``mentions`` of false leaves out the facts that do no more than name entities together.
+    ``ended`` includes links that have ended by ``now``, if ``valid_at`` is ``None``;
+    ``mentions=False`` leaves out mentions.
     """
 
     scope: Scope
@@ -137,7 +137,7 @@ class View:
     mentions: bool = True
 
     def sees(self, link: Link) -> bool:
-        """Whether a version is in the scope and visible at these times."""
+        """Whether a version is in the scope and visible at the times of the view."""
         recorded, valid = link.recorded, link.valid
         return (
             (self.mentions or isinstance(link, Relation))
@@ -154,8 +154,8 @@ class View:
 
 @frozen(kw_only=True)
 class GraphChange:
-    """One step in a link's history: the version that is over (``None``: the link is new) and the
-    one that follows (``None``: it was withdrawn).
+    """One step in a link's history: the version that ended (``None``: the link is new) and the
+    next one (``None``: the link was withdrawn).
     """
 
     before: Link | None
@@ -165,23 +165,23 @@ class GraphChange:
 def changes_of(
     recorded: Recorded, mention: Mention | None, relations: Sequence[Relation]
 ) -> list[GraphChange]:
-    """What an event does to the graph. Total: what comes too late, or twice, changes nothing.
+    """The changes that an event makes to the graph. An event that comes too late, or twice, changes
+    nothing and raises nothing.
 
-    What a relation's fact goes through the relation goes through too: it ends with it, expires
-    with it, is withdrawn with it.
+    A relation follows its fact: it ends, expires and is withdrawn with it.
 
     Args:
         recorded: the event with its envelope.
-        mention: the latest version of the fact that the event names, withdrawn or not, ``None``
-            if its ledger has none.
-        relations: the latest versions of the relation that the event names or, for an event about
-            a fact, of all relations that came from it; of the same ledger.
+        mention: the latest version of the fact that the event names, withdrawn or not; ``None`` if
+            its ledger has no such fact.
+        relations: the latest version of the relation that the event names or, for an event about
+            a fact, of each relation that comes from it; all in the same ledger.
     """
     return _changes(recorded.event, recorded, mention, relations)
 
 
 def touches(event: Event) -> bool:
-    """Whether the graph has to look at an event at all."""
+    """Whether an event can change the graph."""
     return isinstance(event, _TOUCHING)
 
 
@@ -255,7 +255,7 @@ def _(
     changes = [_step(recorded, mention, _ended(mention, event.ended_at, recorded))]
     for relation in relations:
         if relation.open:
-            # What is over stays over.
+            # A relation that ended earlier keeps its end.
             end = min(relation.valid.end or event.ended_at, event.ended_at)
             changes.append(_step(recorded, relation, _ended(relation, end, recorded)))
     return changes
@@ -285,7 +285,7 @@ def _(
     nameless = not normalised(event.subject) or not normalised(event.object)
     if nameless or relations or (mention is not None and not mention.open):
         return []
-    # A relation without times of its own holds for as long as its fact.
+    # A relation without a valid time of its own takes that of its fact.
     holds = mention.valid if mention is not None and event.valid == Interval() else event.valid
     born = Relation(
         relation_id=event.relation_id,
@@ -333,7 +333,7 @@ def _step(recorded: Recorded, before: Link, after: Link | None) -> GraphChange:
 
 
 def _named(entities: Iterable[str]) -> tuple[str, ...]:
-    """The entities by the names that were given first, each once."""
+    """Each entity once, under the name that comes first."""
     named: dict[str, str] = {}
     for name in entities:
         if folded := normalised(name):
@@ -346,13 +346,13 @@ def entities_of(
     synonyms: Iterable[Relation],
     spelled: Mapping[str, str],
 ) -> list[Entity]:
-    """Names put together to entities, those with most links first, ties by name.
+    """Group names into entities, those with most links first, ties by name.
 
     Args:
-        counts: of each name (as ``normalised`` has it) in how many relations, ``SAME_AS`` apart,
-            and in how many facts it is seen.
-        synonyms: the ``SAME_AS`` relations that are seen.
-        spelled: how each name is written.
+        counts: for each name (``normalised``) the numbers of its relations, without ``SAME_AS``,
+            and of its facts.
+        synonyms: the visible ``SAME_AS`` relations.
+        spelled: the spelling of each name (``normalised``).
     """
     groups: dict[str, set[str]] = {name: {name} for name in counts}
     aliases: set[str] = set()
@@ -383,7 +383,7 @@ def entities_of(
 
 
 def count_links(links: Iterable[Link]) -> dict[str, tuple[int, int]]:
-    """Of each name in how many relations, ``SAME_AS`` apart, and in how many facts it is seen."""
+    """For each name the numbers of its relations, without ``SAME_AS``, and of its facts."""
     counts: dict[str, tuple[int, int]] = {}
     for link in links:
         if isinstance(link, Relation) and link.synonym:

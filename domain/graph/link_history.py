@@ -1,6 +1,6 @@
 """All versions of the links of one ledger: the graph as the fold of its events.
 
-Pure. Every store of the graph holds what this holds; the one in memory is made of it.
+Pure. Every graph store holds the same versions; the in-memory store is built on this module.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from remembrancer.domain.text import normalised
 
 @define
 class Links:
-    """The versions of every link, oldest first, and ways to find them.
+    """All versions of every link, oldest first, with lookup tables.
 
-    ``of_fact`` are the relations that a fact brought, ``by_name`` the links that ever had an end of
-    that name, ``spelled`` how a name was written first.
+    ``of_fact``: the relations of a fact. ``by_name``: the links that ever joined a name.
+    ``spelled``: the first spelling of a name.
     """
 
     history: dict[LinkKey, list[Link]] = field(factory=dict)
@@ -39,7 +39,7 @@ class Links:
     spelled: dict[str, str] = field(factory=dict)
 
     def apply(self, item: Recorded) -> None:
-        """Take in one event of the ledger."""
+        """Apply one event of the ledger."""
         event, fact_id = item.event, fact_id_of(item.event)
         mention = self._latest(("fact", fact_id)) if fact_id is not None else None
         keys = self.of_fact.get(fact_id, []) if fact_id is not None else []

@@ -1,7 +1,7 @@
-"""Walking the knowledge graph: what is near an entity, and by which path.
+"""Walk the knowledge graph: find the links near an entity, each with its path.
 
-Pure. A walk yields its questions to ``Ties`` and is sent the answers: it knows no store, and not
-whether one has to be waited for. Every store walks by this, so that all reach the same.
+Pure. A walk yields queries to ``Ties`` and is sent the answers, so it works with any store, sync or
+async. All stores use it, so all of them reach the same links.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from remembrancer.domain.text import normalised
 T = TypeVar("T")
 
 FAN_OUT = 32
-"""Relations, and facts, that are followed from one name, newest first. What names more than that
-is near to everything and tells of nothing in particular.
+"""Maximum number of relations, and of facts, followed from one name, newest first. A name with
+more links is near everything, so its links say little.
 """
 
 
 @frozen(kw_only=True, slots=False)
 class Step:
-    """A link that was walked along, and the entity that it led to; ``None`` for the last link of
-    a path, where it leads to several (or to none).
+    """A link that was walked along, and the entity that it led to. ``to`` is ``None`` if the last
+    link of a path is a fact, which may name several entities.
     """
 
     link: Link
@@ -35,24 +35,24 @@ class Step:
 
 @frozen(kw_only=True, slots=False)
 class Path:
-    """From an entity along links; written ``Ann -[sister]-> Eve -[fact 0192…]``."""
+    """A path from an entity along links; as text ``Ann -[sister]-> Eve -[fact 0192…]``."""
 
     start: str
     steps: tuple[Step, ...] = ()
 
     @property
     def distance(self) -> int:
-        """Links walked; from a name to its alias it is no way."""
+        """The number of links, aliases not counted."""
         return sum(isinstance(link, Mention) or not link.synonym for link in self.links)
 
     @property
     def links(self) -> tuple[Link, ...]:
-        """The links walked along, in order."""
+        """The links of the path, in order."""
         return tuple(step.link for step in self.steps)
 
     @property
     def last(self) -> str:
-        """The last step as it is written, such as ``-[sister]-> Eve``."""
+        """The last step as text, such as ``-[sister]-> Eve``."""
         return "".join([*self._written()][-1:]).strip()
 
     def __str__(self) -> str:
@@ -73,34 +73,34 @@ class Path:
 
 @frozen(kw_only=True, slots=False)
 class Reached:
-    """A link with the shortest path to it, itself included as the last step."""
+    """A link and the shortest path to it; the link is the last step."""
 
     link: Link
     path: Path
 
     @property
     def distance(self) -> int:
-        """1 for what names the entity that the walk began with, 0 for its aliases."""
+        """1 for the links of the start entity, 0 for its aliases."""
         return self.path.distance
 
 
 @frozen(slots=False)
 class Tie:
-    """A link with the names that it joins, each with its node: whatever a store tells names by."""
+    """A link with the names that it joins, each with its node: the key of the name in the store."""
 
     link: Link
     ends: tuple[tuple[Hashable, str], ...]
 
 
 class Ties(Protocol):
-    """What a walk looks up; all of it as seen in one view of one state of the graph.
+    """The lookups of a walk, all in one view of one state of the graph.
 
-    Two names have one node exactly if ``normalised`` makes them one. A store that has to be waited
-    for has the same methods as coroutines, and a loop of its own in place of ``answered``.
+    Two names have the same node if and only if ``normalised`` returns the same for both. An async
+    store has the same methods as coroutines, and its own loop in place of ``answered``.
     """
 
     def nodes(self, names: Sequence[str]) -> Sequence[tuple[Hashable, str]]:
-        """Those of ``names`` that are known, each with its node."""
+        """The known names among ``names``, each with its node."""
         ...
 
     def synonyms(self, nodes: Sequence[Hashable]) -> Sequence[Tie]:
@@ -108,21 +108,21 @@ class Ties(Protocol):
         ...
 
     def links(self, nodes: Sequence[Hashable], most: int) -> Sequence[Sequence[Tie]]:
-        """Of each node, in the order of ``nodes``: the newest ``most`` relations without
-        ``SAME_AS``, then the newest ``most`` facts that name it; newest first.
+        """For each node, in the order of ``nodes``: the newest ``most`` relations without
+        ``SAME_AS``, then the newest ``most`` facts that name it; both newest first.
         """
         ...
 
 
 Question: TypeAlias = Callable[[Any], Any]
-"""Called with ``Ties``, it returns the answer."""
+"""A query: called with ``Ties``, it returns the answer."""
 
 Walking: TypeAlias = Generator[Question, Any, T]
-"""Yields questions, is sent their answers, and returns what it came to."""
+"""A generator that yields queries, is sent their answers, and returns a result."""
 
 
 def answered(ties: Ties, walking: Walking[T]) -> T:
-    """What ``walking`` comes to over a store that has all answers at hand."""
+    """Run ``walking`` on a synchronous store and return its result."""
     answer = None
     while True:
         try:
@@ -139,11 +139,11 @@ def walk(
     """The links within ``depth`` of entities, nearest first.
 
     Entities are visited in the order in which they are reached, the links of each in the order of
-    ``Ties.links``; aliases are followed without counting as a step, and their ``SAME_AS``
-    relations are among the links. The walk stops at ``limit`` links.
+    ``Ties.links``. Aliases are followed without counting as a step; their ``SAME_AS`` relations are
+    part of the result. The walk stops at ``limit`` links.
 
-    ``at_once`` is of how many nodes it asks for the links in one question: 1 where asking costs
-    nothing, more where each question is a journey over a network. What it reaches is the same.
+    ``at_once`` is the number of nodes per query for links: 1 for a local store, more if each query
+    is a network round trip. It does not change the result.
     """
     nodes = yield lambda ties: ties.nodes(start)
     walked = _Walk(nodes)
@@ -158,7 +158,7 @@ def walk(
 
 
 def known_as(names: Sequence[str]) -> Walking[list[Hashable]]:
-    """The nodes of entities under all of their names."""
+    """The nodes of entities and of all their aliases."""
     nodes = yield lambda ties: ties.nodes(names)
     walked = _Walk(nodes)
     yield from walked.widened(list(walked.places))
@@ -174,7 +174,7 @@ def _links(nodes: Sequence[Hashable], ties: Any) -> Any:
 
 
 class _Walk:
-    """What was reached so far, and how one came to each node: by which path, along which link."""
+    """State of a walk: the links reached so far; for each node the path and the last step to it."""
 
     def __init__(self, start: Sequence[tuple[Hashable, str]]) -> None:
         self.places: dict[Hashable, tuple[Path, Step | None]] = {}
@@ -183,7 +183,7 @@ class _Walk:
             self.places.setdefault(node, (Path(start=name), None))
 
     def widened(self, nodes: Sequence[Hashable]) -> Walking[list[Hashable]]:
-        """Follow aliases; returns the nodes that were not known before."""
+        """Follow aliases; return the new nodes."""
         added: list[Hashable] = []
         fresh = list(nodes)
         while fresh:
@@ -198,9 +198,7 @@ class _Walk:
     def expanded(
         self, nodes: Sequence[Hashable], limit: int, at_once: int
     ) -> Walking[list[Hashable]]:
-        """Follow the links of nodes until ``limit`` links are reached; returns the nodes that were
-        not known before.
-        """
+        """Follow the links of nodes until ``limit`` links are reached; return the new nodes."""
         added: list[Hashable] = []
         for first in range(0, len(nodes), at_once):
             some = nodes[first : first + at_once]
@@ -226,7 +224,7 @@ class _Walk:
         new = []
         for node, name in others:
             if node not in self.places:
-                # The path is put together when the walk goes on from there, which it seldom does.
+                # The path is built only if the walk continues from there, which is rare.
                 self.places[node] = (path, Step(link=link, to=name))
                 new.append(node)
         return new

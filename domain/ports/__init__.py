@@ -1,4 +1,5 @@
-"""What the use-cases need from the world, one Protocol a module.
+"""The ports of the use-cases: Protocols that adapters implement, one port per module.
 
-Every method is ``async``; an adapter may be written with plain methods, the container lifts it.
+Methods are ``async`` unless the Protocol says otherwise; an adapter may be written with plain
+methods, which the container wraps.
 """

@@ -1,4 +1,4 @@
-"""The port to the news that something was appended to the log."""
+"""The port that notifies of new events in the log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from remembrancer.domain.recorded import Position
 
 
 class AppendSignal(Protocol):
-    """Contract: ``wait`` returns soon after there are events behind ``after``, whoever appended
-    them, and after about ``seconds`` (>= 0) in any case. It may return too early; it tells nothing.
+    """Contract: ``wait`` returns soon after any process has appended events behind position
+    ``after``, or times out after about ``seconds`` (>= 0). It may return early without new events.
 
     Raises:
         AdapterUnavailable: the log's database did not answer.
     """
 
     async def wait(self, after: Position, seconds: float) -> None:
-        """Wait for events."""
+        """Wait for events behind ``after``."""
         ...

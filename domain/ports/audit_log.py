@@ -1,4 +1,4 @@
-"""The port to the log: the one append-only history that everything else is derived from."""
+"""The port to the log: the append-only history that all read models are derived from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from remembrancer.domain.scope import LedgerId
 
 @frozen(kw_only=True)
 class Appended:
-    """What an append did. ``replayed`` says that it had been done before, under the same event
-    ids or the same idempotency key, and that nothing new was written.
+    """The result of an append. ``replayed``: it was a duplicate, by event ids or idempotency key;
+    nothing new was written.
     """
 
     recorded: tuple[Recorded, ...]
@@ -26,26 +26,26 @@ class AuditLog(Protocol):
 
     Contract:
         * An append is atomic and durable when it returns. Positions are global, start at 1 and
-          have no gaps; versions likewise within a ledger.
-        * With an ``expected_version`` that is not the ledger's, nothing is written and
-          ``Conflict`` is raised.
-        * Events that are already there under the same ids and content are not written again; the
-          same holds for an idempotency key that the ledger has seen. Both return what was
-          recorded the first time, ``replayed``. The same event id with other content is refused.
-        * ``recorded_at`` strictly grows within a ledger, whatever the clock does.
-        * Reads return events in order, at most ``limit`` of them; a short page is the last one.
-        * An event whose content was erased is read like any other; its ``event`` is a
-          ``PayloadErased``. A page that failed on it would keep all others from being read.
-        * A reader never skips an event: what it has read up to position P is all there is up to P.
+          have no gaps; versions start at 1 and have no gaps within a ledger.
+        * If ``expected_version`` is not the ledger's version, nothing is written and ``Conflict``
+          is raised (optimistic concurrency).
+        * Appends are idempotent: events that exist with the same ids and content are not written
+          again, nor is an append with an idempotency key that the ledger has seen. Both return the
+          events of the first append, ``replayed``. The same event id with other content is refused.
+        * ``recorded_at`` strictly increases within a ledger, even if the clock goes back.
+        * Reads return events in order, at most ``limit``; a page shorter than that is the last one.
+        * An event whose payload was erased is read like any other; its ``event`` is a
+          ``PayloadErased``. An error here would make the rest of the page unreadable.
+        * A reader never skips an event: after a read up to position P, no event appears before P.
 
     Raises:
         Conflict: see above.
-        InvalidRequest: an event id that was used for other content, or malformed ids.
-        AdapterUnavailable: the store is locked, full or unreachable; nothing was written, or the
-            same append may be tried again.
+        InvalidRequest: an event id was used for other content, or is malformed.
+        AdapterUnavailable: the store is locked, full or unreachable; the same append can be
+            retried.
         IntegrityError: a stored event can't be read.
-        Erased: the key of the ledger has been destroyed, so that nothing can be appended; or there
-            is none for an event that was sealed.
+        Erased: the key of the ledger was destroyed, so nothing can be appended; or the key of a
+            sealed event is missing.
     """
 
     async def append(self, append: Append) -> Appended:
@@ -53,7 +53,7 @@ class AuditLog(Protocol):
         ...
 
     async def head(self, ledger: LedgerId) -> Head:
-        """Where a ledger stands."""
+        """The last version of a ledger, with its hash and time."""
         ...
 
     async def last_position(self) -> Position:
@@ -71,13 +71,13 @@ class AuditLog(Protocol):
         ...
 
     async def read_correlation(self, correlation_id: CorrelationId) -> Sequence[Recorded]:
-        """Everything that one request caused, by position."""
+        """All events of one request, by position."""
         ...
 
     async def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
-        """What was first appended under a key, empty if the ledger has not seen it."""
+        """The events appended under an idempotency key; empty if the ledger has not seen it."""
         ...
 
     async def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
-        """The ledgers that have events, sorted by name, those that sort behind ``after``."""
+        """The names of the ledgers with events, sorted, from the first name behind ``after``."""
         ...

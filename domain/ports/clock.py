@@ -1,4 +1,4 @@
-"""The port to time and to fresh identities, the two things that the pure core may not make."""
+"""The ports to time and to new ids, which the pure domain may not make itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Contract: ``now`` is aware and in UTC; ``sleep`` waits for about that long."""
+    """Contract: ``now`` is aware and in UTC; ``sleep`` takes about the time given."""
 
     async def now(self) -> datetime:
-        """The time, in UTC."""
+        """The current time, in UTC."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -19,8 +19,8 @@ class Clock(Protocol):
 
 
 class IdSource(Protocol):
-    """Contract: every id is 32 lower-case hex digits, never given twice by anybody."""
+    """Contract: every id is 32 lower-case hex digits and globally unique."""
 
     def new(self) -> str:
-        """A fresh id; later ones sort after earlier ones."""
+        """A new id; later ids sort after earlier ones."""
         ...

@@ -1,4 +1,4 @@
-"""The port to whatever turns text into vectors."""
+"""The port to an embedding model."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ Purpose: TypeAlias = Literal["document", "query"]
 
 
 class Embedder(Protocol):
-    """Text to vectors, the same text always to the same vector.
+    """Turns texts into vectors, the same text always into the same vector.
 
     Contract:
-        * ``model`` changes whenever the vectors would: vectors of two models are never mixed.
+        * ``model`` changes whenever the vectors change: vectors of two models are never mixed.
         * ``embed`` returns one vector per text, in order, each of ``dimension`` finite components
           and of length 1 (so that a dot product is a cosine in [-1, 1]); a text without content
           may map to the zero vector.
         * An empty sequence of texts returns an empty list and calls nothing.
-        * It may be called from several threads or tasks at once.
+        * It can be called from several threads or tasks at once.
 
     Raises:
-        AdapterUnavailable: the model could not be reached; calling again may succeed.
-        ModelError: the model answered with vectors of another count, dimension, or not finite.
+        AdapterUnavailable: the model could not be reached; a retry may succeed.
+        ModelError: the model returned the wrong number of vectors, another dimension, or values
+            that are not finite.
     """
 
     @property
     def model(self) -> str:
-        """Identity of the model, its version and its settings."""
+        """Identifies the model, its version and its settings."""
         ...
 
     @property
@@ -40,8 +41,8 @@ class Embedder(Protocol):
 
     @property
     def local(self) -> bool:
-        """Whether it computes here, at once and for nothing: then it may be called inside a
-        transaction, and its vectors are not looked up in a cache first.
+        """Whether it computes in this process, fast and without cost: then it may be called inside
+        a transaction, and no cache of vectors is read first.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""The ports to engines outside the log's own database: an index and a graph driven from the log.
+"""The ports to external engines: an index and a graph outside the log's own database.
 
-Such an engine takes no part in the append's transaction. ``application.projecting`` brings it what
-was committed, in pages, as often as it takes; these contracts say what makes that safe.
+Such an engine is not part of the append's transaction. ``application.projections`` delivers
+committed events to it in pages, with retries; these contracts make that safe.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from remembrancer.domain.recorded import Recorded
 
 
 class Engine(Protocol):
-    """What every external engine can be asked.
+    """The operations of every external engine.
 
     Raises:
-        AdapterUnavailable: the engine did not answer; the same call may be tried again.
+        AdapterUnavailable: the engine did not answer; the same call can be retried.
     """
 
     async def clear(self) -> None:
-        """Drop everything that this index or graph holds, and be ready to be fed from nothing,
-        under the settings of now. Afterwards it is as if it had just been made.
+        """Drop everything that this index or graph holds and recreate it empty, under the current
+        settings.
         """
         ...
 
@@ -32,49 +32,48 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Closing twice does nothing; an engine that has connections
-        refuses all other calls afterwards.
+        """Close connections. Closing twice does nothing; an engine with connections refuses all
+        other calls afterwards.
         """
         ...
 
 
 class ExternalIndex(VectorIndex, Engine, Protocol):
-    """A ``VectorIndex`` in an engine of its own, fed after the commit.
+    """A ``VectorIndex`` in an engine of its own, updated after the commit.
 
     Contract, besides that of ``VectorIndex``:
-        * It is made by ``build(settings, model, dimension)`` without having to reach the engine;
-          whatever has to be created there is created by the first call that needs it.
-        * ``put`` returns when the engine has taken all documents in for good. If it raises, any
-          part of them may be there; putting the same documents again settles it.
-        * Documents come in any order: what a key is put with last is what counts, and each
-          delivery carries the versions of a fact as they stand in the log by then. They may come
-          twice and from two processes at once.
-        * ``vectors_for`` may return nothing; vectors are looked up in the log's own database.
+        * It is made by ``build(settings, model, dimension)`` without a connection to the engine;
+          collections and the like are created by the first call that needs them.
+        * ``put`` is an idempotent upsert by key that returns when the engine has stored all
+          documents durably. If it raises, some of them may be stored; a retry repairs that.
+        * Documents come in any order, possibly twice and from two processes at once; the last
+          ``put`` of a key wins. Each delivery carries the current versions of a fact in the log.
+        * ``vectors_for`` may return nothing; vectors are read from the log's own database.
 
     Raises:
-        InvalidRequest, ModelError: this delivery can't ever succeed, such as a vector of another
-            dimension or a text too long for the engine; the other ones may. It is set aside.
-        AdapterUnavailable: nothing is wrong with the delivery; it is tried again later.
+        InvalidRequest, ModelError: this delivery can never succeed, such as a vector of another
+            dimension or a text too long for the engine. It becomes a dead letter; others go on.
+        AdapterUnavailable: the delivery itself is valid; it is retried later.
     """
 
 
 class ExternalGraph(KnowledgeGraph, Engine, Protocol):
-    """A ``KnowledgeGraph`` in an engine of its own, fed after the commit.
+    """A ``KnowledgeGraph`` in an engine of its own, updated after the commit.
 
     Contract, besides that of ``KnowledgeGraph``:
-        * It sees an append when ``apply`` of it has returned, not when the append has.
-        * It is made by ``build(settings)`` without having to reach the engine.
+        * It shows an append once ``apply`` of it has returned, not once the append has returned.
+        * It is made by ``build(settings)`` without a connection to the engine.
     """
 
     async def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, ordered by position within each ledger, all or none of them.
+        """Apply events, ordered by position within each ledger, all or none of them.
 
-        It is idempotent: the graph remembers, in the same transaction, the last position that it
-        has taken in of each ledger, and skips what is not behind it. So a page that is delivered
-        twice, or by two processes at once, changes nothing the second time.
+        It is idempotent: the graph stores, in the same transaction, the last position that it
+        applied of each ledger, and skips events up to there. So a page that is delivered twice, or
+        by two processes at once, changes nothing the second time.
 
         Raises:
-            InvalidRequest, ModelError: an event of the chain can't ever be taken in.
-            AdapterUnavailable: nothing is wrong with the events; they are tried again later.
+            InvalidRequest, ModelError: an event of the chain can never be applied.
+            AdapterUnavailable: the events are valid; they are retried later.
         """
         ...

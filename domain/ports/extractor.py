@@ -1,4 +1,4 @@
-"""What the remember use-case asks of an extractor: from messages to candidates."""
+"""The port to an extractor: from messages to candidates."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from remembrancer.domain.ports.clock import IdSource
 
 EXTRACTION = "extraction"
 PROCEDURE = "procedure"
-"""The purposes under which is recorded what facts were drawn with."""
+"""The values of ``InferenceRecorded.purpose`` for extraction."""
 
 IGNORED = "ignored"
-"""The parameter of a record that names what of the guidance was not followed."""
+"""The parameter of an inference that names the guidance that was not followed."""
 
 
 @frozen(kw_only=True)
 class Extraction:
-    """What was found, what was left out, and the records of how.
+    """The candidates, the skipped statements, and the inferences behind them.
 
-    The ``inferences`` together name every message that was dealt with, so that none is extracted
-    twice. A ``failure`` says that the rest has to wait for another try: no candidate comes from a
-    message that no inference names, and what a model answered in vain is recorded all the same.
-    ``messages`` are those read, with what was seen in their images, where that is of interest.
+    The ``inferences`` together name every message that was processed, so that none is extracted
+    twice. After a ``failure`` the other messages wait for a retry: no candidate comes from a
+    message that no inference names, and unusable answers of a model are recorded too. ``messages``
+    are the ones that were read, with the descriptions of their images; empty if not needed.
     """
 
     candidates: tuple[Candidate, ...]
@@ -40,19 +40,19 @@ class Extraction:
 
 
 class Extractor(Protocol):
-    """Contract: what is left out of a message ends up in ``skipped``, be it a statement or all of
-    the message; every candidate's evidence quotes one of the messages, or what was seen in its
-    images, to the letter.
+    """Contract: a statement, or a whole message, without a candidate is listed in ``skipped``; the
+    evidence of every candidate is an exact quote from a message or from the description of its
+    images.
     """
 
     @property
     def name(self) -> str:
-        """Name and version, as recorded and shown in receipts."""
+        """Name and version, for records and receipts."""
         ...
 
     @property
     def kept_image_bytes(self) -> int:
-        """Bytes of an image up to which it is kept in the ledger for another try."""
+        """Maximum size, in bytes, of an image that the ledger keeps for a retry."""
         ...
 
     async def extract(
@@ -62,16 +62,16 @@ class Extractor(Protocol):
 
         Args:
             messages: in the order in which they were said.
-            ids: fresh ids.
-            guidance: what this call wants, in place of what the settings say. What an extractor
-                can't follow it names in the parameter ``IGNORED`` of its records.
+            ids: the source of new ids.
+            guidance: guidance of this call, which overrides the settings. An extractor names the
+                guidance that it can't follow in the parameter ``IGNORED`` of its inferences.
         """
         ...
 
     async def recount(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        """Make of an agent's run the procedural candidates that tell how it was done: one, or one
-        for each part of a long run. Arguments as for ``extract``.
+        """Make procedural candidates from an agent's run: one, or one for each part of a long run.
+        Arguments as for ``extract``.
         """
         ...

@@ -17,7 +17,7 @@ from remembrancer.domain.scope import LedgerId, Scope
 
 
 class Order(StrEnum):
-    """What a listing is sorted by; ``-`` means newest first. Ties are settled by fact id."""
+    """The sort order of a listing; ``-`` means newest first. Ties are sorted by fact id."""
 
     CREATED = "created_at"
     CREATED_DESC = "-created_at"
@@ -27,9 +27,9 @@ class Order(StrEnum):
 
 @frozen(kw_only=True)
 class FactQuery:
-    """A listing of what ``scope`` covers. Times as in ``Fact.visible``.
+    """A listing of the facts that ``scope`` covers. Times as in ``Fact.visible``.
 
-    ``after`` is the sort value and the id of the last fact of the page before.
+    ``after`` is the page cursor: the sort value and the id of the last fact of the previous page.
     """
 
     scope: Scope
@@ -44,8 +44,8 @@ class FactQuery:
 
 @frozen(kw_only=True)
 class Tally:
-    """How much a fact store holds: facts by the status of their latest version, all versions,
-    messages, and messages that wait for extraction.
+    """Counts of a fact store: facts by the status of their latest version, all versions, messages,
+    and messages that wait for extraction.
     """
 
     facts: Mapping[FactStatus, int]
@@ -58,7 +58,7 @@ class FactStore(Protocol):
     """The facts table, a projection of the log.
 
     Contract: equals the fold of the log (``remembrancer.domain.facts.evolve.fold``) at all times,
-    and sees every append that returned before.
+    and shows every append that has returned (read-your-writes).
 
     Raises:
         AdapterUnavailable: the store did not answer.
@@ -69,7 +69,7 @@ class FactStore(Protocol):
         ...
 
     async def load(self, keys: Sequence[FactKey]) -> Sequence[Fact]:
-        """The versions named, in the order named, without those that do not exist."""
+        """The versions with these keys, in the order of ``keys``; missing ones are left out."""
         ...
 
     async def find(self, query: FactQuery) -> Sequence[Fact]:
@@ -79,29 +79,29 @@ class FactStore(Protocol):
     async def active(
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:
-        """The active facts of a ledger that say one of ``texts`` (compared as
-        ``remembrancer.domain.text.normalised`` has it) or stand in one of ``slots``.
+        """The active facts of a ledger with one of ``texts`` (compared by
+        ``remembrancer.domain.text.normalised``) or one of ``slots``.
         """
         ...
 
     async def active_in(self, scope: Scope) -> Sequence[Fact]:
-        """The active facts that a scope covers, at whatever time they can be seen."""
+        """The active facts that a scope covers, whatever their valid time."""
         ...
 
     async def due(self, ledger: LedgerId, now: datetime) -> Sequence[Fact]:
-        """The active facts whose ``expires_at`` has come."""
+        """The active facts whose ``expires_at`` is not later than ``now``."""
         ...
 
     async def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
-        """Messages that were observed and wait for extraction, oldest first."""
+        """The messages that wait for extraction, oldest first."""
         ...
 
     async def unfinished(
         self, ledger: LedgerId | None, limit: int = 1000
     ) -> Sequence[CorrelationId]:
-        """The requests that such messages belong to, oldest first."""
+        """The requests with messages that wait for extraction, oldest first."""
         ...
 
     async def tally(self, ledger: LedgerId | None) -> Tally:
-        """Counts, of one ledger or of all."""
+        """The counts of one ledger or of all."""
         ...

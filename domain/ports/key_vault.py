@@ -1,4 +1,4 @@
-"""The port to the keys that payloads are sealed under, one a ledger, and destroyed with it."""
+"""The port to encryption keys for payloads: one key per ledger, destroyed to erase the ledger."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ KEY_BYTES = 32
 
 
 class KeyVault(Protocol):
-    """Keys by ledger. They live in the vault and nowhere else, apart from the log and its copies:
-    what is sealed is lost with its key, which is what the vault is for.
+    """One key per ledger. Only the vault holds keys, never the log or its copies: destroying a key
+    makes all sealed payloads of its ledger unreadable (crypto-shredding).
 
     Contract:
-        * A key is ``KEY_BYTES`` of a cryptographic random source, made when it is first asked for
-          and durable before it is handed out. Whoever asks first, in however many threads or
-          processes: all get the same one, and another ledger has another one.
-        * ``destroy`` is final: when it has returned, no vault over the same store hands out that
-          key again, or makes another one for that ledger, and the store does not have its bytes.
-          Destroying again, or a key that was never made, is fine and just as final.
-        * Any name of a ledger that a log accepts will do.
-        * The constructor reaches nothing and makes nothing. ``close`` twice is fine.
+        * A key is ``KEY_BYTES`` from a cryptographic random source, created on first use and
+          durable before it is returned. Concurrent first calls, from any number of threads and
+          processes, get the same key; every ledger has a different key.
+        * ``destroy`` is final: when it has returned, no vault over the same store returns that key
+          or creates another one for the ledger, and the store does not hold its bytes. Destroying
+          a key again, or one that was never created, is allowed and just as final.
+        * Every ledger name that a log accepts is allowed.
+        * The constructor does not connect and creates nothing. Closing twice is allowed.
         * Its methods are plain, not ``async def``: they are called while a transaction of the log
-          is open, where nothing may suspend. They may be called from several threads at once.
+          is open, where nothing may suspend. They can be called from several threads at once.
 
     Raises:
-        Erased: the key of that ledger has been destroyed; names the ledger.
+        Erased: the key of the ledger was destroyed; the message names the ledger.
         AdapterUnavailable: the vault did not answer; nothing has changed.
-        InvalidRequest: the vault is not this one's to open, such as under another master key.
+        InvalidRequest: the vault can't be opened, such as with a wrong master key.
     """
 
     def key(self, ledger: LedgerId) -> bytes:
-        """The key of a ledger, made if it is missing."""
+        """The key of a ledger, created if missing."""
         ...
 
     def find(self, ledger: LedgerId) -> bytes | None:
-        """The key of a ledger, ``None`` if it has none. It makes nothing."""
+        """The key of a ledger, ``None`` if it has none. Creates nothing."""
         ...
 
     def destroy(self, ledger: LedgerId) -> None:
-        """Make the key of a ledger unknown for ever."""
+        """Destroy the key of a ledger permanently."""
         ...
 
     def held(self) -> int:
-        """How many keys there are, without those that were destroyed. It makes nothing."""
+        """The number of keys, without destroyed ones. Creates nothing."""
         ...
 
     def ping(self) -> str:
-        """Name and version of what keeps the keys. It makes nothing."""
+        """Name and version of the vault's backend. Creates nothing."""
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
         ...

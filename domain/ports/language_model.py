@@ -1,4 +1,4 @@
-"""The port to a language model: one prompt in, one answer out, nothing streamed."""
+"""The port to a language model: one prompt in, one answer out, no streaming."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ChatMessage:
 
 @frozen(kw_only=True)
 class Prompt:
-    """What a model is asked.
+    """A request to a model.
 
-    ``schema`` is the JSON schema that the answer must fit, ``None`` for prose. Limits are in
-    tokens; ``temperature`` is 0 for answers as repeatable as the model allows.
+    ``schema`` is the JSON schema that the answer must fit, ``None`` for prose.
+    ``max_output_tokens`` is in tokens; ``temperature`` is 0 for answers as repeatable as possible.
     """
 
     system: str
@@ -38,11 +38,11 @@ class Prompt:
 
 @frozen(kw_only=True)
 class Completion:
-    """What a model answered.
+    """The answer of a model.
 
-    ``text`` is the raw answer. ``parsed`` is the JSON value in it where a schema was asked for:
-    of a truncated array the complete items, ``None`` where nothing can be made of the text.
-    ``cost`` is in US dollars, ``None`` where the price is not known; ``latency`` in seconds.
+    ``text`` is the raw answer. ``parsed`` is the JSON value in it if the prompt has a schema: the
+    complete items of a truncated array; ``None`` if the text can't be parsed. ``cost`` is in US
+    dollars, ``None`` if the price is unknown; ``latency`` is in seconds.
     """
 
     text: str
@@ -59,27 +59,26 @@ class LanguageModel(Protocol):
     """A model behind an API.
 
     Contract:
-        * ``complete`` returns one answer, after as many bounded retries as the adapter is set to;
-          it never waits longer than the adapter's timeout for one try.
-        * It may be called from several threads or tasks at once.
-        * What the model says is data: it is returned, never interpreted.
-        * An image is shown or refused, never left out in silence; an address is for the provider
-          to fetch, never for the adapter.
+        * ``complete`` returns one answer, after at most the configured number of retries; each try
+          is bounded by the adapter's timeout.
+        * It can be called from several threads or tasks at once.
+        * The answer is data: it is returned, never interpreted.
+        * An image is shown or refused, never dropped silently; only the provider fetches an
+          address, never the adapter.
 
     Raises:
-        AdapterUnavailable: the model could not be reached, refused for lack of quota, or did not
-            answer in time, after all retries.
-        ModelError: it answered with nothing usable: an empty answer, or a refusal by policy; or
-            an image can't be shown to it.
-        InvalidRequest: the request itself is wrong (unknown model, bad key), so that trying again
-            is of no use.
+        AdapterUnavailable: after all retries the model could not be reached, timed out, or refused
+            for lack of quota.
+        ModelError: no usable answer: it is empty, or a refusal by policy; or the model can't be
+            shown an image.
+        InvalidRequest: the request itself is wrong (unknown model, bad key); retries are useless.
     """
 
     @property
     def model(self) -> str:
-        """The name of the model, as recorded."""
+        """The name of the model, for records."""
         ...
 
     async def complete(self, prompt: Prompt) -> Completion:
-        """Ask."""
+        """Send ``prompt`` and return the answer."""
         ...

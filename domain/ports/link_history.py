@@ -1,4 +1,4 @@
-"""The port to the graph in the log's own store: every version of its links, at once."""
+"""The port to all versions of the graph's links, in the log's own store."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from remembrancer.domain.scope import LedgerId
 
 
 class LinkHistory(Protocol):
-    """What decisions about relations are made on, and what is held against the log.
+    """All versions of all links, for decisions about relations and for ``verify``.
 
     Contract: equals the fold of the log (``Links`` of ``domain.graph.link_history``) at all times,
-    and sees every append that returned before. It is not for readers, who have a scope and a time.
+    and shows every append that has returned. It is not for reads, which have a scope and a time.
 
     Raises:
         AdapterUnavailable: the store did not answer.
@@ -24,6 +24,6 @@ class LinkHistory(Protocol):
         self, ledger: LedgerId, facts: Sequence[FactId] | None = None
     ) -> Sequence[Link]:
         """All versions of the links of a ledger, those of one link oldest first; with ``facts``
-        only those that come from one of them.
+        only the links that come from one of these facts.
         """
         ...

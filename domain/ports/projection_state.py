@@ -1,7 +1,7 @@
-"""The port to the book that is kept on external projections, in the log's own database.
+"""The port to the state of external projections: checkpoints, leases and dead letters.
 
-How far each engine has been brought, who is bringing it, and what it would not take. The engines
-themselves are ``domain.ports.external``; who drives them is ``application.projecting``.
+The state is kept in the log's own database. The engines are in ``external_engine``;
+``application.projections`` drives them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.recorded import EventId, Position
 from remembrancer.domain.scope import LedgerId
 
-Track: TypeAlias = tuple[str, int]
-"""One partition: the name of its projection, and its number."""
+PartitionId: TypeAlias = tuple[str, int]
+"""A partition: the name of its projection, and its number."""
 
 
 @frozen(kw_only=True)
 class Feed:
-    """What an engine is fed with: the name of its projection, the settings that its rows depend
-    on (``fingerprint``), and in how many partitions its ledgers are shared out.
+    """Configuration of a projection: its name, the ``fingerprint`` of the settings that its rows
+    depend on, and the number of partitions that the ledgers are spread over.
     """
 
     projection: str
@@ -32,18 +32,18 @@ class Feed:
     partitions: int = 1
 
     def partition_of(self, ledger: LedgerId) -> int:
-        """Where a ledger belongs; the same in every process and every release."""
+        """The partition of a ledger, stable across processes and releases."""
         digest = blake2b(ledger.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") % self.partitions
 
 
 @frozen(kw_only=True)
 class Lease:
-    """The right to feed one partition until somebody else is given it.
+    """The exclusive right to update one partition until another lease is granted.
 
-    ``position`` is how far the partition had come when the lease was given. ``token`` grows with
-    every lease that is given, so that an old one can be told from a new one. ``must_clear`` says
-    that the engine is to be emptied before anything is brought to it.
+    ``position`` is the checkpoint when the lease was granted. ``token`` grows with every lease
+    granted, so that an old one is recognised (fencing token). ``must_clear``: the engine has to be
+    cleared before the first delivery.
     """
 
     projection: str
@@ -55,8 +55,8 @@ class Lease:
 
 @frozen(kw_only=True)
 class DeadLetter:
-    """An event that an engine won't take, for a reason of its own: which and why, how often it
-    was tried and since when. ``version`` is its place in its ledger.
+    """An event that an engine refuses: its envelope, the cause, the number of tries and the time of
+    the first refusal. ``version`` is the event's version in its ledger.
     """
 
     projection: str
@@ -71,17 +71,17 @@ class DeadLetter:
     since: datetime
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms."""
+        """All fields as JSON types."""
         result: dict[str, Any] = to_jsonable(self)
         return result
 
 
 @frozen(kw_only=True)
 class PartitionState:
-    """How one partition stands.
+    """The state of one partition.
 
-    ``owner`` is who holds its lease, if anybody does; ``problem`` is why it was last let go of
-    before it was through, ``None`` since something has been taken in again.
+    ``owner`` is the holder of its lease, if any; ``dead`` the number of dead letters; ``problem``
+    the reason of the last early release of its lease, ``None`` again after the next delivery.
     """
 
     projection: str
@@ -95,56 +95,55 @@ class PartitionState:
 
 
 class ProjectionState(Protocol):
-    """The book.
+    """Checkpoints, leases and dead letters of external projections.
 
     Contract:
-        * A projection has an entry once ``enrol`` was called for it: position 0, to be fed from
-          the beginning. With another number of partitions every new one stands where the least of
-          the old ones stood, and no lease of old holds any longer. With another fingerprint
-          nothing changes: that takes ``restart``.
-        * Of each partition at most one lease holds at any time. It ends by ``release``, by
-          running out, or by ``restart``; from the moment that another one is given, nothing can be
-          recorded under it any more.
-        * Under a lease positions only ever grow.
+        * The first ``enrol`` of a projection creates its entry at position 0. A changed number of
+          partitions starts every new one at the lowest checkpoint of the old ones and ends all
+          leases. A changed fingerprint changes nothing: that takes ``restart``.
+        * At most one lease per partition is valid at any time. It ends by ``release``, by timeout,
+          or by ``restart``; once another lease is granted, nothing can be recorded under the old
+          one.
+        * Under a lease positions never decrease.
         * Each call is one transaction, durable when it returns.
-        * Time is the store's own where it has one, so that clocks of hosts may differ.
+        * Time is the store's own if it has a clock, so that clocks of hosts may differ.
 
     Raises:
-        AdapterUnavailable: the store did not answer; nothing was changed, or the same call may be
-            made again.
+        AdapterUnavailable: the store did not answer; the same call can be retried.
     """
 
     async def enrol(self, feed: Feed) -> None:
-        """Have an entry for a projection; see above."""
+        """Create or update the entry of a projection; see above."""
         ...
 
     async def partition_states(self, projection: str) -> Sequence[PartitionState]:
-        """How the partitions of a projection stand, by number; empty before ``enrol``."""
+        """The state of each partition of a projection, by number; empty before ``enrol``."""
         ...
 
     async def reach(self, feed: Feed, ledger: LedgerId) -> Position:
-        """The position up to which a projection holds all of a ledger: that of its partition, or
-        the one before the ledger's first dead letter. 0 if it was fed under another fingerprint,
-        or is to be cleared.
+        """The position up to which a projection holds all events of a ledger: the checkpoint of its
+        partition, or the position before the ledger's first dead letter. 0 if the stored
+        fingerprint differs, or the engine is to be cleared.
         """
         ...
 
     async def acquire(
         self, feed: Feed, partition: int, *, owner: str, seconds: float
     ) -> Lease | None:
-        """Take a lease that runs out in ``seconds`` (>= 0) unless it is renewed.
+        """Acquire a lease that times out after ``seconds`` (>= 0) unless it is renewed.
 
-        ``None`` if another one holds, even of the same owner, or if the entry is not that of
-        ``feed``. While the engine is to be cleared, only partition 0 is given, and not before all
-        leases of the projection have ended.
+        ``None`` if another lease is valid, even of the same owner, or if the entry does not match
+        ``feed``. While the engine is to be cleared, only partition 0 can be acquired, and only
+        after all leases of the projection have ended.
         """
         ...
 
-    async def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
-        """Say that a worker lives: its leases of ``held`` that nobody else has been given run for
-        another ``seconds``. One that it has been given without hearing of it runs out. Returns how
-        many workers have said so and are still believed, this one among them; ``seconds`` of 0
-        takes it from the list at once, and all of its leases with it.
+    async def renew(self, owner: str, held: Collection[PartitionId], seconds: float) -> int:
+        """Heartbeat of a worker: extend its leases of ``held`` by ``seconds``, except those that
+        another worker has been granted since. A lease that it was granted but that is not in
+        ``held`` (the answer was lost) times out. Returns the number of workers with a current
+        heartbeat, this one included; ``seconds`` of 0 removes the worker at once and ends all of
+        its leases.
         """
         ...
 
@@ -156,26 +155,26 @@ class ProjectionState(Protocol):
         dead: Sequence[DeadLetter] = (),
         revived: Sequence[Position] = (),
     ) -> bool:
-        """Record that the engine holds everything up to ``position`` (not less than before), save
-        for the dead letters, and that those ``revived`` are no longer dead. A letter that is
-        there already is replaced.
+        """Move the checkpoint to ``position`` (not less than before): the engine holds all events
+        up to there, except for dead letters. ``dead`` are added or replaced, the ones at
+        ``revived`` removed.
 
         Returns:
-            ``False``, and nothing is recorded, if the lease holds no longer.
+            ``False``, and nothing is recorded, if the lease is no longer valid.
         """
         ...
 
     async def cleared(self, lease: Lease) -> bool:
-        """Record that the engine has been cleared; ``False`` if the lease holds no longer."""
+        """Record that the engine was cleared; ``False`` if the lease is no longer valid."""
         ...
 
     async def release(self, lease: Lease, problem: str | None = None) -> None:
-        """Let go of a lease, if it still holds; ``problem`` says why it is too early."""
+        """Release a lease if it is still valid; ``problem``: the reason of an early release."""
         ...
 
     async def restart(self, feed: Feed) -> None:
-        """Begin from nothing under the settings of ``feed``: all positions 0, no dead letters, no
-        lease holds, and the engine is to be cleared first.
+        """Start again from position 0 under the settings of ``feed``: all dead letters are removed,
+        all leases end, and the engine is to be cleared first.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The port to the read models as a whole: how far they have come, and what they still lack."""
+"""The port to the read models in the log's own store: checkpoints and missing vectors."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from remembrancer.domain.recorded import Recorded
 
 
 class ReadModels(Protocol):
-    """What follows the log.
+    """The projections in the log's own store.
 
-    Contract: facts are complete when an append returns. A document whose text could not be
-    embedded in time answers keyword searches, and waits for its vector to be supplied.
+    Contract: facts are complete when an append returns. A document whose text was not embedded in
+    time answers keyword searches only, until ``supply`` gives it a vector (backfill).
     """
 
     async def positions(self) -> Mapping[str, int]:
-        """The last position that each read model has taken in, by its name."""
+        """The last position that each read model has applied, by its name."""
         ...
 
     async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
-        """What an external index is to hold because of events that were appended: the versions
-        and their contexts, as ``remembrancer.domain.recall.documents.touched`` has them.
+        """The versions, with contexts, that events may have changed in an external index, as in
+        ``remembrancer.domain.recall.documents.touched``.
         """
         ...
 
     async def unembedded(self, limit: int) -> Sequence[str]:
-        """Texts of documents without a vector, oldest first."""
+        """The texts of documents without a vector, oldest first."""
         ...
 
     async def supply(self, vectors: Mapping[str, Vector]) -> int:
-        """Give documents that wait for them their vectors, by text; returns how many got one."""
+        """Add missing vectors, by text; returns the number of documents that got one."""
         ...

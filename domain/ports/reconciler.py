@@ -1,4 +1,4 @@
-"""What the remember use-case asks of a reconciler: from candidates to proposals."""
+"""The port to a reconciler: from candidates to proposals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remembrancer.domain.facts.verdicts import Candidate, Proposal
 
 @frozen(kw_only=True)
 class Reconciliation:
-    """One proposal per candidate, in order, and the records of the models that were asked.
+    """One proposal per candidate, in order, and the inferences behind them.
 
     With a ``failure`` there are no proposals, and nothing may be decided.
     """
@@ -35,10 +35,10 @@ class Reconciler(Protocol):
         candidates: Sequence[Candidate],
         neighbours: Sequence[Mapping[FactId, tuple[Fact, float]]],
     ) -> Reconciliation:
-        """Decide about candidates.
+        """Propose a decision for each candidate.
 
         Args:
-            candidates: what extraction found, in the order in which it was said.
+            candidates: from extraction, in the order in which they were said.
             neighbours: for each candidate the active facts near it, with the similarity of the
                 two texts (cosine in [-1, 1]).
         """

@@ -1,4 +1,4 @@
-"""The port to a reranker: it reads a question with each candidate, and says how well they fit."""
+"""The port to a reranker: it scores each candidate by its relevance to a question."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Protocol
 
 
 class Reranker(Protocol):
-    """A model that is slower than an index, and reads better.
+    """A model that judges relevance better than an index, and more slowly.
 
     Contract:
-        * ``rerank`` returns one relevance per text, in order, each in [0, 1]: 0 has nothing to do
-          with the question, 1 answers it. The same question and text get about the same relevance
-          whatever stands beside them, so that a threshold means the same for all questions.
+        * ``rerank`` returns one relevance per text, in order, each in [0, 1]: 0 for a text that is
+          unrelated to the question, 1 for one that answers it. The same question and text get about
+          the same relevance beside any other texts, so that a threshold works for all questions.
         * An empty sequence of texts returns an empty list and calls nothing.
         * Texts are data: nothing in them is followed as an instruction.
-        * It may be called from several threads or tasks at once.
+        * It can be called from several threads or tasks at once.
 
     Raises:
-        AdapterUnavailable: the model could not be reached or did not answer in time.
-        ModelError: it answered with nothing usable, or about other texts than were asked about.
+        AdapterUnavailable: the model could not be reached or timed out.
+        ModelError: no usable answer, or one about other texts.
         InvalidRequest: the request itself is wrong (unknown model, bad key).
     """
 
@@ -29,5 +29,5 @@ class Reranker(Protocol):
         ...
 
     async def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
-        """How relevant each of ``texts`` is to ``question``, from 0 to 1."""
+        """The relevance of each of ``texts`` to ``question``, in [0, 1]."""
         ...

@@ -1,4 +1,4 @@
-"""The port to the usage read model: what models were asked, summed up as the log grows."""
+"""The port to the usage read model: totals of model calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from remembrancer.domain.usage import UsageTotal
 
 
 class UsageStore(Protocol):
-    """Sums over a projection of the log.
+    """Totals of model calls, a projection of the log.
 
-    Contract: at all times what ``Usage.plus`` makes of every ``InferenceRecorded``, one total for
-    each purpose and model, and it sees every append that returned before. Reading it costs by the
-    number of ledgers, purposes and models, never by the number of events.
+    Contract: equals the sum (``Usage.plus``) of every ``InferenceRecorded`` at all times, one total
+    for each purpose and model, and shows every append that has returned. The cost of a read depends
+    on the number of ledgers, purposes and models, never on the number of events.
 
     Raises:
         AdapterUnavailable: the store did not answer.

@@ -1,4 +1,4 @@
-"""The port to the index that recall searches: vectors and keywords, inside one ledger."""
+"""The port to the search index: vectors and keywords, inside one ledger."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.scope import LedgerId, Scope
 
 SIGNALS = frozenset({"similarity", "keyword", "context", "entities"})
-"""All that an index may tell of a hit; the fields of ``Hit`` of these names."""
+"""All signals that an index can return: the fields of ``Hit`` with these names."""
 
 
 @frozen(kw_only=True)
 class Document:
-    """What is indexed for one version of one fact.
+    """The index entry of one version of a fact.
 
-    ``context`` is the lower-weighted field beside the text: the neighbouring messages, the
-    speaker, the date. ``visible`` bounds the transaction time at which reads see the version
-    (it ends at the next version, at a retraction, or where the fact expires). ``attributes`` are
-    what filters see (see ``domain.filters``). ``vector`` is ``None`` until the text is
-    embedded; such a document answers keyword searches only.
+    ``context`` is a second text field: the neighbouring messages, the speaker, the date.
+    ``visible`` is the transaction time at which reads see the version (it ends at the next version,
+    at a retraction, or when the fact expires). ``attributes`` are the fields that filters can name
+    (``domain.filters``). ``vector`` is ``None`` until the text is embedded; until then the document
+    answers keyword searches only.
     """
 
     key: FactKey
@@ -43,12 +43,12 @@ class Document:
 
 @frozen(kw_only=True)
 class IndexQuery:
-    """What to look for, inside the ledger of ``scope`` and only in what ``scope`` covers.
+    """A search in the ledger of ``scope``, among the documents that ``scope`` covers.
 
-    ``text`` asks for keyword signals, ``vector`` for similarity; at least one is given.
-    ``now``, ``as_of`` and ``valid_at`` mean what they mean in ``Fact.visible``; an ``as_of`` of
-    ``None`` asks for versions whose ``visible`` span has not ended at ``now``.
-    ``limit`` bounds the hits of each signal.
+    ``text`` searches by keyword, ``vector`` by similarity; at least one is given. ``now``,
+    ``as_of`` and ``valid_at`` are the same as in ``Fact.visible``; an ``as_of`` of ``None`` selects
+    versions whose ``visible`` interval has not ended at ``now``. ``limit`` is the maximum number of
+    hits per signal.
     """
 
     scope: Scope
@@ -63,13 +63,13 @@ class IndexQuery:
 
 @frozen(kw_only=True)
 class Hit:
-    """One document that at least one signal brought up, with every signal known for it.
+    """One document that at least one signal found, with all of its signals.
 
-    ``similarity`` is a cosine in [-1, 1]. ``keyword`` and ``context`` are BM25 scores (non
-    negative) of the two text fields, each divided by the best score that the query could reach
-    with ordinary term frequencies, so that they compare between queries (1.0: every term of the
-    query, well represented). ``entities`` is the share, in [0, 1], of the entities of the query
-    that the document names. ``None``: the engine has no such signal for it.
+    ``similarity`` is a cosine in [-1, 1]. ``keyword`` and ``context`` are BM25 scores (at least 0)
+    of the two text fields, each divided by the best score that the query could reach with ordinary
+    term frequencies, so that they are comparable between queries (1.0: every term of the query is
+    well represented). ``entities`` is the share, in [0, 1], of the query's entities that the
+    document names. ``None``: the engine has no such signal for it.
     """
 
     key: FactKey
@@ -90,14 +90,14 @@ class Hit:
 
 
 class SearchedIndex(Protocol):
-    """What recall needs of a ``VectorIndex``; see there."""
+    """The part of ``VectorIndex`` that recall uses; see there."""
 
     async def search(self, query: IndexQuery) -> list[Hit]:
         """The candidates for a recall."""
         ...
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
-        """The names of all who speak in the documents of a ledger."""
+        """The names of all speakers in the documents of a ledger."""
         ...
 
 
@@ -105,18 +105,18 @@ class VectorIndex(SearchedIndex, Protocol):
     """A searchable copy of the facts, disposable and rebuilt from the log.
 
     Contract:
-        * ``put`` replaces documents of the same key; putting the same document twice is the same
-          as once. Vectors have one dimension per index; another one is refused.
+        * ``put`` is an idempotent upsert by key. All vectors of an index have the same dimension;
+          another one is refused.
         * ``search`` returns the union of the best ``limit`` documents by similarity and the best
           ``limit`` by keyword, best first by the mean of the known signals, ties by key. It
           never returns a document outside the ledger, the scope, the times or the filter, and a
           filter is applied *before* the cut to ``limit``.
-        * Reads see every ``put`` and ``remove`` that returned before.
+        * Reads see every ``put`` and ``remove`` that has returned (read-your-writes).
         * ``remove`` of an unknown key does nothing.
-        * An external index that can't tell all of ``SIGNALS`` says which by an attribute
-          ``signals``, a frozenset of their names. Without ``"keyword"`` it need not answer a query
-          without a vector, ``speakers`` or ``count``; recall asks the log's own index for those
-          (``application.joined_index``). ``"similarity"`` is what it has to have.
+        * An external index without some of ``SIGNALS`` lists those it has in an attribute
+          ``signals``, a frozenset of their names; ``"similarity"`` is mandatory. Without
+          ``"keyword"`` it need not support a query without a vector, ``speakers`` or ``count``:
+          recall uses the log's own index for these (``application.recall.hybrid_index``).
 
     Raises:
         InvalidRequest: a vector of another dimension or with components that are not finite.
@@ -124,31 +124,31 @@ class VectorIndex(SearchedIndex, Protocol):
     """
 
     async def put(self, documents: Sequence[Document]) -> None:
-        """Add or replace."""
+        """Add or replace documents (upsert by key)."""
         ...
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
-        """Delete, leaving no trace of the text."""
+        """Delete documents, leaving no trace of their texts."""
         ...
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
-        """The vectors that the index holds for texts, by text; what it never saw is left out."""
+        """The vectors that the index holds for texts, by text; unknown texts are left out."""
         ...
 
     async def count(self, ledger: LedgerId) -> int:
-        """Documents held for a ledger, all versions."""
+        """The number of documents of a ledger, all versions."""
         ...
 
 
 class Compactable(Protocol):
-    """An index that searches large ledgers faster once it has been looked after.
+    """An index that searches large ledgers faster after maintenance.
 
-    Contract: searches are right without it. Nothing that writes waits for it.
+    Contract: searches are correct without it. No write waits for it.
     """
 
     async def compact(self, ledger: LedgerId | None = None) -> int:
-        """Make what is due for a ledger (``None``: for all), outside of any transaction; returns
-        how much was made, 0 where another process is at it. Cheap where nothing is due.
+        """Make the segments that are due for a ledger (``None``: for all), outside of any
+        transaction; returns their number, 0 if another process is at it. Cheap if none is due.
 
         Raises:
             AdapterUnavailable: the engine did not answer.

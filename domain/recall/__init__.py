@@ -1,1 +1,1 @@
-"""Recall as pure functions: the query, what is indexed, and how hits are ranked."""
+"""Recall as pure functions: query analysis, index documents and ranking."""

@@ -1,4 +1,4 @@
-"""What the indexes hold for a fact: pure, so that every index is fed the same."""
+"""Make index documents from facts: pure, so that every index gets the same documents."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from remembrancer.domain.recall.index_context import context_of
 from remembrancer.domain.recorded import Recorded
 
 SAME_CONVERSATION = timedelta(hours=1)
-"""Messages further apart than this are not neighbours, whatever run they belong to."""
+"""Maximum time between neighbouring messages, in any run."""
 
 INDEXED = (FactStatus.ACTIVE, FactStatus.SUPERSEDED)
-"""A retracted or expired version is never found; the version before it still is, in its time."""
+"""A retracted or expired version is not indexed; the one before it is, for reads ``as_of``."""
 
 
 def indexed_versions(change: FactChange) -> list[Fact]:
-    """The versions whose documents a change writes: the one that ended and the one that began."""
+    """The indexed versions among the one that a change ended and the one that it began."""
     versions = [change.before, change.after]
     return [fact for fact in versions if fact is not None and fact.status in INDEXED]
 
 
 def document_of(fact: Fact, *, context: str, vector: Vector | None) -> Document:
-    """The document for one version of a fact."""
+    """The index document of one version of a fact."""
     end = fact.recorded.end
     if fact.expires_at is not None:
         end = fact.expires_at if end is None else min(end, fact.expires_at)
@@ -51,7 +51,7 @@ def document_of(fact: Fact, *, context: str, vector: Vector | None) -> Document:
 
 
 def attributes_of(fact: Fact) -> Mapping[str, Any]:
-    """A fact as filters see it; the fields are those of ``remembrancer.domain.filters.ast``."""
+    """The fields of a fact that a filter can name, as in ``domain.filters.ast``."""
     return {
         "fact_id": fact.fact_id,
         "kind": fact.kind.value,
@@ -71,7 +71,7 @@ def attributes_of(fact: Fact) -> Mapping[str, Any]:
 
 @frozen(kw_only=True)
 class Surroundings:
-    """A message with those that were said just before and just after it, oldest first."""
+    """A message with the ones just before and just after it, oldest first."""
 
     before: tuple[Message, ...]
     own: Message
@@ -79,30 +79,30 @@ class Surroundings:
 
 
 class Conversations(Protocol):
-    """What indexing needs to look up, in the same state of the ledger that it writes to."""
+    """The lookups of indexing, in the state of the ledger that the index is written for."""
 
     def around(self, message_id: MessageId) -> Surroundings | None:
-        """A message with those of its ``context.NEIGHBOURS`` on either side that were said within
-        ``SAME_CONVERSATION`` of it.
+        """A message with its ``index_context.NEIGHBOURS`` on either side, without those said more
+        than ``SAME_CONVERSATION`` away from it.
 
-        Who is next to whom is a matter of the ledger's order alone. Were messages of another time
-        passed over, one that comes in late could join the context of a message that it does not
-        have among its own neighbours, and ``to_index`` would not know.
+        The order of the ledger alone decides about neighbours. If messages of another time were
+        skipped, a late message could join the context of a message that is not among its own
+        neighbours, and ``to_index`` would miss that.
         """
         ...
 
     def citing(self, message_id: MessageId) -> Sequence[Fact]:
-        """All versions of the facts whose evidence names a message."""
+        """All versions of the facts that have a message as evidence."""
         ...
 
 
 def to_index(
     chain: Sequence[Recorded], changes: Sequence[FactChange], conversations: Conversations
 ) -> list[tuple[Fact, str]]:
-    """The versions whose documents an append writes, each with its context.
+    """The versions to index after an append, each with its context.
 
-    Besides the facts that changed, these are the facts whose neighbourhood grew: what is said
-    next belongs to the context of what was said before, in whatever portions it comes in.
+    Besides the changed facts, these are the facts whose context grew: a message joins the context
+    of the messages before it, even if they were appended earlier.
     """
     versions = {fact.key: fact for change in changes for fact in indexed_versions(change)}
     seen: dict[MessageId, Surroundings | None] = {}
@@ -135,13 +135,12 @@ def touched(
     conversations: Conversations,
     versions: Callable[[FactId], Sequence[Fact]],
 ) -> list[tuple[Fact, str]]:
-    """The versions whose documents events may have changed, as they stand now, each with its
-    context: for an index that is fed after the commit.
+    """The versions whose documents ``chain`` may have changed, in their current state, each with
+    its context: for an index that is updated after the commit.
 
-    What is known now may be more than what the events of ``chain`` tell. The documents are right
-    all the same, and whoever is given the later events as well writes the same ones again: in
-    whatever order and however often they are put, an index comes to hold what ``to_index`` would
-    have written.
+    The current state may include events later than ``chain``. Delivering those events too writes
+    the same documents again, so deliveries are idempotent: in any order and number, the index ends
+    up with the documents that ``to_index`` would have written.
     """
     first: dict[FactId, datetime] = {}
     for item in chain:
@@ -152,7 +151,7 @@ def touched(
         fact.key: fact
         for fact_id, moment in first.items()
         for fact in versions(fact_id)
-        # The version that an event ended, the one that it began, and those since.
+        # The version that an event ended, the one that it began, and all later ones.
         if fact.status in INDEXED and (fact.recorded.end is None or fact.recorded.end >= moment)
     }
     near = to_index(chain, (), conversations)

@@ -1,7 +1,7 @@
-"""The words of English that carry grammar rather than content; nothing that negates is among them.
+"""English stop words: they carry grammar, not content. Negations are not among them.
 
 Small on purpose: a rare word that is kept costs little, a content word that is dropped is lost.
-Other languages have no list here; there the rarity of a word alone decides what it counts.
+Other languages have no list; there the rarity of a word (IDF) alone decides its weight.
 """
 
 from __future__ import annotations
@@ -16,4 +16,4 @@ they them their theirs this that these those
 who whom whose which what when where why how there here
 """
 FUNCTION_WORDS = frozenset(_WORDS.split())
-"""In lower case, as the text spells them, not as any stemmer leaves them."""
+"""In lower case and unstemmed."""

@@ -1,6 +1,6 @@
-"""The context field of a fact: where, when and by whom it was said, for keyword search.
+"""The context field of a fact, for keyword search: nearby messages, speaker, date, topic words.
 
-What is embedded for a fact is its text alone, so that equal statements have equal vectors.
+Only the text of a fact is embedded, so that equal statements have equal vectors.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from datetime import datetime
 from remembrancer.domain.conversation import Message
 
 NEIGHBOURS = 2
-"""Messages on either side. On LoCoMo recall@10 is 67 with none, 77 with 1, 80 with 2, 3 or 4."""
+"""Messages on either side. On LoCoMo recall@10 is 67 with 0, 77 with 1, and 80 with 2, 3 or 4."""
 
 LONGEST_MESSAGE = 2_000
-"""Characters of each message that are taken; a pasted document is no context."""
+"""Characters that are kept of each message; a pasted document is no context."""
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-
 
 TOPICS = {
     "residence": "live lives living home",
@@ -35,7 +34,7 @@ TOPICS = {
     "email": "mail contact",
     "address": "live street home",
 }
-"""Words by which people ask for what a slot answers: "moved to Berlin" holds no form of "live"."""
+"""Words that questions about a slot use: "moved to Berlin" contains no form of "live"."""
 
 
 def context_of(
@@ -51,12 +50,12 @@ def context_of(
 
     Args:
         before: earlier messages of the conversation, oldest first; the last two count.
-        own: the message that the fact came from, if there is one. It is taken too: a fact whose
-            own words and neighbours answer together should outrank its neighbours.
+        own: the message that the fact comes from, if any. It is included, so that a fact that
+            answers together with its neighbours outranks them.
         after: later messages, oldest first; the first two count.
-        speaker: who said it.
-        occurred_at: when it was said; the day is written out in words, in its own time zone.
-        slot: what it answers (``caroline/residence``), if it answers a question of that kind.
+        speaker: the name of the speaker, if known.
+        occurred_at: when it was said; the day is written in words, in its own time zone.
+        slot: the slot of the fact (``caroline/residence``), if it has one.
     """
     answered = slot.rpartition("/")[2] if slot else ""
     messages = [*before[-NEIGHBOURS:], *([own] if own else []), *after[:NEIGHBOURS]]
@@ -71,6 +70,6 @@ def context_of(
 
 
 def day_in_words(moment: datetime) -> str:
-    """Such as ``8 May 2023 Monday``, whatever the locale."""
+    """A day such as ``8 May 2023 Monday``, independent of the locale."""
     month, weekday = MONTHS[moment.month - 1], WEEKDAYS[moment.weekday()]
     return f"{moment.day} {month} {moment.year} {weekday}"

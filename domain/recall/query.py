@@ -1,8 +1,8 @@
-"""What a question tells before anything is searched: whom it names, which days it speaks of.
+"""Analyse a question before the search: find names and dates, and remove function words.
 
-Pure text work, no parser of natural language: relative dates ("last summer") and months without
-a year are left to keyword search. Names and numeric dates are found in any language; the names of
-months and the function words are English.
+Regular expressions and word lists only: relative dates ("last summer") and months without a year
+are left to keyword search. Names and numeric dates are found in any language; the names of months
+and the function words are English.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from remembrancer.domain.recall.index_context import MONTHS
 from remembrancer.domain.text import FIRST_UNSPACED_SCRIPT
 
 PHRASE_WORDS = 4
-"""The longest names that are looked for, in words; in characters where there are no spaces."""
+"""Maximum length of a possible name: in words, or in characters for scripts without spaces."""
 
 LOOKED_AT = 300
-"""Characters of a question in which names are looked for; a text that goes on is no question."""
+"""Possible names are taken from this many characters; a longer text is no question."""
 
 ASKING = "The user"
-"""How facts and relations call a user whose name nobody told."""
+"""The name of a user in facts and relations if the real name is unknown."""
 
 _WORD = re.compile(r"([^\W_]+)(?:['\u2019](?:s|d|m|ll|re|ve)\b)?", re.IGNORECASE)
 _MARKS = re.compile("[\u0300-\u036f]+")
@@ -56,18 +56,19 @@ _DATE_FORMS = tuple(
         rf"(?<![\d.,]){_YEAR}(?![.,]\d)",
     )
 )
-"""Tried in this order, each on what the ones before it left over."""
+"""Tried in this order, each on the text that the earlier ones did not match."""
 
 
 @frozen(kw_only=True)
 class Query:
-    """A question, understood as far as rules go.
+    """The analysis of a question.
 
-    ``text_for_keywords`` lacks names and function words; ``text_for_embedding`` lacks names (they
-    pull towards whatever greets that person); either is the whole text where nothing would be
-    left. ``names`` are the known speakers that the question names, spelled as given. ``spans``
-    are the days, months and years that it mentions, in UTC. ``entities`` is whatever may be a name
-    in it, most of which is none: the speakers named, whoever says "I", every short run of words.
+    ``text_for_keywords`` is without names and function words; ``text_for_embedding`` is without
+    names (they pull towards any text that greets that person); either is the whole text if nothing
+    would be left. ``names`` are the known speakers that the question names, spelled as given.
+    ``spans`` are the days, months and years that it mentions, in UTC. ``entities`` are all possible
+    names in it, most of which are none: the named speakers, the user who says "I", every short run
+    of words.
     """
 
     text: str
@@ -79,12 +80,12 @@ class Query:
 
 
 def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
-    """Read a question.
+    """Analyse a question.
 
     Args:
-        text: as the caller asked it.
-        speakers: the names under which people speak in the ledger. Any part of a name counts
-            ("Caroline" for "Caroline Smith"), case and accents aside; roles are no names.
+        text: the question as asked.
+        speakers: the names of the speakers in the ledger. Any part of a name matches ("Caroline"
+            for "Caroline Smith"), regardless of case and accents; names of roles are ignored.
     """
     spans, rest = _take_dates(text)
     names, named = _find_names(rest, speakers)
@@ -115,11 +116,11 @@ def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
 
 
 def _asking(text: str, speakers: Collection[str]) -> tuple[str, ...]:
-    """Whoever says "I", under the names that they may go by."""
+    """The possible names of the user, if the question says "I"."""
     if not any(match[1].lower() in _FIRST_PERSON for match in _WORD.finditer(text)):
         return ()
     named = [speaker for speaker in speakers if speaker not in _NAMELESS]
-    # Among several there is no telling who asks.
+    # With several speakers it is unknown which of them asks.
     return (ASKING, *(named if len(named) == 1 else ()))
 
 
@@ -133,7 +134,7 @@ def _phrases(text: str) -> list[str]:
             last = first + length - 1
             if carries[first] and carries[last]:
                 start = words[first].start()
-                # Both ways: "Ann's sister" names Ann, "work at St. Mary's" names St. Mary's.
+                # With the ending and without: "Ann's sister" names Ann, "at St. Mary's" St. Mary's.
                 found[text[start : words[last].end()]] = None
                 found[text[start : words[last].end(1)]] = None
     for match in words:
@@ -143,14 +144,14 @@ def _phrases(text: str) -> list[str]:
 
 
 def _parts(word: str) -> Iterator[str]:
-    """What may be a name inside a run of characters without spaces, the longest first."""
+    """Possible names in a run of characters without spaces, the longest first."""
     for length in range(PHRASE_WORDS, 0, -1):
         for first in range(len(word) - length + 1):
             yield word[first : first + length]
 
 
 def _take_dates(text: str) -> tuple[tuple[Interval, ...], str]:
-    """The dates in ``text``, and the text with blanks in their place, as long as before."""
+    """The dates in ``text``, and the text with each of them replaced by as many blanks."""
     spans: list[Interval] = []
 
     def take(match: re.Match[str]) -> str:
@@ -197,7 +198,7 @@ def _span(year: int, month: int | None = None, day: int | None = None) -> Interv
 def _find_names(
     text: str, speakers: Collection[str]
 ) -> tuple[tuple[str, ...], list[tuple[int, int]]]:
-    """The speakers that ``text`` names, and where it names them."""
+    """The speakers that ``text`` names, and the positions of the names."""
     words: dict[str, list[tuple[int, int]]] = {}
     for match in _WORD.finditer(text):
         if not _is_function_word(text, match):
@@ -217,7 +218,7 @@ def _find_names(
 
 
 def _is_function_word(text: str, match: re.Match[str]) -> bool:
-    """Whether a word carries grammar only. A capital inside a sentence makes a name: May, Will."""
+    """Whether a word is a function word. A capital inside a sentence makes a name: May, Will."""
     word = match[1]
     if word.lower() not in FUNCTION_WORDS:
         return False
@@ -232,7 +233,7 @@ def _folded(text: str) -> str:
 
 
 def _without(text: str, places: list[tuple[int, int]]) -> str:
-    """``text`` with those places cut out, and single spaces."""
+    """``text`` without those places, with single spaces."""
     kept: list[str] = []
     position = 0
     for start, end in sorted(places):

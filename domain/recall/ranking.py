@@ -1,7 +1,7 @@
-"""Many signals about a candidate, one score: how the hits of an index become an answer.
+"""Fuse the signals of each hit into one score, and order the hits.
 
-Pure. It sees the hits, the query and where the graph leads, never a text or a store, and adds no
-candidates.
+Pure. The input is the hits, the query and the leads of the graph, never a text or a store. No
+candidates are added.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from remembrancer.domain.ports.vector_index import Hit
 from remembrancer.domain.recall.query import Query
 
 TEMPORAL_HALF_LIFE = timedelta(days=14)
-"""How fast a date in the query stops mattering to what was said before or after it.
+"""Half-life of the temporal signal, by the distance between a hit and a date in the query.
 
-People tell on Thursday what happened on Sunday. On LoCoMo anything up to 60 days does equally well.
+People mention on Thursday what happened on Sunday. On LoCoMo any value up to 60 days does equally
+well.
 """
 
 LED = 0.8
-"""How far a way through the graph that the question spells out raises a score towards 1.
+"""How far a path in the graph, if the question mentions every step of it, raises a score towards 1.
 
-With 0.8 a fact that shares no word with the question comes out just above those that share half of
-its words with it, and below those that share all.
+With 0.8 a fact that shares no word with the question ranks just above facts that share half of its
+words, and below facts that share all of them.
 """
 
 
@@ -39,11 +40,11 @@ def _check_weight(_weights: object, attribute: Attribute[float], value: float) -
 
 @frozen(kw_only=True)
 class Weights:
-    """How much each signal counts, relative to the others.
+    """The weight of each signal, relative to the others.
 
-    The defaults are round numbers from the plateau that two-fold cross-validation over the
-    conversations of LoCoMo's development half found: there recall@10 moves by less than a point.
-    ``entities`` made no difference on it, ``recency`` is not measured by it.
+    The defaults are round numbers from the plateau found by two-fold cross-validation over the
+    conversations of LoCoMo's development half: there recall@10 changes by less than a point.
+    ``entities`` made no difference there; ``recency`` was not measured.
 
     Raises:
         InvalidRequest: a weight is negative or not finite.
@@ -60,9 +61,9 @@ class Weights:
 
 @frozen(kw_only=True)
 class Ranked:
-    """A hit with its score in [0, 1] and the signals, each in [0, 1], that made it.
+    """A hit with its score in [0, 1] and the signals, each in [0, 1], behind it.
 
-    ``signals`` holds only what the query asked for and the index could tell.
+    ``signals`` holds only signals that apply to the query and that the index returned.
     """
 
     hit: Hit
@@ -79,31 +80,31 @@ def rank(
     recency_half_life: timedelta | None = None,
     graph: Mapping[FactId, float] | None = None,
 ) -> list[Ranked]:
-    """Order ``hits``, best first; ties by the later ``occurred_at``, then by key.
+    """Score and order ``hits``, best first; ties by the later ``occurred_at``, then by key.
 
     The score is the weighted mean of the signals that apply to the query: speaker only if it
-    names one, temporal only if it mentions a date, recency only if asked for, the rest only if
-    the index knows it for at least one hit. A hit without a signal that applies counts 0 there.
-    No signal is scaled by the best hit of the same query, so scores compare between queries and
-    a threshold means the same for all of them.
+    names one, temporal only if it mentions a date, recency only if asked for, the others only if
+    the index returned them for at least one hit. A signal that is missing for a hit counts as 0.
+    No signal is scaled by the best hit of the same query, so scores are comparable between queries
+    and a threshold means the same for all of them.
 
-    The graph only raises: where it leads to a fact, it takes ``LED`` of what the score lacks, times
-    how much of the way the question speaks of. That it leads elsewhere tells nothing against one.
+    The graph can only raise a score: for a fact that it leads to, the score moves towards 1 by
+    ``LED`` times the bearing of the lead. Other scores do not change.
 
     Args:
-        now: the moment that ages are counted from; needed with ``recency_half_life`` only.
-        recency_half_life: the age at which the recency signal has fallen to a half; ``None``
-            leaves it out.
-        graph: of the facts that the graph leads to, how much of the way the question speaks of, in
-            [0, 1].
+        now: the time from which ages are counted; required with ``recency_half_life``.
+        recency_half_life: the age at which the recency signal is 0.5; ``None`` turns it off.
+        graph: the bearing of each fact that the graph leads to, in [0, 1].
 
     Raises:
         InvalidRequest: ``recency_half_life`` is not positive, or comes without ``now``.
     """
     if recency_half_life is not None and recency_half_life <= timedelta(0):
-        raise InvalidRequest("recency_half_life", "must be positive")
+        raise InvalidRequest("recency_half_life", f"must be positive, got {recency_half_life}")
     if recency_half_life is not None and now is None:
-        raise InvalidRequest("now", "is needed to weigh recency; pass the moment of the query")
+        raise InvalidRequest(
+            "now", "is required with recency_half_life; pass the time of the query"
+        )
     signals = {
         name: values
         for name, values in _signals(hits, query, now, recency_half_life).items()
@@ -113,13 +114,13 @@ def rank(
     total = 0.0
     sums = [0.0] * len(hits)
     columns = [[value or 0.0 for value in values] for values in signals.values()]
-    # Added one by one in a fixed order: a perfect hit comes to the total exactly, and no sum
-    # falls when a term of it rises.
+    # Summed term by term in a fixed order: a perfect hit reaches the total exactly, and no sum
+    # falls when one of its terms rises.
     for share, column in zip(shares, columns, strict=True):
         total += share
         sums = [sum_ + share * value for sum_, value in zip(sums, column, strict=True)]
     known = dict(zip(signals, columns, strict=True))
-    led = [_cut((graph or {}).get(hit.key[0])) for hit in hits]
+    led = [_clamped((graph or {}).get(hit.key[0])) for hit in hits]
     ranked = [
         Ranked(
             hit=hit,
@@ -137,14 +138,14 @@ def rank(
 
 
 def reordered(ranked: Sequence[Ranked], relevances: Sequence[float]) -> list[Ranked]:
-    """Order what was ranked by what a reranker thinks of it, ties as they were.
+    """Order ``ranked`` by the relevances of a reranker; ties keep their order.
 
-    The relevance takes the score's place; the score that it had goes on as the signal ``fused``
-    beside the signal ``rerank``.
+    The relevance becomes the score and the signal ``rerank``; the old score becomes the signal
+    ``fused``.
 
     Args:
         ranked: best first.
-        relevances: of each, in [0, 1].
+        relevances: one for each of ``ranked``, in [0, 1].
     """
     again = [
         evolve(
@@ -160,12 +161,12 @@ def reordered(ranked: Sequence[Ranked], relevances: Sequence[float]) -> list[Ran
 def _signals(
     hits: Sequence[Hit], query: Query, now: datetime | None, recency_half_life: timedelta | None
 ) -> dict[str, list[float | None]]:
-    """Every signal of every hit, cut to [0, 1]; ``None`` where it is not known or not asked for."""
+    """All signals of all hits, clamped to [0, 1]; ``None`` if a hit does not have it."""
     signals = {
-        "keyword": [_cut(hit.keyword) for hit in hits],
-        "context": [_cut(hit.context) for hit in hits],
-        "similarity": [_cut(hit.similarity) for hit in hits],
-        "entities": [_cut(hit.entities) for hit in hits],
+        "keyword": [_clamped(hit.keyword) for hit in hits],
+        "context": [_clamped(hit.context) for hit in hits],
+        "similarity": [_clamped(hit.similarity) for hit in hits],
+        "entities": [_clamped(hit.entities) for hit in hits],
     }
     if query.names:
         signals["speaker"] = [
@@ -174,16 +175,16 @@ def _signals(
     if query.spans:
         signals["temporal"] = [_temporal(hit, query.spans) for hit in hits]
     if now is not None and recency_half_life is not None:
-        signals["recency"] = [_halved(now - hit.occurred_at, recency_half_life) for hit in hits]
+        signals["recency"] = [_decay(now - hit.occurred_at, recency_half_life) for hit in hits]
     return signals
 
 
 def _raised(score: float, led: float | None) -> float:
-    # Never below what it was, nor above 1, whatever the rounding.
+    # Rounding must neither lower the score nor lift it above 1.
     return score if led is None else min(1.0, max(score, score + (1.0 - score) * LED * led))
 
 
-def _cut(value: float | None) -> float | None:
+def _clamped(value: float | None) -> float | None:
     if value is None or 0.0 <= value <= 1.0:
         return value
     return 0.0 if value < 0.0 else 1.0
@@ -192,7 +193,7 @@ def _cut(value: float | None) -> float | None:
 def _temporal(hit: Hit, spans: Sequence[Interval]) -> float:
     """How near the hit is to the dates of the query: 1 inside one, halved every half-life away.
 
-    What counts is when it was said, and when it began to hold if that is known.
+    The time of the statement and the start of the valid time both count; the nearer one decides.
     """
     nearness = max(_nearness(hit.occurred_at, span) for span in spans)
     if hit.valid.start is None or nearness == 1.0:
@@ -202,13 +203,13 @@ def _temporal(hit: Hit, spans: Sequence[Interval]) -> float:
 
 def _nearness(moment: datetime, span: Interval) -> float:
     if span.start is not None and moment < span.start:
-        return _halved(span.start - moment, TEMPORAL_HALF_LIFE)
+        return _decay(span.start - moment, TEMPORAL_HALF_LIFE)
     if span.end is not None and moment >= span.end:
-        return _halved(moment - span.end, TEMPORAL_HALF_LIFE)
+        return _decay(moment - span.end, TEMPORAL_HALF_LIFE)
     return 1.0
 
 
-def _halved(distance: timedelta, half_life: timedelta) -> float:
-    """1 at no distance (or a negative one), 0.5 at ``half_life``, 0.25 at twice that."""
+def _decay(distance: timedelta, half_life: timedelta) -> float:
+    """1 at a distance of 0 or less, 0.5 at ``half_life``, 0.25 at twice that."""
     halvings: float = distance / half_life
     return 1.0 if halvings <= 0.0 else 0.5**halvings

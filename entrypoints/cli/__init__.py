@@ -1,1 +1,1 @@
-"""The command line ``remembrancer``: one verb a thing, made for people and for pipes alike."""
+"""The command line ``remembrancer``: output for terminals, pipes and, with ``--json``, programs."""

@@ -1,4 +1,4 @@
-"""The commands that write one thing: ``add``, ``update``, ``delete``. ``ingest`` writes many."""
+"""The commands ``add``, ``update`` and ``delete``. (``ingest`` adds whole files.)"""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import fields
 
-from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.facts.fact import FactKind
-from remembrancer.domain.guidance import Guidance
+from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.invocation import (
     ACTOR,
     Invocation,
@@ -19,10 +17,11 @@ from remembrancer.entrypoints.cli.invocation import (
     json_object,
     time_option,
 )
-from remembrancer.entrypoints.cli.needs import DEFAULT_DATABASE
+from remembrancer.entrypoints.cli.opening import DEFAULT_DATABASE
+from remembrancer.types import FactKind, Guidance
 
 if TYPE_CHECKING:
-    from remembrancer.application.remember.receipt import Receipt
+    from remembrancer.types import Receipt
 
 GUIDANCE = tuple(each.name for each in fields(Guidance))
 ROLES = ("user", "assistant", "system", "tool")
@@ -48,7 +47,7 @@ def _metadata(
 def _guidance(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> dict[str, Any]:
-    """The arguments of ``add`` that say what is wanted: one in plain words, or all by name."""
+    """The guidance arguments of ``add``: instructions in plain words, or a JSON object."""
     if value is None or not value.lstrip().startswith("{"):
         return {"instructions": value}
     guidance = json_object(context, parameter, value) or {}
@@ -62,31 +61,33 @@ def _guidance(
 
 @click.command()
 @click.argument("text")
-@click.option("--role", type=click.Choice(ROLES), default="user", help="Who said it: user.")
+@click.option(
+    "--role", type=click.Choice(ROLES), default="user", help="Role of the speaker; default: user."
+)
 @click.option("--name", help="The speaker's name.")
-@time_option("--at", "When it was said; now if left out.")
+@time_option("--at", "When it was said; default: now.")
 @click.option(
     "--metadata",
     multiple=True,
     callback=_metadata,
     metavar="KEY=VALUE|JSON",
-    help="What the facts are to carry along; may be given several times.",
+    help="Metadata of the facts; may be given several times.",
 )
 @click.option("--no-infer", is_flag=True, help="Store the text as one fact, word for word.")
 @click.option(
     "--kind",
     type=click.Choice([FactKind.PROCEDURAL.value]),
-    help="What the text is to become as a whole: how the run of an agent did its task.",
+    help="Store the text as one fact about how an agent's run did its task.",
 )
 @click.option(
     "--guidance",
     callback=_guidance,
     metavar="WORDS|JSON",
-    help="What is wanted of the facts, in plain words, or as a JSON object of "
-    f"{', '.join(GUIDANCE)}. A language model follows it.",
+    help="What to extract, in plain words, or as a JSON object with "
+    f"{', '.join(GUIDANCE)}. Needs a language model.",
 )
-@time_option("--expires", "When the facts are to be forgotten.")
-@click.option("--key", help="Idempotency key: the same one with the same text is done once.")
+@time_option("--expires", "When the facts expire.")
+@click.option("--key", help="Idempotency key: a repeated call with the same key adds nothing.")
 @command_options()
 def add(
     call: Invocation,
@@ -101,7 +102,7 @@ def add(
     expires: datetime | None,
     key: str | None,
 ) -> None:
-    """Remember what was said; - reads TEXT from standard input.
+    """Remember TEXT; - reads it from standard input.
 
     \b
     remembrancer add "I moved to Lisbon last week" --user ana --name Ana
@@ -129,23 +130,23 @@ def add(
 @click.argument("text")
 @command_options()
 def update(call: Invocation, fact_id: str, text: str) -> None:
-    """Correct the text of a fact.
+    """Replace the text of a fact.
 
-    What it said before stays in its history."""
+    The old text stays in its history."""
     with call.existing() as memory:
         receipt = memory.update(fact_id, text, **call.scope, actor=ACTOR)
-    _answer(call, receipt, "The fact says so already; nothing was changed.")
+    _answer(call, receipt, "The fact has this text already; nothing was changed.")
 
 
 @click.command()
 @click.argument("fact_id", metavar="ID", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every active fact of a scope.")
-@click.option("--yes", is_flag=True, help="With --all: do not ask.")
+@click.option("--yes", is_flag=True, help="With --all: don't ask for confirmation.")
 @command_options()
 def delete(call: Invocation, fact_id: str | None, everything: bool, yes: bool) -> int:
-    """Withdraw a fact, or all of a scope.
+    """Delete a fact, or all facts of a scope.
 
-    What is withdrawn is not found any more; its history stays."""
+    Deleted facts are retracted: searches don't find them, their history stays."""
     if everything == (fact_id is not None):
         raise click.UsageError("Give either the ID of a fact or --all.")
     if fact_id is not None:
@@ -158,7 +159,7 @@ def delete(call: Invocation, fact_id: str | None, everything: bool, yes: bool) -
             click.echo("Nothing was deleted.", err=True)
             return 1
         receipt = memory.delete_all(**scope, actor=ACTOR)
-    _answer(call, receipt, "There was nothing to withdraw.")
+    _answer(call, receipt, "There was nothing to delete.")
     return 0
 
 
@@ -171,10 +172,10 @@ def _from_standard_input() -> str:
 
 def _agreed(call: Invocation) -> bool:
     if not sys.stdin.isatty():
-        raise click.UsageError("--all needs --yes where there is no terminal to ask on.")
+        raise click.UsageError("--all needs --yes if there is no terminal to confirm on.")
     owners = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in call.scope.items())
     where = call.database or call.config or DEFAULT_DATABASE
-    return click.confirm(f"Withdraw every fact of {owners} in {where}?", err=True)
+    return click.confirm(f"Delete every fact of {owners} in {where}?", err=True)
 
 
 def _answer(call: Invocation, receipt: Receipt | None, otherwise: str) -> None:

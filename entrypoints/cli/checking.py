@@ -1,4 +1,4 @@
-"""The commands that look after the ledger itself: ``stats``, ``verify``, ``compact``, ``retry``."""
+"""The maintenance commands ``stats``, ``verify``, ``compact`` and ``retry``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from remembrancer.entrypoints.cli.invocation import ACTOR, Invocation, command_o
 @click.command()
 @command_options()
 def stats(call: Invocation) -> None:
-    """Count what there is.
+    """Count events, facts and messages.
 
-    Of one owner, or of all; and how far the read models have come."""
+    Of one owner, or of all; with the positions of the read models."""
     with call.existing() as memory:
         statistics = memory.stats(**call.scope)
     call.answer(statistics.to_dict(), lambda screen: screen.statistics(statistics))
@@ -23,8 +23,8 @@ def stats(call: Invocation) -> None:
 def verify(call: Invocation) -> int:
     """Check the whole ledger.
 
-    Every hash, every version, and that the facts, the graph and the index are what the
-    log says. Exits with 1 if anything is wrong.
+    Checks every hash and version, and compares the facts, the graph and the index with the
+    log. Exits with 1 if there is a problem.
     """
     with call.existing() as memory, call.screen().progress("verifying") as advance:
         verification = memory.verify(progress=advance)
@@ -37,21 +37,21 @@ def verify(call: Invocation) -> int:
 def compact(call: Invocation) -> None:
     """Speed up searches of very large ledgers.
 
-    Makes the graphs that the index on PostgreSQL, or pgvector, is due. Everybody goes on
-    reading and writing meanwhile. A worker does it by itself.
+    Builds missing HNSW graphs of the index on PostgreSQL, or pgvector. Reads and writes are
+    not blocked. A worker does this automatically.
     """
     with call.existing() as memory:
         made = memory.compact()
-    call.answer({"made": made}, lambda screen: screen.line(f"Made {made}."))
+    call.answer({"made": made}, lambda screen: screen.line(f"Built {made}."))
 
 
 @click.command()
 @command_options()
 def retry(call: Invocation) -> int:
-    """Finish what a model left undone.
+    """Retry extraction for messages that a model failed on.
 
-    Draws facts from messages that are in the ledger and wait for extraction, each exactly
-    once. Exits with 1 if some still wait.
+    The messages are in the ledger; each is extracted from exactly once. Exits with 1 if some
+    still wait.
     """
     with call.existing() as memory, call.screen().progress("retrying") as advance:
         retried = memory.retry(**call.scope, actor=ACTOR, progress=advance)

@@ -1,8 +1,7 @@
-"""Conversations in files, read into batches that are remembered one by one.
+"""Read conversation files in batches of messages.
 
-Two formats: JSON lines, a message a line, read a batch at a time however long the file is; and
-LoCoMo's JSON, one sample or a list of them, read as a whole. Only the shape is looked at here;
-what a message may hold is the memory's to say.
+Two formats: JSON lines, one message per line, streamed; and LoCoMo's JSON, one sample or a list,
+read as a whole. Only the shape is checked here; the memory validates the messages.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from typing import Any, BinaryIO
 
 from attrs import frozen
 
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.invocation import in_utc
 
 BATCH_LINES = 50
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""More than the longest message that the memory takes, with every character escaped."""
+"""More than the longest message that the memory accepts, with every character escaped."""
 
 LOCOMO_TIME = "%I:%M %p on %d %B, %Y"
 
 
 @frozen(kw_only=True)
 class Batch:
-    """Messages that were said together and are remembered in one call.
+    """Messages that are remembered in one call.
 
-    ``places`` says of each message where in the file it stands, ``number`` which of the batches
-    of its ``owner`` this is, ``done`` how far in the file it ends, in bytes or sessions.
+    ``places`` is the place of each message in the file, ``number`` the index of this batch among
+    those of its ``owner``, ``done`` the position in the file after it, in bytes or sessions.
     """
 
     owner: str | None
@@ -43,8 +42,8 @@ class Batch:
 
 @frozen(kw_only=True)
 class ConversationFile:
-    """A file, opened. ``owned`` says that every batch names its owner, ``whole`` that it has been
-    read to its end, ``total`` what ``done`` of the last batch will be (0 if nobody knows).
+    """An open file. ``owned``: every batch has an owner; ``whole``: the file was read to its end;
+    ``total``: ``done`` of the last batch (0 if unknown).
     """
 
     format: str
@@ -55,15 +54,15 @@ class ConversationFile:
 
 
 def open_conversation(stream: BinaryIO, size: int) -> ConversationFile:
-    """Tell the format by the first line.
+    """Open a file; its first line decides the format.
 
     Args:
-        stream: the file, at its beginning; it need not be seekable.
-        size: its bytes, 0 if nobody knows.
+        stream: the file, at its start; need not be seekable.
+        size: its size in bytes, 0 if unknown.
 
     Raises:
-        InvalidRequest: it is neither format, or a LoCoMo sample is bad. A bad line after the
-            first one is told when it is reached.
+        InvalidRequest: it is neither format, or a LoCoMo sample is invalid. An invalid line after
+            the first one raises when it is reached.
     """
     lines = _Lines(stream)
     first = lines.next_filled()
@@ -100,7 +99,7 @@ class _Line:
 
 
 class _Lines:
-    """The lines of a stream, numbered from 1, each cut off at ``MAX_LINE_BYTES``."""
+    """The lines of a stream, numbered from 1, each cut at ``MAX_LINE_BYTES``."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -118,7 +117,7 @@ class _Lines:
 
 
 def _begins_document(first: _Line) -> bool:
-    """Whether the first line opens LoCoMo's JSON instead of being a message."""
+    """Whether the first line starts LoCoMo's JSON and is not a message."""
     start = first.raw.strip()
     if start.startswith(b"["):
         return True
@@ -127,12 +126,12 @@ def _begins_document(first: _Line) -> bool:
     try:
         return "conversation" in json.loads(start)
     except (ValueError, RecursionError):
-        # An object that goes on in the next line. A message that is broken shows its content.
+        # Not valid JSON: an object over several lines, or, if it has "content", a broken message.
         return b'"content"' not in start
 
 
 def _line_batches(first: _Line, lines: _Lines) -> Iterator[Batch]:
-    """Messages of one day, at most ``BATCH_LINES`` of them, to a batch."""
+    """Batches of messages of one day, at most ``BATCH_LINES`` each."""
     numbers = count()
     messages: list[dict[str, Any]] = []
     places: list[str] = []
@@ -233,7 +232,7 @@ def _turn(turn: Any, moment: datetime, place: str) -> dict[str, Any]:
     text = _part(turn, "text", str, place)
     caption = turn.get("blip_caption")
     if caption:
-        # What a picture shows is part of what was told, and often what is asked for later.
+        # Questions often ask for what a picture shows.
         text = f"{text}\n[shows {caption}]"
     return {
         "content": text,

@@ -1,6 +1,6 @@
-"""The command ``demo``: a conversation that ships with the package becomes a memory that answers.
+"""The command ``demo``: remember a bundled conversation, and ask it questions.
 
-It uses nothing but what every caller can use; ``tour.py`` is the walk, ``tour_pages.py`` the look.
+It uses the public API only. ``tour.py`` runs it, ``tour_pages.py`` draws it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from remembrancer.entrypoints.cli.invocation import Invocation, command_options
 @click.command()
 @command_options(scope=False, temporary=True)
 def demo(call: Invocation) -> None:
-    """Watch a conversation become a memory.
+    """Remember a sample conversation and ask questions about it.
 
-    Two friends talk; the memory answers questions, shows what became of a belief, and looks into
-    its own past. Works offline, with no model and no key, in a temporary
-    database; with --db it is kept.
+    Shows the answers, the history of a fact, and searches in the past. Works offline, without a
+    model or a key, in a temporary database; --db keeps it.
     """
-    # Imported late: `remembrancer --help` has no need of either.
+    # Imported late: `remembrancer --help` needs neither.
     from remembrancer.entrypoints.cli.tour import take_tour
     from remembrancer.entrypoints.cli.tour_pages import draw_tour
 

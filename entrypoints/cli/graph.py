@@ -1,4 +1,4 @@
-"""The command ``graph``: what the memory knows around an entity, printed and drawn."""
+"""The command ``graph``: print and draw the neighbourhood of an entity."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.facts.fact import Interval
-from remembrancer.domain.graph.graph import LinkKey, Mention
+from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.invocation import Invocation, command_options, time_option
 from remembrancer.entrypoints.cli.printable import one_line
+from remembrancer.types import Interval, LinkKey, Mention
 
 if TYPE_CHECKING:
-    from remembrancer.application.recall.explore import Exploration
-    from remembrancer.domain.graph.walk import Reached
+    from remembrancer.types import Exploration, Reached
 
 
 @click.command()
@@ -23,14 +21,14 @@ if TYPE_CHECKING:
 @click.option("--depth", type=int, default=2, show_default=True, help="Steps to walk, up to 5.")
 @click.option("--limit", type=int, default=40, show_default=True, help="Links to show, up to 1000.")
 @click.option("--svg", metavar="FILE", help="Also draw it, as an SVG picture.")
-@time_option("--as-of", "Answer from what the ledger believed then.")
-@time_option("--valid-at", "Only what held in the world then.")
+@time_option("--as-of", "Show what the ledger held at that time.")
+@time_option("--valid-at", "Show only links that were true at that time.")
 @command_options()
 def graph(call: Invocation, entity: str | None, svg: str | None, **options: Any) -> None:
-    """Show what is known around an entity.
+    """Show the neighbourhood of an entity.
 
-    Its relations, the facts that name it, and so on from there; around the entity with most links
-    if none is named. What has ended is marked, and dashed in the picture.
+    Its relations, the facts that name it, and their neighbours in turn. Without ENTITY, starts at
+    the entity with most links. Ended links are marked, and dashed in the picture.
 
     \b
     remembrancer graph Maya --user demo --svg maya.svg
@@ -74,11 +72,11 @@ def _draw(exploration: Exploration | None) -> None:
     tree = Tree(Text(title, style="bold cyan"), guide_style="dim")
     branches: dict[tuple[LinkKey, ...], Tree] = {(): tree}
     for item in exploration.reached:
-        way = tuple(link.key for link in item.path.links)
+        keys = tuple(link.key for link in item.path.links)
         over = exploration.over(item.link)
         line = Text(_last(exploration, item), style="dim" if over else "")
         line.append("".join(f"  {part}" for part in _about(exploration, item)), style="dim")
-        branches[way] = branches[way[:-1]].add(line)
+        branches[keys] = branches[keys[:-1]].add(line)
     console.print(tree)
 
 
@@ -91,7 +89,7 @@ def _title(exploration: Exploration) -> str:
 
 
 def _about(exploration: Exploration, item: Reached) -> list[str]:
-    """When a link holds, and that it has ended."""
+    """When a link holds, and whether it has ended."""
     from remembrancer.entrypoints.cli.rendering import span
 
     link = item.link
@@ -102,7 +100,7 @@ def _about(exploration: Exploration, item: Reached) -> list[str]:
 
 
 def _last(exploration: Exploration, item: Reached) -> str:
-    """The last step to a link; of a fact, what it says."""
+    """The last step to a link; for a fact, its text."""
     fact = exploration.facts.get(item.link.fact_id) if item.link.fact_id is not None else None
     if isinstance(item.link, Mention) and fact is not None:
         return one_line(fact.text)

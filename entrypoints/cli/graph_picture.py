@@ -1,8 +1,8 @@
-"""A neighbourhood of the knowledge graph as a picture: one SVG, laid out in rings.
+"""Draw a neighbourhood of the knowledge graph as an SVG picture, laid out in rings.
 
-The entity in the middle, what is one step away on the first ring, and so on; then boxes that touch
-are pushed apart. A fact has a box of its own where no relation drawn says it. The same graph always
-gives the same picture. Nothing is fetched and nothing runs in it.
+The start entity is in the middle, nodes one step away are on the first ring, and so on; then
+overlapping boxes are pushed apart. A fact has a box unless a relation of it is drawn. The layout is
+deterministic. The SVG has no scripts and no external references.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from xml.sax.saxutils import escape
 from attrs import define, field, frozen
 from rich.cells import cell_len
 
-from remembrancer.application.recall.explore import Exploration
-from remembrancer.domain.facts.fact import Interval
-from remembrancer.domain.graph.graph import Link, Mention, Relation
-from remembrancer.domain.text import normalised
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.rendering import day, span
+from remembrancer.types import Exploration, Interval, Link, Mention, Relation, normalised
 
 RING = 175
 """Pixels between two rings, at least."""
@@ -32,13 +29,13 @@ ARC = 62
 """Pixels along a ring for each box on it."""
 
 STRETCH = 1.6
-"""How much wider than high the rings are: boxes are."""
+"""Width of the rings by their height; boxes are wide, too."""
 
 GAP = 22
 ROUNDS = 200
 MARGIN = 40
 CHARACTER = {"entity": 7.6, "fact": 6.1, "label": 6.1}
-"""Pixels a cell of text takes, with some room to spare."""
+"""Pixels per cell of text, with some margin."""
 
 LINE = {"entity": 18, "fact": 14, "label": 13}
 ROUNDING = {"entity": 10, "fact": 3, "label": 3}
@@ -46,10 +43,10 @@ PADDING = {"entity": (20, 10), "fact": (20, 10), "label": (6, 2)}
 TIP = 9
 LONGEST_NAME = 40
 NOTE = 26, 2
-"""Cells to a line, and lines, of a fact."""
+"""Cells per line, and lines, of a fact."""
 
 BEND = 90
-"""Pixels between two lines that join the same boxes, where they are furthest apart, twice."""
+"""Twice the largest distance in pixels between two parallel lines of the same boxes."""
 
 _STYLE = """
 text { font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif; }
@@ -76,7 +73,7 @@ _UNWRITABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 @define
 class _Box:
-    """An entity, a fact or a label: where it is (the middle, in pixels) and how large."""
+    """An entity, a fact or a label, with its centre and size in pixels."""
 
     kind: str
     lines: tuple[str, ...]
@@ -97,7 +94,7 @@ class _Box:
 
 @frozen
 class _Line:
-    """A relation from box to box, or the tie of a fact to one of its entities."""
+    """A relation between two boxes, or the line from a fact to one of its entities."""
 
     start: int
     end: int
@@ -133,7 +130,7 @@ def draw_graph(exploration: Exploration) -> str:
 
 
 def _parts(exploration: Exploration) -> tuple[list[_Box], list[_Line]]:
-    """The boxes, the one in the middle first, each hung on the one it was reached from."""
+    """The boxes, the middle one first, each a child of the box it was reached from, and lines."""
     start = exploration.start
     boxes = [_Box("entity", _entity_lines(start.name, start.aliases), 0)]
     places = {normalised(name): 0 for name in (start.name, *start.aliases)}
@@ -197,7 +194,7 @@ def _clean(text: str) -> str:
 
 
 def _lay_out(boxes: Sequence[_Box]) -> None:
-    """Rings around the first box; of a ring, each branch gets as much as it has ends."""
+    """Place boxes on rings around the first; a branch gets an arc in proportion to its leaves."""
     ends = [0] * len(boxes)
     for number in range(len(boxes) - 1, -1, -1):
         ends[number] = sum(ends[child] for child in boxes[number].children) or 1
@@ -220,7 +217,7 @@ def _lay_out(boxes: Sequence[_Box]) -> None:
 
 
 def _push_apart(boxes: Sequence[_Box], fixed: Sequence[_Box], gap: float) -> None:
-    """Move boxes that touch until none do, or for long enough; ``fixed`` ones stay."""
+    """Move overlapping boxes apart, for at most ``ROUNDS`` rounds; ``fixed`` ones stay."""
     pairs = [*((box, other) for box in fixed for other in boxes), *combinations(boxes, 2)]
     stays = set(map(id, fixed))
     for _ in range(ROUNDS):
@@ -271,7 +268,7 @@ def _drawn_box(box: _Box) -> str:
 
 
 def _drawn(lines: Sequence[_Line], boxes: Sequence[_Box]) -> tuple[list[str], list[_Box]]:
-    """Every line, and the labels of those that have one."""
+    """Every line, and the labels of relations."""
     between: dict[frozenset[int], list[_Line]] = defaultdict(list)
     for line in lines:
         between[frozenset((line.start, line.end))].append(line)
@@ -279,7 +276,7 @@ def _drawn(lines: Sequence[_Line], boxes: Sequence[_Box]) -> tuple[list[str], li
     labels: list[_Box] = []
     for parallel in between.values():
         for number, line in enumerate(parallel):
-            # Side by side, the middle one straight; seen from the same end, whichever is which.
+            # Parallel lines are bent to both sides, in one direction for both orders of the ends.
             bend = (number - (len(parallel) - 1) / 2) * BEND
             path, tip, middle = _course(
                 boxes[line.start], boxes[line.end], -bend if line.start > line.end else bend
@@ -294,7 +291,7 @@ def _drawn(lines: Sequence[_Line], boxes: Sequence[_Box]) -> tuple[list[str], li
 
 
 def _label(relation: Relation, middle: tuple[float, float], *, over: bool) -> _Box:
-    """The predicate, and below it when it holds."""
+    """The predicate, and the valid interval below it."""
     predicate = _shortened(_clean(relation.predicate.replace("_", " ")))
     when = () if relation.valid == Interval() else (span(relation.valid),)
     label = _Box("label", (predicate, *when), -1, over)
@@ -303,7 +300,7 @@ def _label(relation: Relation, middle: tuple[float, float], *, over: bool) -> _B
 
 
 def _course(start: _Box, end: _Box, bend: float) -> tuple[str, str, tuple[float, float]]:
-    """How a line runs, its tip, and where its middle is."""
+    """The path of a line, its arrowhead, and its middle."""
     if start is end:
         x, y = start.x + start.width / 2, start.y
         return (
@@ -321,7 +318,7 @@ def _course(start: _Box, end: _Box, bend: float) -> tuple[str, str, tuple[float,
 
 
 def _tip(origin: tuple[float, float], point: tuple[float, float]) -> str:
-    """An arrowhead at a point. Not a marker: half of the viewers turn those the wrong way."""
+    """An arrowhead at a point. Not an SVG marker: many viewers rotate those wrongly."""
     dx, dy = point[0] - origin[0], point[1] - origin[1]
     length = math.hypot(dx, dy) or 1.0
     dx, dy = dx / length * TIP, dy / length * TIP
@@ -334,7 +331,7 @@ def _tip(origin: tuple[float, float], point: tuple[float, float]) -> str:
 
 
 def _edge_of(box: _Box, towards: tuple[float, float]) -> tuple[float, float]:
-    """Where the way from the middle of a box towards a point leaves the box."""
+    """The point where the line from the centre of a box to a point leaves the box."""
     dx, dy = towards[0] - box.x, towards[1] - box.y
     scale = max(abs(dx) / (box.width / 2 + 2), abs(dy) / (box.height / 2 + 2), 1e-9)
     return (box.x + dx / scale, box.y + dy / scale) if scale > 1 else (box.x, box.y)

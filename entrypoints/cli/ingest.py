@@ -1,4 +1,4 @@
-"""The command ``ingest``: a file of conversations becomes memory, with progress, resumably."""
+"""The command ``ingest``: remember a file of conversations, with progress, resumable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.invocation import Invocation, command_options
 
 
@@ -21,18 +21,18 @@ from remembrancer.entrypoints.cli.invocation import Invocation, command_options
 def ingest(call: Invocation, file: str, no_infer: bool) -> int:
     """Remember the conversations in FILE; - reads standard input.
 
-    FILE holds JSON lines, {"role", "content", "name", "timestamp", "metadata"} of which only
-    content must be there, or LoCoMo's JSON, whose samples become users of their own unless
-    --user, --agent or --run is given. Times without an offset are UTC.
+    FILE contains JSON lines with the keys role, content, name, timestamp and metadata (only
+    content is required), or LoCoMo's JSON, where each sample becomes a user unless --user,
+    --agent or --run is given. Times without an offset are UTC.
 
-    Owners are worked on at the same time, as many as the setting `concurrency` allows, and what
-    one of them said in its order.
+    Different owners are processed concurrently, up to the setting `concurrency`; messages of
+    one owner in order.
 
-    A run that was interrupted goes on where it was when it is run again; what is in the ledger
-    already is not added twice. A bad line ends the run, and everything before its batch stays.
-    Exits with 1 if a model made nothing of some batches; they wait for `remembrancer retry`.
+    Run an interrupted command again to continue; nothing is added twice. An invalid line ends
+    the run; the batches before it stay. Exits with 1 if a model failed on some batches; finish
+    them with `remembrancer retry`.
     """
-    # Imported late: `remembrancer --help` has no need of either.
+    # Imported late: `remembrancer --help` needs neither.
     from remembrancer.entrypoints.cli.conversation_files import open_conversation
     from remembrancer.entrypoints.cli.ingestion import in_words, ingested
 

@@ -1,8 +1,7 @@
-"""The work of ``ingest``: batches of messages become memory, each exactly once.
+"""Remember batches of messages for ``ingest``, each exactly once.
 
-Each batch is a conversation under an idempotency key that is made of its content. That is all the
-bookkeeping there is: what is in the ledger already is told by its key, so a run that was stopped
-anywhere is finished by running it again.
+The idempotency key of a batch is a hash of its content. There is no other state: a run that was
+interrupted is finished by running it again.
 """
 
 from __future__ import annotations
@@ -15,28 +14,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import asdict, define, field
 
-from remembrancer.application.remember.failure import Failure
-from remembrancer.application.remember.receipt import Receipt
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.jsonable import to_jsonable
-from remembrancer.domain.usage import Usage, sum_of
+from remembrancer import AdapterUnavailable, InvalidRequest
 from remembrancer.entrypoints.cli.conversation_files import Batch, ConversationFile
 from remembrancer.entrypoints.cli.invocation import ACTOR, OWNERS
-from remembrancer.entrypoints.cli.needs import LedgerMemory, ScopeIds
+from remembrancer.types import Failure, Receipt, ScopeIds, Usage
 
 if TYPE_CHECKING:
-    from remembrancer.application.parsing.conversations import Conversation
-    from remembrancer.application.remember.remember_many import Adding
+    from remembrancer import Memory
     from remembrancer.entrypoints.cli.rendering import Advance
+    from remembrancer.types import Adding, Conversation
 
 _OF_A_MESSAGE = re.compile(r"conversations\[(\d+)\]\.messages\[(\d+)\](.*)", re.DOTALL)
 
 
 @define(kw_only=True)
 class Ingested:
-    """What a run has done so far."""
+    """Counts of a run so far."""
 
     batches: int = 0
     replayed: int = 0
@@ -48,7 +43,7 @@ class Ingested:
     usage: Usage = Usage()
 
     def count(self, receipt: Receipt | Failure) -> None:
-        """Take in what one batch has led to."""
+        """Add the outcome of one batch."""
         self.batches += 1
         if isinstance(receipt, Failure):
             self.waiting += 1
@@ -56,15 +51,15 @@ class Ingested:
         if receipt.replayed:
             self.replayed += 1
             return
-        self.usage = sum_of((self.usage, receipt.usage))
+        self.usage = self.usage + receipt.usage
         self.messages += len(receipt.messages)
         self.verdicts.update(verdict.decision.value for verdict in receipt.verdicts)
         self.skipped += len(receipt.skipped)
         self.lagging.update(receipt.lagging)
 
     def to_dict(self) -> dict[str, Any]:
-        """All counts; ``messages``, ``verdicts``, ``skipped`` and ``usage`` are those of this
-        run, ``waiting`` are the batches that a model made nothing of.
+        """All counts. ``messages``, ``verdicts``, ``skipped`` and ``usage`` are of this run only;
+        ``waiting`` counts the batches that a model failed on.
         """
         return {
             "batches": self.batches,
@@ -74,31 +69,31 @@ class Ingested:
             "skipped": self.skipped,
             "lagging": sorted(self.lagging),
             "waiting": self.waiting,
-            "usage": to_jsonable(self.usage),
+            "usage": asdict(self.usage),
         }
 
 
 def ingested(
-    memory: LedgerMemory,
+    memory: Memory,
     conversation: ConversationFile,
     *,
     scope: ScopeIds,
     infer: bool,
     advance: Advance,
 ) -> Ingested:
-    """Remember a conversation: the batches of different owners at a time, those of one in order.
+    """Remember a conversation: batches of different owners concurrently, of one owner in order.
 
     Args:
-        memory: where to.
-        conversation: what was said.
-        scope: whose memory it is; may name nobody only if the conversation is ``owned``.
-        infer: draw facts, or store the messages word for word.
-        advance: told how far it is, and what it has cost.
+        memory: the memory to add to.
+        conversation: the open file.
+        scope: the owner; may be without one only if the conversation is ``owned``.
+        infer: extract facts, or store the messages word for word.
+        advance: called with the progress and the cost so far.
 
     Raises:
-        InvalidRequest: a message is refused, by its place in the file. The batches before it are
-            in the ledger, if the file is one that is read batch by batch.
-        AdapterUnavailable: an engine is down, so no further batch was begun.
+        InvalidRequest: a message is invalid; the error has its place in the file. If the file is
+            read batch by batch, the batches before it are in the ledger.
+        AdapterUnavailable: an engine did not answer; no further batch was started.
     """
     done = Ingested()
     with _resumable(done):
@@ -118,8 +113,8 @@ def ingested(
 
 
 def _windows(conversation: ConversationFile) -> Iterator[Sequence[Batch]]:
-    """What is added in one call: everything, or a batch where the file may be of any length (and
-    all of it has one owner, so that there is nothing to do at the same time).
+    """The batches of each call: all of them, or one by one if the file is streamed (it then has one
+    owner, so there is nothing to do concurrently).
     """
     if conversation.whole:
         yield list(conversation.batches)
@@ -145,13 +140,11 @@ def _asked(scope: ScopeIds, batch: Batch, *, infer: bool) -> Conversation:
 def _stop_if_down(outcome: Receipt | Failure) -> None:
     if isinstance(outcome, Failure) and outcome.error == AdapterUnavailable.__name__:
         adapter, _, problem = outcome.problem.partition(": ")
-        raise AdapterUnavailable(
-            adapter, f"{problem} (run the same command again to go on where it was)"
-        )
+        raise AdapterUnavailable(adapter, f"{problem} (run the same command again to continue)")
 
 
 def spent(usage: Usage) -> str:
-    """What was paid so far, in a few words; nothing if no model was asked."""
+    """Tokens and cost so far, as text; empty if no model was called."""
     tokens = usage.input_tokens + usage.output_tokens
     parts = [f"{tokens:,} tokens"] if tokens else []
     if usage.cost:
@@ -160,27 +153,27 @@ def spent(usage: Usage) -> str:
 
 
 def in_words(done: Ingested) -> str:
-    """A sentence or two for people."""
+    """A summary in one or two sentences."""
     if not done.batches:
-        return "There was nothing to remember in it."
+        return "The file has no messages."
     if done.replayed == done.batches:
-        return f"All {done.batches} batches were in the ledger before; nothing was added."
+        return f"All {done.batches} batches were in the ledger already; nothing was added."
     verdicts = ", ".join(f"{count:,} {name}" for name, count in done.verdicts.most_common())
     sentence = (
         f"{done.messages:,} messages in {done.batches - done.replayed:,} batches: "
         f"{verdicts or 'no facts'}; {done.skipped:,} statements left out."
     )
     if done.replayed:
-        sentence += f" {done.replayed:,} batches were in the ledger before."
+        sentence += f" {done.replayed:,} batches were in the ledger already."
     if done.usage.calls:
         sentence += f" {done.usage.calls:,} model calls, {spent(done.usage)}."
     if done.waiting:
         sentence += (
-            f" {done.waiting:,} batches wait: the model's answer was of no use. "
-            "Try them again with: remembrancer retry"
+            f" {done.waiting:,} batches wait: the model's answer was unusable. "
+            "Retry with: remembrancer retry"
         )
     if done.lagging:
-        sentence += f" Still to follow: {', '.join(sorted(done.lagging))}."
+        sentence += f" Lagging: {', '.join(sorted(done.lagging))}."
     return sentence
 
 
@@ -191,15 +184,14 @@ def _whose(scope: ScopeIds, batch: Batch) -> ScopeIds:
 
 
 def _key(scope: ScopeIds, batch: Batch, *, infer: bool) -> str:
-    # The number tells apart what is said in the same words twice, the mode two ways of reading
-    # one file into one ledger.
+    # ``number`` distinguishes equal batches, ``infer`` two runs of one file with different modes.
     content = json.dumps([scope, batch.number, infer, batch.messages], sort_keys=True, default=str)
     return f"ingest:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 @contextmanager
 def _placed(window: Sequence[Batch]) -> Iterator[None]:
-    """Name the place in the file where the memory names the place in the call."""
+    """Replace the path in the call by the place in the file."""
     try:
         yield
     except InvalidRequest as error:
@@ -212,7 +204,7 @@ def _placed(window: Sequence[Batch]) -> Iterator[None]:
 
 @contextmanager
 def _resumable(done: Ingested) -> Iterator[None]:
-    """Say of a file that is refused halfway what became of its first half."""
+    """Add to an error how many batches are in the ledger, and how to continue."""
     try:
         yield
     except InvalidRequest as error:
@@ -221,5 +213,5 @@ def _resumable(done: Ingested) -> Iterator[None]:
         raise InvalidRequest(
             error.path,
             f"{error.problem} (the {done.batches:,} batches before it are in the ledger; correct "
-            "it and run the same command again to go on)",
+            "it and run the same command again to continue)",
         ) from error

@@ -1,7 +1,4 @@
-"""What every command is given: the database, whose memory, and the way to answer.
-
-The options that commands share are declared here, once.
-"""
+"""Common options of the commands, and ``Invocation``, which holds their values."""
 
 from __future__ import annotations
 
@@ -14,86 +11,87 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import click
 
-from remembrancer.entrypoints.cli.needs import DEFAULT_DATABASE, Face, LedgerMemory, ScopeIds
+from remembrancer.entrypoints.cli.opening import DEFAULT_DATABASE, open_memory
 
 if TYPE_CHECKING:
+    from remembrancer import Memory
     from remembrancer.entrypoints.cli.rendering import Screen
+    from remembrancer.types import ScopeIds
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 OWNERS = frozenset({"user_id", "agent_id", "run_id"})
-"""Ids of which one at least says whose memory is meant."""
+"""Ids of which at least one is required."""
 
 ACTOR = "cli"
-"""Who asks, as the ledger records it."""
+"""The actor that the ledger records."""
 
 
 class Invocation:
     """One call of one command.
 
     Args:
-        face: how a memory is opened.
-        database: the path of its database; ``None`` if the caller named none.
-        config: a file of settings, likewise.
-        as_json: whether the answer is one JSON document instead of something to read.
-        scope: the ids that were given, by the names that the memory has for them.
+        database: path of the database; ``None`` if not given.
+        config: path of the settings file; ``None`` if not given.
+        as_json: answer with one JSON document instead of text.
+        scope: the given ids, by argument name of the memory.
     """
 
     def __init__(
         self,
         *,
-        face: Face,
         database: str | None,
         config: str | None,
         as_json: bool,
         scope: ScopeIds,
     ) -> None:
-        self.face = face
         self.config = config
         self.database = database
         self.as_json = as_json
         self.scope = scope
 
-    def existing(self) -> LedgerMemory:
-        """Open a database that is there.
+    def existing(self) -> Memory:
+        """Open an existing database.
 
         Raises:
-            InvalidRequest: it is not there; a command that only reads must not leave an empty one.
+            InvalidRequest: it does not exist; commands that only read must not create one.
         """
-        return self.face.open(self.database, self.config, must_exist=True)
+        return open_memory(self.database, self.config, must_exist=True)
 
-    def opened(self, path: str | None = None) -> LedgerMemory:
-        """Open a database, and make it if it is not there; ``path`` is one for this call alone."""
+    def opened(self, path: str | None = None) -> Memory:
+        """Open a database, and create it if needed; ``path`` replaces the options."""
         if path is not None:
-            return self.face.open(path)
-        return self.face.open(self.database, self.config)
+            return open_memory(path)
+        return open_memory(self.database, self.config)
 
     def owned(self) -> ScopeIds:
-        """The scope, for commands that need to know whose memory is meant.
+        """The scope, for commands that need an owner.
 
         Raises:
-            UsageError: no owner was named.
+            UsageError: no owner was given.
         """
         if not self.scope.keys() & OWNERS:
-            raise click.UsageError("whose memory? Name at least one of --user, --agent, --run.")
+            raise click.UsageError(
+                "No owner is given. Pass at least one of --user, --agent, --run."
+            )
         return self.scope
 
     def answer(self, document: Mapping[str, Any], draw: Callable[[Screen], None]) -> None:
-        """Print the answer: the document with ``--json``, else what ``draw`` draws."""
+        """Print the answer: ``document`` with ``--json``, else the output of ``draw``."""
         if self.as_json:
             print_json(document)
         else:
             draw(self.screen())
 
     def screen(self) -> Screen:
-        """Where people read; importing it takes longer than answering ``--help`` does."""
+        """The output for people. Imported late: ``--help`` must be fast."""
         from remembrancer.entrypoints.cli.rendering import Screen
 
         return Screen(quiet=self.as_json)
 
 
 def print_json(document: Mapping[str, Any], *, err: bool = False) -> None:
-    """Print one JSON document, in ASCII where the stream knows no Unicode."""
+    """Print one JSON document, in ASCII if the stream is not Unicode."""
     stream = sys.stderr if err else sys.stdout
     unicode = (stream.encoding or "ascii").lower().replace("-", "").startswith("utf")
     click.echo(json.dumps(document, ensure_ascii=not unicode, indent=2), err=err)
@@ -104,17 +102,17 @@ _DATABASE = click.option(
     "database",
     metavar="PATH",
     envvar="REMEMBRANCER_DB",
-    help=f"The database; $REMEMBRANCER_DB or ./{DEFAULT_DATABASE} if left out.",
+    help=f"The database; default: $REMEMBRANCER_DB or ./{DEFAULT_DATABASE}.",
 )
 _CONFIG = click.option(
     "--config",
     metavar="FILE",
     envvar="REMEMBRANCER_CONFIG",
-    help="Settings, in TOML or YAML; $REMEMBRANCER_CONFIG if left out.",
+    help="Settings, in TOML or YAML; default: $REMEMBRANCER_CONFIG.",
 )
-# Deaf to the variable: nobody who looks at the demo wants it in the database of their work.
+# Without the variable: the demo must not write to the user's own database.
 _DATABASE_TO_KEEP = click.option(
-    "--db", "database", metavar="PATH", help="Keep the memory there; a temporary one if left out."
+    "--db", "database", metavar="PATH", help="Keep the memory there; default: a temporary database."
 )
 
 
@@ -123,8 +121,8 @@ def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator
     ``Invocation``.
 
     Args:
-        scope: whether the command is about somebody's memory.
-        temporary: whether no database needs to be there, and none is used unless it is named.
+        scope: declare the scope options.
+        temporary: use a temporary database unless ``--db`` is given.
     """
     options = [
         *([_DATABASE_TO_KEEP] if temporary else [_DATABASE, _CONFIG]),
@@ -133,7 +131,7 @@ def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator
     owners = ("user", "agent", "run", "app") if scope else ()
     options += [
         click.option(
-            f"--{owner}", f"--{owner}-id", f"{owner}_id", metavar="ID", help=f"Of which {owner}."
+            f"--{owner}", f"--{owner}-id", f"{owner}_id", metavar="ID", help=f"Id of the {owner}."
         )
         for owner in owners
     ]
@@ -145,12 +143,11 @@ def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator
         ) -> Any:
             ids = {name: values.pop(name) for name in (f"{owner}_id" for owner in owners)}
             invocation = Invocation(
-                face=click.get_current_context().obj,
                 database=database,
                 config=config,
                 as_json=as_json,
                 scope=cast(
-                    ScopeIds, {name: given for name, given in ids.items() if given is not None}
+                    "ScopeIds", {name: given for name, given in ids.items() if given is not None}
                 ),
             )
             return command(invocation, **values)
@@ -163,7 +160,7 @@ def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator
 
 
 def time_option(flag: str, what: str) -> Decorator:
-    """An option that takes a date, with or without a time; UTC where no offset is given."""
+    """An option with a date, with or without a time; UTC if it has no offset."""
     return click.option(flag, metavar="TIME", callback=_moment, help=what)
 
 
@@ -183,7 +180,7 @@ def json_object(
 
 
 def in_utc(text: str) -> datetime:
-    """An ISO 8601 date or time; UTC where it has no offset.
+    """An ISO 8601 date or time; UTC if it has no offset.
 
     Raises:
         ValueError: it is neither.

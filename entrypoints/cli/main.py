@@ -1,4 +1,4 @@
-"""The group of all commands, and what becomes of their errors.
+"""The group of all commands, error output and exit codes.
 
 Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 130 interrupted.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from remembrancer.domain.errors import RemembrancerError
+from remembrancer import RemembrancerError
 from remembrancer.entrypoints.cli.changing import add, delete, update
 from remembrancer.entrypoints.cli.checking import compact, retry, stats, verify
 from remembrancer.entrypoints.cli.demo import demo
@@ -19,7 +19,6 @@ from remembrancer.entrypoints.cli.doctor import doctor
 from remembrancer.entrypoints.cli.graph import graph
 from remembrancer.entrypoints.cli.ingest import ingest
 from remembrancer.entrypoints.cli.invocation import print_json
-from remembrancer.entrypoints.cli.needs import Face
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.projections import dead, rebuild, worker
 from remembrancer.entrypoints.cli.reading import get, history, list_facts, search
@@ -28,7 +27,7 @@ INTERRUPTED = 130
 
 
 class _InOrder(click.Group):
-    """Lists the commands in the order in which one comes to need them."""
+    """Lists the commands in the order of their registration."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -37,15 +36,15 @@ class _InOrder(click.Group):
 @click.group(
     cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command takes --json, and tells more with --help. Times without an offset are "
-    "UTC. New here? Try: remembrancer demo",
+    epilog="Every command has --json and --help. Times without an offset are UTC. "
+    "To start: remembrancer demo",
 )
 @click.version_option(package_name="remembrancer", message="%(prog)s %(version)s")
 def command_line() -> None:
-    """Memory for LLM agents that is a ledger: nothing is overwritten.
+    """A memory layer for LLM agents, stored as a ledger: nothing is overwritten.
 
-    Facts are drawn from what was said, and found again by meaning and by word. What changes is
-    superseded, never lost: ask what was believed when, and why.
+    Extracts facts from conversations and finds them by meaning and by keyword. Facts that change
+    are superseded, never lost: query what was true, or what was believed, at any time.
     """
 
 
@@ -56,11 +55,10 @@ for _command in (
     command_line.add_command(_command)
 
 
-def run(face: Face, arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        face: how a memory is opened; the composition root brings it.
         arguments: the words after ``remembrancer``.
 
     Returns:
@@ -69,9 +67,9 @@ def run(face: Face, arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = command_line.main(
-            arguments or ["--help"], prog_name="remembrancer", standalone_mode=False, obj=face
+            arguments or ["--help"], prog_name="remembrancer", standalone_mode=False
         )
-        # What is still buffered would otherwise meet a closed pipe when nobody can catch it.
+        # Flush here, where BrokenPipeError can be caught.
         sys.stdout.flush()
     except RemembrancerError as error:
         path = getattr(error, "path", None)
@@ -99,3 +97,8 @@ def _complain(kind: str, message: str, path: str | None, *, as_json: bool) -> No
     else:
         label = click.style("error:", fg="red", bold=True)
         click.echo(f"{label} {one_line(message)}", err=True)
+
+
+def main() -> None:
+    """Run the command in ``sys.argv``, and exit."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,7 +1,7 @@
-"""What a worker sees and does, for Prometheus, and whether it does, for whoever restarts it: text
-over HTTP on this machine alone.
+"""Metrics of a worker for Prometheus and a health endpoint for its supervisor, over HTTP on
+localhost.
 
-``prometheus-client`` is imported when it is asked for.
+``prometheus-client`` is imported on use.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer import InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from remembrancer.application.projections.worker import Report
+    from remembrancer.types import Report
 
 ADDRESS = "127.0.0.1"
-"""Whoever is to read them from elsewhere puts something in front that knows who may."""
+"""For access from other machines, put a proxy with authentication in front."""
 
 HEALTH = "/healthy"
-"""Where one asks whether the worker works."""
+"""Path of the health endpoint."""
 
 STALE = 30.0
-"""Seconds without a report after which a worker counts as stuck, or as cut off from the log; it
-makes one every second. An engine that is away does not hold it up, and no restart brings it back.
+"""Seconds without a report after which a worker is unhealthy: it hangs, or can't reach the log. It
+reports every second. An engine that does not answer does not delay reports: a restart of the worker
+would not help.
 """
 
 LABELS = ("projection", "partition")
 
 
 class _Latest:
-    """A collector of the last report.
+    """A Prometheus collector of the last report.
 
     Args:
-        now: a clock, in seconds, that is never put back.
+        now: a monotonic clock, in seconds.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -48,11 +49,11 @@ class _Latest:
         self._since = now()
 
     def take(self, report: Report) -> None:
-        """Keep a report."""
+        """Store a report."""
         self.report, self._since = report, self._now()
 
     def health(self) -> tuple[str, str]:
-        """An HTTP status, and why."""
+        """An HTTP status, and the reason."""
         age = self._now() - self._since
         if age > STALE:
             return "503 Service Unavailable", f"no report for {age:.0f} s"
@@ -61,25 +62,25 @@ class _Latest:
         return "200 OK", f"reported {age:.0f} s ago"
 
     def collect(self) -> Iterable[Metric]:
-        """The report as metrics; none before the first one."""
+        """The metrics of the last report; none before the first one."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         report = self.report
         if report is None:
             return
-        workers = GaugeMetricFamily("remembrancer_workers", "Workers that are alive.")
+        workers = GaugeMetricFamily("remembrancer_workers", "Live workers.")
         workers.add_metric([], report.workers)
         yield workers
         gauges = {
-            "position": "The last position of the log that the engine holds.",
-            "lag_events": "Events of the log that the engine does not hold yet.",
-            "lag_seconds": "Age of the oldest event that the engine does not hold yet.",
-            "dead_letters": "Events that the engine would not take.",
+            "position": "Last log position applied by the engine.",
+            "lag_events": "Log events not applied by the engine yet.",
+            "lag_seconds": "Age of the oldest log event not applied by the engine yet.",
+            "dead_letters": "Events that the engine refused.",
         }
         counters = {
-            "batches": "Pages of events that this worker has delivered.",
-            "delivered_events": "Events that this worker has delivered.",
-            "failures": "Times that the engine did not answer this worker.",
+            "batches": "Batches of events delivered by this worker.",
+            "delivered_events": "Events delivered by this worker.",
+            "failures": "Deliveries of this worker that the engine did not answer.",
         }
         families: dict[str, Metric] = {
             **{
@@ -91,7 +92,7 @@ class _Latest:
                 for name, what in counters.items()
             },
         }
-        for lag, counts in report.tracks:
+        for lag, counts in report.partitions:
             values = {
                 "position": lag.position,
                 "lag_events": lag.events,
@@ -110,7 +111,7 @@ class _Latest:
 
 
 def _answering(latest: _Latest, metrics: WSGIApplication) -> WSGIApplication:
-    """Health where it is asked for, and metrics elsewhere."""
+    """A WSGI app: health at ``HEALTH``, metrics at all other paths."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != HEALTH:
@@ -126,14 +127,14 @@ def _answering(latest: _Latest, metrics: WSGIApplication) -> WSGIApplication:
 def served(
     port: int, now: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[Report], None]]:
-    """Serve metrics and health for the time of the block, which gets what takes reports.
+    """Serve metrics and health during the block, which gets a function to pass reports to.
 
     Args:
-        port: on 127.0.0.1; 0 lets the system choose.
-        now: a clock, in seconds, that is never put back.
+        port: port on 127.0.0.1; 0 for any free port.
+        now: a monotonic clock, in seconds.
 
     Raises:
-        InvalidRequest: the library is missing, or the port is taken.
+        InvalidRequest: the library is missing, or the port is in use.
     """
     try:
         from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server

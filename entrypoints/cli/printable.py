@@ -1,16 +1,15 @@
-"""Texts made fit for a terminal. They come from anywhere, and a terminal obeys what it is sent."""
+"""Escape control characters of untrusted text before it is printed on a terminal."""
 
 from __future__ import annotations
 
 import re
 
-# Escape sequences could rewrite what is on the screen, and so could the marks that turn the
-# direction of writing.
+# Escape sequences and bidirectional marks could change what the screen shows.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters spelled out; line ends and tabs stay."""
+    """``text`` with control characters escaped; line ends and tabs stay."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 

@@ -1,4 +1,4 @@
-"""The commands around engines outside the log's database: ``worker``, ``rebuild`` and ``dead``."""
+"""The commands for external engines: ``worker``, ``rebuild`` and ``dead``."""
 
 from __future__ import annotations
 
@@ -13,43 +13,42 @@ import click
 from remembrancer.entrypoints.cli.invocation import Invocation, command_options
 
 if TYPE_CHECKING:
-    from remembrancer.application.projections.worker import Report
+    from remembrancer.types import Report
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def _until_told() -> Iterator[Callable[[], bool]]:
-    """What is false until the process is asked to end; whatever is at work then ends by itself."""
-    told = threading.Event()
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """A function that returns whether SIGTERM or SIGINT was received."""
+    stopped = threading.Event()
     before = {
-        number: signal.signal(number, lambda _number, _frame: told.set()) for number in SIGNALS
+        number: signal.signal(number, lambda _number, _frame: stopped.set()) for number in SIGNALS
     }
     try:
-        yield told.is_set
+        yield stopped.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End when all that the log holds by now is delivered.")
+@click.option("--once", is_flag=True, help="End when all current events of the log are delivered.")
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve metrics for Prometheus on 127.0.0.1:PORT, and /healthy for whoever restarts it.",
+    help="Serve Prometheus metrics on 127.0.0.1:PORT, and a health check at /healthy.",
 )
 @command_options(scope=False)
 def worker(call: Invocation, once: bool, metrics_port: int | None) -> int:
-    """Bring an external index and graph what the log says.
+    """Deliver log events to the external index and graph.
 
-    Runs until it is told to end (SIGTERM, Ctrl-C). Any number may run: what one that
-    died was at is taken over by another within seconds. With --once it exits with 1 if
-    something still lags.
+    Runs until SIGTERM or Ctrl-C. Any number of workers may run: if one dies, another takes
+    over its partitions within seconds. With --once it exits with 1 if an engine still lags.
     """
     with ExitStack() as stack:
-        stop = stack.enter_context(_until_told())
+        stop = stack.enter_context(_stop_on_signal())
         memory = stack.enter_context(call.existing())
         takers = [stack.enter_context(call.screen().working())]
         if metrics_port is not None:
@@ -63,19 +62,19 @@ def worker(call: Invocation, once: bool, metrics_port: int | None) -> int:
 
         report = memory.run_worker(stop=stop, on_report=take, once=once)
     call.answer(report.to_dict(), lambda screen: screen.report(report))
-    return 1 if once and any(lag.events for lag, _ in report.tracks) else 0
+    return 1 if once and any(lag.events for lag, _ in report.partitions) else 0
 
 
 @click.command()
 @click.argument("projection", metavar="PROJECTION")
 @command_options(scope=False)
 def rebuild(call: Invocation, projection: str) -> None:
-    """Empty an external engine and feed it again.
+    """Empty an external engine and deliver the whole log again.
 
-    PROJECTION is vector_index or knowledge_graph. Searches are answered by the log's own
-    database meanwhile. If it is cut short, a worker goes on with it.
+    PROJECTION is vector_index or knowledge_graph. Until it has caught up, searches use the
+    log's own database. If the command is interrupted, a worker continues the rebuild.
 
-    What is in the log's own database is rebuilt by itself, when it is opened.
+    Read models in the log's own database are rebuilt automatically when it is opened.
     """
     with call.existing() as memory, call.screen().working() as take:
         report = memory.rebuild(projection, on_report=take)
@@ -83,12 +82,12 @@ def rebuild(call: Invocation, projection: str) -> None:
 
 
 @click.command()
-@click.option("--retry", is_flag=True, help="Try to deliver them again.")
+@click.option("--retry", is_flag=True, help="Deliver them again.")
 @command_options(scope=False)
 def dead(call: Invocation, retry: bool) -> int:
-    """List events that an external engine would not take.
+    """List dead letters: events that an external engine refused.
 
-    Each with the cause. Exits with 1 if there are any (with --retry: any more).
+    Each with its cause. Exits with 1 if there are any (with --retry: any left).
     """
     document: dict[str, Any] = {}
     with call.existing() as memory:

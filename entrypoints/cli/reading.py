@@ -16,8 +16,8 @@ from remembrancer.entrypoints.cli.invocation import (
 
 ORDERS = ("created_at", "-created_at", "occurred_at", "-occurred_at")
 
-_as_of = time_option("--as-of", "Answer from what the ledger believed then.")
-_valid_at = time_option("--valid-at", "Only what held in the world then.")
+_as_of = time_option("--as-of", "Read what the ledger believed at that time.")
+_valid_at = time_option("--valid-at", "Only facts that were true at that time.")
 _filters = click.option(
     "--filter",
     "filters",
@@ -34,15 +34,15 @@ _filters = click.option(
 @_as_of
 @_valid_at
 @_filters
-@click.option("--explain", is_flag=True, help="Show the signals behind every score.")
+@click.option("--explain", is_flag=True, help="Show the signals of every score.")
 @click.option(
     "--rerank/--no-rerank",
     default=None,
-    help="Give a reranker the last word; if left out, whenever one is configured.",
+    help="Use the reranker; default: if one is configured.",
 )
 @command_options()
 def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
-    """Find the facts that matter for a question, best first.
+    """Find the facts relevant to a question, best first.
 
     \b
     remembrancer search "Where does Ana live?" --user ana
@@ -55,15 +55,15 @@ def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
 
 
 @click.command("list")
-@click.option("--limit", type=int, default=100, show_default=True, help="Facts to a page.")
+@click.option("--limit", type=int, default=100, show_default=True, help="Facts per page.")
 @click.option(
     "--order",
     type=click.Choice(ORDERS),
     default="-created_at",
     show_default=True,
-    help="By what to sort; - for newest first.",
+    help="Sort order; - for newest first.",
 )
-@click.option("--cursor", help="Go on after a page; the other options must stay the same.")
+@click.option("--cursor", help="Show the next page; keep the other options the same.")
 @_as_of
 @_valid_at
 @_filters
@@ -81,7 +81,7 @@ def list_facts(call: Invocation, **options: Any) -> None:
 @_as_of
 @command_options()
 def get(call: Invocation, fact_id: str, as_of: datetime | None) -> None:
-    """Show one fact with all that is known about it."""
+    """Show one fact with all of its fields."""
     with call.existing() as memory:
         fact = memory.get(fact_id, **call.scope, as_of=as_of)
     call.answer({"fact": fact.to_dict()}, lambda screen: screen.fact(fact))
@@ -93,7 +93,7 @@ def get(call: Invocation, fact_id: str, as_of: datetime | None) -> None:
 def history(call: Invocation, fact_id: str) -> None:
     """Show every version of a fact, oldest first.
 
-    Each with when it held in the world, and when the ledger believed it."""
+    Each with its valid time and its transaction time."""
     with call.existing() as memory:
         versions = memory.history(fact_id, **call.scope)
     call.answer(

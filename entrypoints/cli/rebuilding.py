@@ -1,4 +1,4 @@
-"""Showing that read models are being rebuilt while a database is opened."""
+"""A progress bar for read models that are rebuilt while a database is opened."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 
 def rebuild_progress() -> Callable[[str, int, int], None]:
-    """What draws a bar on standard error, once there is something to show; silent without a
-    terminal.
-    """
+    """A callback that draws a progress bar on standard error; silent without a terminal."""
     shown: dict[str, tuple[Progress, TaskID]] = {}
 
     def show(what: str, done: int, total: int) -> None:

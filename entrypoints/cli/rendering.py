@@ -1,8 +1,7 @@
-"""What people see: facts, receipts and progress, on a terminal or in a pipe.
+"""Output for people: facts, receipts and progress, on a terminal or in a pipe.
 
-On a terminal there are colours and what is long is wrapped; in a pipe every fact is one line, ids
-are whole, and nothing depends on a width. Texts come from anywhere, so control characters are
-shown, never sent to the terminal. The demo draws its own pages.
+On a terminal there are colours and long lines wrap; in a pipe every fact is one line, with full
+ids, at any width. Texts are untrusted: control characters are escaped.
 """
 
 from __future__ import annotations
@@ -20,43 +19,46 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from remembrancer.application.audit.health_report import HealthReport
-from remembrancer.application.audit.statistics import Statistics
-from remembrancer.application.audit.verify import Verification
-from remembrancer.application.projections.lag import Lag
-from remembrancer.application.projections.worker import Report
-from remembrancer.application.recall.browse import Page
-from remembrancer.application.recall.recall import ScoredFact, SearchResult
-from remembrancer.application.remember.receipt import Receipt
-from remembrancer.application.remember.retry import Retried
-from remembrancer.domain.facts.fact import Fact, Interval
-from remembrancer.domain.facts.verdicts import Decision, Verdict
-from remembrancer.domain.ports.projection_state import DeadLetter
-from remembrancer.domain.usage import Usage
 from remembrancer.entrypoints.cli.printable import one_line, printable
+from remembrancer.types import (
+    DeadLetter,
+    Decision,
+    Fact,
+    HealthReport,
+    Interval,
+    Lag,
+    Page,
+    Receipt,
+    Report,
+    Retried,
+    ScoredFact,
+    SearchResult,
+    Statistics,
+    Usage,
+    Verdict,
+    Verification,
+)
 
 
 class Advance(Protocol):
-    """Called with what is done so far, what there is to do in all (0: nobody knows), and what else
-    there is to say.
-    """
+    """Called with the progress so far, the total (0 if unknown), and a note."""
 
     def __call__(self, done: int, total: int, note: str = "", /) -> None: ...
 
 
 def day(moment: datetime) -> str:
-    """A time in the world, in UTC, to the minute; a date alone where it is midnight."""
+    """A valid time, in UTC, to the minute; midnight as a date only."""
     moment = moment.astimezone(UTC)
     return moment.strftime("%Y-%m-%d" if moment.time() == time() else "%Y-%m-%d %H:%M")
 
 
 def instant(moment: datetime) -> str:
-    """A time of the ledger, in UTC, to the millisecond."""
+    """A transaction time, in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def span(interval: Interval, show: Callable[[datetime], str] = day) -> str:
-    """An interval in words."""
+    """An interval as text."""
     if interval.start is not None and interval.end is not None:
         return f"{show(interval.start)} to {show(interval.end)}"
     if interval.start is not None:
@@ -66,7 +68,7 @@ def span(interval: Interval, show: Callable[[datetime], str] = day) -> str:
 
 @frozen(kw_only=True)
 class _Entry:
-    """One item of a listing: its text, what there is to say about it, and a short label."""
+    """One item of a listing: a short label, details, and its text."""
 
     label: str = ""
     about: tuple[str, ...]
@@ -87,12 +89,12 @@ class Screen:
         self._shows_progress = self._aside.is_terminal and not quiet
 
     def line(self, text: str, style: str = "") -> None:
-        """One sentence."""
+        """Print one line."""
         self._out.print(text, style=style, soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Advance]:
-        """A bar that is gone afterwards; the block gets what moves it."""
+        """A temporary progress bar; the block gets the function that advances it."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -116,9 +118,9 @@ class Screen:
             yield advance
 
     def receipt(self, receipt: Receipt) -> None:
-        """What a write did, a verdict a line, and what it left out."""
+        """The verdicts of a write, one per line, and the skipped statements."""
         if receipt.replayed:
-            self.line("This was done before; nothing was added. It had led to:")
+            self.line("This request was done before; nothing was added. Its result:")
         self._listing(
             ("VERDICT", "ID", "IN PLACE OF", "TEXT"),
             [
@@ -133,14 +135,17 @@ class Screen:
         for skipped in receipt.skipped:
             self.line(f"left out ({skipped.reason}): {one_line(skipped.text)}", "dim")
         if receipt.ignored:
-            self.line(f"The guidance ({', '.join(receipt.ignored)}) takes a model.", "yellow")
+            self.line(
+                f"Guidance was ignored ({', '.join(receipt.ignored)}): it needs a language model.",
+                "yellow",
+            )
         if not receipt.verdicts and not receipt.skipped:
-            self.line("It is in the ledger; no fact was drawn from it.")
+            self.line("The message is in the ledger; no fact was extracted.")
         if receipt.lagging:
-            self.line(f"Still to follow: {', '.join(receipt.lagging)}.", "yellow")
+            self.line(f"Lagging: {', '.join(receipt.lagging)}.", "yellow")
 
     def retried(self, retried: Retried) -> None:
-        """What waited and is done now, and what still waits."""
+        """Receipts of finished requests, and those that still wait."""
         if not retried.receipts and not retried.failures:
             self.line("Nothing was waiting.")
         for receipt in retried.receipts:
@@ -169,7 +174,7 @@ class Screen:
         )
 
     def page(self, page: Page) -> None:
-        """Facts without scores, and how to go on."""
+        """Facts without scores, and the cursor of the next page."""
         if not page.facts:
             self.line("No facts.")
             return
@@ -178,11 +183,11 @@ class Screen:
             [_Entry(about=_said(fact), text=fact.text) for fact in page.facts],
         )
         if page.cursor is not None:
-            # Not among the facts, where a pipe would take it for one.
+            # On standard error: in a pipe it would look like a fact.
             self._aside.print(f"More: --cursor {page.cursor}", style="dim", soft_wrap=True)
 
     def fact(self, fact: Fact) -> None:
-        """Everything about one version of a fact."""
+        """All fields of one version of a fact."""
         self._pairs(
             {
                 "fact": fact.fact_id,
@@ -205,7 +210,7 @@ class Screen:
         )
 
     def history(self, versions: Sequence[Fact]) -> None:
-        """The versions of a fact, with both of their intervals."""
+        """The versions of a fact, with valid time and transaction time."""
         self._listing(
             ("VERSION", "STATUS", "HOLDS", "BELIEVED", "TEXT"),
             [
@@ -225,7 +230,7 @@ class Screen:
             self.line(f"Superseded by {versions[-1].superseded_by}")
 
     def statistics(self, statistics: Statistics) -> None:
-        """Counts."""
+        """Counts, positions and usage."""
         facts = ", ".join(f"{count:,} {status.value}" for status, count in statistics.facts.items())
         self._pairs(
             {
@@ -243,14 +248,14 @@ class Screen:
                     for total in statistics.usage
                 },
                 **{
-                    f"{_track(lag)} at": _standing(lag, statistics.last_position)
+                    f"{_partition(lag)} at": _state(lag, statistics.last_position)
                     for lag in statistics.lags
                 },
             }
         )
 
-    def examination(self, examination: HealthReport) -> None:
-        """Each part in a line, what is known of it and what is wrong with it below."""
+    def health(self, examination: HealthReport) -> None:
+        """One line per part, with its details and problems below."""
         self.line(f"remembrancer {examination.remembrancer}, Python {examination.python}", "dim")
         for finding in examination.findings:
             chosen = " ".join(
@@ -260,45 +265,45 @@ class Screen:
             heading = mark.append(f"{finding.part:16}", style="not bold default")
             self._out.print(heading.append(one_line(chosen), style="default"), soft_wrap=True)
             for name, value in finding.details.items():
-                self.line(f"     {name.replace('_', ' ')}: {one_line(_told(value))}", "dim")
+                self.line(f"     {name.replace('_', ' ')}: {one_line(_detail(value))}", "dim")
             for problem in finding.problems:
                 self.line(f"     {one_line(problem.what)}", "red")
                 self.line(f"       -> {one_line(problem.advice)}")
 
     @contextmanager
     def working(self) -> Iterator[Callable[[Report], None]]:
-        """How a worker gets on: a table that is gone afterwards on a terminal, elsewhere a line
-        whenever something begins or ends to be wrong. The block gets what takes reports.
+        """The progress of a worker: a temporary table on a terminal, elsewhere a line when a
+        problem appears or ends. The block gets a function to pass reports to.
         """
         if self._shows_progress:
             with Live(console=self._aside, transient=True, auto_refresh=False) as live:
                 yield lambda report: live.update(_progress(report), refresh=True)
             return
-        said: dict[str, str] = {}
+        shown: dict[str, str] = {}
 
-        def tell(report: Report) -> None:
-            for lag, _ in report.tracks:
+        def print_changes(report: Report) -> None:
+            for lag, _ in report.partitions:
                 now = _trouble(lag)
-                if said.get(_track(lag), "") != now:
-                    said[_track(lag)] = now
-                    line = f"{_track(lag)}: {one_line(now) or 'goes on'}"
+                if shown.get(_partition(lag), "") != now:
+                    shown[_partition(lag)] = now
+                    line = f"{_partition(lag)}: {one_line(now) or 'recovered'}"
                     self._aside.print(line, soft_wrap=True)
 
-        yield (lambda _report: None) if self._quiet else tell
+        yield (lambda _report: None) if self._quiet else print_changes
 
     def report(self, report: Report) -> None:
-        """How external projections stand."""
-        for lag, counts in report.tracks:
+        """The state of external projections."""
+        for lag, counts in report.partitions:
             last = lag.position + lag.events
             self.line(
-                f"{_track(lag)}: at {_standing(lag, last)}; {counts.delivered:,} events brought",
+                f"{_partition(lag)}: at {_state(lag, last)}; {counts.delivered:,} delivered",
                 "yellow" if lag.events or lag.dead else "",
             )
 
     def dead_letters(self, letters: Sequence[DeadLetter], revived: int | None) -> None:
-        """Events that engines would not take, and how many they have taken now."""
+        """Dead letters, and how many were delivered by a retry."""
         if revived is not None:
-            self.line(f"Delivered now: {revived}.")
+            self.line(f"Delivered: {revived}.")
         if not letters:
             self.line("No dead letters.")
         self._listing(
@@ -323,14 +328,16 @@ class Screen:
         """The verdict, or every problem."""
         checked = f"{verification.events:,} events, {verification.facts:,} facts"
         if verification.ok:
-            self.line(f"All is well: {checked}, every hash right, every fact as the log says it.")
+            self.line(f"Verified: {checked}; all hashes are correct, all facts match the log.")
             return
-        self.line(f"Not well: {checked}, {len(verification.problems)} problems.", "bold red")
+        self.line(
+            f"Verification failed: {checked}, {len(verification.problems)} problems.", "bold red"
+        )
         for problem in verification.problems:
             self.line(one_line(problem))
 
     def _listing(self, headers: Sequence[str], entries: Sequence[_Entry]) -> None:
-        """A few lines for each entry on a terminal, one line for each elsewhere."""
+        """Several lines per entry on a terminal, one line per entry elsewhere."""
         if not entries:
             return
         if self._out.is_terminal:
@@ -345,34 +352,34 @@ class Screen:
             self._out.print(line, soft_wrap=True)
 
     def _pairs(self, pairs: Mapping[str, str | None]) -> None:
-        """Names and values, without those that have none."""
-        there = {name: value for name, value in pairs.items() if value}
-        width = max(map(len, there))
-        for name, value in there.items():
+        """Names and values; empty values are left out."""
+        present = {name: value for name, value in pairs.items() if value}
+        width = max(map(len, present))
+        for name, value in present.items():
             line = Text(f"{name:{width}}  ", style="dim").append(printable(value), style="not dim")
             self._out.print(line, soft_wrap=True)
 
 
-def _told(value: object) -> str:
-    """A detail in words."""
+def _detail(value: object) -> str:
+    """A detail as text."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_told(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_detail(part)}" for name, part in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _track(lag: Lag) -> str:
-    """The name of a projection, and of the partition where there are several."""
+def _partition(lag: Lag) -> str:
+    """The name of a projection, with the number of its partition if that is not 0."""
     return lag.projection if lag.partition == 0 else f"{lag.projection} {lag.partition}"
 
 
-def _standing(lag: Lag, last: int) -> str:
+def _state(lag: Lag, last: int) -> str:
     behind = f", {lag.events:,} events and {lag.seconds:.1f} s behind" if lag.events else ""
     trouble = _trouble(lag)
     return f"{lag.position:,} of {last:,}{behind}" + (f" ({trouble})" if trouble else "")
 
 
 def _trouble(lag: Lag) -> str:
-    """What is wrong with a projection, if anything is."""
+    """The problems of a projection as text; empty if there are none."""
     parts = [
         f"rebuild it: remembrancer rebuild {lag.projection}" if lag.rebuild else "",
         lag.problem or "",
@@ -386,9 +393,9 @@ def _progress(report: Report) -> Table:
     for heading in ("position", "events behind", "seconds", "delivered", "failures", "dead"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    for lag, counts in report.tracks:
+    for lag, counts in report.partitions:
         table.add_row(
-            _track(lag),
+            _partition(lag),
             f"{lag.position:,}",
             f"{lag.events:,}",
             f"{lag.seconds:.1f}",

@@ -1,4 +1,4 @@
-"""What the demo does with a memory: read, ask, look back, verify. How it looks is elsewhere."""
+"""The steps of the demo: ingest, search, read the past, verify. ``tour_pages`` draws it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Any
 
 from attrs import frozen
 
-from remembrancer.application.audit.verify import Verification
-from remembrancer.application.recall.recall import SearchResult
-from remembrancer.domain.errors import NotFound
-from remembrancer.domain.facts.fact import Fact
+from remembrancer import Memory, NotFound
 from remembrancer.entrypoints.cli.conversation_files import open_conversation
 from remembrancer.entrypoints.cli.ingestion import Ingested, ingested
-from remembrancer.entrypoints.cli.needs import LedgerMemory, ScopeIds
 from remembrancer.entrypoints.cli.rendering import Advance
+from remembrancer.types import Fact, ScopeIds, SearchResult, Verification
 
 CONVERSATION = "demo.jsonl"
 OWNER: ScopeIds = {"user_id": "demo"}
@@ -34,28 +31,27 @@ THEN = datetime(2024, 3, 1, tzinfo=UTC)
 
 @frozen(kw_only=True)
 class Answer:
-    """A question and what was found, best first."""
+    """A question and its search result."""
 
     query: str
     result: SearchResult
 
     @property
     def best(self) -> Fact | None:
-        """The fact that answers it, if anything was found."""
+        """The best fact, if any was found."""
         return self.result[0].fact if len(self.result) else None
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms."""
+        """All fields as JSON values."""
         return {"query": self.query, **self.result.to_dict()}
 
 
 @frozen(kw_only=True)
 class Tour:
-    """Everything that the demo found.
+    """All results of the demo.
 
-    ``versions`` are those of the belief about Maya's home, the one that was superseded and the
-    one that took its place, in the order in which the ledger came to hold them. ``as_of`` is the
-    last moment before it learned of the move.
+    ``versions`` are those of the superseded fact about Maya's home and of its successor, in the
+    order of the ledger. ``as_of`` is the last moment before the ledger recorded the move.
     """
 
     read: Ingested
@@ -68,7 +64,7 @@ class Tour:
     verification: Verification
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields in JSON's terms."""
+        """All fields as JSON values."""
         return {
             "ingested": self.read.to_dict(),
             "answers": [answer.to_dict() for answer in self.answers],
@@ -80,20 +76,20 @@ class Tour:
         }
 
 
-def take_tour(memory: LedgerMemory, advance: Advance) -> Tour:
-    """Read the conversation and ask about it. A second tour of the same database adds nothing.
+def take_tour(memory: Memory, advance: Advance) -> Tour:
+    """Remember the conversation and ask about it. Repeating it on the same database adds nothing.
 
     Args:
-        memory: where it is read into.
-        advance: told how far the reading is.
+        memory: the memory to add to.
+        advance: called with the progress of ingestion.
     """
     shipped = files("remembrancer.entrypoints.cli").joinpath(CONVERSATION).read_bytes()
     conversation = open_conversation(BytesIO(shipped), len(shipped))
     read = ingested(memory, conversation, scope=OWNER, infer=True, advance=advance)
     home_valid_at = Answer(query=HOME, result=memory.search(HOME, **OWNER, valid_at=THEN, limit=1))
     versions = _with_successor(memory, home_valid_at.best)
-    # The ledger read the conversation a moment ago, whatever year it speaks of. So the past of
-    # its beliefs is measured in its own time, from when it recorded the move.
+    # The ledger recorded the conversation just now, whatever its dates are: as_of is taken from
+    # the transaction time of the move.
     as_of = versions[-1].updated_at - timedelta(milliseconds=1)
     return Tour(
         read=read,
@@ -110,11 +106,11 @@ def take_tour(memory: LedgerMemory, advance: Advance) -> Tour:
     )
 
 
-def _with_successor(memory: LedgerMemory, fact: Fact | None) -> tuple[Fact, ...]:
+def _with_successor(memory: Memory, fact: Fact | None) -> tuple[Fact, ...]:
     if fact is None:
         raise NotFound(
-            "the conversation led to no fact about a home; run the demo with the extractor that "
-            "it was made for: REMEMBRANCER_EXTRACTOR=rules"
+            "no fact about a home was extracted; run the demo with the rules extractor: "
+            "REMEMBRANCER_EXTRACTOR=rules"
         )
     versions = memory.history(fact.fact_id)
     successor = versions[-1].superseded_by

@@ -1,4 +1,4 @@
-"""How the demo looks: a tour, drawn with rich for a terminal of 80 columns or more."""
+"""Draw the pages of the demo with rich, for a terminal of 80 columns or more."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from remembrancer.domain.facts.fact import Fact, Interval
-from remembrancer.domain.facts.verdicts import Decision
 from remembrancer.entrypoints.cli.ingestion import Ingested
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.tour import THEN, Tour
+from remembrancer.types import Decision, Fact, Interval
 
 WIDEST = 100
-"""Columns; longer lines are no pleasure to read."""
+"""Columns; longer lines are hard to read."""
 
 SAID = "italic"
 FAINT = "dim"
@@ -33,8 +32,8 @@ def draw_tour(tour: Tour, *, kept: str | None) -> None:
     """Print all pages of a tour.
 
     Args:
-        tour: what was found.
-        kept: the database, if it outlives the demo.
+        tour: the results.
+        kept: path of the database, ``None`` if it is temporary.
     """
     console = Console(highlight=False, markup=False, emoji=False)
     console.width = min(console.width, WIDEST)

@@ -1,1 +1,1 @@
-"""How the async use-cases are driven: inline, in threads, in the background."""
+"""Run the async use-cases: inline, in threads, or in the background."""

@@ -1,7 +1,4 @@
-"""Receipts of what is still being done: what ``add(wait=False)`` returns.
-
-Each is the receipt as it was when ``add`` returned, with a way to the final one.
-"""
+"""Results of ``add(wait=False)``: a receipt so far, with ``wait`` for the final one."""
 
 from __future__ import annotations
 
@@ -18,20 +15,20 @@ Outcome = Callable[[float | None], Awaitable[Receipt]]
 
 @frozen(kw_only=True)
 class AsyncPendingReceipt(Receipt):
-    """What ``AsyncMemory.add(wait=False)`` returns: ``pending`` are the messages that wait."""
+    """The result of ``AsyncMemory.add(wait=False)``; ``pending`` messages wait for extraction."""
 
     _outcome: Outcome = field(alias="outcome", repr=False, eq=False)
 
     async def wait(self, timeout: float | None = None) -> Receipt:
-        """The final receipt. May be waited for by any number of tasks, and as often as wanted.
+        """The final receipt. Any number of tasks may wait, any number of times.
 
         Args:
-            timeout: seconds, ``None`` for as long as it takes.
+            timeout: seconds; ``None`` waits without limit.
 
         Raises:
-            StillPending: it takes longer; the work goes on.
-            Conflict, AdapterUnavailable, ModelError: the work failed, or the memory was closed
-                before it was done; the messages are in the ledger and wait for ``retry``.
+            StillPending: the timeout passed; the job goes on.
+            Conflict, AdapterUnavailable, ModelError: the job failed, or the memory was closed
+                before it ended; the messages are in the ledger and wait for ``retry``.
         """
         try:
             return await self._outcome(timeout)
@@ -39,26 +36,26 @@ class AsyncPendingReceipt(Receipt):
             raise _still_pending(timeout) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields of a receipt in JSON's terms."""
+        """All fields of a receipt as JSON values."""
         return _as_receipt(self).to_dict()
 
 
 @frozen(kw_only=True)
 class PendingReceipt(Receipt):
-    """What ``Memory.add(wait=False)`` returns: ``pending`` are the messages that wait."""
+    """The result of ``Memory.add(wait=False)``; ``pending`` messages wait for extraction."""
 
     _outcome: Callable[[float | None], Receipt] = field(alias="outcome", repr=False, eq=False)
 
     def wait(self, timeout: float | None = None) -> Receipt:
-        """The final receipt. May be waited for by any number of threads, and as often as wanted.
+        """The final receipt. Any number of threads may wait, any number of times.
 
         Args:
-            timeout: seconds, ``None`` for as long as it takes.
+            timeout: seconds; ``None`` waits without limit.
 
         Raises:
-            StillPending: it takes longer; the work goes on.
-            Conflict, AdapterUnavailable, ModelError: the work failed, or the memory was closed
-                before it was done; the messages are in the ledger and wait for ``retry``.
+            StillPending: the timeout passed; the job goes on.
+            Conflict, AdapterUnavailable, ModelError: the job failed, or the memory was closed
+                before it ended; the messages are in the ledger and wait for ``retry``.
         """
         try:
             return self._outcome(timeout)
@@ -66,12 +63,12 @@ class PendingReceipt(Receipt):
             raise _still_pending(timeout) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields of a receipt in JSON's terms."""
+        """All fields of a receipt as JSON values."""
         return _as_receipt(self).to_dict()
 
 
 def fields_of(receipt: Receipt) -> dict[str, Any]:
-    """The fields of a receipt by name, to make another kind of receipt of."""
+    """The fields of a receipt by name, to build a subclass from."""
     return {each.name: getattr(receipt, each.name) for each in fields(Receipt)}
 
 

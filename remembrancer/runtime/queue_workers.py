@@ -1,9 +1,7 @@
-"""Lanes (see ``application.remember.ledger_queues``): of threads for ``Memory``, of tasks for
-``AsyncMemory``.
+"""Implementations of ``LedgerQueues``: threads for ``Memory``, tasks for ``AsyncMemory``.
 
-A worker lives as long as there is something to do, so an idle memory has none, and one that is
-never closed leaves nothing behind. Nothing here writes: what is abandoned is in the ledger, and
-waits there.
+A worker ends when no job is left, so an idle memory has no workers, and a memory that is never
+closed leaks none. Abandoned jobs lose nothing: their messages are in the ledger.
 """
 
 from __future__ import annotations
@@ -21,16 +19,16 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
+from remembrancer.application.inline import run_inline
 from remembrancer.application.remember.ledger_queues import Work
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.scope import LedgerId
-from remembrancer.runtime.sync_bridge import run_inline
 
 T = TypeVar("T")
 
 FAREWELL = 5.0
-"""Seconds for which closing waits for works that were cut short. A plain adapter that hangs can't
-be cut short; its daemon thread is left to itself."""
+"""Seconds that closing waits for cancelled jobs. A sync adapter that hangs can't be cancelled; its
+daemon thread is abandoned."""
 
 
 @define(eq=False)
@@ -42,14 +40,14 @@ class _Job:
 
 @define(eq=False)
 class _QueueWorker:
-    """A thread or a task, and what it is working on."""
+    """A thread or a task, and its current job."""
 
     runs: Any = None
     job: _Job | None = None
 
 
-class _Lanes(ABC):
-    """Which job comes next, whoever works on it.
+class _Queues(ABC):
+    """Scheduling of jobs, common to threads and tasks.
 
     Args:
         limit: ledgers to work on at a time.
@@ -69,12 +67,12 @@ class _Lanes(ABC):
         job = _Job(ledger, work)
         with self._changed:
             if self._closed:
-                raise _stopped()
-            lane = self._queues.setdefault(ledger, deque())
-            lane.append(job)
-            if len(lane) == 1:
+                raise _closed_error()
+            jobs = self._queues.setdefault(ledger, deque())
+            jobs.append(job)
+            if len(jobs) == 1:
                 self._ready.append(ledger)
-            self._staff()
+            self._add_worker()
         return job.future
 
     def busy(self, ledger: LedgerId) -> bool:
@@ -99,15 +97,15 @@ class _Lanes(ABC):
         most = self._usual if limit is None else limit
         ready = deque(waiting)
         begun: dict[int, Future[T]] = {}
-        tell, told = self._mailbox()
-        with self._room_for(most):
+        post, receive = self._mailbox()
+        with self._raised_limit(most):
             try:
                 while ready or begun:
                     while ready and len(begun) < most:
                         index = waiting[ready.popleft()].popleft()
                         begun[index] = self.submit(*works[index])
-                        begun[index].add_done_callback(partial(_call, tell, index))
-                    index = await told()
+                        begun[index].add_done_callback(partial(_post, post, index))
+                    index = await receive()
                     if waiting[works[index][0]]:
                         ready.append(works[index][0])
                     done(index, begun.pop(index))
@@ -116,19 +114,16 @@ class _Lanes(ABC):
                     self._drop(future)
 
     async def close(self, grace: float) -> None:
-        """Finish what was submitted, for so many seconds; then abandon what is left.
-
-        Whoever waits for that is told by ``AdapterUnavailable``. Closing twice does nothing.
-        """
+        """See ``LedgerQueues.close``."""
         with self._changed:
             self._closed = True
-        await self._settled(grace)
+        await self._wait_idle(grace)
         with self._changed:
             self._abandoned = True
-            left = [job for lane in self._queues.values() for job in lane]
+            left = [job for jobs in self._queues.values() for job in jobs]
         for job in left:
-            _tell(job, None, _stopped())
-        await self._cut_short()
+            _resolve(job, None, _closed_error())
+        await self._cancel_workers()
 
     @abstractmethod
     async def farewell(self) -> None:
@@ -136,27 +131,27 @@ class _Lanes(ABC):
 
     @abstractmethod
     def _start(self, worker: _QueueWorker) -> None:
-        """Let it run."""
+        """Start the thread or task of a worker."""
 
     @abstractmethod
     def _mailbox(self) -> tuple[Callable[[int], None], Callable[[], Coroutine[Any, Any, int]]]:
-        """A way to tell numbers, from any thread, to the one who waits in ``each``."""
+        """A function that posts a number from any thread, and one that ``each`` awaits it with."""
 
     @abstractmethod
-    async def _settled(self, seconds: float) -> None:
-        """Wait until there are no more workers, or the time is over."""
+    async def _wait_idle(self, seconds: float) -> None:
+        """Wait until there are no workers, or for ``seconds``."""
 
     @abstractmethod
     def _drop(self, future: Future[Any]) -> None:
-        """Do not begin it; stop it if it can be stopped."""
+        """Cancel a job; a running one only if it can be cancelled."""
 
     @abstractmethod
-    async def _cut_short(self) -> None:
-        """Stop the workers, as far as they can be stopped."""
+    async def _cancel_workers(self) -> None:
+        """Cancel the workers, as far as they can be cancelled."""
 
     @contextmanager
-    def _room_for(self, limit: int) -> Iterator[None]:
-        """Allow as many workers as a call asked for, while it lasts."""
+    def _raised_limit(self, limit: int) -> Iterator[None]:
+        """Allow up to ``limit`` workers during the block."""
         with self._changed:
             self._limits.append(limit)
         try:
@@ -165,57 +160,57 @@ class _Lanes(ABC):
             with self._changed:
                 self._limits.remove(limit)
 
-    def _staff(self) -> None:
+    def _add_worker(self) -> None:
         if self._ready and len(self._workers) < max(self._limits):
             worker = _QueueWorker()
             self._start(worker)
             self._workers.add(worker)
 
     def _take(self, worker: _QueueWorker) -> _Job | None:
-        """The next job; without one the worker is to end."""
+        """The next job; ``None`` if the worker must end."""
         with self._changed:
             while self._ready and not self._abandoned and len(self._workers) <= max(self._limits):
                 job = self._queues[self._ready.popleft()][0]
                 if job.future.set_running_or_notify_cancel():
                     worker.job = job
                     return job
-                self._leave(job)
+                self._dequeue(job)
             self._workers.discard(worker)
             self._changed.notify_all()
             return None
 
     def _ended(self, worker: _QueueWorker, result: Any, error: BaseException | None) -> None:
-        """Let the next of the lane be done, and tell the outcome."""
+        """Remove an ended job from its queue, and set the result of its future."""
         with self._changed:
             job, worker.job = worker.job, None
             if job is not None:
-                self._leave(job)
+                self._dequeue(job)
         if job is not None:
-            _tell(job, result, error)
+            _resolve(job, result, error)
 
-    def _leave(self, job: _Job) -> None:
-        lane = self._queues[job.ledger]
-        lane.popleft()
-        if lane:
+    def _dequeue(self, job: _Job) -> None:
+        jobs = self._queues[job.ledger]
+        jobs.popleft()
+        if jobs:
             self._ready.append(job.ledger)
         else:
             del self._queues[job.ledger]
 
 
-class ThreadQueues(_Lanes):
-    """For ``Memory``: daemon threads, in which use-cases run inline."""
+class ThreadQueues(_Queues):
+    """For ``Memory``: jobs run inline in daemon threads."""
 
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
-        """See ``LedgerQueues.outcome``; blocks."""
+        """See ``LedgerQueues.outcome``; blocks the calling thread."""
         return future.result(timeout)
 
     async def farewell(self) -> None:
         """See ``LedgerQueues.farewell``."""
-        await self._settled(FAREWELL)
+        await self._wait_idle(FAREWELL)
 
     def _start(self, worker: _QueueWorker) -> None:
         threading.Thread(
-            target=self._serve, args=(worker,), name="remembrancer-lane", daemon=True
+            target=self._serve, args=(worker,), name="remembrancer-queue", daemon=True
         ).start()
 
     def _serve(self, worker: _QueueWorker) -> None:
@@ -229,24 +224,24 @@ class ThreadQueues(_Lanes):
     def _mailbox(self) -> tuple[Callable[[int], None], Callable[[], Coroutine[Any, Any, int]]]:
         box: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-        async def told() -> int:
+        async def receive() -> int:
             return box.get()
 
-        return box.put, told
+        return box.put, receive
 
-    async def _settled(self, seconds: float) -> None:
+    async def _wait_idle(self, seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._workers, seconds)
 
     def _drop(self, future: Future[Any]) -> None:
         future.cancel()
 
-    async def _cut_short(self) -> None:
-        """What they wait for is closed next, and that ends them."""
+    async def _cancel_workers(self) -> None:
+        """Do nothing: closing the adapters that the threads wait for ends them."""
 
 
-class TaskQueues(_Lanes):
-    """For ``AsyncMemory``: tasks of the loop that submits. Loops may follow one another."""
+class TaskQueues(_Queues):
+    """For ``AsyncMemory``: jobs run in tasks of the submitting event loop. The loop may change."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -254,12 +249,12 @@ class TaskQueues(_Lanes):
 
     def submit(self, ledger: LedgerId, work: Work[T]) -> Future[T]:
         """See ``LedgerQueues.submit``."""
-        self._bury()
+        self._remove_dead_workers()
         return super().submit(ledger, work)
 
     def busy(self, ledger: LedgerId) -> bool:
         """See ``LedgerQueues.busy``."""
-        self._bury()
+        self._remove_dead_workers()
         return super().busy(ledger)
 
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
@@ -270,16 +265,16 @@ class TaskQueues(_Lanes):
 
     def _start(self, worker: _QueueWorker) -> None:
         loop = asyncio.get_running_loop()
-        worker.runs = loop.create_task(self._serve(worker), name="remembrancer-lane")
-        worker.runs.add_done_callback(lambda _: self._lost(worker))
+        worker.runs = loop.create_task(self._serve(worker), name="remembrancer-queue")
+        worker.runs.add_done_callback(lambda _: self._remove_worker(worker))
 
     async def _serve(self, worker: _QueueWorker) -> None:
         while (job := self._take(worker)) is not None:
             try:
                 result = await job.work()
             except asyncio.CancelledError:
-                self._ended(worker, None, _stopped())
-                # Otherwise it is the loop that stops.
+                self._ended(worker, None, _closed_error())
+                # Not cancelled by ``_drop``: the event loop is stopping.
                 if job.future not in self._dropped:
                     raise
                 worker.runs.uncancel()
@@ -290,14 +285,14 @@ class TaskQueues(_Lanes):
             finally:
                 self._dropped.discard(job.future)
 
-    def _bury(self) -> None:
-        """Let go of what a loop was working on that was closed without ending its tasks."""
+    def _remove_dead_workers(self) -> None:
+        """Remove workers whose event loop was closed without ending its tasks."""
         for worker in list(self._workers):
             if worker.runs.get_loop().is_closed():
-                self._lost(worker)
+                self._remove_worker(worker)
 
-    def _lost(self, worker: _QueueWorker) -> None:
-        self._ended(worker, None, _stopped())
+    def _remove_worker(self, worker: _QueueWorker) -> None:
+        self._ended(worker, None, _closed_error())
         with self._changed:
             self._workers.discard(worker)
 
@@ -305,14 +300,14 @@ class TaskQueues(_Lanes):
         loop = asyncio.get_running_loop()
         box: asyncio.Queue[int] = asyncio.Queue()
 
-        def tell(number: int) -> None:
-            # A loop that is closed has nobody waiting.
+        def post(number: int) -> None:
+            # Nothing waits in a closed loop.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(box.put_nowait, number)
 
-        return tell, box.get
+        return post, box.get
 
-    async def _settled(self, seconds: float) -> None:
+    async def _wait_idle(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         here = [worker.runs for worker in self._workers if worker.runs.get_loop() is loop]
         if here:
@@ -327,21 +322,21 @@ class TaskQueues(_Lanes):
                 worker.runs.cancel()
 
     async def farewell(self) -> None:
-        """See ``LedgerQueues.farewell``; tasks were stopped when the lanes were closed."""
+        """See ``LedgerQueues.farewell``; ``close`` has cancelled the tasks."""
 
-    async def _cut_short(self) -> None:
+    async def _cancel_workers(self) -> None:
         for worker in list(self._workers):
             with suppress(RuntimeError):
                 worker.runs.get_loop().call_soon_threadsafe(worker.runs.cancel)
-        await self._settled(FAREWELL)
+        await self._wait_idle(FAREWELL)
 
 
-def _call(tell: Callable[[int], None], number: int, _: Future[Any]) -> None:
-    tell(number)
+def _post(post: Callable[[int], None], number: int, _: Future[Any]) -> None:
+    post(number)
 
 
-def _tell(job: _Job, result: Any, error: BaseException | None) -> None:
-    # Closing may have told the waiters before, or they may have gone away.
+def _resolve(job: _Job, result: Any, error: BaseException | None) -> None:
+    # ``close`` may have set the exception before, or a waiter may have cancelled the future.
     with suppress(InvalidStateError):
         if error is None:
             job.future.set_result(result)
@@ -349,7 +344,7 @@ def _tell(job: _Job, result: Any, error: BaseException | None) -> None:
             job.future.set_exception(error)
 
 
-def _stopped() -> AdapterUnavailable:
+def _closed_error() -> AdapterUnavailable:
     return AdapterUnavailable(
-        "remembrancer", "the memory was closed first; what was said is in the ledger, for retry"
+        "remembrancer", "the memory was closed first; the messages are in the ledger: call retry"
     )

@@ -1,4 +1,4 @@
-"""Driving one set of ``async`` use-cases both ways, over adapters written either way.
+"""Run one set of ``async`` use-cases for sync and async callers, on sync and async adapters.
 
 ============== =============================== ============================
 adapter        under ``Memory``                under ``AsyncMemory``
@@ -7,10 +7,10 @@ plain methods  called inline, no loop, no hop  in a worker thread
 ``async def``  on one background event loop    awaited
 ============== =============================== ============================
 
-An adapter whose ``async def`` methods never suspend, because what they wait for blocks, says so by
-an attribute ``never_suspends`` that is true; its methods are called as they are under ``Memory``.
+An adapter whose ``async def`` methods block instead of suspending sets ``never_suspends = True``;
+under ``Memory`` its methods are then called directly, without the background loop.
 
-Under ``Memory`` no lifted call ever suspends, so a use-case is run by a single ``send(None)``.
+Under ``Memory`` no lifted call suspends, so a single ``send(None)`` runs a whole use-case.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable
 
 T = TypeVar("T")
@@ -34,12 +35,12 @@ class Lift(Protocol):
     """Makes an adapter's methods awaitable."""
 
     def __call__(self, adapter: Any) -> Any:
-        """A stand-in for ``adapter`` whose methods are all coroutine functions."""
+        """A proxy of ``adapter`` whose methods are all coroutine functions."""
         ...
 
 
 class BackgroundLoop:
-    """One event loop in a daemon thread of a given name, started when it is first needed."""
+    """One event loop in a daemon thread of the given name, started on first use."""
 
     def __init__(self, name: str = "remembrancer-loop") -> None:
         self._name = name
@@ -49,7 +50,7 @@ class BackgroundLoop:
         self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for it; an interrupt of the waiter cancels it.
+        """Run a coroutine in the loop and wait for it; interrupting the wait cancels it.
 
         Raises:
             AdapterUnavailable: the loop has been closed.
@@ -81,7 +82,7 @@ class BackgroundLoop:
             return self._loop
 
     def close(self) -> None:
-        """Cancel what runs there, so that nobody waits for ever, and stop the loop for good."""
+        """Cancel all running tasks, so that no waiter hangs, and stop the loop for good."""
         with self._lock:
             self._closed = True
             if self._loop is None or self._thread is None:
@@ -102,7 +103,7 @@ async def _cancel_all() -> None:
 
 
 class Lifted:
-    """A stand-in whose methods are coroutine functions; everything else is the adapter's own."""
+    """A proxy whose methods are coroutine functions; other attributes are the adapter's own."""
 
     def __init__(self, adapter: object, lift: Callable[[Callable[..., Any]], Any]) -> None:
         self._adapter = adapter
@@ -113,14 +114,14 @@ class Lifted:
         if not callable(attribute):
             return attribute
         lifted = self._lift(attribute)
-        # Kept on the instance, so that the next look-up does not come through here.
+        # Cached on the instance: the next look-up does not call ``__getattr__``.
         self.__dict__[name] = lifted
         return lifted
 
 
 def lift_inline(loop: BackgroundLoop) -> Lift:
-    """For ``Memory``: plain methods are called where they are, async ones on ``loop``, unless the
-    adapter says that they never suspend.
+    """For ``Memory``: plain methods are called inline, async ones on ``loop``. Adapters with
+    ``never_suspends`` are returned as they are.
     """
 
     def lift_method(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,8 +148,8 @@ def lift_inline(loop: BackgroundLoop) -> Lift:
 def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:
     """For ``AsyncMemory``: plain methods run in ``workers``, async ones are awaited.
 
-    A task that is cancelled while a plain method runs stops waiting for it; the method itself
-    runs to its end, so that a commit is never cut in two.
+    If a task is cancelled while a plain method runs, the task stops waiting, and the method runs to
+    its end: a commit is never interrupted.
     """
 
     def lift_method(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +160,7 @@ def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:
             try:
                 return method(*args, **kwargs)
             except StopIteration as error:
-                # A future can't carry it: whoever awaits would wait for ever.
+                # A future can't carry StopIteration: the awaiting task would hang.
                 raise RuntimeError(f"{method!r} raised StopIteration") from error
 
         async def in_thread(*args: Any, **kwargs: Any) -> Any:
@@ -178,13 +179,13 @@ def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:
 
 
 class BesideThreads:
-    """For ``Memory``: work runs in threads of its own, as many as there is work."""
+    """For ``Memory``: each work runs in a thread of its own."""
 
     def __init__(self) -> None:
         self._running: set[threading.Thread] = set()
 
     def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
-        """Start work; returns what waits for its end, so many seconds at the most."""
+        """Start work; return a function that waits for its end, for at most the given seconds."""
 
         def run() -> None:
             try:
@@ -192,7 +193,7 @@ class BesideThreads:
             finally:
                 self._running.discard(thread)
 
-        # Not a daemon: what it writes to must not be torn down under it at exit.
+        # Not a daemon: at exit, the interpreter must wait for its writes.
         thread = threading.Thread(target=run, name="remembrancer-beside")
         self._running.add(thread)
         thread.start()
@@ -203,7 +204,7 @@ class BesideThreads:
         return wait
 
     async def close(self) -> None:
-        """Wait for all that runs."""
+        """Wait for all running works."""
         for thread in list(self._running):
             thread.join()
 
@@ -215,7 +216,7 @@ class BesideTasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
-        """Start work; returns what waits for its end, so many seconds at the most."""
+        """Start work; return a function that waits for its end, for at most the given seconds."""
         task = asyncio.get_running_loop().create_task(work())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -226,23 +227,8 @@ class BesideTasks:
         return wait
 
     async def close(self) -> None:
-        """Wait for all that runs in this loop; a loop that has ended took its tasks with it."""
+        """Wait for all works in this event loop; those of closed loops have ended."""
         loop = asyncio.get_running_loop()
         running = {task for task in self._running if task.get_loop() is loop}
         if running:
             await asyncio.wait(running)
-
-
-def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a use-case whose lifted adapters never suspend.
-
-    Raises:
-        RuntimeError: it did suspend; an adapter was not lifted for ``Memory``.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as finished:
-        result: T = finished.value
-        return result
-    coroutine.close()
-    raise RuntimeError("a use-case suspended under Memory; lift its adapters with lift_inline")

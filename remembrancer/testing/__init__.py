@@ -1,13 +1,12 @@
-"""Contract suites: what every adapter of a port must do, as pytest classes to inherit from.
+"""Contract suites: pytest classes that test an adapter through its port.
 
-Each suite asks its subclass for an adapter and tests it through the port alone::
+Inherit from a suite and return the adapter under test::
 
     class TestMyAuditLog(AuditLogContract):
         def make_log(self, tmp_path):
             return MyAuditLog(...)
 
-Adapters may be written with plain methods or ``async def``; the suites drive either. ``pytest``
-and ``hypothesis`` must be installed.
+Adapter methods may be plain or ``async def``. ``pytest`` and ``hypothesis`` must be installed.
 """
 
 import sys
@@ -62,13 +61,13 @@ MODULES = {
     "UsageStoreContract": "remembrancer.testing.usage_store",
     "VectorIndexContract": "remembrancer.testing.vector_index",
 }
-"""Where each suite is, by its name."""
+"""The module of each suite, by class name."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Registered before the first import, or a failing contract would not show its values; all of
-    # them, for some inherit from others.
+    # Register before the first import, or a failing assert shows no values. Register all modules,
+    # because suites inherit from each other.
     pytest.register_assert_rewrite(*(each for each in MODULES.values() if each not in sys.modules))
     return getattr(import_module(MODULES[name]), name)

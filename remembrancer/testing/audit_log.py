@@ -34,12 +34,12 @@ BOB = LedgerId("user:bob")
 
 
 def new_id() -> str:
-    """A fresh id of the form that logs accept."""
+    """A fresh id of 32 hex digits."""
     return uuid.uuid4().hex
 
 
 def fact_added(text: str = "Alice lives in Zürich 🏔", user: str = "alice") -> FactAdded:
-    """An event with content worth hashing."""
+    """A ``FactAdded`` event with non-ASCII text and nested metadata."""
     return FactAdded(
         fact_id=FactId(new_id()),
         scope=Scope(user_id=user),
@@ -59,7 +59,7 @@ def append_of(
     correlation_id: str | None = None,
     causation_id: str | None = None,
 ) -> Append:
-    """An append of events under fresh ids."""
+    """An append of events with fresh ids."""
     return Append(
         ledger=ledger,
         events=[NewEvent(event_id=EventId(new_id()), event=event) for event in events],
@@ -73,10 +73,10 @@ def append_of(
 
 
 class AuditLogContract:
-    """Inherit, and say how a fresh, empty log is made."""
+    """Inherit and implement ``make_log``."""
 
     def make_log(self, tmp_path: Path) -> Any:
-        """A fresh, empty log; ``tmp_path`` is a folder of its own."""
+        """A fresh, empty log; ``tmp_path`` is an empty folder."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -84,9 +84,9 @@ class AuditLogContract:
         """The log under test, its methods as plain calls."""
         return Driven(self.make_log(tmp_path))
 
-    # Appending
+    # Append
 
-    def test_what_was_appended_is_read_back_unchanged(self, log: Any) -> None:
+    def test_appended_event_is_read_back_unchanged(self, log: Any) -> None:
         event = fact_added()
         appended = log.append(append_of([event], causation_id="0" * 32))
         (read,) = log.read(Position(0))
@@ -138,12 +138,12 @@ class AuditLogContract:
 
     # Optimistic concurrency
 
-    def test_an_append_on_the_expected_version_goes_through(self, log: Any) -> None:
+    def test_append_on_the_expected_version_succeeds(self, log: Any) -> None:
         log.append(append_of([fact_added()], expected_version=0))
         log.append(append_of([fact_added()], expected_version=1))
         assert log.head(ALICE).version == 2
 
-    def test_an_append_on_a_stale_version_is_a_conflict_and_changes_nothing(self, log: Any) -> None:
+    def test_append_on_a_stale_version_is_a_conflict_and_changes_nothing(self, log: Any) -> None:
         log.append(append_of([fact_added()]))
         before = log.head(ALICE)
         with pytest.raises(Conflict):
@@ -156,7 +156,7 @@ class AuditLogContract:
         log.append(append_of([fact_added()], ledger=ALICE, expected_version=0))
         assert log.head(ALICE).version == 1
 
-    def test_of_many_threads_on_one_version_exactly_one_wins(self, log: Any) -> None:
+    def test_exactly_one_of_many_threads_on_one_version_succeeds(self, log: Any) -> None:
         outcomes: list[str] = []
         start = threading.Barrier(8)
 
@@ -176,7 +176,7 @@ class AuditLogContract:
         assert sorted(outcomes) == ["lost"] * 7 + ["won"]
         assert log.head(ALICE).version == 1
 
-    def test_a_reader_that_follows_many_writers_skips_nothing(self, log: Any) -> None:
+    def test_reader_skips_no_event_of_concurrent_writers(self, log: Any) -> None:
         writers, each = 4, 25
         seen: list[Recorded] = []
 
@@ -194,9 +194,9 @@ class AuditLogContract:
             thread.join()
         assert [item.position for item in seen] == list(range(1, writers * each + 1))
 
-    # Doing things once
+    # Idempotency
 
-    def test_the_same_append_tried_again_is_done_once(self, log: Any) -> None:
+    def test_retried_append_is_written_once(self, log: Any) -> None:
         append = append_of([fact_added(), fact_added()])
         first = log.append(append)
         log.append(append_of([fact_added()]))
@@ -206,14 +206,12 @@ class AuditLogContract:
         assert again.recorded == first.recorded
         assert log.last_position() == 3
 
-    def test_an_append_tried_again_on_a_version_that_has_passed_is_no_conflict(
-        self, log: Any
-    ) -> None:
+    def test_retried_append_on_a_stale_version_is_no_conflict(self, log: Any) -> None:
         append = append_of([fact_added()], expected_version=0)
         log.append(append)
         assert log.append(append).replayed
 
-    def test_an_event_id_with_other_content_is_refused(self, log: Any) -> None:
+    def test_reused_event_id_with_other_content_is_refused(self, log: Any) -> None:
         append = append_of([fact_added("one")])
         log.append(append)
         other = Append(
@@ -226,7 +224,7 @@ class AuditLogContract:
             log.append(other)
         assert log.last_position() == 1
 
-    def test_an_idempotency_key_returns_what_was_recorded_first(self, log: Any) -> None:
+    def test_reused_idempotency_key_returns_the_first_append(self, log: Any) -> None:
         first = log.append(append_of([fact_added("one"), fact_added("two")], idempotency_key="k"))
         again = log.append(append_of([fact_added("three")], idempotency_key="k"))
         assert again.replayed
@@ -234,12 +232,12 @@ class AuditLogContract:
         assert list(log.find_request(ALICE, "k")) == list(first.recorded)
         assert log.last_position() == 2
 
-    def test_an_idempotency_key_belongs_to_its_ledger(self, log: Any) -> None:
+    def test_idempotency_key_is_per_ledger(self, log: Any) -> None:
         log.append(append_of([fact_added()], idempotency_key="k"))
         assert not log.append(append_of([fact_added()], ledger=BOB, idempotency_key="k")).replayed
         assert list(log.find_request(LedgerId("user:carol"), "k")) == []
 
-    def test_of_many_threads_with_one_idempotency_key_one_writes(self, log: Any) -> None:
+    def test_exactly_one_of_many_threads_with_one_idempotency_key_writes(self, log: Any) -> None:
         results: list[Any] = []
         start = threading.Barrier(8)
 
@@ -255,7 +253,7 @@ class AuditLogContract:
         assert sorted(result.replayed for result in results) == [False] + [True] * 7
         assert log.last_position() == 1
 
-    # Time and the chain
+    # Time and hash chain
 
     def test_recorded_at_grows_even_if_the_clock_goes_back(self, log: Any) -> None:
         for seconds in (0, 0, -3600, 5):
@@ -264,7 +262,7 @@ class AuditLogContract:
         assert all(earlier < later for earlier, later in pairwise(times))
         assert times[-1] == NOON + timedelta(seconds=5)
 
-    def test_the_chain_of_each_ledger_holds(self, log: Any) -> None:
+    def test_hash_chain_of_each_ledger_is_intact(self, log: Any) -> None:
         for ledger in (ALICE, BOB, ALICE):
             log.append(append_of([fact_added(), fact_added("😀" * 50)], ledger=ledger))
         for ledger in (ALICE, BOB):
@@ -281,16 +279,16 @@ class AuditLogContract:
         assert one.event == two.event
         assert one.payload_digest != two.payload_digest
 
-    # Reading
+    # Read
 
-    def test_reads_come_in_pages(self, log: Any) -> None:
+    def test_reads_are_paged(self, log: Any) -> None:
         log.append(append_of([fact_added() for _ in range(10)]))
         pages = [log.read(Position(after), 4) for after in (0, 4, 8, 10)]
         assert [len(page) for page in pages] == [4, 4, 2, 0]
         by_version = log.read_ledger(ALICE, after_version=7, limit=2)
         assert [item.version for item in by_version] == [8, 9]
 
-    def test_a_request_is_read_by_its_correlation_id(self, log: Any) -> None:
+    def test_events_of_a_request_are_read_by_correlation_id(self, log: Any) -> None:
         request = new_id()
         log.append(append_of([fact_added()], correlation_id=request))
         log.append(append_of([fact_added()]))
@@ -313,7 +311,7 @@ class AuditLogContract:
         assert sorted(listed) == sorted(names)
 
     @pytest.mark.parametrize("name", ["user:o'brien\"; DROP TABLE event; --", "user:💥", "user:%_"])
-    def test_a_ledger_may_have_any_printable_name(self, log: Any, name: str) -> None:
+    def test_ledger_can_have_any_printable_name(self, log: Any, name: str) -> None:
         log.append(append_of([fact_added()], ledger=LedgerId(name)))
         assert log.head(LedgerId(name)).version == 1
         assert log.head(ALICE).version == 0

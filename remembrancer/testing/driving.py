@@ -1,18 +1,19 @@
-"""Calling an adapter in a test, whichever way its methods are written."""
+"""Call sync and async adapter methods as plain calls."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-from remembrancer.runtime.sync_bridge import BackgroundLoop, run_inline
+from remembrancer.application.inline import run_inline
+from remembrancer.runtime.sync_bridge import BackgroundLoop
 
 _LOOP = BackgroundLoop("driven-adapters")
-"""One for all tests: what an adapter opens in a loop must find the same loop again."""
+"""One loop for all tests: a connection works only in the loop that opened it."""
 
 
 class Driven:
-    """Turns an adapter's methods into plain calls."""
+    """An adapter whose ``async def`` methods are plain calls."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter

@@ -21,10 +21,10 @@ TEXTS = [
 
 
 class EmbedderContract:
-    """Inherit, and say how the embedder is made."""
+    """Inherit and implement ``make_embedder``."""
 
     def make_embedder(self) -> Any:
-        """The embedder under test; two of them must agree."""
+        """The embedder under test. Two calls must return embedders with equal vectors."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -32,7 +32,7 @@ class EmbedderContract:
         """The embedder, its methods as plain calls."""
         return Driven(self.make_embedder())
 
-    def test_it_names_its_model_and_dimension(self, embedder: Any) -> None:
+    def test_embedder_names_its_model_and_dimension(self, embedder: Any) -> None:
         assert embedder.model.strip()
         assert embedder.dimension >= 1
         assert embedder.local in (True, False)
@@ -57,12 +57,12 @@ class EmbedderContract:
         assert len(vector) == embedder.dimension
         assert all(isfinite(component) for component in vector)
 
-    def test_a_vector_does_not_depend_on_its_company(self, embedder: Any) -> None:
+    def test_vector_does_not_depend_on_the_other_texts(self, embedder: Any) -> None:
         (alone,) = embedder.embed([TEXTS[0]], "document")
         together = embedder.embed(TEXTS, "document")[0]
         assert all(isclose(a, b, abs_tol=1e-5) for a, b in zip(alone, together, strict=True))
 
-    def test_two_embedders_of_one_model_agree(self, embedder: Any) -> None:
+    def test_two_embedders_of_one_model_give_equal_vectors(self, embedder: Any) -> None:
         other = Driven(self.make_embedder())
         assert other.model == embedder.model
         for one, two in zip(
@@ -70,7 +70,7 @@ class EmbedderContract:
         ):
             assert all(isclose(a, b, abs_tol=1e-5) for a, b in zip(one, two, strict=True))
 
-    def test_a_text_is_nearer_to_itself_than_to_another(self, embedder: Any) -> None:
+    def test_query_is_nearer_to_a_matching_text_than_to_another(self, embedder: Any) -> None:
         (query,) = embedder.embed(["Where does Caroline live? Zürich"], "query")
         near, far = embedder.embed(
             ["Caroline lives in Zürich.", "The stock market fell sharply."], "document"
@@ -81,7 +81,7 @@ class EmbedderContract:
 
         assert cosine(near) > cosine(far)
 
-    def test_threads_may_share_it(self, embedder: Any) -> None:
+    def test_threads_can_share_one_embedder(self, embedder: Any) -> None:
         expected = embedder.embed(TEXTS, "document")
         results: list[Any] = []
         threads = [

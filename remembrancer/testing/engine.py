@@ -1,4 +1,4 @@
-"""The part of the contract that all external engines share: who they are, and how they end."""
+"""The contract that all external engines share: ``ping`` and ``close``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from remembrancer.testing.driving import Driven
 
 
 class EngineContract:
-    """What ``ExternalIndexContract`` and ``ExternalGraphContract`` have in common.
+    """The tests that ``ExternalIndexContract`` and ``ExternalGraphContract`` share.
 
-    ``closes`` of false is for an engine that is a part of this process, and has nothing to let go
-    of. Tests that need a second worker or a neighbour are skipped, with the reason, where there can
-    be none.
+    Set ``closes`` to false for an in-process engine that has nothing to close. Tests that need a
+    second index or graph in one engine are skipped if ``make_neighbour`` skips.
     """
 
     closes = True
@@ -28,41 +27,41 @@ class EngineContract:
         raise NotImplementedError
 
     def make_worker(self, tmp_path: Path) -> Any:
-        """What another process would have: one more adapter of the same index or graph.
+        """A second adapter of the same index or graph, as another process would open it.
 
-        Unless overridden, it is the one under test, which threads then share.
+        By default, the adapter under test: threads then share it.
         """
         return self.engine
 
     def make_neighbour(self, tmp_path: Path) -> Any:
         """An empty index or graph of another name in the same engine."""
-        pytest.skip("declared: the engine holds one only")
+        pytest.skip("declared: the engine holds only one index or graph")
 
     @pytest.fixture
     def worker(self, tmp_path: Path) -> Any:
-        """Another worker's adapter."""
+        """The second adapter of the same index or graph."""
         return _driven(self.make_worker(tmp_path))
 
     @pytest.fixture
     def neighbour(self, tmp_path: Path) -> Any:
-        """The neighbour's adapter."""
+        """The adapter of another index or graph in the same engine."""
         return _driven(self.make_neighbour(tmp_path))
 
-    # Who answers
+    # Ping
 
-    def test_it_tells_the_engine_and_its_version(self) -> None:
+    def test_ping_names_the_engine_and_its_version(self) -> None:
         assert re.search(r"[a-z].* v?\d+\.\d+", self.engine.ping(), re.IGNORECASE)
 
-    def test_telling_who_answers_is_the_same_before_and_after_it_is_cleared(self) -> None:
+    def test_ping_is_the_same_before_and_after_clear(self) -> None:
         before = self.engine.ping()
         self.engine.clear()
         assert self.engine.ping() == before
 
-    # The end
+    # Close
 
-    def test_closing_twice_does_nothing_and_a_call_after_it_is_a_typed_error(self) -> None:
+    def test_second_close_does_nothing_and_later_calls_are_adapter_unavailable(self) -> None:
         if not self.closes:
-            pytest.skip("declared: there is nothing to let go of")
+            pytest.skip("declared: there is nothing to close")
         self.engine.ping()
         self.engine.close()
         self.engine.close()
@@ -70,16 +69,16 @@ class EngineContract:
             with pytest.raises(AdapterUnavailable):
                 call()
 
-    def test_one_that_was_never_asked_anything_is_closed_all_the_same(self, worker: Any) -> None:
+    def test_unused_adapter_can_be_closed(self, worker: Any) -> None:
         if not self.closes:
-            pytest.skip("declared: there is nothing to let go of")
+            pytest.skip("declared: there is nothing to close")
         worker.close()
         worker.close()
         with pytest.raises(AdapterUnavailable):
             worker.ping()
 
     def later_calls(self) -> list[Any]:
-        """Calls of the port's own that have to fail once it is closed."""
+        """Calls of port methods that must fail after ``close``."""
         raise NotImplementedError
 
 

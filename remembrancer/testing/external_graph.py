@@ -1,8 +1,7 @@
-"""The contract of ``ExternalGraph``: that of ``KnowledgeGraph``, and what makes pages from a log
-safe. The reference is the graph in memory.
+"""The contract of ``ExternalGraph``: ``KnowledgeGraphContract`` plus idempotent delivery of pages.
 
-How an engine's wire is cut in the middle of a page is for its own tests;
-``remembrancer.testing.unreliable_wire`` helps.
+The reference is the graph in memory. Test connection failures in the tests of the engine;
+``unreliable_wire`` helps.
 """
 
 from __future__ import annotations
@@ -44,21 +43,21 @@ VIEWS = [
 
 
 class Twice:
-    """A listener of a log that delivers every page twice, the second time with what came before."""
+    """A log listener that delivers every page twice, the second time after the page before it."""
 
     def __init__(self, graph: Any) -> None:
         self._graph = graph
         self._before: Sequence[Recorded] = ()
 
     def apply(self, chain: Sequence[Recorded]) -> None:
-        """Hand a page on."""
+        """Deliver a page."""
         self._graph.apply(chain)
         self._graph.apply([*self._before, *chain])
         self._before = chain
 
 
 def history(user: str = "alice") -> tuple[Sequence[Recorded], InMemoryKnowledgeGraph]:
-    """Eight events that make, revise and end links, and what they come to."""
+    """Eight events that make, revise and end links, and the graph in memory after them."""
     memory = InMemoryKnowledgeGraph()
     log = InMemoryAuditLog(listener=memory)
     scope = Scope(user_id=user)
@@ -78,8 +77,8 @@ def history(user: str = "alice") -> tuple[Sequence[Recorded], InMemoryKnowledgeG
 
 
 class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
-    """Inherit, and say how a graph is made: ``make_external``; and, where there can be one,
-    ``make_worker`` and ``make_neighbour``.
+    """Inherit and implement ``make_external``, and if possible ``make_worker`` and
+    ``make_neighbour``.
     """
 
     def make_external(self, tmp_path: Path) -> Any:
@@ -98,7 +97,7 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         return self.graph
 
     def later_calls(self) -> list[Any]:
-        """One call of each kind."""
+        """One write and two reads."""
         events, _ = history()
         return [
             lambda: self.graph.apply(events),
@@ -107,12 +106,12 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         ]
 
     def assert_same(self, memory: InMemoryKnowledgeGraph, user: str = "alice") -> None:
-        """The graph answers for a user as the one in memory does."""
+        """Assert that the graph answers for a user like the graph in memory."""
         _assert_same(self.graph, memory, user)
 
     # Clearing
 
-    def test_clearing_leaves_nothing_and_it_is_fed_again_from_nothing(self) -> None:
+    def test_cleared_graph_is_empty_and_can_be_filled_again(self) -> None:
         (mine, memory), (theirs, _) = history(), history("bob")
         self.graph.apply(mine)
         self.graph.apply(theirs)
@@ -121,12 +120,12 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         self.assert_same(nothing)
         self.assert_same(nothing, "bob")
         self.graph.clear()
-        # The positions are forgotten with the rest, or this would be taken for old.
+        # Positions are cleared too, or these events would be skipped as already applied.
         self.graph.apply(mine)
         self.assert_same(memory)
         self.assert_same(nothing, "bob")
 
-    def test_what_becomes_of_one_graph_is_nothing_to_its_neighbour(self, neighbour: Any) -> None:
+    def test_changes_to_one_graph_do_not_affect_another(self, neighbour: Any) -> None:
         (mine, memory), (theirs, other) = history(), history()
         self.graph.apply(mine)
         _assert_same(neighbour, InMemoryKnowledgeGraph())
@@ -138,31 +137,31 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         neighbour.clear()
         self.assert_same(memory)
 
-    # Pages that come more than once
+    # Repeated pages
 
     @pytest.mark.parametrize(
         ("first", "last"), [(0, 8), (0, 3), (2, 6), (7, 8)], ids=["whole", "old", "inner", "end"]
     )
-    def test_what_was_taken_in_is_taken_in_once(self, worker: Any, first: int, last: int) -> None:
+    def test_event_delivered_twice_is_applied_once(
+        self, worker: Any, first: int, last: int
+    ) -> None:
         events, memory = history()
         self.graph.apply(events)
         worker.apply(events[first:last])
         self.assert_same(memory)
 
-    def test_a_page_of_which_a_part_was_taken_in_is_whole_once_it_is_delivered_again(
-        self, worker: Any
-    ) -> None:
+    def test_partly_applied_page_is_complete_after_redelivery(self, worker: Any) -> None:
         for taken in range(9):
             events, memory = history(f"user {taken}")
             self.graph.apply(events[:taken])
             worker.apply(events)
             self.assert_same(memory, f"user {taken}")
 
-    def test_no_page_is_no_trouble(self) -> None:
+    def test_empty_page_changes_nothing(self) -> None:
         self.graph.apply([])
         self.assert_same(InMemoryKnowledgeGraph())
 
-    # Hypothesis minds that subclasses share a test; their graphs are as good as one another.
+    # Subclasses share this test, which Hypothesis reports; here that is harmless.
     @settings(
         max_examples=60,
         deadline=None,
@@ -176,7 +175,7 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         limit=st.sampled_from([1, 3, 100]),
         page=st.integers(1, 12),
     )
-    def test_it_answers_as_the_graph_in_memory_does_however_the_log_is_cut_into_pages(
+    def test_answers_equal_the_graph_in_memory_for_any_page_size(
         self,
         appends: list[list[Event]],
         view: View,
@@ -192,7 +191,7 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         self.graph.clear()
         events = log.read(Position(0))
         for first in range(0, len(events), page):
-            # A page comes with the end of the one before: what was taken in is taken in once.
+            # Each page repeats the end of the page before; those events must be applied once.
             self.graph.apply(events[max(first - 2, 0) : first + page])
         for method, arguments in (
             ("neighbours", (start, depth, limit)),
@@ -203,9 +202,9 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
             expected = getattr(memory, method)(view, *arguments)
             assert getattr(self.graph, method)(view, *arguments) == expected
 
-    # Workers beside each other
+    # Concurrent workers
 
-    def test_the_same_page_from_many_workers_at_once_is_taken_in_once(self, worker: Any) -> None:
+    def test_same_page_from_many_workers_at_once_is_applied_once(self, worker: Any) -> None:
         events, memory = history()
         pages = [events, events, events[:5], events, events[:2], events]
         with ThreadPoolExecutor(len(pages)) as threads:
@@ -213,18 +212,18 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
             list(threads.map(lambda one, page: one.apply(page), workers, pages))
         self.assert_same(memory)
 
-    def test_deliveries_of_other_ledgers_do_not_disturb(self, worker: Any) -> None:
+    def test_concurrent_deliveries_of_other_ledgers_do_not_interfere(self, worker: Any) -> None:
         users = [f"user {number}" for number in range(4)]
-        told = [history(user) for user in users]
+        made = [history(user) for user in users]
         with ThreadPoolExecutor(len(users)) as threads:
             workers = [self.graph, worker] * 2
-            list(threads.map(lambda one, page: one.apply(page[0]), workers, told))
-        for user, (_, memory) in zip(users, told, strict=True):
+            list(threads.map(lambda one, page: one.apply(page[0]), workers, made))
+        for user, (_, memory) in zip(users, made, strict=True):
             self.assert_same(memory, user)
 
-    def test_how_far_one_ledger_has_come_is_nothing_to_another(self) -> None:
+    def test_position_of_one_ledger_does_not_affect_another(self) -> None:
         (mine, memory), (theirs, other) = history(), history("bob")
-        # Alice's last position is behind all of Bob's, and she comes first.
+        # Alice's last position is not below any of Bob's, and Alice is applied first.
         self.graph.apply(mine)
         self.graph.apply(theirs[:3])
         self.graph.apply([*mine[-2:], *theirs[2:]])

@@ -1,7 +1,7 @@
-"""The contract of ``ExternalIndex``: that of ``VectorIndex``, and what makes pages from a log safe.
+"""The contract of ``ExternalIndex``: ``VectorIndexContract`` plus idempotent delivery of pages.
 
-An interruption is what it leaves: any part of a page. How an engine's wire is cut is for its own
-tests; ``remembrancer.testing.unreliable_wire`` helps.
+An interruption is simulated by the part of a page that it leaves. Test connection failures in the
+tests of the engine; ``unreliable_wire`` helps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAGE = 12
 
 
 def page_of(owner: str, size: int = PAGE) -> list[Document]:
-    """Documents of one owner, every third one of which has ended."""
+    """Documents of one owner; every third one has ended."""
     return [
         document(
             f"tea number {n}",
@@ -42,13 +42,13 @@ def page_of(owner: str, size: int = PAGE) -> list[Document]:
 
 
 def younger(page: Sequence[Document]) -> list[Document]:
-    """The same documents as an earlier delivery had them: before any had ended."""
+    """The same documents before any of them ended, as in an earlier delivery."""
     return [evolve(each, visible=Interval(start=NOON)) for each in page]
 
 
 class ExternalIndexContract(EngineContract, VectorIndexContract):
-    """Inherit, and say how an index is made: ``make_index``; and, where there can be one,
-    ``make_worker`` and ``make_neighbour``.
+    """Inherit and implement ``make_index``, and if possible ``make_worker`` and
+    ``make_neighbour``.
     """
 
     @property
@@ -57,7 +57,7 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
         return self.index
 
     def later_calls(self) -> list[Any]:
-        """One call of each kind."""
+        """One put, one remove and one search."""
         query = IndexQuery(scope=Scope(user_id="alice"), vector=vector(1), now=LATER)
         return [
             lambda: self.index.put([document("tea")]),
@@ -66,7 +66,7 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
         ]
 
     def assert_whole(self, page: Sequence[Document]) -> None:
-        """One owner's documents are there as in the page, each once."""
+        """Assert that the index holds exactly the documents of the page, each once."""
         scope = page[0].scope
         present = [each for each in page if each.visible.end is None]
         asked: dict[str, Any] = {"scope": scope, "limit": 2 * len(page)}
@@ -79,7 +79,7 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
 
     # Clearing
 
-    def test_clearing_leaves_nothing_and_it_is_fed_again_from_nothing(self) -> None:
+    def test_cleared_index_is_empty_and_can_be_filled_again(self) -> None:
         pages = [page_of("alice"), page_of("bob")]
         for page in pages:
             self.index.put(page)
@@ -95,18 +95,18 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
         self.assert_whole(pages[1][3:])
         assert self.index.count(pages[0][0].scope.ledger) == 0
 
-    def test_another_worker_goes_on_where_one_has_cleared(self, worker: Any) -> None:
+    def test_another_worker_can_write_after_a_clear(self, worker: Any) -> None:
         page = page_of("alice")
         worker.put(page)
         self.index.clear()
-        # What it knew of the engine is void; that may be told once, as something to come back for.
+        # The worker's cached schema is stale: one retryable error is allowed.
         with suppress(AdapterUnavailable):
             worker.count(page[0].scope.ledger)
         assert worker.count(page[0].scope.ledger) == 0
         worker.put(page)
         self.assert_whole(page)
 
-    def test_what_becomes_of_one_index_is_nothing_to_its_neighbour(self, neighbour: Any) -> None:
+    def test_changes_to_one_index_do_not_affect_another(self, neighbour: Any) -> None:
         page = page_of("alice")
         self.index.put(page)
         ledger = page[0].scope.ledger
@@ -122,7 +122,7 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
         neighbour.clear()
         self.assert_whole(page)
 
-    # Pages that come more than once
+    # Repeated pages
 
     def test_a_page_delivered_twice_changes_nothing(self, worker: Any) -> None:
         page = page_of("alice")
@@ -133,14 +133,14 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
             assert self.search("tea number 7", vector=vector(1, 0.3)) == before
         self.assert_whole(page)
 
-    # Hypothesis minds that subclasses share a test; their indexes are as good as one another.
+    # Subclasses share this test, which Hypothesis reports; here that is harmless.
     @settings(
         max_examples=20,
         deadline=None,
         suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, PAGE - 1))), max_size=3))
-    def test_an_interrupted_page_is_whole_once_it_is_delivered_again(
+    def test_interrupted_page_is_complete_after_redelivery(
         self, before: list[tuple[bool, set[int]]]
     ) -> None:
         page = page_of(uuid.uuid4().hex)
@@ -150,15 +150,15 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
         self.index.put(page)
         self.assert_whole(page)
 
-    # Workers beside each other
+    # Concurrent workers
 
-    def test_the_same_page_from_two_workers_at_once_is_there_once(self, worker: Any) -> None:
+    def test_same_page_from_two_workers_at_once_is_stored_once(self, worker: Any) -> None:
         for _ in range(4):
             page = page_of(uuid.uuid4().hex)
             _at_once(partial(self.index.put, page), partial(worker.put, page))
             self.assert_whole(page)
 
-    def test_deliveries_of_other_ledgers_do_not_disturb(self, worker: Any) -> None:
+    def test_concurrent_deliveries_of_other_ledgers_do_not_interfere(self, worker: Any) -> None:
         mine, theirs = page_of("alice"), page_of("bob")
         self.index.put(mine)
 

@@ -1,4 +1,4 @@
-"""The contract of ``FactStore``: at all times the fold of the log that it follows."""
+"""The contract of ``FactStore``: its facts equal the fold of the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from remembrancer.domain.events import (
 )
 from remembrancer.domain.facts.evolve import fold
 from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
-from remembrancer.domain.filters.ast import parse_filter
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId, Scope
@@ -36,10 +36,10 @@ SCOPE = Scope(user_id="alice")
 
 
 class FactStoreContract:
-    """Inherit, and say how a log and the fact store that follows it are made."""
+    """Inherit and implement ``make_stores``."""
 
     def make_stores(self, tmp_path: Path) -> tuple[Any, Any]:
-        """A fresh log, and the fact store that takes in whatever is appended to it."""
+        """A fresh log, and the fact store that applies its appends."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -48,18 +48,18 @@ class FactStoreContract:
         self.log, self.facts = Driven(log), Driven(facts)
 
     def given(self, *events: Event, ledger: LedgerId = ALICE, hours: float = 0) -> None:
-        """Append events in one go, ``hours`` after noon."""
+        """Append events in one append, ``hours`` after noon."""
         self.log.append(append_of(events, ledger=ledger, at=NOON + timedelta(hours=hours)))
 
     def found(self, **changes: Any) -> Sequence[Fact]:
-        """A listing of Alice's facts, an hour after noon unless changed."""
+        """List Alice's facts, an hour after noon unless changed."""
         listing: Sequence[Fact] = self.facts.find(
             evolve(FactQuery(scope=SCOPE, now=LATER, order=Order.CREATED), **changes)
         )
         return listing
 
     def texts(self, **changes: Any) -> list[str]:
-        """The texts of that listing."""
+        """The texts of ``found``."""
         return [fact.text for fact in self.found(**changes)]
 
     # History
@@ -79,7 +79,7 @@ class FactStoreContract:
         ]
         assert tuple(versions) == fold(self.log.read_ledger(ALICE)).facts[added.fact_id]
 
-    def test_events_about_facts_that_are_gone_or_unknown_change_nothing(self) -> None:
+    def test_events_about_ended_or_unknown_facts_change_nothing(self) -> None:
         added = fact_added()
         self.given(added, FactRetracted(fact_id=added.fact_id))
         self.given(FactRevised(fact_id=added.fact_id, text="too late"))
@@ -96,9 +96,9 @@ class FactStoreContract:
         keys = [(two.fact_id, 1), (FactId(new_id()), 1), (one.fact_id, 1), (one.fact_id, 9)]
         assert [fact.text for fact in self.facts.load(keys)] == ["two", "one"]
 
-    # Both times
+    # Valid time and transaction time
 
-    def test_a_superseded_fact_is_not_listed_any_more_and_was_true_in_its_time(self) -> None:
+    def test_superseded_fact_is_listed_only_for_its_time(self) -> None:
         old, new = fact_added("lives in Paris"), fact_added("lives in Berlin")
         self.given(old)
         self.given(
@@ -111,7 +111,7 @@ class FactStoreContract:
         assert self.texts(now=two, valid_at=NOON) == ["lives in Paris", "lives in Berlin"]
         assert self.texts(now=NOON, as_of=NOON) == ["lives in Paris"]
 
-    def test_what_was_believed_then_is_listed_as_of_then(self) -> None:
+    def test_as_of_lists_the_facts_of_that_time(self) -> None:
         added = fact_added("first")
         self.given(added)
         self.given(FactRevised(fact_id=added.fact_id, text="second"), hours=1)
@@ -124,19 +124,19 @@ class FactStoreContract:
             [],
         ]
 
-    def test_valid_time_is_strict_where_asked_for_and_open_to_plans_otherwise(self) -> None:
+    def test_valid_at_is_strict_and_without_it_future_facts_are_listed(self) -> None:
         plan = evolve(fact_added("will move"), valid=Interval(start=NOON + timedelta(days=9)))
         self.given(plan)
         assert self.texts() == ["will move"]
         assert self.texts(valid_at=LATER) == []
         assert self.texts(valid_at=NOON + timedelta(days=10)) == ["will move"]
 
-    def test_a_fact_is_not_listed_after_it_expires(self) -> None:
+    def test_fact_is_not_listed_after_it_expires(self) -> None:
         self.given(evolve(fact_added("brief"), expires_at=LATER))
         assert self.texts(now=NOON) == ["brief"]
         assert self.texts(now=LATER) == []
 
-    def test_what_is_due_to_expire_is_told_once(self) -> None:
+    def test_due_fact_is_returned_until_it_is_recorded_as_expired(self) -> None:
         brief = evolve(fact_added("brief"), expires_at=LATER)
         self.given(brief, fact_added("lasting"))
         assert [fact.text for fact in self.facts.due(ALICE, NOON)] == []
@@ -146,7 +146,7 @@ class FactStoreContract:
 
     # Scope, filters, order
 
-    def test_a_scope_sees_what_it_covers_and_nothing_else(self) -> None:
+    def test_scope_lists_only_the_facts_that_it_covers(self) -> None:
         def of(text: str, **ids: str) -> FactAdded:
             return evolve(fact_added(text), scope=Scope(**ids))
 
@@ -162,7 +162,7 @@ class FactStoreContract:
         assert self.texts(scope=Scope(user_id="alice", app_id="b")) == []
         assert self.texts(scope=Scope(user_id="alice' OR '1'='1")) == []
 
-    def test_filters_see_metadata_and_built_in_fields(self) -> None:
+    def test_filters_match_metadata_and_built_in_fields(self) -> None:
         self.given(
             evolve(fact_added("tea"), metadata={"topic": "drinks", "score": 3}, speaker="Alice"),
             evolve(fact_added("chess"), metadata={"topic": "games", "score": 5}),
@@ -191,9 +191,9 @@ class FactStoreContract:
         assert keys == sorted(keys, reverse=order.value.startswith("-"))
         assert len(keys) == 7
 
-    # What writing needs
+    # Reads of the write path
 
-    def test_active_facts_are_found_by_what_they_say_and_by_slot(self) -> None:
+    def test_active_facts_are_found_by_text_and_by_slot(self) -> None:
         tea = fact_added("I like tea.")
         home = evolve(fact_added("I live in Paris"), slot="alice/residence")
         gone = fact_added("I like TEA!")
@@ -203,7 +203,7 @@ class FactStoreContract:
         assert [f.text for f in by_slot] == ["I live in Paris"]
         assert list(self.facts.active(LedgerId("user:bob"), ["I like tea."], [])) == []
 
-    def test_active_facts_stand_whenever_they_can_be_seen(self) -> None:
+    def test_active_in_returns_active_facts_regardless_of_their_times(self) -> None:
         past = evolve(fact_added("lived there"), valid=Interval(end=NOON - timedelta(days=9)))
         brief = evolve(fact_added("brief"), expires_at=NOON)
         run = evolve(fact_added("in a run"), scope=Scope(user_id="alice", run_id="r"))
@@ -220,7 +220,7 @@ class FactStoreContract:
         assert [fact.text for fact in in_run] == ["in a run"]
         assert list(self.facts.active_in(Scope(user_id="bob"))) == []
 
-    def test_messages_wait_until_an_inference_has_looked_at_them(self) -> None:
+    def test_messages_are_pending_until_an_inference_names_them(self) -> None:
         def message(text: str) -> Message:
             return Message(
                 message_id=MessageId(new_id()),
@@ -258,7 +258,7 @@ class FactStoreContract:
         assert dict(tally.facts) == {FactStatus.ACTIVE: 1, FactStatus.RETRACTED: 1}
         assert tally.versions == 3
 
-    def test_evidence_is_gathered_without_repetition(self) -> None:
+    def test_evidence_is_collected_without_duplicates(self) -> None:
         evidence = Evidence(message_id=MessageId(new_id()), quote="tea")
         added = evolve(fact_added(), evidence=(evidence,))
         other = Evidence(message_id=MessageId(new_id()))

@@ -1,6 +1,6 @@
-"""An external index for tests that outlives its process: the SQLite one, in a file of its own.
+"""A persistent external index for tests: the SQLite index in its own file.
 
-It is for settings, too: ``{"provider": "remembrancer.testing.file_index:adapter", "path": …}``.
+Choose it in settings with ``{"provider": "remembrancer.testing.file_index:adapter", "path": …}``.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 from attrs import frozen
 
+from remembrancer import Adapter
 from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
 from remembrancer.adapters.stores.sqlite.vector_index import SqliteVectorIndex
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.wiring.registry import Adapter
 
 
 class FileIndex(SqliteVectorIndex):
-    """An index in a file of its own. ``before`` is called before anything is put into it."""
+    """An index in its own file. ``before`` is called before and after each ``put``."""
 
     def __init__(
         self, path: Path, dimension: int, before: Callable[[], None] = lambda: None
@@ -52,7 +52,7 @@ class FileIndex(SqliteVectorIndex):
 
 @frozen(kw_only=True)
 class FileSettings:
-    """Where the index is."""
+    """The path of the index file."""
 
     path: str
 

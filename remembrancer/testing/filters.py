@@ -1,9 +1,9 @@
-"""Hypothesis strategies for filters and for the attributes that they are held against.
+"""Hypothesis strategies for filters and for the attributes that they are matched against.
 
-Both draw from one small set of keys and values, so that filters often match, and the set is chosen
-to be unkind: values of several types under one key, ``1`` beside ``1.0``, ``True`` and ``"1"``,
-texts that change length when casefolded, keys with quotes and dots. Metadata stays within what an
-engine has to store: JSON without NUL and lone surrogates.
+Both draw from one small set of keys and values, so that filters often match. The set is hostile:
+values of several types under one key, ``1`` beside ``1.0``, ``True`` and ``"1"``, texts that change
+length when casefolded, keys with quotes and dots. Metadata is JSON without NUL and lone surrogates,
+which every engine must store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from remembrancer.domain.facts.fact import FactKind, FactStatus
-from remembrancer.domain.filters.ast import TEXT_FIELDS, TIME_FIELDS, Filter, parse_filter
+from remembrancer.domain.filters.ast import TEXT_FIELDS, TIME_FIELDS, Filter
+from remembrancer.domain.filters.parse import parse_filter
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 HOSTILE_TEXTS = [
@@ -136,7 +137,7 @@ _values = st.recursive(
 
 
 def attributes() -> st.SearchStrategy[dict[str, Any]]:
-    """What filters see of one fact: the built-in fields, and metadata of any JSON shape."""
+    """The attributes of a fact: built-in fields, and metadata of any JSON shape."""
     maybe_moment = st.none() | _moments
     return st.fixed_dictionaries(
         {
@@ -161,12 +162,12 @@ def attributes() -> st.SearchStrategy[dict[str, Any]]:
 def filter_dicts(
     draw: st.DrawFn, about: Sequence[Mapping[str, Any]] = (), levels: int = 3
 ) -> dict[str, Any]:
-    """Filters in dict form, none of which ``parse_filter`` refuses.
+    """Filters in dict form, all accepted by ``parse_filter``.
 
     Args:
         draw: supplied by hypothesis.
-        about: records of ``attributes``. Most comparisons will be of fields that they have, with
-            values that they hold or just miss.
+        about: records of ``attributes``. Most comparisons use their fields, with equal or nearly
+            equal values.
         levels: how deep ``AND``, ``OR`` and ``NOT`` may nest.
     """
     if levels and draw(st.integers(0, 2)) == 0:
@@ -181,7 +182,7 @@ def filter_dicts(
 
 
 def filters(about: Sequence[Mapping[str, Any]] = ()) -> st.SearchStrategy[Filter]:
-    """Filters as engines get them; ``about`` as for ``filter_dicts``."""
+    """Parsed filters; ``about`` is the same as in ``filter_dicts``."""
     return filter_dicts(about).map(_parsed)
 
 
@@ -209,7 +210,7 @@ def _parts(path: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _comparison_with(path: str, value: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """A comparison of a field with what it holds, or with something close to that."""
+    """A comparison of a field with its value or a nearly equal one."""
     near = [close for element in _elements(value) for close in _close_to(element)]
     texts = [close for close in near if isinstance(close, str)]
     text = st.sampled_from(texts) if texts else _texts
@@ -286,7 +287,7 @@ def _orders(operands: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any
 def _test(
     operands: st.SearchStrategy[Any], operators: dict[str, st.SearchStrategy[Any]]
 ) -> st.SearchStrategy[Any]:
-    """What may stand to the right of a field: a value, a list, ``"*"``, or operators."""
+    """The right side of a field: a value, a list, ``"*"``, or operators."""
     lists = st.lists(operands, max_size=4)
     known: dict[str, st.SearchStrategy[Any]] = {
         "eq": st.none() | operands,

@@ -1,4 +1,4 @@
-"""What can happen to a graph, and how it can be looked at, for hypothesis to draw from."""
+"""Hypothesis strategies for graph events and for views of the graph."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 NAMES = ["Ann", "ann ", "Bob", "Zürich", "東京", "tea"]
-"""Two of them are one."""
+"""``Ann`` and ``ann `` are one entity."""
 
 names = st.sampled_from(NAMES)
 fact_ids = st.sampled_from("abcd").map(FactId)
@@ -32,7 +32,7 @@ moments = st.integers(0, 8).map(lambda hours: NOON + timedelta(hours=hours))
 intervals = st.just(Interval()) | st.builds(
     Interval, start=st.none() | moments, end=st.none() | moments
 )
-# All of one user, for an id belongs to one ledger.
+# One user only, because an id belongs to one ledger.
 scopes = st.builds(
     Scope,
     user_id=st.just("alice"),
@@ -87,4 +87,4 @@ views = st.builds(
     mentions=st.booleans(),
 )
 histories = st.lists(st.lists(events, min_size=1, max_size=4), min_size=1, max_size=8)
-"""Appends, an hour apart from ``NOON`` on."""
+"""Lists of appends, for tests that record them one hour apart from ``NOON`` on."""

@@ -41,7 +41,7 @@ RACERS = 8
 
 
 def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What the calls return or raise, made by as many threads."""
+    """Make each call in its own thread; return the results and exceptions in order."""
     outcomes: list[Any] = [None] * len(calls)
     start = threading.Barrier(len(calls))
 
@@ -61,19 +61,17 @@ def _at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 class KeyVaultContract:
-    """Inherit, and say how a fresh, empty vault is made, and how its store is opened again."""
+    """Inherit and implement ``make_vault``, and ``reopen`` if keys are persistent."""
 
     lasting = True
-    """Whether the keys outlast the vault that they were asked from; if not, ``reopen`` is not
-    called.
-    """
+    """Whether keys persist after the vault is closed; if not, ``reopen`` is not called."""
 
     def make_vault(self, tmp_path: Path) -> Any:
-        """A fresh, empty vault; ``tmp_path`` is a folder of its own."""
+        """A fresh, empty vault; ``tmp_path`` is an empty folder."""
         raise NotImplementedError
 
     def reopen(self, tmp_path: Path) -> Any:
-        """One more vault over the store of the one that ``make_vault`` made there."""
+        """A second vault over the store that ``make_vault`` created in ``tmp_path``."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -86,38 +84,38 @@ class KeyVaultContract:
     def another(self, tmp_path: Path, vault: Any) -> Iterator[Any]:
         """A second vault over the same store."""
         if not self.lasting:
-            pytest.skip("its keys do not outlast it")
+            pytest.skip("its keys are not persistent")
         with closing(self.reopen(tmp_path)) as another:
             yield another
 
     # Keys
 
-    def test_a_key_is_made_once_and_stays(self, vault: Any) -> None:
+    def test_key_is_created_once_and_stays_the_same(self, vault: Any) -> None:
         key = vault.key(ALICE)
         assert isinstance(key, bytes)
         assert len(key) == KEY_BYTES
         assert vault.key(ALICE) == key
         assert vault.find(ALICE) == key
 
-    def test_looking_one_up_makes_none(self, vault: Any) -> None:
+    def test_find_creates_no_key(self, vault: Any) -> None:
         assert vault.find(ALICE) is None
         assert vault.held() == 0
         assert vault.find(ALICE) is None
 
-    def test_every_ledger_has_a_key_of_its_own(self, vault: Any) -> None:
+    def test_every_ledger_has_its_own_key(self, vault: Any) -> None:
         keys = {vault.key(LedgerId(f"user:{number}")) for number in range(50)}
         assert len(keys) == 50
         assert vault.held() == 50
 
     @pytest.mark.parametrize("name", ODD_NAMES)
-    def test_a_ledger_may_have_any_printable_name(self, vault: Any, name: str) -> None:
+    def test_ledger_can_have_any_printable_name(self, vault: Any, name: str) -> None:
         key = vault.key(LedgerId(name))
         others = [LedgerId(other) for other in ODD_NAMES if other != name]
         assert all(vault.find(other) is None for other in others)
         assert key not in {vault.key(other) for other in others}
         assert vault.find(LedgerId(name)) == key
 
-    def test_whatever_is_done_it_answers_as_a_dictionary_would(
+    def test_any_sequence_of_calls_behaves_like_a_dictionary(
         self, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         steps = st.lists(
@@ -147,9 +145,9 @@ class KeyVaultContract:
 
         check()
 
-    # Destroying
+    # Destroy
 
-    def test_a_destroyed_key_is_gone_for_good(self, vault: Any) -> None:
+    def test_destroyed_key_stays_destroyed(self, vault: Any) -> None:
         vault.key(ALICE)
         vault.destroy(ALICE)
         for ask in (vault.key, vault.find, vault.key):
@@ -157,7 +155,7 @@ class KeyVaultContract:
                 ask(ALICE)
         assert vault.held() == 0
 
-    def test_destroying_leaves_the_keys_of_others_alone(self, vault: Any) -> None:
+    def test_destroy_leaves_other_keys_unchanged(self, vault: Any) -> None:
         names = [LedgerId(f"user:{number}") for number in range(40)]
         keys = {name: vault.key(name) for name in names}
         for name in names[::2]:
@@ -165,14 +163,14 @@ class KeyVaultContract:
         assert [vault.find(name) for name in names[1::2]] == [keys[name] for name in names[1::2]]
         assert vault.held() == 20
 
-    def test_destroying_twice_is_destroying_once(self, vault: Any) -> None:
+    def test_second_destroy_does_nothing(self, vault: Any) -> None:
         vault.key(ALICE)
         vault.destroy(ALICE)
         vault.destroy(ALICE)
         with pytest.raises(Erased):
             vault.key(ALICE)
 
-    def test_a_key_that_was_never_made_can_be_destroyed(self, vault: Any) -> None:
+    def test_key_can_be_destroyed_before_it_is_created(self, vault: Any) -> None:
         vault.destroy(ALICE)
         with pytest.raises(Erased, match=ALICE):
             vault.key(ALICE)
@@ -180,13 +178,13 @@ class KeyVaultContract:
             vault.find(ALICE)
         assert vault.held() == 0
 
-    # At once, and again
+    # Concurrency and reopening
 
     def test_all_threads_get_the_same_key(self, vault: Any) -> None:
         outcomes = _at_once([lambda: vault.key(ALICE)] * RACERS)
         assert outcomes == [vault.find(ALICE)] * RACERS
 
-    def test_threads_that_ask_while_it_is_destroyed_get_that_key_or_none(self, vault: Any) -> None:
+    def test_threads_that_race_a_destroy_get_the_key_or_erased(self, vault: Any) -> None:
         key = vault.key(ALICE)
         outcomes = _at_once([lambda: vault.destroy(ALICE), *[lambda: vault.key(ALICE)] * RACERS])
         assert outcomes[0] is None
@@ -194,14 +192,14 @@ class KeyVaultContract:
         with pytest.raises(Erased):
             vault.key(ALICE)
 
-    def test_a_key_outlasts_its_vault(self, vault: Any, another: Any) -> None:
+    def test_key_persists_after_its_vault_is_closed(self, vault: Any, another: Any) -> None:
         key = vault.key(ALICE)
         vault.close()
         assert another.find(ALICE) == key
         assert another.key(ALICE) == key
         assert another.held() == 1
 
-    def test_two_vaults_that_are_asked_first_at_once_give_the_same_key(
+    def test_vaults_that_create_a_key_at_once_return_the_same_key(
         self, tmp_path: Path, vault: Any, another: Any
     ) -> None:
         with ExitStack() as opened:
@@ -212,21 +210,21 @@ class KeyVaultContract:
                 calls = [partial(each.key, name) for each in vaults]
                 assert len(set(_at_once(calls * 2))) == 1
 
-    def test_what_one_vault_destroyed_no_other_hands_out(self, vault: Any, another: Any) -> None:
-        # Given two vaults that both have handed it out
+    def test_key_destroyed_by_one_vault_is_erased_in_another(
+        self, vault: Any, another: Any
+    ) -> None:
+        # Given two vaults that both returned the key
         assert vault.key(ALICE) == another.key(ALICE)
         bobs = vault.key(BOB)
-        # When one of them destroys it
+        # When one of them destroys the key
         vault.destroy(ALICE)
-        # Then the other has it neither
+        # Then the other no longer returns it
         for ask in (another.find, another.key):
             with pytest.raises(Erased, match=ALICE):
                 ask(ALICE)
         assert another.find(BOB) == bobs
 
-    def test_a_key_stays_destroyed_when_the_store_is_opened_again(
-        self, vault: Any, another: Any
-    ) -> None:
+    def test_key_stays_destroyed_after_reopening(self, vault: Any, another: Any) -> None:
         vault.key(ALICE)
         vault.destroy(ALICE)
         vault.close()
@@ -234,13 +232,13 @@ class KeyVaultContract:
             another.key(ALICE)
         assert another.held() == 0
 
-    # Being looked at
+    # Ping and close
 
-    def test_it_says_what_it_is_and_makes_nothing_for_it(self, vault: Any) -> None:
+    def test_ping_names_the_vault_and_creates_nothing(self, vault: Any) -> None:
         assert vault.ping().strip()
         assert vault.held() == 0
 
-    def test_closing_twice_is_closing_once(self, vault: Any) -> None:
+    def test_second_close_does_nothing(self, vault: Any) -> None:
         vault.key(ALICE)
         vault.close()
         vault.close()

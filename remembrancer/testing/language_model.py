@@ -34,7 +34,7 @@ ODD_TEXTS = [
 
 
 class Trouble(Enum):
-    """What a provider can do to a request, beside answering it."""
+    """The ways in which a provider fails to answer."""
 
     DOWN = "never reachable, or out of quota"
     EMPTY = "an answer without text"
@@ -43,12 +43,11 @@ class Trouble(Enum):
 
 
 class LanguageModelContract:
-    """Inherit, and say how a model is made whose provider plays a script."""
+    """Inherit and implement ``make_model``."""
 
     def make_model(self, *script: str | Trouble) -> Any:
-        """The model under test; the provider behind it says these, one for each request that
-        ``complete`` makes of it, and after the last one the last one again. Retries must not
-        make the tests wait.
+        """The model under test. Its provider gives these answers, one per request, and then
+        repeats the last one. Retries must not wait.
         """
         raise NotImplementedError
 
@@ -56,18 +55,18 @@ class LanguageModelContract:
         """The answer to one prompt."""
         return Driven(self.make_model(*script)).complete(asking(schema=schema))
 
-    def test_it_has_a_name_and_its_answers_bear_one(self) -> None:
+    def test_model_and_its_answers_have_a_name(self) -> None:
         model = Driven(self.make_model("hello"))
         assert model.model.strip()
         assert model.complete(asking()).model.strip()
 
     @pytest.mark.parametrize("text", ODD_TEXTS)
-    def test_what_the_model_says_is_returned_and_not_interpreted(self, text: str) -> None:
+    def test_text_of_the_answer_is_returned_unchanged(self, text: str) -> None:
         answer = self.ask(text, schema=None)
         assert answer.text == text
         assert answer.parsed is None
 
-    def test_without_a_schema_nothing_is_parsed(self) -> None:
+    def test_answer_without_a_schema_is_not_parsed(self) -> None:
         answer = self.ask(json.dumps(FACTS), schema=None)
         assert json.loads(answer.text) == FACTS
         assert answer.parsed is None
@@ -81,14 +80,14 @@ class LanguageModelContract:
             ("Here [as asked] are the facts:\n", "\nAnything else?"),
         ],
     )
-    def test_json_is_found_whatever_surrounds_it(self, before: str, after: str) -> None:
+    def test_json_is_found_inside_other_text(self, before: str, after: str) -> None:
         text = before + json.dumps(FACTS, ensure_ascii=False) + after
         answer = self.ask(text)
         assert answer.parsed == FACTS
-        # Thoughts may be taken out on the way, nothing else.
+        # Only thoughts may be removed.
         assert answer.text in text
 
-    def test_of_a_truncated_list_the_complete_items_are_kept(self) -> None:
+    def test_complete_items_of_a_truncated_list_are_kept(self) -> None:
         whole = json.dumps(FACTS, ensure_ascii=False)
         answer = self.ask(whole[: whole.index("said")])
         assert answer.parsed == {"facts": FACTS["facts"][:1]}
@@ -98,7 +97,7 @@ class LanguageModelContract:
         assert answer.text == "I would rather not."
         assert answer.parsed is None
 
-    def test_half_characters_never_come_through(self) -> None:
+    def test_lone_surrogates_are_removed(self) -> None:
         answer = self.ask('{"facts": [{"text": "\\ud800"}]} \udfff')
         answer.text.encode()
         json.dumps(answer.parsed, ensure_ascii=False).encode()
@@ -111,26 +110,26 @@ class LanguageModelContract:
         assert answer.cost is None or answer.cost >= 0
         json.dumps(dict(answer.parameters))
 
-    def test_every_role_may_speak(self) -> None:
+    def test_every_role_is_accepted(self) -> None:
         messages = tuple(ChatMessage(role=role, content=f"I am {role}") for role in Role)
         prompt = Prompt(system="", messages=messages)
         assert Driven(self.make_model("hello")).complete(prompt).text == "hello"
 
-    def test_an_image_is_shown_after_the_text(self) -> None:
+    def test_message_with_images_is_accepted(self) -> None:
         pixel = "data:image/png;base64,iVBORw=="
         message = ChatMessage(role=Role.USER, content="What is this?", images=(pixel, pixel))
         answer = Driven(self.make_model("a dot")).complete(Prompt(system="", messages=(message,)))
         assert answer.text == "a dot"
 
-    def test_a_provider_that_stays_away_is_unavailable(self) -> None:
+    def test_unreachable_provider_is_adapter_unavailable(self) -> None:
         with pytest.raises(AdapterUnavailable):
             self.ask(Trouble.DOWN)
 
-    def test_an_outage_leaves_no_trace(self) -> None:
-        outage = 20
-        model = Driven(self.make_model(*[Trouble.DOWN] * outage, "back"))
+    def test_model_answers_again_after_many_failures(self) -> None:
+        count = 20
+        model = Driven(self.make_model(*[Trouble.DOWN] * count, "back"))
         failures: list[AdapterUnavailable] = []
-        while len(failures) <= outage:
+        while len(failures) <= count:
             try:
                 answer = model.complete(asking(schema=None))
             except AdapterUnavailable as error:
@@ -141,15 +140,15 @@ class LanguageModelContract:
         raise failures[-1]
 
     @pytest.mark.parametrize("trouble", [Trouble.EMPTY, Trouble.REFUSED])
-    def test_an_answer_without_content_is_a_model_error(self, trouble: Trouble) -> None:
+    def test_answer_without_content_is_a_model_error(self, trouble: Trouble) -> None:
         with pytest.raises(ModelError):
             self.ask(trouble)
 
-    def test_a_wrong_key_is_the_callers_mistake(self) -> None:
+    def test_wrong_key_is_an_invalid_request(self) -> None:
         with pytest.raises(InvalidRequest):
             self.ask(Trouble.WRONG_KEY)
 
-    def test_threads_may_share_it(self) -> None:
+    def test_threads_can_share_one_model(self) -> None:
         model = Driven(self.make_model("same"))
         answers: list[str] = []
         threads = [
@@ -164,7 +163,7 @@ class LanguageModelContract:
             thread.join()
         assert answers == ["same"] * 8
 
-    def test_tasks_may_share_it(self) -> None:
+    def test_tasks_can_share_one_model(self) -> None:
         model = self.make_model("same")
         if not inspect.iscoroutinefunction(model.complete):
             pytest.skip("written with plain methods")
@@ -176,7 +175,7 @@ class LanguageModelContract:
 
 
 def asking(*, schema: Any = SCHEMA) -> Prompt:
-    """A prompt like those that extraction makes."""
+    """A prompt like those of extraction."""
     return Prompt(
         system="List the facts.",
         messages=(ChatMessage(role=Role.USER, content="I live in Zürich."),),

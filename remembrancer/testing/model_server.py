@@ -1,8 +1,8 @@
-"""A model server on the loopback interface that speaks the OpenAI protocol and does as scripted.
+"""A scripted model server on loopback that speaks the OpenAI protocol.
 
-It lets a test drive a real client library end to end: it answers chat completions and embeddings,
-fails on demand in all the ways that servers fail, and counts what it was asked. It holds no
-model, does not stream, and serves nobody but tests.
+It tests a real client library end to end: it answers chat completions, embeddings and reranking
+requests, fails on demand like real servers, and counts requests. It has no model and does not
+stream.
 
 ::
 
@@ -29,7 +29,7 @@ from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.domain.errors import InvalidRequest
 
 LARGEST_REQUEST = 1 << 24
-"""Bytes; what a test sends fits."""
+"""Bytes."""
 
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
@@ -56,8 +56,8 @@ class Asked:
 
 @frozen(kw_only=True)
 class Status:
-    """An answer with a status of its own and whatever body; the default body is an error as the
-    protocol has it.
+    """An answer with the given HTTP status and body; the default body is an error of the
+    protocol.
     """
 
     code: int
@@ -67,8 +67,8 @@ class Status:
 
 @frozen(kw_only=True)
 class Finish:
-    """An answer that ended for another reason than being complete: ``length``,
-    ``content_filter``; ``refusal`` is what a model says that will not answer.
+    """An answer with a finish reason, such as ``length`` or ``content_filter``; ``refusal`` is the
+    text of a refusal.
     """
 
     text: str | None
@@ -89,25 +89,25 @@ class CutOff:
 
 
 Reply: TypeAlias = str | Mapping[str, Any] | list[Any] | Status | Finish | Hang | CutOff
-"""What is said to one request; a mapping or list is said as JSON."""
+"""The answer to one request; a mapping or list is sent as JSON."""
 
 
 class ModelServer:
-    """Answers until the ``with`` block ends; its thread never outlives the process.
+    """A server that runs in a daemon thread until the ``with`` block ends.
 
     Args:
-        answer: what is said when nothing is scripted, or a function of the request that says it.
+        answer: the answer when the script is empty, or a function from request to answer.
         latency: seconds before each answer.
         dimension: components of the vectors, which come from ``HashingEmbedder``.
         unknown: names of parameters that the server refuses with status 400, such as
             ``response_format``.
-        count_tokens: how usage is counted; words by default.
+        count_tokens: the number of tokens of a text; the number of words by default.
 
     Attributes:
         asked: every request so far, in order of arrival.
         input_tokens: all tokens of the prompts that were answered.
         output_tokens: all tokens of the answers.
-        most_at_once: the largest number of requests that were in work at one time.
+        most_at_once: the largest number of concurrent requests.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class ModelServer:
         return f"http://127.0.0.1:{self._port}/v1"
 
     def script(self, *replies: Reply) -> None:
-        """Say these to the next requests, one each, before falling back to ``answer``."""
+        """Give these answers to the next requests, one each; after them, ``answer`` again."""
         self._script.extend(replies)
 
     def __enter__(self) -> ModelServer:
@@ -190,7 +190,7 @@ class ModelServer:
             while await self._exchange(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            # The client went away, or spoke no HTTP: nobody is left to be told.
+            # The client disconnected, or sent no HTTP: there is no one to answer.
             pass
         finally:
             writer.close()
@@ -198,7 +198,7 @@ class ModelServer:
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; says whether the connection stays open."""
+        """Answer one request. Returns whether the connection stays open."""
         asked = await _read_request(reader)
         self.asked.append(asked)
         self._at_once += 1

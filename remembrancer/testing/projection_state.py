@@ -1,4 +1,4 @@
-"""The contract of ``ProjectionState``: one leaseholder at a time, and nothing that goes back."""
+"""The contract of ``ProjectionState``: one lease holder at a time; positions never go back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from remembrancer.testing.driving import Driven
 FEED = Feed(projection="vector_index", fingerprint="weaviate/hashing/256")
 SHARED = evolve(FEED, partitions=4)
 LONG = 1_000.0
-"""Seconds; no lease of a test runs out by itself, save those that are taken for none at all."""
+"""Seconds; such a lease does not expire during a test."""
 
 GONE = 0.0
+"""Seconds; such a lease has expired at once."""
 
 
 def letter(position: int, ledger: LedgerId = ALICE, feed: Feed = FEED) -> DeadLetter:
@@ -41,10 +42,10 @@ def letter(position: int, ledger: LedgerId = ALICE, feed: Feed = FEED) -> DeadLe
 
 
 class ProjectionStateContract:
-    """Inherit, and say how a book is made."""
+    """Inherit and implement ``make_state``."""
 
     def make_state(self, tmp_path: Path) -> Any:
-        """A fresh book. Called twice with one ``tmp_path``, it may return the same one."""
+        """A fresh, empty state. Two calls with one ``tmp_path`` may return the same object."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -54,28 +55,28 @@ class ProjectionStateContract:
     def taken(
         self, feed: Feed = FEED, partition: int = 0, owner: str = "ann", seconds: float = LONG
     ) -> Lease:
-        """A lease that could be had."""
+        """Acquire a lease, which must be free."""
         lease = self.state.acquire(feed, partition, owner=owner, seconds=seconds)
         assert isinstance(lease, Lease)
         return lease
 
     def refused(self, feed: Feed = FEED, partition: int = 0, owner: str = "bob") -> bool:
-        """Whether a lease can't be had."""
+        """Whether a lease can't be acquired."""
         return self.state.acquire(feed, partition, owner=owner, seconds=LONG) is None
 
     def partition_state(self, partition: int = 0) -> PartitionState:
-        """How a partition stands."""
+        """The state of one partition."""
         found: PartitionState = self.state.partition_states(FEED.projection)[partition]
         return found
 
-    # Entries
+    # Enrol
 
-    def test_a_projection_that_nobody_enrolled_is_unknown(self) -> None:
+    def test_projection_is_unknown_before_it_is_enrolled(self) -> None:
         assert list(self.state.partition_states(FEED.projection)) == []
         assert self.state.reach(FEED, ALICE) == 0
         assert self.refused()
 
-    def test_a_projection_is_fed_from_the_beginning(self) -> None:
+    def test_enrolled_projection_starts_at_position_zero(self) -> None:
         self.state.enrol(FEED)
         assert self.state.partition_states(FEED.projection) == [
             PartitionState(
@@ -96,7 +97,7 @@ class ProjectionStateContract:
         self.state.enrol(FEED)
         assert self.partition_state().position == 7
 
-    def test_other_settings_are_refused_until_it_is_restarted(self) -> None:
+    def test_other_fingerprint_is_refused_until_a_restart(self) -> None:
         self.state.enrol(FEED)
         self.state.advance(self.taken(seconds=GONE), Position(7))
         other = evolve(FEED, fingerprint="weaviate/other/3")
@@ -106,7 +107,7 @@ class ProjectionStateContract:
         assert self.state.reach(other, ALICE) == 0
         assert self.state.reach(FEED, ALICE) == 7
 
-    def test_other_partitions_go_on_where_the_least_of_the_old_ones_stood(self) -> None:
+    def test_new_partitions_start_at_the_lowest_old_position(self) -> None:
         self.state.enrol(SHARED)
         old = [self.taken(SHARED, partition) for partition in range(4)]
         for lease in old:
@@ -114,12 +115,12 @@ class ProjectionStateContract:
         fewer = evolve(FEED, partitions=2)
         self.state.enrol(fewer)
         assert [item.position for item in self.state.partition_states(FEED.projection)] == [5, 5]
-        # And those who fed the old ones have no say any more
+        # And leases of the old partitions are void
         assert not self.state.advance(old[0], Position(9))
         assert self.refused(SHARED)
         assert self.taken(fewer, 1).position == 5
 
-    def test_dead_letters_move_along_to_other_partitions(self) -> None:
+    def test_dead_letters_move_to_the_new_partitions(self) -> None:
         self.state.enrol(FEED)
         self.state.advance(self.taken(), Position(9), dead=[letter(4), letter(6, BOB)])
         self.state.enrol(SHARED)
@@ -129,7 +130,7 @@ class ProjectionStateContract:
 
     # Leases
 
-    def test_one_lease_at_a_time_holds(self) -> None:
+    def test_partition_has_one_lease_at_a_time(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken()
         assert self.partition_state().owner == "ann"
@@ -139,7 +140,7 @@ class ProjectionStateContract:
         assert self.partition_state().owner is None
         assert self.taken(owner="bob").token > lease.token
 
-    def test_partitions_are_leased_apart(self) -> None:
+    def test_partitions_are_leased_independently(self) -> None:
         self.state.enrol(SHARED)
         leases = [self.taken(SHARED, partition, f"w{partition}") for partition in range(4)]
         assert [self.partition_state(partition).owner for partition in range(4)] == [
@@ -151,11 +152,11 @@ class ProjectionStateContract:
         assert self.state.advance(leases[2], Position(3))
         assert [self.partition_state(partition).position for partition in range(4)] == [0, 0, 3, 0]
 
-    def test_a_lease_that_ran_out_is_taken_over(self) -> None:
+    def test_expired_lease_is_taken_over(self) -> None:
         self.state.enrol(FEED)
         dead = self.taken(owner="ann", seconds=GONE)
         alive = self.taken(owner="bob")
-        # Whoever was thought dead and is not can't record anything any more
+        # The first owner, if it is still alive, can't record anything
         assert not self.state.advance(dead, Position(5))
         assert self.partition_state().position == 0
         self.state.release(dead, "late")
@@ -163,13 +164,13 @@ class ProjectionStateContract:
         assert self.partition_state().problem is None
         assert self.state.advance(alive, Position(3))
 
-    def test_nothing_is_recorded_under_a_lease_that_was_let_go_of(self) -> None:
+    def test_released_lease_cannot_advance(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken()
         self.state.release(lease)
         assert not self.state.advance(lease, Position(5))
 
-    def test_of_many_who_want_a_lease_one_gets_it(self) -> None:
+    def test_exactly_one_of_many_owners_acquires_a_lease(self) -> None:
         self.state.enrol(FEED)
         with ThreadPoolExecutor(8) as threads:
             leases = list(
@@ -180,22 +181,22 @@ class ProjectionStateContract:
             )
         assert sum(lease is not None for lease in leases) == 1
 
-    def test_who_says_that_it_lives_keeps_its_leases(self) -> None:
+    def test_heartbeat_renews_the_leases_of_its_owner(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken(owner="ann", seconds=GONE)
         self.state.renew("ann", [(FEED.projection, 0)], LONG)
         assert self.refused(owner="bob")
         assert self.state.advance(lease, Position(2))
 
-    def test_who_lives_again_too_late_gets_nothing_back(self) -> None:
+    def test_late_heartbeat_does_not_restore_a_lost_lease(self) -> None:
         self.state.enrol(FEED)
         self.taken(owner="ann", seconds=GONE)
         self.state.release(self.taken(owner="bob"))
         self.state.renew("ann", [(FEED.projection, 0)], LONG)
         assert not self.refused(owner="eve")
 
-    def test_a_lease_that_its_owner_does_not_know_of_runs_out(self) -> None:
-        # As when the answer that gave it was lost, or the call that lets go of it
+    def test_lease_that_the_heartbeat_does_not_name_expires(self) -> None:
+        # The answer of acquire was lost, or the call of release
         self.state.enrol(FEED)
         self.taken(owner="ann", seconds=GONE)
         self.state.renew("ann", [], LONG)
@@ -221,12 +222,12 @@ class ProjectionStateContract:
         assert self.state.advance(lease, Position(5))
         assert self.partition_state().position == 5
 
-    def test_a_lease_tells_where_to_go_on(self) -> None:
+    def test_lease_holds_the_position_to_continue_from(self) -> None:
         self.state.enrol(FEED)
         self.state.advance(self.taken(seconds=GONE), Position(5))
         assert self.taken().position == 5
 
-    def test_a_problem_is_told_until_something_is_taken_in(self) -> None:
+    def test_problem_is_reported_until_the_next_advance(self) -> None:
         self.state.enrol(FEED)
         self.state.release(self.taken(), "weaviate: connection refused")
         assert self.partition_state().problem == "weaviate: connection refused"
@@ -237,7 +238,7 @@ class ProjectionStateContract:
 
     # Dead letters
 
-    def test_dead_letters_come_with_the_position_that_passes_them(self) -> None:
+    def test_dead_letters_are_stored_with_the_advance_past_them(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken()
         letters = [letter(8), letter(3), letter(5, BOB)]
@@ -258,7 +259,7 @@ class ProjectionStateContract:
         assert not self.state.advance(lost, Position(9), dead=[letter(3)])
         assert list(self.state.dead_letters(FEED.projection)) == []
 
-    def test_what_is_revived_is_dead_no_longer(self) -> None:
+    def test_revived_event_is_no_longer_a_dead_letter(self) -> None:
         self.state.enrol(FEED)
         lease = self.taken()
         self.state.advance(lease, Position(9), dead=[letter(3), letter(5)])
@@ -266,7 +267,7 @@ class ProjectionStateContract:
         assert self.state.advance(lease, Position(9), dead=[again], revived=[Position(3)])
         assert list(self.state.dead_letters(FEED.projection)) == [again]
 
-    def test_a_ledger_reaches_to_its_first_dead_letter(self) -> None:
+    def test_reach_of_a_ledger_ends_before_its_first_dead_letter(self) -> None:
         self.state.enrol(SHARED)
         for partition in range(4):
             self.state.advance(
@@ -279,9 +280,9 @@ class ProjectionStateContract:
         assert self.state.reach(SHARED, ALICE) == 3
         assert self.state.reach(SHARED, BOB) == 9
 
-    # Starting again
+    # Restart
 
-    def test_a_restart_empties_first_and_feeds_from_the_beginning(self) -> None:
+    def test_restart_clears_first_and_starts_at_position_zero(self) -> None:
         self.state.enrol(SHARED)
         for partition in range(4):
             lease = self.taken(SHARED, partition)
@@ -290,7 +291,7 @@ class ProjectionStateContract:
         other = evolve(SHARED, fingerprint="weaviate/other/3")
         # When
         self.state.restart(other)
-        # Then only one may begin, and has to clear
+        # Then only partition 0 can be leased, and it must be cleared first
         assert list(self.state.dead_letters(FEED.projection)) == []
         assert self.state.reach(other, ALICE) == 0
         assert self.refused(SHARED)
@@ -298,22 +299,22 @@ class ProjectionStateContract:
         lease = self.taken(other)
         assert (lease.position, lease.must_clear) == (0, True)
         assert not self.state.advance(lease, Position(4))
-        # And the others after that
+        # And the other partitions after that
         assert self.state.cleared(lease)
         assert not self.taken(other, 1).must_clear
         assert self.state.advance(lease, Position(4))
 
-    def test_a_restart_waits_for_those_who_are_at_work(self) -> None:
+    def test_restart_waits_for_held_leases(self) -> None:
         self.state.enrol(SHARED)
         busy = self.taken(SHARED, 3)
         self.state.restart(SHARED)
         assert self.refused(SHARED)
-        # Not for long: who is at work can neither record anything nor go on
+        # The held lease can neither advance nor be renewed, so the wait is short
         assert not self.state.advance(busy, Position(9))
         self.state.renew("ann", [], LONG)
         assert self.partition_state(3).owner is None
 
-    def test_a_clearing_that_was_lost_is_done_by_the_next(self) -> None:
+    def test_interrupted_clear_is_repeated_by_the_next_owner(self) -> None:
         self.state.enrol(FEED)
         self.state.restart(FEED)
         lost = self.taken(seconds=GONE)

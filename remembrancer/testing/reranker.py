@@ -13,7 +13,7 @@ QUESTION = "Where does Caroline live?"
 ANSWER = "Caroline lives in Zürich"
 BESIDES = "the stock market fell sharply"
 CLOSE = 0.05
-"""How far the relevance of one text may be moved by those beside it."""
+"""The largest change of a text's relevance that other texts in the call may cause."""
 
 ODD_TEXTS = [
     "a",
@@ -25,9 +25,9 @@ ODD_TEXTS = [
 
 
 class RerankerContract:
-    """Inherit, and say how a reranker is made.
+    """Inherit and implement ``make_reranker``.
 
-    It must be good enough to tell ``ANSWER`` from ``BESIDES``.
+    The reranker must rank ``ANSWER`` above ``BESIDES``.
     """
 
     def make_reranker(self) -> Any:
@@ -39,40 +39,40 @@ class RerankerContract:
         """The reranker under test, its method as a plain call."""
         return Driven(self.make_reranker())
 
-    def test_it_has_a_name(self, reranker: Any) -> None:
+    def test_reranker_names_its_model(self, reranker: Any) -> None:
         assert reranker.model.strip()
 
-    def test_what_answers_is_more_relevant_than_what_does_not(self, reranker: Any) -> None:
+    def test_answer_is_more_relevant_than_an_unrelated_text(self, reranker: Any) -> None:
         for texts in ([ANSWER, BESIDES], [BESIDES, ANSWER]):
             relevances = reranker.rerank(QUESTION, texts)
             assert relevances[texts.index(ANSWER)] > relevances[texts.index(BESIDES)]
 
-    def test_every_text_has_one_relevance_between_nothing_and_all(self, reranker: Any) -> None:
+    def test_every_text_gets_one_relevance_from_zero_to_one(self, reranker: Any) -> None:
         texts = [ANSWER, *ODD_TEXTS, BESIDES, "", ANSWER]
         relevances = reranker.rerank(QUESTION, texts)
         assert len(relevances) == len(texts)
         assert all(0.0 <= relevance <= 1.0 for relevance in relevances)
         assert relevances[0] == pytest.approx(relevances[-1], abs=CLOSE)
 
-    def test_a_relevance_does_not_depend_on_what_stands_beside(self, reranker: Any) -> None:
+    def test_relevance_does_not_depend_on_the_other_texts(self, reranker: Any) -> None:
         (alone,) = reranker.rerank(QUESTION, [ANSWER])
         beside = reranker.rerank(QUESTION, [BESIDES, ANSWER, ANSWER, BESIDES])
         assert beside[1] == pytest.approx(alone, abs=CLOSE)
 
-    def test_of_no_texts_there_is_nothing_to_say(self, reranker: Any) -> None:
+    def test_no_texts_give_no_relevances(self, reranker: Any) -> None:
         assert list(reranker.rerank(QUESTION, [])) == []
 
-    def test_many_texts_are_one_question(self, reranker: Any) -> None:
+    def test_two_hundred_texts_are_ranked_in_one_call(self, reranker: Any) -> None:
         texts = [BESIDES] * 150 + [ANSWER] + [BESIDES] * 49
         relevances = reranker.rerank(QUESTION, texts)
         assert len(relevances) == len(texts)
         assert max(range(200), key=relevances.__getitem__) == 150
 
     @pytest.mark.parametrize("question", ["?", "她住在哪里？", "x" * 2000, 'say "}]'])
-    def test_any_question_may_be_asked(self, reranker: Any, question: str) -> None:
+    def test_any_question_is_accepted(self, reranker: Any, question: str) -> None:
         assert len(reranker.rerank(question, [ANSWER, BESIDES])) == 2
 
-    def test_threads_may_share_it(self, reranker: Any) -> None:
+    def test_threads_can_share_one_reranker(self, reranker: Any) -> None:
         expected = list(reranker.rerank(QUESTION, [ANSWER, BESIDES]))
         found: list[list[float]] = []
         threads = [

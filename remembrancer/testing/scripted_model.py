@@ -1,7 +1,7 @@
-"""A language model that says what a test tells it to, fails when told, and is never asked in vain.
+"""A language model for tests that gives scripted answers and raises scripted errors.
 
-It needs no network and keeps the contract of ``LanguageModel``. For tests of what comes between a
-program and a provider, see ``remembrancer.testing.model_server``.
+It needs no network and passes ``LanguageModelContract``. To test a client library over HTTP, use
+``model_server``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from remembrancer.domain.ports.language_model import Completion, Prompt
 
 @frozen(kw_only=True)
 class After:
-    """``said``, but only once ``seconds`` have passed."""
+    """Give ``said`` after a delay of ``seconds``."""
 
     seconds: float
     said: Said
@@ -36,19 +36,19 @@ Said: TypeAlias = (
     | After
     | Callable[[Prompt], "str | Mapping[str, Any] | list[Any]"]
 )
-"""What one prompt gets: a text, a value to say as JSON, an error to raise, something late, or a
-function of the prompt that says it."""
+"""The answer to one prompt: a text, a value to send as JSON, an error to raise, a delayed answer,
+or a function from prompt to answer."""
 
 
 class ScriptedModel:
-    """A ``LanguageModel`` that plays a script.
+    """A ``LanguageModel`` that gives scripted answers in order.
 
     Args:
-        script: what the prompts get, one each.
-        otherwise: what they get when the script has ended. Without it a prompt too many is an
-            ``AssertionError``, which no use-case mistakes for an outage.
-        model: the name.
-        cost: US dollars for each answer, ``None`` for an unknown price.
+        script: the answers, one per prompt.
+        otherwise: the answer after the end of the script. ``None``: a further prompt raises
+            ``AssertionError``, which no use-case handles as a model failure.
+        model: the model name.
+        cost: US dollars per answer; ``None`` for an unknown price.
 
     Attributes:
         prompts: all prompts so far, in order.
@@ -70,16 +70,16 @@ class ScriptedModel:
 
     @property
     def model(self) -> str:
-        """The name."""
+        """The model name."""
         return self._model
 
     @property
     def unsaid(self) -> int:
-        """How much of the script is left."""
+        """The number of answers left in the script."""
         return len(self._script)
 
     async def complete(self, prompt: Prompt) -> Completion:
-        """The next of the script."""
+        """Return the next answer of the script."""
         said = self._next(prompt)
         seconds = 0.0
         while isinstance(said, After):

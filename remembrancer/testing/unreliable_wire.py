@@ -1,7 +1,6 @@
-"""A TCP connection that is cut, slow or half closed when a test says so: a proxy on loopback.
+"""A TCP proxy on loopback that resets, delays or half-closes connections for a test.
 
-It stands between a real client and a real server, in a thread with a loop of its own, and knows
-nothing of what is said.
+It relays bytes between a real client and a real server, in its own thread and event loop.
 """
 
 from __future__ import annotations
@@ -16,28 +15,28 @@ from attrs import define
 When: TypeAlias = Literal["before", "after"]
 
 CHUNK = 65536
-"""Bytes passed on at once."""
+"""Bytes per read."""
 
 
 @define(eq=False)
 class _Link:
-    """What is to become of one connection."""
+    """The faults of one connection."""
 
     silent: bool = False
     dead_at_answer: bool = False
 
 
 class UnreliableWire:
-    """Listens on ``127.0.0.1:port`` for as long as the block lasts, and passes on both ways.
+    """Listens on ``127.0.0.1:port`` while the ``with`` block runs, and relays both ways.
 
     Args:
-        host: where the server is.
-        port: its port.
+        host: the host of the server.
+        port: the port of the server.
 
     Attributes:
-        port: where it listens.
-        connections: how many there have been.
-        cuts: what of ``cut_at`` is still to come.
+        port: the port for clients.
+        connections: the number of connections so far.
+        cuts: the resets of ``cut_at`` that have not happened yet.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -60,35 +59,36 @@ class UnreliableWire:
         self._do(self._reset)
 
     def drop(self) -> None:
-        """Reset every connection once; new ones are welcome."""
+        """Reset every connection once; new ones are accepted."""
         self._do(self._reset)
 
     def cut_at(self, said: bytes, *when: When) -> None:
-        """Reset the next connections whose client says this, one for each of ``when``: ``before``
-        the server hears of it, or ``after`` it has answered, so that only the answer is lost.
+        """Reset the next connections whose client sends ``said``.
 
         Args:
-            said: bytes that the client sends at once.
+            said: bytes that the client sends in one piece.
+            when: one for each connection to reset: ``before`` the server receives the bytes, or
+                ``after`` it has answered, so that only the answer is lost.
         """
         self.cuts = [(said, one) for one in when]
 
     def delay(self, seconds: float) -> None:
-        """Pass on everything so much later, from now on."""
+        """Delay all data by so many seconds from now on."""
         self._delay = seconds
 
     def half_close(self) -> None:
-        """Go on passing on what the client says, and swallow every answer, until ``mend``."""
+        """Relay requests and drop every answer, until ``mend``."""
         self._swallowing = True
 
     def silence(self) -> None:
-        """Pass on nothing more over the connections that there are, not even their end, as when a
-        firewall has forgotten them; new ones work.
+        """Relay nothing more on the open connections, not even their end, like a firewall that has
+        dropped them. New connections work.
         """
         for link in list(self._links):
             link.silent = True
 
     def mend(self) -> None:
-        """Be a wire again."""
+        """Relay normally again."""
         self._refusing, self._swallowing, self._delay = False, False, 0.0
         self.cuts = []
 
@@ -101,7 +101,7 @@ class UnreliableWire:
 
     def _reset(self) -> None:
         for writer in list(self._open):
-            # At once and with what is still under way lost, as when a cable is pulled.
+            # Abort at once and lose the data in flight, like a pulled cable.
             writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -127,7 +127,7 @@ class UnreliableWire:
                 self._open.discard(there)
                 there.transport.abort()
         except OSError:
-            # The server is away, or either side has been reset or cut off: so is the other one.
+            # The server is down, or one side was reset: the other side is aborted too.
             pass
         finally:
             self._open.discard(writer)

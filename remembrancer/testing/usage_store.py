@@ -1,4 +1,4 @@
-"""The contract of ``UsageStore``: at all times the sum of the inferences in the log."""
+"""The contract of ``UsageStore``: totals are the sums of the inferences in the log."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CALL = InferenceRecorded(
 
 
 class UsageStoreContract:
-    """Inherit, and say how a log and the usage store that follows it are made."""
+    """Inherit and implement ``make_stores``."""
 
     def make_stores(self, tmp_path: Path) -> tuple[Any, Any]:
-        """A fresh log, and the usage store that takes in whatever is appended to it."""
+        """A fresh log, and the usage store that applies its appends."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -41,14 +41,14 @@ class UsageStoreContract:
         self.log, self.usage = Driven(log), Driven(usage)
 
     def given(self, *events: Event, ledger: LedgerId = ALICE) -> None:
-        """Append events in one go."""
+        """Append events in one append."""
         self.log.append(append_of(events, ledger=ledger))
 
     def totals(self, ledger: LedgerId | None = ALICE) -> dict[tuple[str, str], Usage]:
-        """The totals by purpose and model, in the order in which they come."""
+        """The totals by purpose and model, in the order of the store."""
         return {(item.purpose, item.model): item.usage for item in self.usage.totals(ledger)}
 
-    def test_nothing_was_asked_at_first(self) -> None:
+    def test_new_store_has_no_totals(self) -> None:
         assert self.totals() == {}
         assert self.totals(None) == {}
 
@@ -63,15 +63,15 @@ class UsageStoreContract:
             (("reconciliation", "chat-1"), Usage().plus(judged)),
         ]
 
-    def test_what_no_model_was_asked_for_is_no_call(self) -> None:
+    def test_inference_without_a_prompt_is_not_counted(self) -> None:
         self.given(evolve(CALL, model="rules-1", prompt_digest=""))
         assert self.totals() == {}
 
-    def test_a_call_without_tokens_is_a_call(self) -> None:
+    def test_call_without_tokens_is_counted(self) -> None:
         self.given(evolve(CALL, input_tokens=0, output_tokens=0, latency=0.0))
         assert [usage.calls for usage in self.totals().values()] == [1]
 
-    def test_ledgers_are_apart_and_together_as_asked(self) -> None:
+    def test_totals_are_per_ledger_or_over_all_ledgers(self) -> None:
         self.given(CALL)
         self.given(CALL, CALL, ledger=BOB)
         assert [self.totals(who)["extraction", "chat-1"].calls for who in (ALICE, BOB, None)] == [
@@ -92,7 +92,7 @@ class UsageStoreContract:
         ],
     )
     @pytest.mark.parametrize("ledgers", [(ALICE, ALICE), (ALICE, BOB)])
-    def test_an_unknown_price_is_no_price_of_nothing(
+    def test_unknown_price_is_counted_and_not_summed_as_zero(
         self,
         costs: list[float | None],
         cost: float | None,

@@ -1,4 +1,4 @@
-"""The contract of ``VectorIndex``: what is found, what must never be, and what it scores."""
+"""The contract of ``VectorIndex``: writes, scores, limits, scope, times and filters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.facts.fact import FactId, FactKey, Interval
-from remembrancer.domain.filters.ast import matches, parse_filter
+from remembrancer.domain.filters.evaluate import matches
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
@@ -30,16 +31,16 @@ NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
 THREADS = 6
 CLOSE = 1e-5
-"""How far a similarity may be from the cosine, for engines that compute in single precision."""
+"""The largest error of a similarity, for engines that compute in single precision."""
 
 
 def vector(*components: float) -> Vector:
-    """A vector of ``DIMENSION`` components, those not given being zero."""
+    """A vector of ``DIMENSION`` components; missing ones are zero."""
     return array("f", [*components, *[0.0] * (DIMENSION - len(components))])
 
 
 def document(text: str = "", **fields: Any) -> Document:
-    """A document of Alice's with a key of its own, visible since noon."""
+    """A document of Alice with a fresh key, visible since noon."""
     defaults: dict[str, Any] = {
         "key": (FactId(uuid.uuid4().hex), 1),
         "scope": Scope(user_id="alice"),
@@ -51,10 +52,10 @@ def document(text: str = "", **fields: Any) -> Document:
 
 
 class VectorIndexContract:
-    """Inherit, and say how an index is made.
+    """Inherit and implement ``make_index``.
 
-    ``whole_hits`` of false is for an index that is two, each of which tells its signals of those
-    that it brought up itself.
+    Set ``whole_hits`` to false for an index of two engines, where a hit has only the signals of the
+    engine that found it.
     """
 
     whole_hits = True
@@ -68,16 +69,16 @@ class VectorIndexContract:
         self.index = Driven(self.make_index(tmp_path))
 
     def search(self, text: str | None = None, **changes: Any) -> list[Hit]:
-        """What Alice finds an hour after noon, unless changed."""
+        """Search in Alice's scope, an hour after noon unless changed."""
         query = IndexQuery(scope=Scope(user_id="alice"), text=text, now=LATER)
         hits: list[Hit] = self.index.search(evolve(query, **changes))
         return hits
 
     def keys(self, text: str | None = None, **changes: Any) -> list[FactKey]:
-        """The keys of that, best first."""
+        """The keys of ``search``, best first."""
         return [hit.key for hit in self.search(text, **changes)]
 
-    # Writing
+    # Write
 
     def test_an_empty_index_finds_nothing(self) -> None:
         assert self.search("tea", vector=vector(1)) == []
@@ -85,7 +86,7 @@ class VectorIndexContract:
         assert list(self.index.speakers(LedgerId("user:alice"))) == []
         assert dict(self.index.vectors_for(["tea"])) == {}
 
-    def test_what_was_put_is_found_at_once_by_meaning_and_by_word(self) -> None:
+    def test_document_is_found_at_once_by_vector_and_by_keyword(self) -> None:
         tea = document("green tea", vector=vector(1), speaker="Alice", valid=Interval(start=NOON))
         self.index.put([tea])
         assert self.keys("tea") == [tea.key]
@@ -107,7 +108,7 @@ class VectorIndexContract:
         assert self.search("green station", vector=vector(1, 1)) == before
         assert self.index.count(LedgerId("user:alice")) == 2
 
-    def test_a_document_takes_the_place_of_the_one_of_its_key(self) -> None:
+    def test_document_replaces_the_one_with_its_key(self) -> None:
         old = document("lives in Paris", vector=vector(1), speaker="Alice", entities=("Paris",))
         new = evolve(old, text="lives in Berlin", vector=vector(0, 1), speaker="A.", entities=())
         other = document("likes Rome", vector=vector(0, 0, 1))
@@ -120,20 +121,20 @@ class VectorIndexContract:
         assert self.index.count(LedgerId("user:alice")) == 2
         assert list(self.index.speakers(LedgerId("user:alice"))) == ["A."]
 
-    def test_of_two_documents_of_one_key_in_a_batch_the_last_counts(self) -> None:
+    def test_last_document_of_a_key_in_a_batch_is_kept(self) -> None:
         old = document("Paris")
         self.index.put([old, evolve(old, text="Berlin")])
         assert self.keys("Paris") == []
         assert self.keys("Berlin") == [old.key]
 
-    def test_versions_of_a_fact_are_documents_of_their_own(self) -> None:
+    def test_versions_of_a_fact_are_separate_documents(self) -> None:
         one = document("tea")
         two = evolve(one, key=(one.key[0], 2))
         self.index.put([one])
         self.index.put([two])
         assert self.keys("tea") == [one.key, two.key]
 
-    def test_a_document_that_moves_to_another_owner_leaves_the_first(self) -> None:
+    def test_document_moved_to_another_owner_leaves_the_first(self) -> None:
         tea = document("tea")
         self.index.put([tea])
         self.index.put([evolve(tea, scope=Scope(user_id="bob"))])
@@ -141,7 +142,7 @@ class VectorIndexContract:
         assert self.keys("tea", scope=Scope(user_id="bob")) == [tea.key]
         assert self.index.count(LedgerId("user:alice")) == 0
 
-    def test_what_was_removed_is_gone_without_a_trace(self) -> None:
+    def test_removed_document_leaves_no_trace(self) -> None:
         gone = document("secret tea", speaker="Alice", entities=("Tea House",))
         kept = document("coffee", speaker="Bob", vector=vector(0, 1))
         self.index.put([gone, kept])
@@ -151,27 +152,27 @@ class VectorIndexContract:
         assert list(self.index.speakers(LedgerId("user:alice"))) == ["Bob"]
         assert list(self.index.vectors_for(["secret tea", "coffee"])) == ["coffee"]
 
-    def test_removing_one_of_two_that_say_the_same_leaves_the_other(self) -> None:
+    def test_removing_one_of_two_equal_texts_keeps_the_other(self) -> None:
         one, two = document("tea"), document("tea")
         self.index.put([one, two])
         self.index.remove([one.key])
         (hit,) = self.search("tea", vector=vector(1))
         assert (hit.key, hit.similarity) == (two.key, 1.0)
 
-    def test_what_was_removed_can_be_put_again(self) -> None:
+    def test_removed_document_can_be_put_again(self) -> None:
         tea = document("tea")
         self.index.put([tea])
         self.index.remove([tea.key])
         self.index.put([tea])
         assert self.keys("tea") == [tea.key]
 
-    def test_nothing_to_put_and_nothing_to_remove_is_fine(self) -> None:
+    def test_empty_put_and_empty_remove_do_nothing(self) -> None:
         self.index.put([])
         self.index.remove([])
 
     # Vectors
 
-    def test_the_nearest_come_first_with_their_cosines(self) -> None:
+    def test_hits_are_ordered_by_cosine_similarity(self) -> None:
         angles = [0.1, 0.7, 1.9, 3.0]
         documents = [document(vector=vector(math.cos(a), math.sin(a))) for a in angles]
         self.index.put(list(reversed(documents)))
@@ -181,17 +182,17 @@ class VectorIndexContract:
             assert hit.similarity == pytest.approx(math.cos(angle), abs=CLOSE)
             assert (hit.keyword, hit.context) == (None, None)
 
-    def test_length_does_not_matter(self) -> None:
+    def test_vector_length_does_not_change_the_similarity(self) -> None:
         self.index.put([document(vector=vector(*[x] * DIMENSION)) for x in (1e-30, 1, 1e30)])
         hits = self.search(vector=vector(*[1e-20] * DIMENSION))
         assert [hit.similarity for hit in hits] == pytest.approx([1.0] * 3, abs=CLOSE)
 
-    def test_a_zero_vector_resembles_nothing(self) -> None:
+    def test_zero_vector_has_similarity_zero(self) -> None:
         self.index.put([document(vector=vector(0)), document(vector=vector(1))])
         assert sorted(hit.similarity or 0 for hit in self.search(vector=vector(1))) == [0.0, 1.0]
         assert [hit.similarity for hit in self.search(vector=vector(0))] == [0.0, 0.0]
 
-    def test_a_document_without_a_vector_answers_keywords_until_it_gets_one(self) -> None:
+    def test_document_without_a_vector_is_found_only_by_keyword(self) -> None:
         waiting = document("tea", vector=None)
         self.index.put([waiting])
         assert self.search(vector=vector(1)) == []
@@ -201,7 +202,7 @@ class VectorIndexContract:
         (hit,) = self.search("tea", vector=vector(1))
         assert hit.similarity == pytest.approx(1.0, abs=CLOSE)
 
-    def test_vectors_are_known_by_what_was_embedded(self) -> None:
+    def test_vectors_for_returns_the_vectors_of_stored_texts(self) -> None:
         self.index.put([document("tea", vector=vector(1, 2)), document("milk", vector=None)])
         assert dict(self.index.vectors_for(["milk", "tea", "gin"])) == {"tea": vector(1, 2)}
 
@@ -215,9 +216,7 @@ class VectorIndexContract:
             vector(-math.inf),
         ],
     )
-    def test_a_vector_that_does_not_fit_is_refused_and_nothing_is_written(
-        self, bad: Vector
-    ) -> None:
+    def test_bad_vector_is_refused_and_nothing_is_written(self, bad: Vector) -> None:
         good = document("tea")
         self.index.put([good])
         with pytest.raises(InvalidRequest, match="vector"):
@@ -226,7 +225,7 @@ class VectorIndexContract:
             self.search(vector=bad)
         assert self.keys("tea coffee cocoa", vector=vector(1)) == [good.key]
 
-    def test_a_query_that_asks_for_nothing_is_refused(self) -> None:
+    def test_query_without_text_and_vector_or_with_limit_zero_is_refused(self) -> None:
         with pytest.raises(InvalidRequest):
             self.search()
         with pytest.raises(InvalidRequest):
@@ -234,7 +233,7 @@ class VectorIndexContract:
 
     # Keywords
 
-    def test_a_document_that_says_all_of_the_query_scores_more_than_one_that_says_a_part(
+    def test_document_with_all_query_words_scores_above_one_with_some(
         self,
     ) -> None:
         whole = document("Caroline moved to Zürich", vector=None)
@@ -247,25 +246,25 @@ class VectorIndexContract:
         assert first == pytest.approx(1.0, abs=0.2)
         assert 0 < second < first / 2
 
-    def test_what_is_rare_in_the_ledger_counts_more(self) -> None:
+    def test_words_that_are_rare_in_the_ledger_score_higher(self) -> None:
         common = [document("tea with milk", vector=None) for _ in range(5)]
         rare = document("tea with saffron", vector=None)
         self.index.put([*common, rare])
         hits = self.search("milk saffron")
         assert hits[0].key == rare.key
-        # The words of others do not make mine rare or common.
+        # Documents of other ledgers do not change the rarity of words.
         scores = [hit.keyword for hit in hits]
         theirs = [document("saffron", scope=Scope(user_id="bob"), vector=None) for _ in range(9)]
         self.index.put(theirs)
         assert [hit.keyword for hit in self.search("milk saffron")] == scores
 
-    def test_asking_for_the_unknown_lowers_the_score(self) -> None:
+    def test_unknown_query_words_lower_the_score(self) -> None:
         self.index.put([document("green tea", vector=None), document("coffee", vector=None)])
         (sure,) = self.search("green tea")
         (unsure,) = self.search("green tea xylophone")
         assert 0 < (unsure.keyword or 0) < (sure.keyword or 0)
 
-    def test_context_is_a_field_of_its_own(self) -> None:
+    def test_context_is_scored_as_a_separate_field(self) -> None:
         said = document("Yes, twice", context="Have you been to Lisbon? Alice", vector=None)
         city = document("Lisbon is old", context="tell me", vector=None)
         self.index.put([said, city])
@@ -274,7 +273,7 @@ class VectorIndexContract:
         assert (by_key[said.key].keyword, by_key[city.key].context) == (0.0, 0.0)
         assert (by_key[said.key].context or 0) > 0 < (by_key[city.key].keyword or 0)
 
-    def test_a_query_of_nothing_but_marks_has_no_keyword_signal(self) -> None:
+    def test_query_of_punctuation_only_has_no_keyword_signal(self) -> None:
         self.index.put([document("tea?")])
         assert self.search("?!") == []
         (hit,) = self.search("?!", vector=vector(1))
@@ -298,7 +297,7 @@ class VectorIndexContract:
         self.index.put([here, there])
         assert self.keys(asked) == [here.key]
 
-    def test_texts_of_any_size_and_content_are_taken(self) -> None:
+    def test_texts_of_any_size_and_content_are_accepted(self) -> None:
         texts = ["", " ", "\x01\t\n", "'; DROP TABLE x; --", "a" * 100_000, "tea " * 10_000, "😀"]
         documents = [document(text, context=text, entities=(text,)) for text in texts]
         self.index.put(documents)
@@ -307,7 +306,7 @@ class VectorIndexContract:
 
     # Entities
 
-    def test_entities_of_the_query_are_looked_for_by_name(self) -> None:
+    def test_entities_named_in_the_query_are_matched(self) -> None:
         both = document("they met", entities=("Caroline", "Museum of Modern Art"), vector=None)
         one = document("she met them", entities=("caroline",), vector=None)
         none = document("nobody met", entities=("Zürich",), vector=None)
@@ -318,12 +317,12 @@ class VectorIndexContract:
         shares = {hit.key: hit.entities for hit in self.search("who met caroline")}
         assert shares == {both.key: 1.0, one.key: 1.0, none.key: 0.0}
 
-    def test_without_a_known_entity_in_the_query_there_is_no_such_signal(self) -> None:
+    def test_query_without_a_known_entity_has_no_entity_signal(self) -> None:
         self.index.put([document("they met", entities=("Caroline",))])
         (hit,) = self.search("who met Atlantis", vector=vector(1))
         assert hit.entities is None
 
-    def test_speakers_are_those_of_the_ledger(self) -> None:
+    def test_speakers_are_listed_per_ledger(self) -> None:
         documents = [
             *(document("x", speaker=name) for name in ("Bob", "Alice", "Bob", None)),
             document("x", speaker="Eve", scope=Scope(user_id="eve")),
@@ -331,11 +330,11 @@ class VectorIndexContract:
         self.index.put(documents)
         assert sorted(self.index.speakers(LedgerId("user:alice"))) == ["Alice", "Bob"]
 
-    # The union, its order, its limits
+    # Union of signals, order and limit
 
-    def test_the_best_of_each_signal_are_returned_with_all_of_their_signals(self) -> None:
+    def test_best_hits_of_each_signal_are_returned_with_all_signals(self) -> None:
         if not self.whole_hits:
-            pytest.skip("declared: a hit has the signals of the part that brought it up")
+            pytest.skip("declared: a hit has only the signals of the engine that found it")
         near = document("nothing of it", vector=vector(1, 0.1))
         worded = document("saffron", vector=vector(-1))
         around = document("nor this", context="saffron", vector=vector(-1, 0.1))
@@ -366,7 +365,7 @@ class VectorIndexContract:
         assert len(hits) == 4
         assert hits == sorted(hits, key=lambda hit: (-mean(hit), hit.key))
 
-    def test_ties_are_settled_by_key_at_the_cut_too(self) -> None:
+    def test_ties_are_ordered_by_key_also_at_the_limit(self) -> None:
         keys = [(FactId(name), version) for name in ("a", "b", "c") for version in (1, 2, 10)]
         documents = [document("tea", key=key, vector=vector(1, 1)) for key in keys]
         self.index.put(documents[::-2])
@@ -374,7 +373,7 @@ class VectorIndexContract:
         assert self.keys("tea", vector=vector(1), limit=4) == keys[:4]
         assert self.keys("tea", vector=vector(1)) == keys
 
-    def test_the_limit_holds_for_each_signal(self) -> None:
+    def test_limit_applies_to_each_signal(self) -> None:
         self.index.put([document("tea", vector=vector(1, n)) for n in range(20)])
         assert len(self.search(vector=vector(1), limit=3)) == 3
         assert len(self.search("tea", limit=3)) == 3
@@ -382,7 +381,7 @@ class VectorIndexContract:
 
     # Scope
 
-    def test_nothing_of_another_ledger_is_ever_found(self) -> None:
+    def test_documents_of_another_ledger_are_never_found(self) -> None:
         scopes = [
             Scope(user_id="alice"),
             Scope(user_id="alice' OR '1'='1"),
@@ -403,7 +402,7 @@ class VectorIndexContract:
             assert self.index.count(scope.ledger) == 1
         assert self.keys("tea", scope=Scope(user_id="a_ice")) == []
 
-    def test_a_scope_sees_what_it_covers(self) -> None:
+    def test_scope_finds_the_documents_that_it_covers(self) -> None:
         ids: list[dict[str, str]] = [
             {},
             {"agent_id": "a"},
@@ -418,7 +417,7 @@ class VectorIndexContract:
             expected = {own.key for own in documents if scope.covers(own.scope)}
             assert set(self.keys("tea", vector=vector(1), scope=scope)) == expected
 
-    def test_scope_is_applied_before_the_cut(self) -> None:
+    def test_scope_is_applied_before_the_limit(self) -> None:
         rest = [document("tea", vector=vector(1)) for _ in range(10)]
         mine = document("tea time", scope=Scope(user_id="alice", run_id="r"), vector=vector(0, 1))
         self.index.put([*rest, mine])
@@ -427,7 +426,7 @@ class VectorIndexContract:
 
     # Times
 
-    def test_the_past_is_searched_like_the_present(self) -> None:
+    def test_as_of_finds_the_documents_that_were_visible_then(self) -> None:
         hours = [NOON + timedelta(hours=n) for n in range(4)]
         old = document("lives in Paris", visible=Interval(start=hours[0], end=hours[1]))
         new = document("lives in Berlin", visible=Interval(start=hours[1], end=hours[2]))
@@ -437,10 +436,10 @@ class VectorIndexContract:
         for moment, keys in expected:
             assert self.keys("lives", vector=vector(1), as_of=moment, now=hours[3]) == keys
 
-    def test_the_present_is_all_that_has_not_ended(self) -> None:
+    def test_search_without_as_of_finds_every_document_that_has_not_ended(self) -> None:
         ended = document("tea", visible=Interval(start=NOON, end=LATER))
         open_ended = document("tea", visible=Interval(start=NOON))
-        # Written by a machine whose clock is ahead; reads see their writes all the same.
+        # Written by a machine whose clock is ahead: read-your-writes must hold.
         ahead = document("tea", visible=Interval(start=LATER + timedelta(hours=1)))
         always = document("tea", visible=Interval())
         self.index.put([ended, open_ended, ahead, always])
@@ -449,7 +448,7 @@ class VectorIndexContract:
             each.key for each in (ended, open_ended, ahead, always)
         }
 
-    def test_valid_time_is_strict_where_asked_for_and_open_to_plans_otherwise(self) -> None:
+    def test_valid_at_is_strict_and_without_it_future_documents_are_found(self) -> None:
         past = document("tea", valid=Interval(end=NOON))
         present = document("tea", valid=Interval(start=NOON, end=LATER + timedelta(hours=1)))
         future = document("tea", valid=Interval(start=LATER + timedelta(hours=1)))
@@ -458,14 +457,14 @@ class VectorIndexContract:
         assert set(self.keys("tea")) == {present.key, future.key, always.key}
         assert set(self.keys("tea", valid_at=NOON)) == {present.key, always.key}
         assert set(self.keys("tea", valid_at=NOON - timedelta(1))) == {past.key, always.key}
-        # What had not ended then, as of then.
+        # With as_of: documents that had not ended at that time.
         assert set(self.keys("tea", as_of=NOON, now=NOON + timedelta(days=9))) == {
             present.key,
             future.key,
             always.key,
         }
 
-    def test_a_version_that_ends_is_found_in_its_time_only(self) -> None:
+    def test_ended_version_is_found_only_for_its_time(self) -> None:
         tea = document("tea")
         self.index.put([tea])
         assert self.keys("tea") == [tea.key]
@@ -473,7 +472,7 @@ class VectorIndexContract:
         assert self.keys("tea") == []
         assert self.keys("tea", as_of=NOON) == [tea.key]
 
-    def test_times_are_compared_as_moments(self) -> None:
+    def test_times_are_compared_across_time_zones(self) -> None:
         zone = datetime.fromisoformat("2024-05-03T15:30:00.000001+03:30")
         tea = document("tea", visible=Interval(start=NOON, end=zone))
         self.index.put([tea])
@@ -482,7 +481,7 @@ class VectorIndexContract:
 
     # Filters
 
-    def test_a_filter_is_applied_before_the_cut(self) -> None:
+    def test_filter_is_applied_before_the_limit(self) -> None:
         rest = [document("tea", attributes={"metadata": {"n": n}}) for n in range(30)]
         mine = document("tea time", attributes={"metadata": {"mine": True}}, vector=vector(0.1, 1))
         self.index.put([*rest, mine])
@@ -490,22 +489,22 @@ class VectorIndexContract:
         assert self.keys("tea", vector=vector(1), limit=1, where=where) == [mine.key]
         assert self.keys("tea", vector=vector(1), where=parse_filter({"mine": False})) == []
 
-    def test_filters_see_what_a_document_was_last_put_with(self) -> None:
+    def test_filters_match_the_last_attributes_of_a_document(self) -> None:
         tea = document("tea", attributes={"metadata": {"n": 1}})
         self.index.put([tea])
         self.index.put([evolve(tea, attributes={"metadata": {"n": 2}})])
         assert self.keys("tea", where=parse_filter({"n": 1})) == []
         assert self.keys("tea", where=parse_filter({"n": 2})) == [tea.key]
 
-    # Hypothesis minds that subclasses share a test; their indexes are as good as one another.
+    # Subclasses share this test, which Hypothesis reports; here that is harmless.
     @settings(
         max_examples=60,
-        # An engine on a busy machine, behind a network, may take its time.
+        # A remote engine on a busy machine can be slow.
         deadline=None,
         suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )
     @given(data=st.data(), records=st.lists(attributes(), min_size=1, max_size=8))
-    def test_any_filter_lets_through_what_it_means(
+    def test_any_filter_finds_the_documents_that_match_it(
         self, data: st.DataObject, records: list[dict[str, Any]]
     ) -> None:
         scope = Scope(user_id=uuid.uuid4().hex)
@@ -524,7 +523,7 @@ class VectorIndexContract:
 
     # Threads
 
-    def test_threads_see_their_own_writes_and_never_those_of_other_ledgers(self) -> None:
+    def test_threads_read_their_own_writes_and_none_of_other_ledgers(self) -> None:
         start = threading.Barrier(THREADS)
 
         def work(name: str) -> None:
@@ -542,7 +541,7 @@ class VectorIndexContract:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(work, [f"owner {n}" for n in range(THREADS)]))
 
-    def test_threads_may_write_to_one_ledger(self) -> None:
+    def test_threads_can_write_to_one_ledger(self) -> None:
         def work(name: str) -> None:
             for n in range(15):
                 own = document("tea", key=(FactId(f"{name}-{n:02}"), 1))

@@ -1,4 +1,4 @@
-"""What must not be printed: the values of settings that their class keeps out of its repr."""
+"""Redact secrets: values of settings fields with ``repr=False``."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ T = TypeVar("T")
 HIDDEN = "***"
 
 SHORTEST = 4
-"""Characters. What is shorter, such as ``none``, is found inside of words that are no secret."""
+"""Characters. Shorter secrets are not redacted: they occur inside of other words."""
 
 _PASSWORD = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)")
 
 
 class Secrets:
-    """Secrets that were given in settings."""
+    """The secrets in a tree of settings."""
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
-        # The longest first, so that no part of one is left standing.
+        # Longest first: a secret may contain another one.
         self._secrets = sorted(set(secrets), key=len, reverse=True)
 
     @classmethod
     def of(cls, settings: Any) -> Secrets:
-        """All that are in a tree of settings."""
+        """Collect all secrets of a tree of settings."""
         return cls([each for each in _secrets(settings) if len(each) >= SHORTEST])
 
     def hidden_in(self, value: T) -> T:
-        """``value`` without them, wherever it has strings."""
+        """``value`` with the secrets replaced in all of its strings."""
         hidden: Any = value
         if isinstance(value, str):
             for secret in self._secrets:
@@ -63,7 +63,7 @@ def _secrets(value: Any) -> Iterator[str]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A secret as a whole, and the parts of it that are quoted by themselves."""
+    """A secret, and the parts of it that may be printed alone (password, header value)."""
     yield text
     for password in _PASSWORD.findall(text):
         yield password.strip("'")

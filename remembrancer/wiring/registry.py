@@ -2,7 +2,7 @@
 
 A package registers an adapter with an entry point in the group ``remembrancer.<port>`` (such as
 ``remembrancer.embedder``) whose object is an ``Adapter``. Without an entry point the object can be
-named by where it is: ``mypackage.embedding:adapter``.
+named by its path: ``mypackage.embedding:adapter``.
 """
 
 from __future__ import annotations
@@ -17,42 +17,48 @@ from typing import Any
 from attrs import frozen
 
 from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.ports.store import Survey
 
 
 @frozen(kw_only=True)
 class NoSettings:
-    """For adapters that have nothing to choose."""
+    """For adapters without settings."""
 
 
 @frozen(kw_only=True)
 class Adapter:
-    """How an adapter is built.
+    """How to build an adapter.
 
     Args:
         settings: an attrs class; the section of the configuration, without ``provider``, is
             structured into it.
-        build: called with an instance of it; returns the adapter. For a ``vector_index`` it gets
-            the embedder's ``model`` (str) and ``dimension`` (int) besides; for an ``audit_log`` it
-            gets ``StoreNeeds`` and returns a ``Store`` (``remembrancer.wiring.store``).
-        asks_model: for extractors, reconcilers and rerankers: ``build`` gets the language model,
-            lifted, as its second argument.
+        build: called with an instance of ``settings``; returns the adapter, or ``None`` for no
+            adapter. For an ``audit_log`` it also gets ``StoreNeeds``, and returns a ``Store``. For
+            a ``vector_index`` it also gets the embedder's ``model`` (str) and ``dimension`` (int).
+            For a ``vector_index`` or ``knowledge_graph``, ``None`` selects the store's own.
+        asks_model: for extractors, reconcilers and rerankers: ``build`` also gets the language
+            model, with all methods async.
+        survey: for an ``audit_log``: called with the settings; returns a ``Survey`` without
+            opening the store. If it is ``None``, ``remembrancer doctor`` opens the store.
     """
 
     settings: type[Any]
     build: Callable[..., Any]
     asks_model: bool = False
+    survey: Callable[[Any], Survey] | None = None
 
 
 @frozen(kw_only=True)
 class _BuiltIn:
-    """Where a built-in adapter is, so that it is imported only when it is chosen."""
+    """Import paths of a built-in adapter, which is imported only if it is selected."""
 
     settings: str = "remembrancer.wiring.registry:NoSettings"
     build: str
     takes_settings: bool = True
     asks_model: bool = False
+    survey: str | None = None
     extra: str = ""
-    """The extra of the package that its libraries come with."""
+    """The package extra that installs its libraries."""
 
     def adapter(self) -> Adapter:
         build = _attribute(self.build)
@@ -60,31 +66,38 @@ class _BuiltIn:
             settings=_attribute(self.settings),
             build=build if self.takes_settings else lambda _settings: build(),
             asks_model=self.asks_model,
+            survey=None if self.survey is None else _attribute(self.survey),
         )
 
 
-def built_by_container(*_: Any) -> Any:
-    """Stands for stores that share a database, and for there being no model at all."""
-    raise AssertionError("the container never builds this one from the registry")
+def build_nothing(*_: object) -> None:
+    """Return ``None``: no adapter, or the store's own part."""
+    return
 
 
 _APPLICATION = "remembrancer.application"
-_BY_CONTAINER = "remembrancer.wiring.registry:built_by_container"
+_STORES = "remembrancer.adapters.stores"
+_NOTHING = "remembrancer.wiring.registry:build_nothing"
 
 BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
     "audit_log": {
         "sqlite": _BuiltIn(
-            settings="remembrancer.adapters.stores.sqlite.database:SqliteSettings",
-            build=_BY_CONTAINER,
+            settings=f"{_STORES}.sqlite.database:SqliteSettings",
+            build=f"{_STORES}.sqlite.store:build",
+            survey=f"{_STORES}.sqlite.survey:survey",
         ),
         "postgres": _BuiltIn(
-            settings="remembrancer.adapters.stores.postgres.settings:PostgresSettings",
-            build=_BY_CONTAINER,
+            settings=f"{_STORES}.postgres.settings:PostgresSettings",
+            build=f"{_STORES}.postgres.store:build",
+            survey=f"{_STORES}.postgres.survey:survey",
+            extra="postgres",
         ),
-        "memory": _BuiltIn(build=_BY_CONTAINER),
+        "memory": _BuiltIn(
+            build=f"{_STORES}.memory.store:build", survey=f"{_STORES}.memory.store:survey"
+        ),
     },
     "key_vault": {
-        "none": _BuiltIn(build=_BY_CONTAINER),
+        "none": _BuiltIn(build=_NOTHING),
         "sqlite": _BuiltIn(
             settings="remembrancer.adapters.key_vault.sqlite:SqliteVaultSettings",
             build="remembrancer.adapters.key_vault.sqlite:SqliteKeyVault",
@@ -94,7 +107,7 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
     },
     "vector_index": {
-        "embedded": _BuiltIn(build=_BY_CONTAINER),
+        "embedded": _BuiltIn(build=_NOTHING),
         "pgvector": _BuiltIn(
             settings="remembrancer.adapters.vector_index.pgvector:PgvectorSettings",
             build="remembrancer.adapters.vector_index.pgvector:PgvectorIndex",
@@ -115,7 +128,7 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
     },
     "knowledge_graph": {
-        "embedded": _BuiltIn(build=_BY_CONTAINER),
+        "embedded": _BuiltIn(build=_NOTHING),
         "neo4j": _BuiltIn(
             settings="remembrancer.adapters.knowledge_graph.neo4j.settings:Neo4jSettings",
             build="remembrancer.adapters.knowledge_graph.neo4j.graph:Neo4jKnowledgeGraph",
@@ -136,7 +149,7 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
     },
     "language_model": {
-        "none": _BuiltIn(build=_BY_CONTAINER),
+        "none": _BuiltIn(build=_NOTHING),
         "litellm": _BuiltIn(
             settings="remembrancer.adapters.models.litellm.language_model:LitellmSettings",
             build="remembrancer.adapters.models.litellm.language_model:LitellmLanguageModel",
@@ -163,7 +176,7 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
         ),
     },
     "reranker": {
-        "none": _BuiltIn(build=_BY_CONTAINER),
+        "none": _BuiltIn(build=_NOTHING),
         "litellm": _BuiltIn(
             settings="remembrancer.adapters.models.litellm.reranker:LitellmRerankerSettings",
             build="remembrancer.adapters.models.litellm.reranker:LitellmReranker",
@@ -182,37 +195,37 @@ PORTS = tuple(BUILT_IN)
 
 
 def build_model_extractor(settings: Any, model: Any) -> Any:
-    """The extractor that asks ``model``."""
+    """The extractor that uses ``model``."""
     from remembrancer.application.extraction.model.extractor import ModelExtractor
 
     return ModelExtractor(model, settings)
 
 
 def build_model_reconciler(settings: Any, model: Any) -> Any:
-    """The reconciler that asks ``model``."""
+    """The reconciler that uses ``model``."""
     from remembrancer.application.reconciliation.model import ModelReconciler
 
     return ModelReconciler(model, settings)
 
 
 def build_model_reranker(_settings: Any, model: Any) -> Any:
-    """The reranker that asks ``model``."""
+    """The reranker that uses ``model``."""
     from remembrancer.application.recall.model_reranker import ModelReranker
 
     return ModelReranker(model)
 
 
 def _attribute(path: str) -> Any:
-    """What ``package.module:name.of.it`` names."""
+    """Import the object at ``package.module:dotted.name``."""
     module, _, name = path.partition(":")
     return attrgetter(name)(import_module(module))
 
 
 def adapter_named(port: str, name: object) -> Adapter:
-    """The adapter that goes by a name.
+    """The adapter with a name.
 
     Raises:
-        InvalidRequest: nobody registered it, or what was registered is no ``Adapter``.
+        InvalidRequest: the name is not registered, or the registered object is no ``Adapter``.
     """
     path = f"{port}.provider"
     if not isinstance(name, str):

@@ -1,8 +1,8 @@
-"""Everything that can be chosen, in one tree: a section per port, a ``provider`` in each.
+"""Read and check settings: one section per port, each with a ``provider``.
 
 Settings come from a mapping, a TOML or YAML file, or ``REMEMBRANCER_*`` variables
 (``REMEMBRANCER_AUDIT_LOG__PATH=app.db``; ``REMEMBRANCER_DB`` is short for it). An unknown key is an
-error, never ignored.
+error.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ DEFAULTS = {
     "reranker": "none",
 }
 ALONE = ("patience", "concurrency", "grace", "retry_on_add")
-"""Settings that are no section."""
+"""Settings outside of sections."""
 
 ASKING: tuple[str, ...] = ("extractor", "reconciler")
-"""They ask the language model unless told otherwise, once there is one. A reranker asks it only if
-it is told to.
+"""Parts that use the language model by default, if one is configured. A reranker uses it only if
+``reranker.provider`` is ``model``.
 """
 
 
 @frozen(kw_only=True)
 class Choice:
-    """One chosen adapter: its name, its settings, and how it is built."""
+    """One configured adapter: its name, its settings, and how to build it."""
 
     chosen: str
     settings: Any
@@ -60,11 +60,11 @@ class Choice:
 
 @frozen(kw_only=True)
 class RerankingSettings:
-    """What is settled in the section of a reranker, whichever it is.
+    """Settings of the section ``reranker`` that are common to all rerankers.
 
     Args:
-        candidates: facts that it reads for one question, at least as many as are returned.
-        deadline: seconds that one question may take it; after that the order stays as it was.
+        candidates: facts to rerank per query, at least as many as are returned.
+        deadline: seconds per query; after that the order stays unchanged.
 
     Raises:
         ValueError: a number out of range.
@@ -76,17 +76,17 @@ class RerankingSettings:
 
 @frozen(kw_only=True)
 class Settings:
-    """The choices for every port, and what concerns all of them.
+    """The configured adapters of all ports, and common settings.
 
     Args:
-        projections: how external engines are driven.
-        patience: seconds for which lost races between writers are run again before ``Conflict``
-            is raised.
-        concurrency: ledgers that ``add_many``, ``retry`` and the background work on at a time;
-            more than the model's requests, so that it has enough to do while some wait for the
-            store.
-        grace: seconds that closing gives to what the background has still to do.
-        retry_on_add: an ``add`` that draws facts first finishes what waits in its ledger.
+        projections: settings of external projections.
+        patience: seconds of retries after lost races between writers before ``Conflict`` is
+            raised.
+        concurrency: ledgers that ``add_many``, ``retry`` and background jobs process at a time.
+            Set it higher than the model's own concurrency: some jobs wait for the store.
+        grace: seconds that closing waits for background jobs.
+        retry_on_add: an ``add`` with extraction first finishes earlier pending messages of its
+            ledger.
     """
 
     audit_log: Choice
@@ -116,12 +116,12 @@ def load_settings(
 
     Args:
         config: a mapping, or a ``.toml``, ``.yaml`` or ``.yml`` file.
-        path: the database file; stronger than what ``config`` and variables say.
-        environment: where ``REMEMBRANCER_*`` variables are looked up, ``os.environ`` by default.
-            They are stronger than ``config``.
+        path: the database file; overrides ``config`` and variables.
+        environment: the ``REMEMBRANCER_*`` variables, ``os.environ`` by default. They override
+            ``config``.
 
     Raises:
-        InvalidRequest: the path of what is wrong, and what is allowed there.
+        InvalidRequest: with the path of the invalid setting and the allowed values.
     """
     return settings_of(read_settings(config, path=path, environment=environment))
 
@@ -132,7 +132,7 @@ def read_settings(
     path: str | os.PathLike[str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What ``load_settings`` reads, as it was written: nothing in it has been checked.
+    """The merged settings as written; nothing is checked.
 
     Raises:
         InvalidRequest: the file can't be read.
@@ -151,7 +151,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     """Check settings.
 
     Raises:
-        InvalidRequest: the path of what is wrong, and what is allowed there.
+        InvalidRequest: with the path of the invalid setting and the allowed values.
     """
     allowed = (*DEFAULTS, "projections", *ALONE)
     for key in raw:
@@ -172,7 +172,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         if others[port].adapter.asks_model and model.chosen == "none":
             raise InvalidRequest(
                 f"{port}.provider",
-                f"{others[port].chosen} asks a model; choose one in language_model.provider",
+                f"{others[port].chosen} needs a language model; set language_model.provider",
             )
     _check_vault(others["key_vault"], others["audit_log"])
     return Settings(
@@ -188,12 +188,12 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
 
 
 def _check_vault(vault: Choice, log: Choice) -> None:
-    passing = log.chosen == "memory" or getattr(log.settings, "path", None) == ":memory:"
-    if vault.chosen == "memory" and not passing:
+    volatile = log.chosen == "memory" or getattr(log.settings, "path", None) == ":memory:"
+    if vault.chosen == "memory" and not volatile:
         raise InvalidRequest(
             "key_vault.provider",
-            f"memory forgets its keys when the process ends, and {log.chosen} keeps what is "
-            "sealed under them; choose another vault, or a log in memory",
+            f"memory loses its keys when the process ends, but {log.chosen} keeps the events "
+            "sealed with them; choose another vault, or a log in memory",
         )
 
 
@@ -221,7 +221,7 @@ def _choice(port: str, section: Any, default: str) -> Choice:
 
 
 def _reranking(section: Any) -> tuple[RerankingSettings, Any]:
-    """What holds for all rerankers, and what is left for the one that is chosen."""
+    """Split the section into common settings and those of the configured reranker."""
     if not isinstance(section, Mapping):
         return RerankingSettings(), section
     ours = {each.name for each in fields(RerankingSettings)}
@@ -233,7 +233,7 @@ def _reranking(section: Any) -> tuple[RerankingSettings, Any]:
 def structured(
     raw: Mapping[str, Any], settings: type[Any], path: str, others: Sequence[str] = ()
 ) -> Any:
-    """An adapter's settings from a mapping; ``others`` are the keys of its section besides.
+    """An adapter's settings from a mapping; ``others`` are further allowed keys of its section.
 
     Raises:
         InvalidRequest: an unknown key or a value of the wrong type, with its path.
@@ -261,7 +261,7 @@ def structured(
 
 
 class _Unfit(ValueError):
-    """A value of another type than the setting; cattrs alone would have made it fit."""
+    """A value of another type than the setting; cattrs alone would convert it."""
 
     def __init__(self, expected: str, value: object) -> None:
         shown = repr(value[:80]) if isinstance(value, str) else type(value).__name__
@@ -269,7 +269,7 @@ class _Unfit(ValueError):
 
 
 def _explained(error: BaseException, kind: type | None) -> str:
-    # What a settings class says itself is raised without a field, hence without a kind.
+    # An error raised by a settings class itself has no field, hence no kind.
     if isinstance(error, _Unfit) or (kind is None and isinstance(error, ValueError)):
         return str(error)
     return cattrs.v.format_exception(error, kind)
@@ -284,7 +284,7 @@ def _text(value: object) -> str:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    # A variable holds several as "music, work".
+    # A variable has a list as "music, work".
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, Sequence):
         raise _Unfit("a list of strings", value)
@@ -292,7 +292,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _flag(value: object) -> bool:
-    # Variables are strings, and every non-empty string is true in Python.
+    # Variables are strings; bool("false") is True in Python.
     if isinstance(value, bool):
         return value
     spelled = value.lower() if isinstance(value, str) else None
@@ -339,7 +339,7 @@ _HOOKS: dict[type, Callable[[object], object]] = {
 
 
 def _structure(value: object, kind: type) -> object:
-    # A StrEnum comes here as a str.
+    # cattrs passes a StrEnum as a str.
     return _one_of(value, kind) if _is_enum(kind) else _HOOKS[kind](value)
 
 
@@ -415,7 +415,7 @@ def _read_yaml(text: str, file: Path) -> Mapping[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """``REMEMBRANCER_A__B=x`` as ``{"a": {"b": "x"}}``, for those sections that there are."""
+    """``REMEMBRANCER_A__B=x`` as ``{"a": {"b": "x"}}``."""
     found: dict[str, Any] = {}
     for name, value in sorted(environment.items()):
         if not name.startswith(VARIABLE) or not value:

@@ -1,4 +1,4 @@
-"""All logs keep the contract."""
+"""Contract tests of all audit logs."""
 
 from __future__ import annotations
 

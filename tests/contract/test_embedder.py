@@ -1,4 +1,4 @@
-"""The offline embedder keeps the contract."""
+"""Contract tests of the hashing embedder."""
 
 from __future__ import annotations
 

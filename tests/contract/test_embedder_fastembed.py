@@ -1,4 +1,4 @@
-"""The local embedder keeps the contract, with a model of sixteen words that is made here."""
+"""Contract tests of the fastembed embedder, with a tiny model that is made here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MODEL = "remembrancer/tiny"
 
 
 def write_model(folder: Path) -> None:
-    """A transformer without layers: each word's row of a matrix; fastembed takes their mean."""
+    """Write a model that maps each word to a row of a matrix; fastembed averages the rows."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -86,28 +86,26 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestFastembedEmbedder(EmbedderContract):
     @pytest.fixture(autouse=True)
-    def at_hand(self, model_folder: Path) -> None:
+    def _folder(self, model_folder: Path) -> None:
         self.folder = model_folder
 
     def make_embedder(self) -> FastembedEmbedder:
         return FastembedEmbedder(FastembedSettings(model=MODEL, path=str(self.folder), threads=1))
 
 
-def test_an_unknown_model_is_refused_before_anything_is_fetched() -> None:
-    embedder = FastembedEmbedder(FastembedSettings(model="nobody/knows-me"))
+def test_unknown_model_is_refused_before_any_download() -> None:
+    embedder = FastembedEmbedder(FastembedSettings(model="unknown/model"))
     with pytest.raises(InvalidRequest, match=r"embedder\.model"):
         embedder.embed(["a"], "document")
 
 
-def test_a_folder_without_a_model_is_named(model_folder: Path, tmp_path: Path) -> None:
+def test_folder_without_a_model_is_refused(model_folder: Path, tmp_path: Path) -> None:
     embedder = FastembedEmbedder(FastembedSettings(model=MODEL, path=str(tmp_path)))
-    with pytest.raises(InvalidRequest, match=r"embedder\.path: no model can be loaded"):
+    with pytest.raises(InvalidRequest, match=r"embedder\.path: cannot load a model"):
         embedder.embed(["a"], "document")
 
 
-def test_the_dimension_is_known_before_the_model_is_loaded(
-    model_folder: Path, tmp_path: Path
-) -> None:
+def test_dimension_is_known_before_the_model_is_loaded(model_folder: Path, tmp_path: Path) -> None:
     embedder = FastembedEmbedder(FastembedSettings(model=MODEL, path=str(tmp_path)))
     assert embedder.dimension == DIMENSION
 
@@ -121,7 +119,7 @@ def connect(event, arguments):
 sys.addaudithook(connect)
 from remembrancer.adapters.models.fastembed.embedder import *
 embedder = FastembedEmbedder(FastembedSettings(path=sys.argv[1]))
-assert "fastembed" not in sys.modules, "imported before it is used"
+assert "fastembed" not in sys.modules, "imported before first use"
 assert embedder.dimension == 384
 try:
     embedder.embed(["a"], "document")
@@ -132,7 +130,7 @@ print(*os.listdir(os.environ["HOME"]))
 """
 
 
-def test_a_model_at_hand_needs_no_network_and_leaves_nothing_behind(
+def test_local_model_uses_no_network_and_writes_nothing_to_the_home_folder(
     model_folder: Path, tmp_path: Path
 ) -> None:
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}

@@ -1,4 +1,4 @@
-"""The embedder over litellm keeps the contract, asked of a server on the loopback interface."""
+"""Contract tests of the litellm embedder, with a fake server on the loopback interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from remembrancer.testing.model_server import Hang, ModelServer, Status
 
 
 async def at_once(_seconds: float) -> None:
-    """Instead of waiting."""
+    """Replaces the sleep between retries."""
 
 
 @pytest.fixture
@@ -50,11 +50,11 @@ class TestLitellmEmbedder(EmbedderContract):
         return LitellmEmbedder(settings, sleep=at_once)
 
 
-def test_texts_are_sent_in_batches_and_come_back_in_order(server: ModelServer) -> None:
+def test_texts_are_sent_in_batches_and_vectors_returned_in_order(server: ModelServer) -> None:
     texts = [f"text number {number}" for number in range(25)]
-    together = embedder_at(server, batch=10).embed(texts, "document")
+    batched = embedder_at(server, batch=10).embed(texts, "document")
     assert [len(asked.body["input"]) for asked in server.asked] == [10, 10, 5]
-    assert together == [embedder_at(server).embed([text], "document")[0] for text in texts]
+    assert batched == [embedder_at(server).embed([text], "document")[0] for text in texts]
 
 
 def test_vectors_are_matched_by_their_index(server: ModelServer) -> None:
@@ -64,7 +64,7 @@ def test_vectors_are_matched_by_their_index(server: ModelServer) -> None:
     assert [list(vector) for vector in vectors] == [[1.0, 0.0], [0.0, 1.0]]
 
 
-def test_a_text_without_content_is_a_zero_vector_and_never_sent(server: ModelServer) -> None:
+def test_blank_text_gets_a_zero_vector_and_is_not_sent(server: ModelServer) -> None:
     vectors = embedder_at(server).embed(["", "word", " \n"], "document")
     assert not any(vectors[0])
     assert any(vectors[1])
@@ -72,7 +72,7 @@ def test_a_text_without_content_is_a_zero_vector_and_never_sent(server: ModelSer
     assert [asked.body["input"] for asked in server.asked] == [["word"]]
 
 
-def test_vectors_are_brought_to_length_one(server: ModelServer) -> None:
+def test_vectors_are_normalised_to_length_one(server: ModelServer) -> None:
     server.script(vectors_saying([3.0, 4.0], [3e300, 4e300]))
     for vector in embedder_at(server, dimension=2).embed(["a", "b"], "document"):
         assert list(vector) == pytest.approx([0.6, 0.8])
@@ -81,50 +81,50 @@ def test_vectors_are_brought_to_length_one(server: ModelServer) -> None:
 @pytest.mark.parametrize(
     ("vectors", "problem"),
     [
-        ([[1.0, 0.0, 0.0]], "vectors of 3 components where 2 are configured"),
+        ([[1.0, 0.0, 0.0]], "vectors of 3 components, expected 2"),
         ([[1.0, 0.0], [0.0, 1.0]], "2 vectors for 1 texts"),
         ([[1.0, float("nan")]], "not finite"),
         ([[]], "vectors of 0 components"),
     ],
 )
-def test_wrong_vectors_are_a_model_error(server: ModelServer, vectors: Any, problem: str) -> None:
+def test_wrong_vectors_raise_model_error(server: ModelServer, vectors: Any, problem: str) -> None:
     server.script(vectors_saying(*vectors))
     with pytest.raises(ModelError, match=problem):
         embedder_at(server, dimension=2).embed(["a"], "document")
 
 
-def test_an_overloaded_server_is_asked_again(server: ModelServer) -> None:
+def test_request_to_an_overloaded_server_is_retried(server: ModelServer) -> None:
     server.script(Status(code=429, headers={"Retry-After": "1"}), Status(code=500))
     assert len(embedder_at(server).embed(["a"], "query")) == 1
     assert len(server.asked) == 3
 
 
-def test_a_server_that_stays_down_is_unavailable(server: ModelServer) -> None:
+def test_server_that_stays_down_raises_adapter_unavailable(server: ModelServer) -> None:
     server.script(*[Status(code=503)] * 9)
     with pytest.raises(AdapterUnavailable, match="litellm: openai/local"):
         embedder_at(server, retries=2).embed(["a"], "query")
     assert len(server.asked) == 3
 
 
-def test_a_server_that_hangs_is_given_up(server: ModelServer) -> None:
+def test_request_to_a_hanging_server_times_out(server: ModelServer) -> None:
     embedder_at(server).embed(["warm"], "query")
     server.script(Hang())
     with pytest.raises(AdapterUnavailable):
         embedder_at(server, retries=0, timeout=0.2).embed(["a"], "query")
 
 
-def test_an_unknown_model_is_the_callers_mistake(server: ModelServer) -> None:
+def test_unknown_model_raises_invalid_request(server: ModelServer) -> None:
     server.script(Status(code=404))
     with pytest.raises(InvalidRequest, match=r"embedder\.model"):
         embedder_at(server).embed(["a"], "query")
 
 
-def test_a_change_of_dimension_is_a_change_of_model(server: ModelServer) -> None:
+def test_model_name_includes_the_dimension(server: ModelServer) -> None:
     names = {embedder_at(server, dimension=size).model for size in (256, 512)}
     assert len(names) == 2
 
 
-def test_providers_that_tell_queries_from_documents_are_told(server: ModelServer) -> None:
+def test_purpose_is_sent_to_providers_that_use_it(server: ModelServer) -> None:
     rows = {"response_type": "embeddings_floats", "id": "1", "embeddings": {"float": [[1.0, 0.0]]}}
     server.script(*[Status(code=200, body=json.dumps(rows))] * 2)
     embedder = LitellmEmbedder(
@@ -139,5 +139,5 @@ def test_providers_that_tell_queries_from_documents_are_told(server: ModelServer
     )
     asyncio.run(embedder.embed(["a"], "document"))
     asyncio.run(embedder.embed(["a"], "query"))
-    said = [asked.body["input_type"] for asked in server.asked]
-    assert said == ["search_document", "search_query"]
+    sent = [asked.body["input_type"] for asked in server.asked]
+    assert sent == ["search_document", "search_query"]

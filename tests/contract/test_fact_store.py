@@ -1,4 +1,4 @@
-"""All fact stores keep the contract."""
+"""Contract tests of all fact stores."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Recorded
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.fact_store import FactStoreContract
 

@@ -1,4 +1,4 @@
-"""All vaults keep the contract."""
+"""Contract tests of all key vaults."""
 
 from __future__ import annotations
 

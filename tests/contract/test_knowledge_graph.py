@@ -1,4 +1,4 @@
-"""All knowledge graphs keep the contract."""
+"""Contract tests of the knowledge graphs of all stores."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Recorded
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.external_graph import ExternalGraphContract
 from remembrancer.testing.knowledge_graph import KnowledgeGraphContract

@@ -1,4 +1,4 @@
-"""Every language model keeps the contract."""
+"""Contract tests of all language models."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REPLIES: dict[Trouble, Reply] = {
 
 
 async def at_once(_seconds: float) -> None:
-    """Instead of waiting."""
+    """Replaces the sleep between retries."""
 
 
 class TestScriptedModel(LanguageModelContract):
@@ -39,12 +39,12 @@ class TestScriptedModel(LanguageModelContract):
         said = [SAID[each] if isinstance(each, Trouble) else each for each in script]
         return ScriptedModel(*said, otherwise=said[-1])
 
-    def test_a_prompt_too_many_is_no_outage(self) -> None:
+    def test_prompt_beyond_the_script_raises_assertion_error(self) -> None:
         with pytest.raises(AssertionError, match="no answer to prompt 1"):
             Driven(ScriptedModel()).complete(asking())
 
 
-class TestModelThatFollowsSchemas(LanguageModelContract):
+class TestModelWithSchemaSupport(LanguageModelContract):
     name = "openai/gpt-4o-mini"
     unknown: tuple[str, ...] = ()
 
@@ -64,10 +64,10 @@ class TestModelThatFollowsSchemas(LanguageModelContract):
         return LitellmLanguageModel(settings, sleep=at_once)
 
 
-class TestModelOfAnUnknownServer(TestModelThatFollowsSchemas):
+class TestModelOfUnknownServer(TestModelWithSchemaSupport):
     name = "openai/local"
 
 
-class TestModelOfAServerWithoutSchemas(TestModelThatFollowsSchemas):
+class TestModelOfServerWithoutSchemas(TestModelWithSchemaSupport):
     name = "openai/local"
     unknown = ("response_format",)

@@ -1,4 +1,4 @@
-"""The books in SQLite, in PostgreSQL and in memory keep the contract."""
+"""Contract tests of the projection state in SQLite, in PostgreSQL and in memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestPostgresProjectionState(ProjectionStateContract):
         return PostgresProjectionState(self.database.sessions)
 
 
-def test_of_two_connections_to_one_file_one_gets_the_lease(tmp_path: Path) -> None:
+def test_only_one_of_several_connections_to_a_file_acquires_the_lease(tmp_path: Path) -> None:
     databases = [opened(tmp_path / "state.db") for _ in range(4)]
     states = [SqliteProjectionState(database) for database in databases]
     states[0].enrol(FEED)
@@ -71,7 +71,7 @@ def test_of_two_connections_to_one_file_one_gets_the_lease(tmp_path: Path) -> No
         database.close()
 
 
-def test_a_lease_runs_out_by_the_clock() -> None:
+def test_lease_expires_after_its_seconds() -> None:
     time = [1_000.0]
     state = InMemoryProjectionState(now=lambda: time[0])
     state.enrol(FEED)

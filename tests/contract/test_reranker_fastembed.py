@@ -1,4 +1,4 @@
-"""The local cross-encoder keeps the contract, with a model of fourteen words that is made here."""
+"""Contract tests of the fastembed reranker, with a tiny model that is made here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODEL = "remembrancer/tiny-cross"
 
 
 def write_model(folder: Path, bias: float = -1.0) -> None:
-    """The logit is the number of pairs of equal words, one of the question and one of the text."""
+    """Write a model whose logit is the number of pairs of equal words in question and text."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -110,21 +110,21 @@ def reranker(folder: Path) -> FastembedReranker:
 
 class TestFastembedReranker(RerankerContract):
     @pytest.fixture(autouse=True)
-    def at_hand(self, model_folder: Path) -> None:
+    def _folder(self, model_folder: Path) -> None:
         self.folder = model_folder
 
     def make_reranker(self) -> FastembedReranker:
         return reranker(self.folder)
 
 
-def test_a_logit_becomes_a_share(model_folder: Path) -> None:
+def test_relevance_is_the_logistic_function_of_the_logit(model_folder: Path) -> None:
     # "Caroline" and "live" are shared, and the bias is -1: a logit of 1.
     relevances = reranker(model_folder).rerank(QUESTION, [ANSWER, BESIDES])
     assert relevances == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))])
 
 
 @pytest.mark.parametrize(("bias", "expected"), [(-5e4, 0.0), (5e4, 1.0)])
-def test_logits_of_any_size_stay_in_range(
+def test_extreme_logits_give_relevances_in_range(
     model_folder: Path, tmp_path: Path, bias: float, expected: float
 ) -> None:
     write_model(tmp_path, bias)
@@ -132,23 +132,21 @@ def test_logits_of_any_size_stay_in_range(
     assert reranker(tmp_path).rerank(QUESTION, [ANSWER]) == [expected]
 
 
-def test_a_model_that_computes_nonsense_is_a_model_error(
-    model_folder: Path, tmp_path: Path
-) -> None:
+def test_logit_that_is_not_finite_raises_model_error(model_folder: Path, tmp_path: Path) -> None:
     write_model(tmp_path, float("nan"))
     write_tokenizer(tmp_path)
     with pytest.raises(ModelError, match="not finite"):
         reranker(tmp_path).rerank(QUESTION, [ANSWER])
 
 
-def test_an_unknown_model_is_refused_before_anything_is_fetched() -> None:
-    unknown = FastembedReranker(FastembedRerankerSettings(model="nobody/knows-me"))
+def test_unknown_model_is_refused_before_any_download() -> None:
+    unknown = FastembedReranker(FastembedRerankerSettings(model="unknown/model"))
     with pytest.raises(InvalidRequest, match=r"reranker\.model"):
         unknown.rerank("?", ["a"])
 
 
-def test_a_folder_without_a_model_is_named(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=r"reranker\.path: no model can be loaded"):
+def test_folder_without_a_model_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"reranker\.path: cannot load a model"):
         reranker(tmp_path).rerank("?", ["a"])
 
 
@@ -161,7 +159,7 @@ def connect(event, arguments):
 sys.addaudithook(connect)
 from remembrancer.adapters.models.fastembed.reranker import *
 reranker = FastembedReranker(FastembedRerankerSettings(path=sys.argv[1]))
-assert "fastembed" not in sys.modules, "imported before it is used"
+assert "fastembed" not in sys.modules, "imported before first use"
 try:
     reranker.rerank("?", ["a"])
 except (InvalidRequest, ModelError):
@@ -171,7 +169,7 @@ print(*os.listdir(os.environ["HOME"]))
 """
 
 
-def test_a_model_at_hand_needs_no_network_and_leaves_nothing_behind(
+def test_local_model_uses_no_network_and_writes_nothing_to_the_home_folder(
     model_folder: Path, tmp_path: Path
 ) -> None:
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}

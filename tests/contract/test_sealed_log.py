@@ -1,4 +1,4 @@
-"""What a sealed log keeps, whichever log: the contract of ``AuditLog`` says nothing of keys."""
+"""Tests of audit logs with encrypted payloads, for every log; not in ``AuditLogContract``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from remembrancer.testing.driving import Driven
 
 @frozen
 class Store:
-    """Where a log is, whatever opens it."""
+    """Storage of a log; ``open`` opens a log there with a codec."""
 
     open: Callable[[EventCodec], Any]
 
@@ -41,7 +41,7 @@ class Store:
 
 @pytest.fixture(params=["sqlite", "postgres", "jsonlines", "memory"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
-    """Every store; the one in memory can't be opened twice."""
+    """Every store; the in-memory one cannot be opened twice."""
     with ExitStack() as closing:
         if request.param == "memory":
             yield Store(InMemoryAuditLog)
@@ -75,7 +75,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 def lasting(request: pytest.FixtureRequest, store: Store) -> Store:
     """Every store that can be opened again with another codec."""
     if store.open is InMemoryAuditLog:
-        pytest.skip("can't be opened again")
+        pytest.skip("cannot be opened again")
     return store
 
 
@@ -90,7 +90,7 @@ def log(store: Store, vault: InMemoryKeyVault) -> Any:
 
 
 def chain_of(log: Any, ledger: LedgerId) -> list[str | None]:
-    """What is wrong with each event of a ledger."""
+    """Return the problem of each event in the hash chain of a ledger, ``None`` if it is valid."""
     head, wrong = Head(), []
     for item in log.read_ledger(ledger):
         wrong.append(broken_link(item, head))
@@ -98,7 +98,7 @@ def chain_of(log: Any, ledger: LedgerId) -> list[str | None]:
     return wrong
 
 
-def test_what_is_stored_is_sealed_and_what_is_read_is_not(log: Any) -> None:
+def test_stored_payload_is_sealed_and_read_event_is_plain(log: Any) -> None:
     event = fact_added("The cat sleeps in the wardrobe.")
     log.append(append_of([event]))
     (read,) = log.read(Position(0))
@@ -107,7 +107,7 @@ def test_what_is_stored_is_sealed_and_what_is_read_is_not(log: Any) -> None:
     assert b"wardrobe" not in read.payload
 
 
-def test_the_same_event_is_sealed_otherwise_each_time(log: Any) -> None:
+def test_equal_events_are_sealed_with_different_nonces(log: Any) -> None:
     event = fact_added()
     log.append(append_of([event, event]))
     one, two = log.read(Position(0))
@@ -115,10 +115,10 @@ def test_the_same_event_is_sealed_otherwise_each_time(log: Any) -> None:
     assert one.payload[1:13] != two.payload[1:13]
 
 
-def test_that_something_was_erased_is_not_sealed(log: Any, vault: InMemoryKeyVault) -> None:
+def test_erasure_events_are_not_sealed(log: Any, vault: InMemoryKeyVault) -> None:
     erased = FactErased(fact_id=FactId(new_id()), versions=(1,))
     log.append(append_of([erased, fact_added()]))
-    # The key is gone by the time that the ledger is said to be
+    # The key is destroyed before the erasure event is appended
     vault.destroy(ALICE)
     log.append(append_of([LedgerErased()]))
     first, second, third = log.read_ledger(ALICE)
@@ -126,10 +126,10 @@ def test_that_something_was_erased_is_not_sealed(log: Any, vault: InMemoryKeyVau
     assert (first.event, second.event, third.event) == (erased, PayloadErased(), LedgerErased())
 
 
-class TestWhatWasDestroyed:
+class TestLedgerWithDestroyedKey:
     @pytest.fixture(autouse=True)
     def _written(self, log: Any, vault: InMemoryKeyVault) -> None:
-        """Given two ledgers, and the key of one of them destroyed."""
+        """Given two ledgers, one of them with a destroyed key."""
         self.request = new_id()
         self.append = append_of(
             [fact_added("one"), fact_added("two")], idempotency_key="k", correlation_id=self.request
@@ -138,12 +138,12 @@ class TestWhatWasDestroyed:
         log.append(append_of([fact_added("three")], ledger=BOB))
         vault.destroy(ALICE)
 
-    def test_its_events_are_passed_over_where_all_are_read(self, log: Any) -> None:
+    def test_read_returns_its_events_as_erased(self, log: Any) -> None:
         events = [item.event for item in log.read(Position(0))]
         assert [isinstance(event, PayloadErased) for event in events] == [True, True, False]
         assert events[2].text == "three"
 
-    def test_whoever_needs_what_they_say_is_told_that_it_is_gone(self, log: Any) -> None:
+    def test_readable_raises_erased_for_its_events(self, log: Any) -> None:
         for read in (
             log.read_ledger(ALICE),
             log.read_correlation(self.request),
@@ -153,11 +153,11 @@ class TestWhatWasDestroyed:
             with pytest.raises(Erased, match=r"user:alice: position 1: .*fact\.added was erased"):
                 readable(read)
 
-    def test_the_chain_holds(self, log: Any) -> None:
+    def test_its_hash_chain_is_still_valid(self, log: Any) -> None:
         assert chain_of(log, ALICE) == [None, None]
         assert chain_of(log, BOB) == [None]
 
-    def test_nothing_can_be_appended_to_it(self, log: Any) -> None:
+    def test_append_to_it_raises_erased(self, log: Any) -> None:
         before = log.head(ALICE)
         with pytest.raises(Erased, match="user:alice"):
             log.append(append_of([fact_added()]))
@@ -165,14 +165,12 @@ class TestWhatWasDestroyed:
         log.append(append_of([fact_added()], ledger=BOB))
         assert log.last_position() == 4
 
-    def test_the_same_key_returns_that_there_was_a_request(self, log: Any) -> None:
+    def test_repeated_idempotency_key_is_replayed_with_erased_events(self, log: Any) -> None:
         again = log.append(self.append)
         assert again.replayed
         assert [item.event for item in again.recorded] == [PayloadErased(), PayloadErased()]
 
-    def test_the_same_ids_are_refused_for_nobody_can_tell_what_they_were_used_for(
-        self, log: Any
-    ) -> None:
+    def test_append_with_a_known_event_id_raises_erased(self, log: Any) -> None:
         again = append_of([fact_added()], correlation_id=self.request)
         object.__setattr__(again.events[0], "event_id", self.append.events[0].event_id)
         with pytest.raises(Erased, match="user:alice"):
@@ -180,30 +178,34 @@ class TestWhatWasDestroyed:
         assert log.last_position() == 3
 
 
-def test_a_log_may_be_sealed_from_some_day_on(lasting: Store, vault: InMemoryKeyVault) -> None:
-    # Given events that were stored plain
+def test_vault_can_be_added_to_a_log_with_plain_events(
+    lasting: Store, vault: InMemoryKeyVault
+) -> None:
+    # Given an event stored unencrypted
     events = [fact_added("plain"), fact_added("sealed")]
     lasting.log(EventCodec()).append(append_of(events[:1]))
-    # When the vault is chosen
+    # When a vault is configured
     log = lasting.log(SealingCodec(vault))
     log.append(append_of(events[1:]))
-    # Then both are read, and the chain goes through
+    # Then both are read, and the chain is valid
     read = log.read(Position(0))
     assert [item.event for item in read] == events
     assert [is_sealed(item.payload) for item in read] == [False, True]
     assert chain_of(log, ALICE) == [None, None]
-    # And what was never sealed outlives the key
+    # And the unencrypted event is still readable after the key is destroyed
     vault.destroy(ALICE)
     assert [item.event for item in log.read(Position(0))] == [events[0], PayloadErased()]
 
 
-def test_without_a_vault_the_setting_is_named(lasting: Store, vault: InMemoryKeyVault) -> None:
+def test_reading_sealed_events_without_a_vault_names_the_setting(
+    lasting: Store, vault: InMemoryKeyVault
+) -> None:
     lasting.log(SealingCodec(vault)).append(append_of([fact_added()]))
     with pytest.raises(InvalidRequest, match=r"key_vault\.provider: .*position 1 of user:alice"):
         lasting.log(EventCodec()).read(Position(0))
 
 
-def test_with_a_vault_that_lacks_the_key_ledger_and_position_are_named(
+def test_reading_without_the_key_names_ledger_and_position(
     lasting: Store, vault: InMemoryKeyVault
 ) -> None:
     lasting.log(SealingCodec(vault)).append(append_of([fact_added()]))

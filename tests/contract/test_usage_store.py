@@ -1,4 +1,4 @@
-"""All usage stores keep the contract."""
+"""Contract tests of all usage stores."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from remembrancer.adapters.stores.postgres.usage_store import PostgresUsageStore
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.usage_store import SqliteUsageStore
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Recorded
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.usage_store import UsageStoreContract
 

@@ -1,4 +1,4 @@
-"""A LangChain store keeps the contract beside an index that knows words, and says what it lacks."""
+"""Contract tests of the LangChain index together with a keyword index, and its own tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ALICE = Scope(user_id="alice")
 
 
 class Probing(InMemoryVectorStore):
-    """Looks how long vectors are when it is made, as many do, and fails on demand."""
+    """Embeds a text when created to find the dimension, as many stores do; fails on demand."""
 
     failing: Exception | None = None
     asked: list[int]
@@ -59,7 +59,7 @@ class Probing(InMemoryVectorStore):
 
 
 class Sparing(Probing):
-    """Can't look by id, and may not do as it is told."""
+    """Has no ``get_by_ids``, and can report failed deletes."""
 
     obedient = True
 
@@ -72,57 +72,57 @@ class Sparing(Probing):
 
 
 def of_ledger(ledger: str) -> Any:
-    """A filter in the terms of ``InMemoryVectorStore``."""
+    """Return a filter of ``InMemoryVectorStore``."""
     return lambda held: held.metadata["ledger"] == ledger
 
 
 class Both(HybridIndex):
-    """A joined index that is fed, both parts with the same."""
+    """A hybrid index that writes to both parts."""
 
     never_suspends = True
 
     def __init__(self) -> None:
         lift = lift_inline(BackgroundLoop())
         index = LangchainVectorIndex(LangchainSettings(store=STORE), "m", DIMENSION)
-        self.near, self.worded = lift(index), lift(InMemoryVectorIndex())
-        super().__init__(self.near, self.worded)
+        self.vectors, self.keywords = lift(index), lift(InMemoryVectorIndex())
+        super().__init__(self.vectors, self.keywords)
 
     async def put(self, documents: Sequence[Document]) -> None:
-        await self.near.put(documents)
-        await self.worded.put(documents)
+        await self.vectors.put(documents)
+        await self.keywords.put(documents)
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
-        await self.near.remove(keys)
-        await self.worded.remove(keys)
+        await self.vectors.remove(keys)
+        await self.keywords.remove(keys)
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
-        found: Mapping[str, Vector] = await self.worded.vectors_for(texts)
+        found: Mapping[str, Vector] = await self.keywords.vectors_for(texts)
         return found
 
     async def count(self, ledger: LedgerId) -> int:
-        found: int = await self.worded.count(ledger)
+        found: int = await self.keywords.count(ledger)
         return found
 
     async def clear(self) -> None:
-        await self.near.clear()
-        await self.worded.clear()
+        await self.vectors.clear()
+        await self.keywords.clear()
 
     async def ping(self) -> str:
-        answer: str = await self.near.ping()
+        answer: str = await self.vectors.ping()
         return answer
 
     async def close(self) -> None:
-        await self.near.close()
+        await self.vectors.close()
 
 
-class TestBesideWords(ExternalIndexContract):
+class TestWithKeywordIndex(ExternalIndexContract):
     whole_hits = False
 
     def make_index(self, tmp_path: Path) -> Both:
         return Both()
 
     def make_neighbour(self, tmp_path: Path) -> Both:
-        pytest.skip("declared: a store is for one index alone")
+        pytest.skip("declared: a store is used by one index only")
 
 
 def index_of(**settings: Any) -> LangchainVectorIndex:
@@ -139,12 +139,12 @@ def store_of(index: LangchainVectorIndex) -> Probing:
 QUERY = IndexQuery(scope=ALICE, vector=vector(1), now=LATER)
 
 
-def test_it_says_what_it_does_not_know() -> None:
+def test_unsupported_calls_raise_invalid_request() -> None:
     index = index_of()
     assert index.signals == {"similarity"}
     assert dict(index.vectors_for(["tea"])) == {}
     for lacking, ask in (
-        ("keywords", lambda: index.search(evolve(QUERY, text="tea", vector=None))),
+        ("keyword search", lambda: index.search(evolve(QUERY, text="tea", vector=None))),
         ("speakers", lambda: index.speakers(ALICE.ledger)),
         ("counts", lambda: index.count(ALICE.ledger)),
     ):
@@ -152,7 +152,7 @@ def test_it_says_what_it_does_not_know() -> None:
             ask()
 
 
-def test_the_store_keeps_texts_and_all_else_as_strings_beside_them() -> None:
+def test_store_gets_the_text_and_string_metadata() -> None:
     index = index_of()
     tea = document("green tea", attributes={"metadata": {"n": 1}}, speaker="Alice")
     index.put([tea])
@@ -161,7 +161,7 @@ def test_the_store_keeps_texts_and_all_else_as_strings_beside_them() -> None:
     assert all(isinstance(value, str) for value in held.metadata.values())
 
 
-def test_it_looks_further_until_there_are_enough_that_may_be_found() -> None:
+def test_search_reads_more_until_enough_hits_are_eligible() -> None:
     index = index_of()
     others = [document("tea", scope=Scope(user_id="bob"), vector=vector(1)) for _ in range(60)]
     mine = document("tea", vector=vector(0.5, 1))
@@ -172,7 +172,7 @@ def test_it_looks_further_until_there_are_enough_that_may_be_found() -> None:
     assert (hit.key, store.asked) == (mine.key, [4, 16, 64])
 
 
-def test_it_asks_for_one_ledger_only_where_it_is_told_how() -> None:
+def test_search_with_narrow_reads_one_ledger_only() -> None:
     index = index_of(narrow=f"{__name__}:of_ledger")
     others = [document("tea", scope=Scope(user_id="bob"), vector=vector(1)) for _ in range(60)]
     mine = document("tea", vector=vector(0.5, 1))
@@ -183,7 +183,7 @@ def test_it_asks_for_one_ledger_only_where_it_is_told_how() -> None:
     assert (hit.key, store.asked) == (mine.key, [4])
 
 
-def test_what_it_may_not_look_far_enough_for_is_no_answer() -> None:
+def test_search_beyond_most_raises_adapter_unavailable() -> None:
     index = index_of(most=8)
     others = [document("tea", scope=Scope(user_id="bob"), vector=vector(1)) for _ in range(8)]
     index.put([*others, document("tea", vector=vector(0, 1))])
@@ -191,7 +191,7 @@ def test_what_it_may_not_look_far_enough_for_is_no_answer() -> None:
         index.search(evolve(QUERY, limit=2))
 
 
-def test_what_was_cleared_is_empty_and_ready_again() -> None:
+def test_cleared_index_is_empty_and_usable() -> None:
     index = index_of()
     index.put([document(f"tea {n}", vector=vector(1, n)) for n in range(1_100)])
     index.clear()
@@ -201,7 +201,7 @@ def test_what_was_cleared_is_empty_and_ready_again() -> None:
     assert [hit.key for hit in index.search(QUERY)] == [tea.key]
 
 
-def test_a_store_in_trouble_is_unavailable_until_it_is_well() -> None:
+def test_failing_store_raises_adapter_unavailable_until_it_recovers() -> None:
     index = index_of()
     tea = document("tea")
     index.put([tea])
@@ -215,14 +215,14 @@ def test_a_store_in_trouble_is_unavailable_until_it_is_well() -> None:
     assert [hit.key for hit in index.search(QUERY)] == [tea.key]
 
 
-def test_what_a_store_won_t_take_is_refused() -> None:
+def test_document_refused_by_the_store_raises_invalid_request() -> None:
     index = index_of()
     store_of(index).failing = ValueError("metadata too large")
     with pytest.raises(InvalidRequest, match="metadata too large"):
         index.put([document("tea")])
 
 
-def test_a_store_that_can_t_look_by_id_will_do_and_one_that_does_not_delete_is_told_on() -> None:
+def test_store_without_get_by_ids_works_and_a_failed_delete_is_reported() -> None:
     index = index_of(store=f"{__name__}:Sparing")
     tea = document("tea")
     index.put([tea])
@@ -231,23 +231,23 @@ def test_a_store_that_can_t_look_by_id_will_do_and_one_that_does_not_delete_is_t
     store = store_of(index)
     assert isinstance(store, Sparing)
     store.obedient = False
-    with pytest.raises(AdapterUnavailable, match="not deleted"):
+    with pytest.raises(AdapterUnavailable, match="did not delete"):
         index.remove([tea.key])
 
 
-def test_a_store_that_can_t_be_imported_is_named() -> None:
-    with pytest.raises(InvalidRequest, match=r"vector_index\.store: nowhere:made"):
+def test_import_error_of_the_store_names_it() -> None:
+    with pytest.raises(InvalidRequest, match=r"vector_index\.store: cannot import nowhere:made"):
         index_of(store="nowhere:made").ping()
 
 
-def test_it_tells_who_answers_and_may_be_closed_twice() -> None:
+def test_ping_names_the_store_and_close_is_idempotent() -> None:
     index = index_of()
     assert index.ping().endswith(", Probing")
     index.close()
     index.close()
 
 
-def test_a_store_that_forgets_is_fed_again_and_one_that_keeps_is_not() -> None:
+def test_fingerprint_changes_with_each_run_unless_the_store_is_persistent() -> None:
     assert index_of().fingerprint == index_of().fingerprint
     assert index_of(persistent=False).fingerprint != index_of(persistent=False).fingerprint
 
@@ -266,7 +266,7 @@ def found_in(memory: Memory, question: str) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize("question", ["green tea", "Where does Eve work?", "xylophones", "?!"])
-def test_a_memory_finds_the_same_as_with_its_own_index(question: str) -> None:
+def test_memory_finds_the_same_as_with_the_index_of_the_store(question: str) -> None:
     with Memory.from_config(CONFIG) as memory, Memory.from_config({"audit_log": "memory"}) as own:
         for text in SAID:
             assert memory.add(text, user_id="ann").lagging == ()
@@ -275,7 +275,7 @@ def test_a_memory_finds_the_same_as_with_its_own_index(question: str) -> None:
         assert memory.verify().ok
 
 
-def test_an_async_memory_searches_there_too() -> None:
+def test_async_memory_searches_the_index() -> None:
     async def searched() -> list[str]:
         async with AsyncMemory.from_config(CONFIG) as memory:
             for text in SAID:

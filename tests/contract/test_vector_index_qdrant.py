@@ -1,4 +1,4 @@
-"""The index on Qdrant keeps the contract: in its local mode, over HTTP, and on a real server."""
+"""Contract tests of the Qdrant index in local mode, over HTTP, and on a real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.qdrant_server import API_KEY, StandIn
 
 ALICE = "user:alice"
 
-# On the loopback interface there is nobody to listen.
+# No TLS is needed on the loopback interface.
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 
 
@@ -29,7 +29,7 @@ class TestLocalMode(ExternalIndexContract):
         return QdrantVectorIndex(QdrantSettings(), "m", DIMENSION)
 
     def make_neighbour(self, tmp_path: Path) -> Any:
-        pytest.skip("declared: in its local mode each index has an engine of its own")
+        pytest.skip("declared: in local mode each index has its own engine")
 
 
 class OnServer(ExternalIndexContract):
@@ -40,7 +40,7 @@ class OnServer(ExternalIndexContract):
         return self.made(f"{self.collection}-neighbour")
 
     def opened(self, url: str, api_key: str) -> Iterator[None]:
-        """Each test has collections of its own, which are dropped after it."""
+        """Create collections for one test, and drop them after it."""
         self.collection = f"test-{uuid.uuid4().hex}"
         made: list[Any] = []
 
@@ -63,7 +63,7 @@ class TestOverHttp(OnServer):
         yield from self.opened(server[0], API_KEY)
 
 
-@pytest.mark.skipif(qdrant_server.real_url() is None, reason="QDRANT_URL names no server")
+@pytest.mark.skipif(qdrant_server.real_url() is None, reason="QDRANT_URL is not set")
 class TestRealServer(OnServer):
     @pytest.fixture(autouse=True)
     def _index(self) -> Iterator[None]:
@@ -81,7 +81,7 @@ def index_at(url: str, **changes: Any) -> Any:
     return Driven(QdrantVectorIndex(settings, "m", DIMENSION))
 
 
-def test_what_is_kept_in_a_folder_is_there_again(tmp_path: Path) -> None:
+def test_local_folder_keeps_documents_after_close(tmp_path: Path) -> None:
     tea = document("green tea")
     first = index_at("", path=str(tmp_path), api_key="")
     first.put([tea])
@@ -92,18 +92,21 @@ def test_what_is_kept_in_a_folder_is_there_again(tmp_path: Path) -> None:
     again.close()
 
 
-# The client that is refused leaves its handle of the lock file to the garbage collector.
+# The refused client does not close its lock file; the garbage collector does.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_folder_that_another_client_has_is_unavailable(tmp_path: Path) -> None:
+def test_local_folder_in_use_raises_adapter_unavailable(tmp_path: Path) -> None:
     first = index_at("", path=str(tmp_path), api_key="")
     first.put([document("tea")])
+    second = index_at("", path=str(tmp_path), api_key="")
     with pytest.raises(AdapterUnavailable, match="qdrant"):
-        index_at("", path=str(tmp_path), api_key="").count(ALICE)
+        second.count(ALICE)
     first.close()
+    # A file that the client left open would fail here as a ResourceWarning
+    del second
     gc.collect()
 
 
-def test_two_clients_of_a_server_see_each_other(server: tuple[str, StandIn]) -> None:
+def test_two_clients_of_a_server_share_documents(server: tuple[str, StandIn]) -> None:
     one, two = index_at(server[0]), index_at(server[0])
     one.put([document("green tea")])
     assert two.count(ALICE) == 1
@@ -111,7 +114,7 @@ def test_two_clients_of_a_server_see_each_other(server: tuple[str, StandIn]) -> 
     two.close()
 
 
-def test_what_was_cleared_is_empty_and_ready_again(server: tuple[str, StandIn]) -> None:
+def test_cleared_index_is_empty_and_usable(server: tuple[str, StandIn]) -> None:
     index = index_at(server[0])
     index.put([document("green tea")])
     index.clear()
@@ -121,7 +124,7 @@ def test_what_was_cleared_is_empty_and_ready_again(server: tuple[str, StandIn]) 
     index.close()
 
 
-def test_a_collection_of_another_embedder_is_refused_until_it_is_cleared(
+def test_collection_of_another_embedder_is_refused_until_it_is_cleared(
     server: tuple[str, StandIn],
 ) -> None:
     index = index_at(server[0])
@@ -136,15 +139,15 @@ def test_a_collection_of_another_embedder_is_refused_until_it_is_cleared(
     other.close()
 
 
-def test_a_collection_of_someone_else_is_refused(server: tuple[str, StandIn]) -> None:
+def test_collection_of_another_application_is_refused(server: tuple[str, StandIn]) -> None:
     server[1].engine.create_collection("theirs", vectors_config={})
     index = index_at(server[0], collection="theirs")
-    with pytest.raises(InvalidRequest, match=r"was made for something else"):
+    with pytest.raises(InvalidRequest, match=r"was made for another application"):
         index.put([document("tea")])
     index.close()
 
 
-def test_a_wrong_key_is_the_callers_mistake(server: tuple[str, StandIn]) -> None:
+def test_wrong_api_key_raises_invalid_request(server: tuple[str, StandIn]) -> None:
     index = index_at(server[0], api_key="wrong")
     with pytest.raises(InvalidRequest, match=r"vector_index\.api_key"):
         index.count(ALICE)
@@ -152,7 +155,7 @@ def test_a_wrong_key_is_the_callers_mistake(server: tuple[str, StandIn]) -> None
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
-def test_a_server_in_trouble_is_unavailable_until_it_is_well(
+def test_failing_server_raises_adapter_unavailable_until_it_recovers(
     server: tuple[str, StandIn], status: int
 ) -> None:
     index = index_at(server[0])
@@ -165,7 +168,7 @@ def test_a_server_in_trouble_is_unavailable_until_it_is_well(
     index.close()
 
 
-def test_a_server_that_is_not_there_is_unavailable() -> None:
+def test_absent_server_raises_adapter_unavailable() -> None:
     with qdrant_server.running() as (url, _):
         pass
     index = index_at(url)
@@ -174,7 +177,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     index.close()
 
 
-def test_a_collection_that_was_dropped_meanwhile_is_made_again(
+def test_dropped_collection_is_created_again(
     server: tuple[str, StandIn],
 ) -> None:
     index = index_at(server[0])
@@ -186,7 +189,7 @@ def test_a_collection_that_was_dropped_meanwhile_is_made_again(
     index.close()
 
 
-def test_it_tells_who_answers(server: tuple[str, StandIn]) -> None:
+def test_ping_returns_name_and_version(server: tuple[str, StandIn]) -> None:
     index = index_at(server[0])
     assert index.ping() == f"qdrant {qdrant_server.VERSION}"
     index.close()
@@ -195,7 +198,7 @@ def test_it_tells_who_answers(server: tuple[str, StandIn]) -> None:
     local.close()
 
 
-def test_once_closed_it_answers_no_more(server: tuple[str, StandIn]) -> None:
+def test_closed_index_raises_adapter_unavailable(server: tuple[str, StandIn]) -> None:
     index = index_at(server[0])
     index.put([document("green tea")])
     index.close()

@@ -1,4 +1,4 @@
-"""Processes that bring an external index what the log says, and may be killed at any moment."""
+"""Processes that deliver log events to an external index, to be killed at any moment."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from remembrancer.testing.file_index import FileIndex
 from remembrancer.wiring.settings import load_settings
 
 LEASE = 0.05
-"""Seconds: what one that was killed was at is soon taken over."""
+"""Seconds; short, so that the partitions of a killed worker are soon taken over."""
 
 
 @contextmanager
 def fed(path: Path, engine: Path, **projections: Any) -> Iterator[Memory]:
-    """A memory in front of an engine that outlives it; writers leave the engine to workers."""
+    """A memory with a durable external engine; only workers deliver to the engine."""
     config = {
         "audit_log": {"path": str(path), "durability": "normal"},
         "embedder": {"dimension": DIMENSION},
@@ -36,7 +36,7 @@ def fed(path: Path, engine: Path, **projections: Any) -> Iterator[Memory]:
 
 
 def feed_until(path: Path, engine: Path, rebuild: bool, at: int) -> None:
-    """Bring everything, and die at the step ``at`` of it; if there are fewer, finish."""
+    """Deliver all events, and die at step ``at``; finish if there are fewer steps."""
     countdown = Countdown(at)
     count_statements(countdown)
     with fed(path, engine, batch=3) as memory:
@@ -49,13 +49,13 @@ def feed_until(path: Path, engine: Path, rebuild: bool, at: int) -> None:
 
 
 def feed_for_ever(path: Path, engine: Path) -> None:
-    """Work until the process is killed."""
+    """Run a worker until the process is killed."""
     with fed(path, engine, batch=3, partitions=2) as memory:
         memory.run_worker()
 
 
 def write_for_ever(path: Path, engine: Path, journal: Path) -> None:
-    """Add facts, and say so, until the process is killed."""
+    """Add facts and count them in a journal until the process is killed."""
     with fed(path, engine, partitions=2) as memory:
         number = 0
         while True:

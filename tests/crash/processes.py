@@ -1,6 +1,4 @@
-"""Processes to be killed, started in some milliseconds: a server that has imported everything
-forks them.
-"""
+"""Start processes to be killed, in milliseconds: a fork server preloads the modules."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ _CONTEXT.set_forkserver_preload(
 
 @contextmanager
 def process(work: Callable[..., None], *arguments: Any) -> Iterator[ForkServerProcess]:
-    """A process that does ``work``, and is killed at the end of the block if it still runs."""
+    """A process that runs ``work``; it is killed at the end of the block if it still runs."""
     started = _CONTEXT.Process(target=work, args=arguments)
     started.start()
     try:
@@ -45,10 +43,10 @@ def process(work: Callable[..., None], *arguments: Any) -> Iterator[ForkServerPr
 
 
 def was_killed(work: Callable[..., None], *arguments: Any) -> bool:
-    """Let a process do ``work``; whether it was killed before it had finished.
+    """Run ``work`` in a process; returns whether it was killed before it finished.
 
     Raises:
-        ChildProcessError: it failed in another way.
+        ChildProcessError: the process failed in another way.
     """
     with process(work, *arguments) as started:
         started.join()

@@ -1,4 +1,4 @@
-"""What must be true of a file whose writer was killed, whatever it was doing."""
+"""Checks of a database whose writer was killed at any moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVERYTHING = 1_000
 
 @contextmanager
 def remains(path: Path | PostgresSettings, dimension: int = DIMENSION) -> Iterator[Memory]:
-    """The memory that is found: it opens, there was nothing to rebuild, and all of it agrees."""
+    """Open the memory, and check that it needed no rebuild and is consistent."""
     rebuilt: list[tuple[Any, ...]] = []
     with opened(
         path,
@@ -32,7 +32,7 @@ def remains(path: Path | PostgresSettings, dimension: int = DIMENSION) -> Iterat
 
 
 def check_agreement(memory: Memory, users: Sequence[str] = ("ada", "a", "b", "both")) -> None:
-    """The log verifies, the facts are its fold, and the index finds them and nothing else."""
+    """Check that the log verifies, and that facts and index match the log."""
     assert memory.verify().problems == ()
     stats = memory.stats()
     assert set(stats.positions.values()) == {stats.last_position}
@@ -44,7 +44,7 @@ def check_agreement(memory: Memory, users: Sequence[str] = ("ada", "a", "b", "bo
 
 
 def check_promises(memory: Memory, entries: Sequence[Entry]) -> None:
-    """All that was acknowledged is there."""
+    """Check that all acknowledged writes are there."""
     for entry in entries:
         if entry.receipt is None:
             continue
@@ -61,7 +61,7 @@ def check_promises(memory: Memory, entries: Sequence[Entry]) -> None:
 
 
 def finish(memory: Memory, entries: Sequence[Entry]) -> None:
-    """Send again what was not acknowledged: it is done once, however far it had come."""
+    """Send unacknowledged requests again, and check that each is done once."""
     for entry in entries:
         if entry.receipt is None and entry.action == "add":
             receipt = memory.add(**entry.arguments)

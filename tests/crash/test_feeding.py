@@ -1,5 +1,5 @@
-"""Workers are killed in the middle of what they bring: nothing is lost, nothing is there twice, and
-no checkpoint promises what the engine does not hold.
+"""Workers are killed during delivery: no event is lost or duplicated, and no checkpoint is ahead of
+the engine.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from remembrancer import Memory
 USERS = ("ann", "ben")
 KILLS = 6
 STEP = 17
-"""Statements between two kills: no divisor of what is done for a page, so that in the end all
-places of it have had their turn, in one page or in another.
+"""Statements between two kills. It does not divide the number of statements per page, so that over
+all pages each statement is hit.
 """
 
 
 def prepare(path: Path, engine: Path) -> None:
-    """A ledger with some history that the engine knows nothing of yet."""
+    """A ledger with some history that is not delivered to the engine yet."""
     with fed(path, engine) as memory:
         for user in USERS:
             memory.add("I live in Oslo. I like chess.", user_id=user)
@@ -35,9 +35,7 @@ def prepare(path: Path, engine: Path) -> None:
 
 
 def keys(index: Any) -> list[tuple[Any, ...]]:
-    """What an index holds: every document with its attributes, its times, and how long its text
-    and context are.
-    """
+    """All documents of an index, with their attributes, times and lengths of text and context."""
     with index._connections.reader() as connection:
         return sorted(
             connection.execute(
@@ -50,13 +48,13 @@ def keys(index: Any) -> list[tuple[Any, ...]]:
 
 
 def both(memory: Memory) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """What the engine holds, and what the log's own index does."""
+    """The documents of the engine, and those of the embedded index."""
     container = memory._inner._container
     return keys(container.vector_index()), keys(container.embedded_index())
 
 
 def check_promises(memory: Memory) -> None:
-    """The engine holds every document of the events that its checkpoint has passed."""
+    """Check that the engine has all documents of the events up to its checkpoint."""
     container = memory._inner._container
     external, embedded = both(memory)
     partition_states = container.projection_state().partition_states("vector_index")
@@ -75,10 +73,10 @@ def check_promises(memory: Memory) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rebuild", [False, True], ids=["catching up", "rebuilding"])
-def test_a_worker_that_is_killed_at_any_statement_is_followed_by_one_that_brings_the_rest(
+def test_worker_completes_delivery_after_a_kill_at_any_statement(
     tmp_path: Path, rebuild: bool
 ) -> None:
-    # Given a log, and an engine that is to be fed from it
+    # Given a log and an empty engine
     base, base_engine = tmp_path / "base.db", tmp_path / "base-engine.db"
     prepare(base, base_engine)
     at = 1
@@ -88,12 +86,12 @@ def test_a_worker_that_is_killed_at_any_statement_is_followed_by_one_that_brings
         path, engine = folder / "app.db", folder / "engine.db"
         shutil.copy(base, path)
         shutil.copy(base_engine, engine)
-        # When whoever feeds it is killed
+        # When the worker is killed
         killed = was_killed(feed_until, path, engine, rebuild, at)
         with fed(path, engine, batch=3) as memory:
-            # Then the book promises no more than is there
+            # Then the checkpoint is not ahead of the engine
             check_promises(memory)
-            # And the next one makes it whole
+            # And the next worker completes the delivery
             memory.run_worker(once=True)
             external, embedded = both(memory)
             assert external == embedded
@@ -107,7 +105,7 @@ def test_a_worker_that_is_killed_at_any_statement_is_followed_by_one_that_brings
 
 
 @pytest.mark.slow
-def test_workers_and_writers_that_are_killed_again_and_again_lose_nothing(tmp_path: Path) -> None:
+def test_repeated_kills_of_workers_and_writers_lose_nothing(tmp_path: Path) -> None:
     chance = random.Random(4)
     path, engine = tmp_path / "app.db", tmp_path / "engine.db"
     with fed(path, engine, partitions=2):

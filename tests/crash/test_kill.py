@@ -1,8 +1,8 @@
-"""A writer is killed, again and again: what it was promised holds, and the rest can be sent again.
+"""A writer is killed repeatedly: acknowledged writes survive, all others can be sent again.
 
-``SIGKILL`` ends a process between any two of its instructions and leaves the files as the kernel
-has them. It proves that no state in between commits is ever visible, and that no receipt is given
-before its commit. It says nothing of a loss of power; see ``test_power_loss``.
+``SIGKILL`` ends a process between any two instructions and leaves the files as the kernel has
+them. The tests show that no state between commits is visible, and that no receipt is returned
+before its commit. They do not cover power loss; see ``test_power_loss``.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from remembrancer import Memory
 from remembrancer.domain.errors import NotFound
 
 KILLS = 25
-"""At random moments of a file that grows, for each seed."""
+"""Kills per seed, at random moments, on one growing file."""
 
 LONGEST_JOURNAL = 25
-"""Lines that a writer may come to write, two for every write."""
+"""Maximum number of journal lines before a kill; each write has two."""
 
 OTHER_DIMENSION = 16
 ADA: dict[str, Any] = {"user_id": "ada"}
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
-    # Given a file to which writers add, one after the other
+def test_acknowledged_writes_survive_a_kill_at_any_moment(tmp_path: Path, seed: int) -> None:
+    # Given a file that one writer after another adds to
     lives = random.Random(seed)
     path = tmp_path / "memory.db"
     messages = 0
     for kill in range(KILLS):
         journal = tmp_path / f"{kill}.jsonl"
-        # When one is killed
+        # When a writer is killed
         with process(write_for_ever, path, journal, kill) as writer:
             lines = lives.randrange(LONGEST_JOURNAL)
             while len(read_lines(journal)) < lines:
@@ -58,7 +58,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path, see
             writer.join(timeout=lives.uniform(0, SHORT))
         entries = read_journal(journal)
         with remains(path) as memory:
-            # Then all that it acknowledged is there, and all that it did not can be sent again
+            # Then acknowledged writes are there, and all others can be sent again
             check_promises(memory, entries)
             finish(memory, entries)
             check_agreement(memory)
@@ -71,7 +71,7 @@ def test_what_was_acknowledged_survives_a_kill_at_any_moment(tmp_path: Path, see
 
 
 def prepare(path: Path) -> None:
-    """A small memory for deeds to be done on."""
+    """Create a small memory for the writes under test."""
     with opened(path) as memory:
         memory.add("I live in Oslo.", **ADA)
         memory.add("I like chess.", **ADA)
@@ -84,7 +84,7 @@ def news(_facts: Mapping[str, str], *, infer: bool) -> dict[str, Any]:
     return {"messages": texts, "infer": infer, "idempotency_key": "news", **ADA}
 
 
-DEEDS: dict[str, tuple[str, Callable[[Mapping[str, str]], dict[str, Any]]]] = {
+WRITES: dict[str, tuple[str, Callable[[Mapping[str, str]], dict[str, Any]]]] = {
     "infer": ("add", lambda facts: news(facts, infer=True)),
     "store": ("add", lambda facts: news(facts, infer=False)),
     "update": ("update", lambda facts: {"fact_id": facts["I like tea."], "text": "I like mate."}),
@@ -94,40 +94,38 @@ DEEDS: dict[str, tuple[str, Callable[[Mapping[str, str]], dict[str, Any]]]] = {
 
 
 def contents(memory: Memory) -> tuple[object, ...]:
-    """How often everything was done, and what came of it."""
+    """Counters and fact texts of a memory."""
     stats = memory.stats()
     texts = sorted(fact.text for fact in memory.get_all(**ADA).facts)
     return stats.events, stats.messages, stats.pending, dict(stats.facts), texts
 
 
 def do_again(memory: Memory, action: str, arguments: dict[str, Any]) -> None:
-    """What a caller does who never got a receipt."""
+    """Send a request again, as a caller without a receipt does."""
     try:
         getattr(memory, action)(**arguments)
     except NotFound:
         assert action == "delete"
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_a_write_that_is_killed_between_any_two_statements_is_done_once(
-    tmp_path: Path, deed: str
-) -> None:
-    # Given what comes of a deed that nobody interrupts
+@pytest.mark.parametrize("write", WRITES)
+def test_write_killed_between_any_two_statements_is_done_once(tmp_path: Path, write: str) -> None:
+    # Given the result of the same write without a kill
     base, path, journal = (tmp_path / name for name in ("base.db", "memory.db", "journal"))
     prepare(base)
     with opened(base) as memory:
         before = contents(memory)
         facts = {fact.text: fact.fact_id for fact in memory.get_all(**ADA).facts}
-    action, arguments = DEEDS[deed][0], DEEDS[deed][1](facts)
+    action, arguments = WRITES[write][0], WRITES[write][1](facts)
     shutil.copy(base, path)
     with opened(path) as memory:
         do_again(memory, action, arguments)
         expected = contents(memory)
-    # When its process is killed at the first statement, at the second, and so on
+    # When the process is killed at the first statement, at the second, and so on
     at, seen = 1, set()
     while was_killed(do_until, fresh(base, path, journal), journal, action, arguments, at):
         with remains(path) as memory:
-            # Then nothing or all of an append is there, and doing it again makes it whole
+            # Then each append is there completely or not at all, and a retry completes the write
             seen.add(contents(memory)[0])
             check_promises(memory, read_journal(journal))
             do_again(memory, action, arguments)
@@ -135,11 +133,11 @@ def test_a_write_that_is_killed_between_any_two_statements_is_done_once(
             check_agreement(memory)
         at += 1
     assert {before[0], expected[0]} <= seen
-    assert len(seen) == (3 if deed == "infer" else 2)
+    assert len(seen) == (3 if write == "infer" else 2)
 
 
-def test_what_the_background_was_killed_over_is_finished_once_by_retry(tmp_path: Path) -> None:
-    # Given what comes of a request that nobody interrupts
+def test_retry_finishes_a_killed_background_write_once(tmp_path: Path) -> None:
+    # Given the result of the same request without a kill
     base, path, journal = (tmp_path / name for name in ("base.db", "memory.db", "journal"))
     prepare(base)
     arguments = {
@@ -151,13 +149,13 @@ def test_what_the_background_was_killed_over_is_finished_once_by_retry(tmp_path:
     with opened(path) as memory:
         memory.add(**arguments)
         expected = contents(memory)
-    # When the process that was left to do it is killed in the course of it
+    # When the process is killed during its background work
     at, halfway = 1, 0
     while was_killed(defer_until, fresh(base, path, journal), journal, arguments, at):
         with remains(path) as memory:
             acknowledged = read_journal(journal)[0].receipt is not None
             pending = memory.stats().pending
-            # Then what was acknowledged is there, and retry finishes it, once
+            # Then an acknowledged request is there, and retry finishes it once
             assert contents(memory) != before or not acknowledged
             halfway += acknowledged and pending > 0
             retried = memory.retry()
@@ -165,13 +163,13 @@ def test_what_the_background_was_killed_over_is_finished_once_by_retry(tmp_path:
             assert contents(memory) in ((expected,) if acknowledged else (before, expected))
             assert memory.retry().receipts == ()
             check_agreement(memory)
-        # Every statement of an add has its turn above; here a third of them will do.
+        # Every statement of an add is tested above; here every third one is enough.
         at += 3
     assert halfway > 0
 
 
 def fresh(base: Path, path: Path, journal: Path) -> Path:
-    """A copy of ``base`` at ``path``, without what another one left behind."""
+    """Copy ``base`` to ``path``, and delete leftovers of the previous run."""
     for leftover in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         leftover.unlink(missing_ok=True)
     journal.unlink(missing_ok=True)
@@ -180,7 +178,7 @@ def fresh(base: Path, path: Path, journal: Path) -> Path:
     return path
 
 
-def test_a_new_file_whose_making_is_killed_at_any_statement_is_made_by_the_next(
+def test_next_process_creates_the_file_after_a_kill_at_any_statement(
     tmp_path: Path,
 ) -> None:
     path, at = tmp_path / "memory.db", 1
@@ -193,8 +191,8 @@ def test_a_new_file_whose_making_is_killed_at_any_statement_is_made_by_the_next(
     assert at > 1
 
 
-def test_a_rebuild_that_is_killed_at_any_statement_is_made_by_the_next(tmp_path: Path) -> None:
-    # Given a file whose index is of another embedder
+def test_next_process_completes_a_rebuild_killed_at_any_statement(tmp_path: Path) -> None:
+    # Given a file whose index was built for another embedder
     base, path = tmp_path / "base.db", tmp_path / "memory.db"
     prepare(base)
     with opened(base) as memory:
@@ -202,7 +200,7 @@ def test_a_rebuild_that_is_killed_at_any_statement_is_made_by_the_next(tmp_path:
     at = 1
     # When the rebuild is killed
     while was_killed(open_until, fresh(base, path, tmp_path / "none"), OTHER_DIMENSION, at):
-        # Then it is as before, or done; whoever comes next makes of it what he needs
+        # Then it is done completely or not at all; the next process rebuilds for its own embedder
         with opened(path, (DIMENSION, OTHER_DIMENSION)[at % 2], durability="normal") as memory:
             assert contents(memory) == expected
             check_agreement(memory)

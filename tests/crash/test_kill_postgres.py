@@ -1,8 +1,8 @@
-"""Writers on one PostgreSQL are killed, again and again, while others go on writing.
+"""Writers on one PostgreSQL are killed repeatedly while others continue to write.
 
-What ``SIGKILL`` leaves behind is a transaction that the server rolls back when it notices, or a
-commit whose events nobody has numbered. ``POSTGRES_KILLS`` sets how many times; a full proof takes
-200.
+``SIGKILL`` leaves behind a transaction that the server rolls back when it notices, or a commit
+whose events have no position yet. ``POSTGRES_KILLS`` sets the number of kills; use 200 for a full
+run.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSIONS
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Position
-from remembrancer.runtime.sync_bridge import run_inline
 
 KILLS = int(os.environ.get("POSTGRES_KILLS", "8"))
 LONGEST_JOURNAL = 16
-"""Lines that the writer which is killed may come to write, two for every write."""
+"""Maximum number of journal lines before a kill; each write has two."""
 
 
-def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
+def test_acknowledged_writes_survive_kills_of_concurrent_writers(
     tmp_path: Path, postgres: PostgresSettings
 ) -> None:
     # Given two processes that write to the same ledgers, two threads each
@@ -39,7 +39,7 @@ def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
             process(write_for_ever, postgres, journals[0], kill) as first,
             process(write_for_ever, postgres, journals[1], kill + 1) as second,
         ):
-            # When one is killed at any moment, and then the other one
+            # When both are killed, one after the other, at any moment
             for writer, journal in zip((first, second), journals, strict=True):
                 lines = len(read_lines(journal)) + lives.randrange(LONGEST_JOURNAL)
                 while len(read_lines(journal)) < lines:
@@ -50,7 +50,7 @@ def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
                 writer.join()
         entries = [entry for journal in journals for entry in read_journal(journal)]
         with remains(postgres) as memory:
-            # Then all that they acknowledged is there, and the rest can be sent again
+            # Then acknowledged writes are there, and all others can be sent again
             check_promises(memory, entries)
             finish(memory, entries)
             check_agreement(memory)
@@ -59,7 +59,7 @@ def test_what_was_acknowledged_survives_kills_of_writers_beside_others(
             )
             stats = memory.stats()
             assert (stats.messages, stats.pending) == (messages, 0)
-    # and the log has no gap
+    # and the positions of the log have no gap
     database = Database(postgres, SCHEMA_VERSIONS)
     log = PostgresAuditLog(database.sessions)
     position = 0

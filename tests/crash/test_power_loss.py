@@ -1,14 +1,14 @@
-"""What a loss of power would leave of a file, made from what the kill of a writer leaves.
+"""Simulated power loss: the write-ahead log (WAL) of a killed writer loses its end.
 
-A killed writer leaves its database and its write-ahead log as they stood between two of its
-instructions. Of the copy of that log the end is lost, from any byte on: a disk holds no more if the
-rest had not been given to it yet. Only frames that were being moved into the database stay, for
-SQLite has the log on the disk before it moves anything.
+A killed writer leaves its database and its WAL as they were between two instructions. The tests
+then drop the end of a copy of the WAL, from any byte on, like a disk to which the rest was not
+written yet. Frames that were being moved into the database (checkpoint) are kept: SQLite syncs the
+WAL before it moves any.
 
-It proves that every prefix of the log opens to a prefix of the commits, with its chain and its read
-models whole, and that torn or foreign bytes at the end are not taken for a commit. It does not
-prove that the disk had been asked to keep a commit before that was acknowledged: this would take a
-disk that forgets what it was not asked to keep.
+The tests show that every prefix of the WAL opens to a prefix of the commits, with a valid chain and
+consistent read models, and that torn or random bytes at the end are not read as a commit. They do
+not show that a commit was synced before it was acknowledged: that needs a disk that loses unsynced
+data.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from remains import check_agreement, check_promises, remains
 from writer import Entry, opened, read_journal, read_lines, write_for_ever
 
 INSTANTS = 8
-"""At which a writer is killed, for each seed."""
+"""Kills of a writer per seed."""
 
 LINES = 128
-"""Most lines of its journal by then. A few dozen writes fill a log so far that it is moved."""
+"""Maximum number of journal lines before a kill. A few dozen writes trigger a checkpoint."""
 
 PAGE, FRAME_HEADER, LOG_HEADER = 4096, 24, 32
-"""Bytes, by https://www.sqlite.org/fileformat2.html#the_write_ahead_log."""
+"""Bytes; see https://www.sqlite.org/fileformat2.html#the_write_ahead_log."""
 
 MOVING = 128
-"""Where the shared memory counts the frames that are being moved into the database, or are there
-already, by https://www.sqlite.org/walformat.html (nBackfillAttempted).
+"""Offset in the shared memory of the number of frames that were or are being moved into the
+database (nBackfillAttempted); see https://www.sqlite.org/walformat.html.
 """
 
 SHORT = 0.01
@@ -45,7 +45,7 @@ SHORT = 0.01
 
 @frozen(kw_only=True)
 class Wreck:
-    """What a killed writer left, and what it had been promised."""
+    """The files that a killed writer left, and its acknowledged writes."""
 
     database: Path
     log: bytes
@@ -53,7 +53,7 @@ class Wreck:
     promised: list[Entry]
 
     def with_log(self, log: bytes) -> Path:
-        """A copy of the database with another log."""
+        """A copy of the database with another WAL."""
         copy = self.database.with_name("copy.db")
         for suffix in ("", "-wal", "-shm"):
             copy.with_name(copy.name + suffix).unlink(missing_ok=True)
@@ -63,7 +63,7 @@ class Wreck:
 
 
 def wreck(path: Path, journal: Path) -> Wreck:
-    """Read the files as they are. ``safe`` are the bytes of the log that can't be lost."""
+    """Read the files. ``safe``: bytes of the WAL that can't be lost."""
     log = path.with_name(f"{path.name}-wal").read_bytes()
     shared = path.with_name(f"{path.name}-shm").read_bytes()
     (moving,) = struct.unpack_from("=I", shared, MOVING)
@@ -88,7 +88,7 @@ def scrambled(log: bytes, at: int, chance: random.Random) -> bytes:
 
 
 def with_a_hole(log: bytes, at: int, _chance: random.Random) -> bytes:
-    """A sector is missing and what comes after it is there: disks do not keep the order."""
+    """A sector is missing, but the bytes after it are there: disks may reorder writes."""
     return log[:at] + bytes(min(512, len(log) - at)) + log[at + 512 :]
 
 
@@ -101,12 +101,10 @@ LOSSES: tuple[Callable[[bytes, int, random.Random], bytes], ...] = (
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_the_disk_keeps_of_the_log_is_a_whole_prefix_of_the_commits(
-    tmp_path: Path, seed: int
-) -> None:
+def test_truncated_wal_opens_to_a_prefix_of_the_commits(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     for instant in range(INSTANTS):
-        # Given a writer that ended at some instant
+        # Given a writer that was killed at some moment
         path, journal = tmp_path / f"{instant}.db", tmp_path / f"{instant}.jsonl"
         with process(write_for_ever, path, journal, instant) as writer:
             lines = round(LINES ** chance.random())
@@ -119,19 +117,19 @@ def test_whatever_the_disk_keeps_of_the_log_is_a_whole_prefix_of_the_commits(
             check_promises(memory, found.promised)
             events = memory.stats().events
         for lose in LOSSES:
-            # When the end of its log is lost
+            # When the end of its WAL is lost
             at = chance.randint(min(found.safe, len(found.log)), len(found.log))
             with remains(found.with_log(lose(found.log, at, chance))) as memory:
-                # Then what is left are the first of the commits, and life goes on
+                # Then a prefix of the commits is left, and writing continues
                 assert memory.stats().events <= events
                 memory.add("I like tea.", user_id="ada")
                 check_agreement(memory)
 
 
-def test_a_log_that_ends_after_any_of_its_frames_loses_the_last_commits_alone(
+def test_wal_cut_after_any_frame_loses_only_the_last_commits(
     tmp_path: Path,
 ) -> None:
-    # Given some commits that are in the log alone
+    # Given some commits that are only in the WAL
     path, base = tmp_path / "memory.db", tmp_path / "base.db"
     texts = ("I live in Oslo.", "I moved to Lisbon.", "I like tea.")
     with opened(path) as memory:
@@ -140,13 +138,13 @@ def test_a_log_that_ends_after_any_of_its_frames_loses_the_last_commits_alone(
         events = memory.stats().events
         found = evolve(wreck(path, tmp_path / "none"), database=shutil.copy(path, base))
     assert found.safe == 0
-    # When it ends after any of its frames
+    # When the WAL ends after any of its frames
     kept = []
     for end in range(LOG_HEADER, len(found.log) + 1, FRAME_HEADER + PAGE):
         with opened(found.with_log(found.log[:end]), durability="normal") as memory:
             check_agreement(memory)
             kept.append(memory.stats().events)
-    # Then a longer one never holds less, and there is nothing between the two commits of an add
+    # Then a longer WAL never has fewer events, and no state between the two commits of an add
     assert kept == sorted(kept)
     assert (kept[0], kept[-1]) == (0, events)
     assert len(set(kept)) == 1 + 2 * len(texts)

@@ -1,8 +1,8 @@
-"""Processes that write to a memory and may be killed at any moment.
+"""Processes that write to a memory, to be killed at any moment.
 
-They keep a journal beside the database: a line before each write and a line after it, so that
-whoever finds the remains knows what was asked for and what was promised. A line is one ``write``
-to a file, which outlives its process.
+They keep a journal beside the database: one line before each write and one after it, so that a
+test knows which writes were requested and which were acknowledged. A line is one ``write`` call,
+which survives the kill of its process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def opened(
     durability: str = "full",
     **options: Any,
 ) -> Memory:
-    """A memory that keeps its promises even if the power fails."""
+    """A memory with full durability, unless set otherwise."""
     log: dict[str, Any] = {"provider": "postgres"}
     if isinstance(path, PostgresSettings):
         log |= {name: getattr(path, name) for name in ("dsn", "schema", "partitions")}
@@ -59,9 +59,9 @@ def opened(
 
 @contextmanager
 def small_segments() -> Iterator[None]:
-    """Have a few facts fill a segment of the index, so that some are made while others write.
+    """Use small index segments, so that some are built during the writes.
 
-    The sizes are no setting, for nobody else has a use for them.
+    The sizes are not a setting, since only tests need them.
     """
     of_any_size = sqlite_index.SqliteVectorIndex
     sqlite_index.SqliteVectorIndex = partial(of_any_size, sizes=SMALL)  # type: ignore
@@ -72,19 +72,19 @@ def small_segments() -> Iterator[None]:
 
 
 class Journal:
-    """What was asked for and what was promised, a JSON object a line."""
+    """Requested and acknowledged writes, one JSON object per line."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(self, **entry: Any) -> None:
-        """Write a line, whole or not at all."""
+        """Write a line atomically."""
         os.write(self._file, json.dumps(entry).encode() + b"\n")
 
 
 @frozen(kw_only=True)
 class Entry:
-    """A write in a journal. ``receipt`` is ``None`` if nothing was promised."""
+    """A write in a journal. ``receipt`` is ``None`` if it was not acknowledged."""
 
     action: str
     arguments: dict[str, Any]
@@ -92,12 +92,12 @@ class Entry:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a journal, none if it was not begun."""
+    """The lines of a journal; empty if the file does not exist."""
     return path.read_text().splitlines() if path.exists() else []
 
 
 def read_journal(path: Path) -> list[Entry]:
-    """The writes that were begun, in that order."""
+    """The writes that were started, in order."""
     entries = [json.loads(line) for line in read_lines(path)]
     receipts = {entry["done"]: entry["receipt"] for entry in entries if "done" in entry}
     return [
@@ -119,14 +119,14 @@ def carry_out(
     arguments: dict[str, Any],
     acknowledging: Callable[[], None] = lambda: None,
 ) -> None:
-    """Do one write, and tell the journal before and after."""
+    """Do one write, with a journal line before and after it."""
     journal.note(begun=number, action=action, arguments=arguments)
     receipt = getattr(memory, action)(**arguments)
     acknowledging()
     journal.note(done=number, receipt=receipt.to_dict() if receipt else {})
 
 
-# Killed by somebody else
+# Killed by another process
 
 
 def write_for_ever(path: Path | PostgresSettings, journal: Path, seed: int) -> None:
@@ -151,7 +151,7 @@ def _write(memory: Memory, journal: Journal, name: str) -> None:
     random_ = random.Random(name)
     for turn in count():
         number = f"{name}-{turn}"
-        # One ledger of its own for each thread, and one over which they quarrel.
+        # One ledger for each thread, and one that both write to.
         user = random_.choice((name[-1], "both"))
         facts = [
             fact
@@ -165,13 +165,13 @@ def _write(memory: Memory, journal: Journal, name: str) -> None:
             arguments = {"fact_id": str(random_.choice(facts).fact_id)}
         if action == "update":
             arguments["text"] = f"Corrected in {number}."
-        # The other thread may have ended the fact in the meantime.
+        # The other thread may have deleted the fact in the meantime.
         with suppress(NotFound):
             carry_out(memory, journal, number, action, arguments)
 
 
 def said(number: str, user: str, by: str, *, infer: bool) -> dict[str, Any]:
-    """A request with two statements: one that no other makes, and one that ends others."""
+    """A request with two statements: a unique one, and one that supersedes others."""
     city = CITIES[hash_of(number) % len(CITIES)]
     return {
         "messages": [f"I wrote down number {number}.", f"I live in {city}."],
@@ -183,22 +183,22 @@ def said(number: str, user: str, by: str, *, infer: bool) -> dict[str, Any]:
 
 
 def hash_of(text: str) -> int:
-    """The same in every process."""
+    """A hash that is the same in every process."""
     return int.from_bytes(text.encode(), "big") % 104_729
 
 
-# Killed by itself
+# Killing itself
 
 
 class Countdown:
-    """Ends the process, with no farewell, at a step of its work."""
+    """Kills the process at a given step of its work."""
 
     def __init__(self, at: int) -> None:
         self._left = at
         self.counts = False
 
     def step(self) -> None:
-        """One more step; the last one, if it is the one."""
+        """Count a step, and kill the process if it is the given one."""
         if self.counts:
             self._left -= 1
             if self._left == 0:
@@ -206,7 +206,7 @@ class Countdown:
 
 
 def count_statements(countdown: Countdown) -> None:
-    """Have every statement of this process be a step, which begins before it runs."""
+    """Count every SQL statement of this process as a step, before it runs."""
 
     class Counted(sqlite3.Connection):
         def execute(self, *arguments: Any) -> sqlite3.Cursor:
@@ -221,7 +221,7 @@ def count_statements(countdown: Countdown) -> None:
 
 
 def do_until(path: Path, journal: Path, action: str, arguments: dict[str, Any], at: int) -> None:
-    """Do one write, and die at the step ``at`` of it; if there are fewer, finish."""
+    """Do one write, and die at step ``at``; finish if there are fewer steps."""
     countdown, notes = Countdown(at), Journal(journal)
     count_statements(countdown)
     memory = opened(path)
@@ -233,7 +233,7 @@ def do_until(path: Path, journal: Path, action: str, arguments: dict[str, Any], 
 
 
 def open_until(path: Path, dimension: int, at: int) -> None:
-    """Open a file, and die at the step ``at`` of that; if there are fewer, finish."""
+    """Open a file, and die at step ``at``; finish if there are fewer steps."""
     countdown = Countdown(at)
     count_statements(countdown)
     countdown.counts = True
@@ -241,8 +241,8 @@ def open_until(path: Path, dimension: int, at: int) -> None:
 
 
 def defer_until(path: Path, journal: Path, arguments: dict[str, Any], at: int) -> None:
-    """Leave a write to the background, and die at the step ``at`` of both; if there are fewer,
-    finish.
+    """Do one write in the background, and die at step ``at`` of the whole; finish if there are
+    fewer steps.
     """
     countdown, notes = Countdown(at), Journal(journal)
     count_statements(countdown)

@@ -1,4 +1,4 @@
-"""The flag that writes golden files anew: ``pytest tests/golden --update-golden``."""
+"""The flag that rewrites the golden files: ``pytest tests/golden --update-golden``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Conversations, the prompts made of them, and what becomes of recorded answers.
+"""Golden files: the prompts of recorded conversations, and the facts of the recorded answers.
 
-A changed prompt or check shows here as a diff to be read: run ``pytest tests/golden
---update-golden`` and review what changed. Each snippet holds what was said and what a model
-answered; beside it, under ``expected``, lies what was asked and what the ledger then believes.
+After a change of prompts or checks, run ``pytest tests/golden --update-golden`` and review the
+diff. Each snippet holds messages and model answers; its file under ``expected`` holds the prompts,
+receipts, facts and relations.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 class SteppingClock:
-    """A second passes whenever it is read."""
+    """A clock that advances one second per reading."""
 
     def __init__(self) -> None:
         self._seconds = count()
@@ -70,7 +70,7 @@ def compare(name: str, text: str, *, update: bool) -> None:
     assert text == path.read_text(encoding="utf-8"), "pytest tests/golden --update-golden"
 
 
-def test_the_prompts_are_as_reviewed(update: bool) -> None:
+def test_prompts_equal_the_golden_file(update: bool) -> None:
     parts: list[str] = []
     prompts: Mapping[str, Mapping[str, str]] = {
         "extraction-2": PLAIN,
@@ -87,7 +87,7 @@ def test_the_prompts_are_as_reviewed(update: bool) -> None:
 
 
 @pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
-def test_a_snippet_is_asked_about_and_folded_as_reviewed(path: Path, update: bool) -> None:
+def test_snippet_gives_the_golden_prompts_receipts_and_facts(path: Path, update: bool) -> None:
     snippet = json.loads(path.read_text(encoding="utf-8"))
     answers = [answer for add in snippet["adds"] for answer in add["answers"]]
     model = ScriptedModel(*answers)
@@ -120,7 +120,7 @@ def test_a_snippet_is_asked_about_and_folded_as_reviewed(path: Path, update: boo
     compare(f"{path.stem}.md", "\n\n".join(shown) + "\n", update=update)
 
 
-def test_there_are_enough_snippets_and_none_is_forgotten() -> None:
+def test_every_snippet_has_a_golden_file() -> None:
     assert len(SNIPPETS) >= 40
     expected = {path.stem for path in (HERE / "expected").glob("*.md")}
     assert expected == {path.stem for path in SNIPPETS} | {"prompts"}
@@ -138,7 +138,7 @@ def _prompt(prompt: Prompt) -> str:
     [purpose] = {"facts", "steps", "decisions"} & set(prompt.schema["properties"])
     if purpose == "decisions":
         return f"## Asked for decisions\n{message.content}"
-    # Guidance is part of what is said once; only where there is some does it differ.
+    # The system prompt differs from the base only by guidance.
     base = prepare({"facts": "extraction-2", "steps": "procedure-1"}[purpose], PLAIN).system
     known = base.split("\n\n")
     own = [part for part in prompt.system.split("\n\n") if part not in known]

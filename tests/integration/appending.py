@@ -1,4 +1,4 @@
-"""Appends to a log on PostgreSQL, with open transactions among them, and what they must come to."""
+"""Helpers for concurrent appends to a log on PostgreSQL, with transactions held open."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remembrancer.testing.audit_log import append_of, fact_added
 
 
 class Holding:
-    """A listener that keeps the transactions of one ledger open until it is told."""
+    """A listener that holds the transactions of one ledger open until ``release`` is set."""
 
     def __init__(self, ledger: LedgerId, before: Callable[[], object] = lambda: None) -> None:
         self._ledger = ledger
@@ -39,7 +39,7 @@ def count_of(size: int, ledger: LedgerId) -> Append:
 
 
 def check_ledgers(log: Any, seen: Sequence[Recorded]) -> None:
-    """Every ledger is whole, in its own order, and hangs together."""
+    """Assert that every ledger has an intact hash chain and the head of the log."""
     for ledger in {item.ledger for item in seen}:
         head = Head()
         for item in (item for item in seen if item.ledger == ledger):

@@ -1,4 +1,4 @@
-"""Ways to run the command line in tests: in this process, in another one, on a terminal."""
+"""Run the command line in tests: in this process, in another one, or on a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Outcome:
-    """What a command left behind."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -33,13 +33,13 @@ class Outcome:
 
 
 CommandLine = Callable[..., Outcome]
-"""The fixture ``remembrancer``: words of a command, and ``stdin`` in bytes, to its outcome."""
+"""The type of the fixture ``remembrancer``: arguments and ``stdin`` bytes to an outcome."""
 
 
 def start(
     *arguments: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a process of its own."""
+    """Start a command in its own process."""
     return subprocess.Popen(
         [sys.executable, "-m", "remembrancer", *arguments],
         stdin=stdin,
@@ -49,7 +49,7 @@ def start(
 
 
 def on_terminal(*arguments: str, typed: str = "") -> Outcome:
-    """Run a command on a terminal; ``out`` is everything that is seen there."""
+    """Run a command on a pseudo-terminal; ``out`` is everything that it shows."""
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     master, slave = pty.openpty()
     process = subprocess.Popen(
@@ -68,5 +68,5 @@ def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
     except OSError:
-        # Linux tells in this way that nobody holds the other end any more.
+        # On Linux, this error means that the other end is closed.
         return b""

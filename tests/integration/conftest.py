@@ -1,4 +1,4 @@
-"""The command line, run in this process; PostgreSQL behind a wire that fails as it is told to."""
+"""Fixtures: the command line in this process, and PostgreSQL behind an unreliable wire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from attrs import evolve
 from command_line import CommandLine, Outcome
 from psycopg import conninfo
 
-from remembrancer.__main__ import CommandLineFace
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.entrypoints.cli.main import run
 from remembrancer.testing.unreliable_wire import UnreliableWire
@@ -31,7 +30,7 @@ def remembrancer(
 ) -> CommandLine:
     def command(*arguments: str, stdin: bytes = b"") -> Outcome:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        code = run(CommandLineFace(), arguments)
+        code = run(arguments)
         captured = capsys.readouterr()
         return Outcome(code=code, out=captured.out, err=captured.err)
 
@@ -53,5 +52,5 @@ def over_wire(postgres: PostgresSettings, wire: UnreliableWire) -> PostgresSetti
 
 @pytest.fixture
 def impatient(over_wire: PostgresSettings) -> PostgresSettings:
-    """Gives up after a second in which nothing is heard."""
+    """Settings with timeouts of half a second."""
     return evolve(over_wire, statement_timeout=0.5, connect_timeout=0.5)

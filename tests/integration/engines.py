@@ -1,4 +1,4 @@
-"""External engines that can be told to fail: the ones in memory."""
+"""In-memory external engines that fail on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remembrancer.domain.recorded import Recorded
 
 
 class FlappingIndex(InMemoryVectorIndex):
-    """An index that is away while ``away`` says so, and refuses documents that ``bad`` names."""
+    """An index that fails while ``away()`` is true, and refuses ``bad`` documents."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class FlappingIndex(InMemoryVectorIndex):
             raise AdapterUnavailable("flapping", "connection refused")
 
     def put(self, documents: Sequence[Document]) -> None:
-        """Put, unless it is away; behind the gate, if that is shut."""
+        """Put, unless it is away. Wait while ``gate`` is not set."""
         self.puts += 1
         self._answer()
         self.waiting.set()
@@ -40,7 +40,7 @@ class FlappingIndex(InMemoryVectorIndex):
             raise InvalidRequest("text", "is too long for this engine")
         super().put(documents)
         self.documents.update((document.key, document) for document in documents)
-        # What was taken in although the answer never came
+        # The put can succeed although the answer fails
         self._answer()
 
     def search(self, query: IndexQuery) -> list[Hit]:
@@ -56,7 +56,7 @@ class FlappingIndex(InMemoryVectorIndex):
 
 
 class FlappingGraph(InMemoryKnowledgeGraph):
-    """A graph that is away while ``away`` says so, and refuses events that ``bad`` names."""
+    """A graph that fails while ``away()`` is true, and refuses ``bad`` events."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Both faces of a memory behind one: a test is written once, for a loop, and runs on either."""
+"""``Memory`` and ``AsyncMemory`` behind one async interface: a test runs on both."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from remembrancer.runtime.sync_bridge import Lifted
 from remembrancer.wiring.settings import load_settings
 
 PATIENCE = 30
-"""Seconds after which a test that waits for what never comes fails."""
+"""Seconds until a waiting test fails."""
 
 SYNC, ASYNC = "Memory", "AsyncMemory"
 
 
 class GatedExtractor:
-    """The rules, held back until they are let through; tells what was in work at one time.
+    """A rules extractor that waits for a gate, and counts concurrent extractions.
 
     Args:
-        face: whether waiting may block.
-        is_open: whether nothing is held back until ``gate`` is cleared.
+        face: ``SYNC`` or ``ASYNC``; ``SYNC`` blocks the thread while waiting.
+        is_open: whether the gate is open at first.
 
     Attributes:
-        begun: the texts of all messages, in the order in which work on them began.
-        most: the largest number of extractions at one time, in all and by ledger.
+        begun: the texts of all messages, in the order in which their extraction began.
+        most: the largest number of concurrent extractions, by ledger, and in all under ``""``.
         threads: the names of the threads that extracted.
-        failing: what is raised for a text, once each.
+        failing: the error to raise for a text, once each.
     """
 
     kept_image_bytes = 0
@@ -58,11 +58,11 @@ class GatedExtractor:
             self.gate.set()
 
     def meet(self, text: str, wait: Callable[[], None]) -> None:
-        """Have the extraction of a text wait for this instead of the gate."""
+        """Let the extraction of a text call ``wait`` instead of waiting for the gate."""
         self._held[text] = wait
 
     async def until_begun(self, count: int) -> None:
-        """Wait until so many extractions have begun."""
+        """Wait until ``count`` extractions have begun."""
         await asyncio.to_thread(self._until_begun, count)
 
     def _until_begun(self, count: int) -> None:
@@ -72,7 +72,7 @@ class GatedExtractor:
     async def extract(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        """What the rules say, once the gate is open."""
+        """Extract by rules, once the gate is open."""
         text, ledger = messages[0].text, messages[0].scope.ledger
         with self._changed:
             self.begun.append(text)
@@ -98,7 +98,7 @@ class GatedExtractor:
 async def opened(
     face: str, config: Mapping[str, Any] | None = None, **overrides: Any
 ) -> AsyncIterator[Any]:
-    """A memory whose methods are awaited, whatever face it has."""
+    """A memory of either face; its methods are awaited."""
     settings = load_settings({"audit_log": "memory", **(config or {})}, environment={})
     if face == ASYNC:
         async with await AsyncMemory.open(settings=settings, overrides=overrides) as memory:
@@ -119,9 +119,9 @@ async def final(receipt: Receipt, timeout: float | None = PATIENCE) -> Receipt:
     return await receipt.wait(timeout)
 
 
-def lane_threads() -> list[str]:
-    """The threads that work for ledgers now."""
-    return [each.name for each in threading.enumerate() if each.name == "remembrancer-lane"]
+def queue_threads() -> list[str]:
+    """The names of the queue worker threads that are alive."""
+    return [each.name for each in threading.enumerate() if each.name == "remembrancer-queue"]
 
 
 def lanes_of(texts: Sequence[str], owner: Callable[[str], str]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
-"""A memory in a process of its own, told over a pipe what to do.
+"""A memory in another process, called over a pipe.
 
-Run as a script this is that process: it reads a JSON object a line, ``{"do": [[method, arguments],
-...]}``, does them in order and answers with one line. Imported, it is the other end of the pipe.
+Run as a script, this is the process: it reads one JSON object per line, ``{"do": [[method,
+arguments], ...]}``, makes the calls in order and answers with one line. Imported, it is the client.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Call = tuple[str, Mapping[str, Any]]
 
 
 class Refused(Exception):
-    """What the memory of another process raised. ``kind`` is the name of the error."""
+    """An error raised in the other process. ``kind`` is the class name."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class Refused(Exception):
 
 
 class Remote:
-    """A process that has imported everything and waits."""
+    """The client of a process with a memory."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -37,13 +37,13 @@ class Remote:
         )
 
     def begin(self, *calls: Call) -> None:
-        """Have calls made, and do not wait for the answers."""
+        """Send calls without waiting for the answers."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": calls}) + "\n")
         self._process.stdin.flush()
 
     def answers(self) -> list[Any]:
-        """What the calls of the last ``begin`` returned, as ``to_dict`` has it, or ``Refused``."""
+        """The results of the last ``begin``, as by ``to_dict``, or ``Refused``."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "the process has died"
@@ -56,7 +56,7 @@ class Remote:
         """Make one call and wait for the answer.
 
         Raises:
-            Refused: the memory did.
+            Refused: the call raised an error in the other process.
         """
         self.begin((method, arguments))
         (answer,) = self.answers()
@@ -85,7 +85,7 @@ def _serve() -> None:
     from remembrancer.domain.errors import RemembrancerError
     from remembrancer.wiring.settings import load_settings
 
-    # Also imports what would keep the first opening from being simultaneous.
+    # Import everything now, so that processes can open a file at the same time.
     memory = Memory()
 
     def make(method: str, arguments: dict[str, Any]) -> Any:

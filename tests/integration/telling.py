@@ -1,4 +1,4 @@
-"""A memory whose language model draws the facts and relations that a test says."""
+"""A model extractor for tests that returns the given facts and relations."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Triple = tuple[str, str, str]
 
 
 def fact(text: str, *triples: Triple, **fields: Any) -> dict[str, Any]:
-    """A fact as a model answers it, quoting a message of the very same text.
+    """A fact as in a model's answer, quoting a message of the same text.
 
     Args:
-        text: what it says, and what was said.
-        triples: its relations: subject, predicate, object.
+        text: the text of the fact and of the message.
+        triples: the relations of the fact: subject, predicate, object.
         fields: further fields of the answer.
     """
     ends = [end for subject, _, thing in triples for end in (subject, thing)]
@@ -37,5 +37,5 @@ def fact(text: str, *triples: Triple, **fields: Any) -> dict[str, Any]:
 
 
 def extractor(*facts: dict[str, Any]) -> ModelExtractor:
-    """The extractor over a model that answers each message with one of ``facts``, in order."""
+    """An extractor whose model answers each message with one of ``facts``, in order."""
     return ModelExtractor(ScriptedModel(*({"facts": [one]} for one in facts)), ExtractionSettings())

@@ -1,4 +1,4 @@
-"""Many conversations in one call: ledgers at the same time, each in order, failures as values."""
+"""``add_many``: ledgers run concurrently, each in order; failures are returned as values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from faces import (
     PATIENCE,
     SYNC,
     GatedExtractor,
-    lane_threads,
     lanes_of,
     opened,
+    queue_threads,
 )
 
 from remembrancer import (
@@ -56,7 +56,7 @@ def owner(text: str) -> str:
 
 
 @BOTH
-def test_receipts_come_in_the_order_of_the_conversations(face: str) -> None:
+def test_receipts_are_in_the_order_of_the_conversations(face: str) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             given = interleaved()
@@ -73,7 +73,7 @@ def test_receipts_come_in_the_order_of_the_conversations(face: str) -> None:
 
 
 @BOTH
-def test_each_ledger_is_worked_on_in_order_and_several_at_a_time(face: str) -> None:
+def test_ledgers_run_concurrently_and_each_in_order(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, extractor=extractor) as memory:
@@ -90,7 +90,7 @@ def test_each_ledger_is_worked_on_in_order_and_several_at_a_time(face: str) -> N
 
 
 @BOTH
-def test_a_call_may_ask_for_more_at_a_time_than_is_usual(face: str) -> None:
+def test_concurrency_of_a_call_overrides_the_setting(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, {"concurrency": 1}, extractor=extractor) as memory:
@@ -99,18 +99,18 @@ def test_a_call_may_ask_for_more_at_a_time_than_is_usual(face: str) -> None:
             extractor.gate.set()
             await adding
             assert extractor.most[""] == 5
-            # And it is as before afterwards
+            # And afterwards the setting applies again
             await memory.add_many(interleaved(1))
             extractor.most.clear()
             await memory.add_many(interleaved(1))
             assert extractor.most[""] == 1
-        assert lane_threads() == []
+        assert queue_threads() == []
 
     asyncio.run(script())
 
 
 @BOTH
-def test_what_fails_is_a_value_and_costs_the_others_nothing(face: str) -> None:
+def test_failed_conversation_is_returned_and_does_not_affect_the_others(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face)
         async with opened(face, extractor=extractor) as memory:
@@ -133,7 +133,7 @@ def test_what_fails_is_a_value_and_costs_the_others_nothing(face: str) -> None:
                 error="InvalidRequest",
                 problem="idempotency_key: was used before for other messages; make a new key",
             )
-            # And what failed after it had been observed waits in the ledger
+            # And the failed conversation is pending in the ledger
             (receipt,) = (await memory.retry()).receipts
             assert receipt.correlation_id == refused.correlation_id
             assert added.to_dict()["outcomes"][1]["error"] == "ModelError"
@@ -142,7 +142,7 @@ def test_what_fails_is_a_value_and_costs_the_others_nothing(face: str) -> None:
 
 
 @BOTH
-def test_a_call_that_is_made_again_does_nothing_twice(face: str) -> None:
+def test_retried_call_adds_nothing_twice(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face)
         async with opened(face, extractor=extractor) as memory:
@@ -160,7 +160,7 @@ def test_a_call_that_is_made_again_does_nothing_twice(face: str) -> None:
 
 
 @BOTH
-def test_progress_tells_what_is_done_and_what_it_cost(face: str) -> None:
+def test_progress_reports_each_finished_conversation(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face)
         steps: list[Adding] = []
@@ -179,7 +179,7 @@ def test_progress_tells_what_is_done_and_what_it_cost(face: str) -> None:
 
 
 @BOTH
-def test_progress_that_raises_ends_the_call_and_begins_nothing_more(face: str) -> None:
+def test_error_in_progress_ends_the_call(face: str) -> None:
     class EnoughError(Exception):
         pass
 
@@ -213,7 +213,7 @@ def test_progress_that_raises_ends_the_call_and_begins_nothing_more(face: str) -
         ("hello", "conversations[1]: expected a mapping, got str"),
     ],
 )  # fmt: skip
-def test_one_bad_conversation_refuses_all_before_anything_is_written(
+def test_one_invalid_conversation_refuses_all_before_any_write(
     face: str, bad: Any, path: str
 ) -> None:
     async def script() -> None:
@@ -228,7 +228,9 @@ def test_one_bad_conversation_refuses_all_before_anything_is_written(
 
 @BOTH
 @pytest.mark.parametrize("conversations", ["hello", {"messages": "hello"}, 3, None])
-def test_what_is_no_list_of_conversations_is_refused(face: str, conversations: Any) -> None:
+def test_argument_that_is_not_a_list_of_conversations_is_refused(
+    face: str, conversations: Any
+) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             with pytest.raises(InvalidRequest, match="conversations: expected a list of mappings"):
@@ -239,7 +241,7 @@ def test_what_is_no_list_of_conversations_is_refused(face: str, conversations: A
 
 @BOTH
 @pytest.mark.parametrize("concurrency", [0, -1, True, 2.0, "4"])
-def test_what_is_no_number_of_ledgers_is_refused(face: str, concurrency: Any) -> None:
+def test_invalid_concurrency_is_refused(face: str, concurrency: Any) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             with pytest.raises(InvalidRequest, match="concurrency: expected a whole number"):
@@ -250,7 +252,7 @@ def test_what_is_no_number_of_ledgers_is_refused(face: str, concurrency: Any) ->
 
 
 @BOTH
-def test_nothing_to_add_is_nothing_to_do(face: str) -> None:
+def test_empty_list_gives_no_outcomes(face: str) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             assert (await memory.add_many(iter([]))).outcomes == ()
@@ -258,21 +260,22 @@ def test_nothing_to_add_is_nothing_to_do(face: str) -> None:
     asyncio.run(script())
 
 
-def test_a_conversation_takes_what_add_takes() -> None:
+def test_conversation_has_the_parameters_of_add() -> None:
     import inspect
 
-    parameters = set(inspect.signature(AsyncMemory.add).parameters)
-    assert parameters - {"self", "wait"} == set(Conversation.__annotations__)
-    assert parameters == set(inspect.signature(Memory.add).parameters)
-    assert set(AddOptions.__annotations__) == parameters - {"self", "messages", "wait"}
+    options = set(AddOptions.__annotations__)
+    assert set(Conversation.__annotations__) == options | {"messages"}
+    assert inspect.signature(AsyncMemory.add).parameters == inspect.signature(Memory.add).parameters
+    documented = inspect.getdoc(Memory.add) or ""
+    assert [each for each in (*options, "messages", "wait") if each not in documented] == []
 
 
-def test_a_call_that_is_cancelled_lets_go_of_what_it_had_not_done(tmp_path: Path) -> None:
+def test_cancelled_call_leaves_begun_conversations_to_retry(tmp_path: Path) -> None:
     async def script() -> None:
         extractor = GatedExtractor(ASYNC, is_open=False)
         config = {"audit_log": {"path": str(tmp_path / "a.db")}}
         async with opened(ASYNC, config, extractor=extractor) as memory:
-            # Given two in work and the others waiting
+            # Given two running conversations, and the others waiting
             given = interleaved()
             adding = asyncio.ensure_future(memory.add_many(given, concurrency=2))
             await extractor.until_begun(2)
@@ -280,7 +283,7 @@ def test_a_call_that_is_cancelled_lets_go_of_what_it_had_not_done(tmp_path: Path
             adding.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await adding
-            # Then those two wait for retry, and their ledgers are free
+            # Then those two are left to retry, and their ledgers are free
             assert (await memory.stats()).messages == 2
             extractor.gate.set()
             receipt = await memory.add(words(given[0]), user_id=USERS[0])
@@ -291,11 +294,11 @@ def test_a_call_that_is_cancelled_lets_go_of_what_it_had_not_done(tmp_path: Path
     asyncio.run(script())
 
 
-def test_a_loop_that_was_abandoned_keeps_no_ledger_from_the_next(tmp_path: Path) -> None:
+def test_abandoned_event_loop_does_not_block_a_ledger(tmp_path: Path) -> None:
     extractor = GatedExtractor(ASYNC, is_open=False)
     settings = load_settings({"audit_log": "memory"}, environment={})
     memory = AsyncMemory(settings=settings, overrides={"extractor": extractor})
-    # Given a loop that is closed in the middle of a work, without ending its tasks
+    # Given a loop that is closed during an extraction, without ending its tasks
     loop = asyncio.new_event_loop()
     loop.run_until_complete(memory.add("I live in Oslo.", wait=False, user_id="ann"))
     loop.run_until_complete(extractor.until_begun(1))
@@ -303,7 +306,7 @@ def test_a_loop_that_was_abandoned_keeps_no_ledger_from_the_next(tmp_path: Path)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
-    # When another one comes
+    # When another loop is used
     async def script() -> None:
         async with memory:
             assert (await memory.add("I like tea.", user_id="ann")).verdicts
@@ -312,11 +315,11 @@ def test_a_loop_that_was_abandoned_keeps_no_ledger_from_the_next(tmp_path: Path)
 
 
 @BOTH
-def test_retry_works_on_several_ledgers_at_a_time_and_keeps_their_order(face: str) -> None:
+def test_retry_runs_ledgers_concurrently_and_each_in_order(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face)
         async with opened(face, extractor=extractor) as memory:
-            # Given messages of several ledgers that wait
+            # Given pending messages of several ledgers
             given = interleaved()
             for conversation in given:
                 extractor.failing[words(conversation)] = AdapterUnavailable("litellm", "503")
@@ -326,16 +329,16 @@ def test_retry_works_on_several_ledgers_at_a_time_and_keeps_their_order(face: st
             together = threading.Barrier(len(USERS))
             for conversation in given[: len(USERS)]:
                 extractor.meet(words(conversation), lambda: meet_at(together))
-            # When they are tried again
-            told: list[tuple[int, int]] = []
-            retried = await memory.retry(progress=lambda *step: told.append(step))
-            # Then all ledgers are worked on together, each in order, and one failure is told
+            # When they are retried
+            steps: list[tuple[int, int]] = []
+            retried = await memory.retry(progress=lambda *step: steps.append(step))
+            # Then all ledgers run concurrently, each in order, and one failure is returned
             assert lanes_of(extractor.begun, owner) == lanes_of(list(map(words, given)), owner)
             assert sorted(receipt.verdicts[0].text for receipt in retried.receipts) == sorted(
                 words(conversation) for index, conversation in enumerate(given) if index != 3
             )
             assert [failure.error for failure in retried.failures] == ["ModelError"]
-            assert told == [(number, len(given)) for number in range(1, len(given) + 1)]
+            assert steps == [(number, len(given)) for number in range(1, len(given) + 1)]
 
     asyncio.run(script())
 
@@ -345,10 +348,10 @@ def meet_at(barrier: threading.Barrier) -> None:
 
 
 class TestAgainstAServer:
-    """The real client library, up to its limit."""
+    """With the real client library, up to its concurrency limit."""
 
     @BOTH
-    def test_as_many_requests_are_in_flight_as_are_allowed(self, face: str) -> None:
+    def test_requests_in_flight_reach_the_limit(self, face: str) -> None:
         async def script() -> None:
             limit, ledgers, each = 8, 12, 3
             arrived = threading.Semaphore(0)
@@ -386,7 +389,7 @@ class TestAgainstAServer:
                     assert len(server.asked) == len(given)
                     assert added.usage.calls == len(given)
                     assert added.usage.input_tokens == server.input_tokens
-                    # Lanes or the pools of AsyncMemory, and the threads of litellm and the loops
+                    # Queue workers or pools of AsyncMemory, and threads of litellm and the loops
                     assert most <= before + 2 * limit + 16 + 4
 
         asyncio.run(script())

@@ -1,4 +1,4 @@
-"""``add(wait=False)``: what was said is durable at once, and facts are drawn from it in turn."""
+"""``add(wait=False)``: messages are durable at once; extraction runs in a queue per ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faces import ASYNC, PATIENCE, SYNC, GatedExtractor, final, lane_threads, opened
+from faces import ASYNC, PATIENCE, SYNC, GatedExtractor, final, opened, queue_threads
 
 from remembrancer import (
     AdapterUnavailable,
@@ -43,19 +43,19 @@ async def texts(memory: Any, user: str = "ann") -> list[str]:
     return [fact.text for fact in (await memory.get_all(user_id=user, order="created_at")).facts]
 
 
-def test_it_returns_when_the_messages_are_in_the_ledger_and_says_which_wait(face: str) -> None:
+def test_add_returns_a_receipt_with_the_pending_messages(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, extractor=extractor) as memory:
-            # Given an extraction that does not come to an end
+            # Given an extraction that does not finish
             receipt = await memory.add("I live in Oslo.", wait=False, **ANN)
-            # Then the message is there, and waits
+            # Then the message is stored and pending
             assert isinstance(receipt, Receipt)
             assert receipt.pending == receipt.messages
             assert (len(receipt.messages), receipt.verdicts, receipt.extractor) == (1, (), "")
             assert (await memory.stats()).pending == 1
             assert Receipt(**receipt.to_dict()).correlation_id == receipt.correlation_id
-            # When it ends, the final receipt is that of the whole request
+            # When it finishes, the final receipt covers the whole request
             extractor.gate.set()
             done = await final(receipt)
             assert (done.correlation_id, done.messages) == (
@@ -70,7 +70,7 @@ def test_it_returns_when_the_messages_are_in_the_ledger_and_says_which_wait(face
     asyncio.run(script())
 
 
-def test_waiting_for_too_long_is_told_and_stops_nothing(face: str) -> None:
+def test_timeout_of_a_wait_does_not_stop_the_extraction(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, extractor=extractor) as memory:
@@ -84,7 +84,7 @@ def test_waiting_for_too_long_is_told_and_stops_nothing(face: str) -> None:
 
 
 @pytest.mark.parametrize("trouble", [DOWN, REFUSED], ids=["down", "refused"])
-def test_what_extraction_raised_is_raised_where_one_waits(face: str, trouble: Exception) -> None:
+def test_wait_raises_the_error_of_the_extraction(face: str, trouble: Exception) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face)
         extractor.failing["I live in Oslo."] = trouble
@@ -93,7 +93,7 @@ def test_what_extraction_raised_is_raised_where_one_waits(face: str, trouble: Ex
             with pytest.raises(type(trouble)) as caught:
                 await final(receipt)
             assert caught.value is trouble
-            # And the message waits for retry, which finishes it
+            # And a retry finishes the pending message
             assert (await memory.stats()).pending == 1
             assert len((await memory.retry()).receipts) == 1
             assert await texts(memory) == ["I live in Oslo."]
@@ -101,20 +101,20 @@ def test_what_extraction_raised_is_raised_where_one_waits(face: str, trouble: Ex
     asyncio.run(script())
 
 
-def test_a_ledger_is_worked_on_in_order_by_one_at_a_time(face: str) -> None:
+def test_calls_on_one_ledger_run_one_at_a_time_in_order(face: str) -> None:
     async def script() -> None:
         said = [f"I sold boat number {number}." for number in range(6)]
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, extractor=extractor) as memory:
-            # Given some that wait, and one that fails
+            # Given queued calls, one of which fails
             extractor.failing[said[1]] = DOWN
             receipts = [await memory.add(text, wait=False, **ANN) for text in said[:-1]]
-            # When a caller comes who wants to wait
+            # When another caller waits for its result
             last = asyncio.ensure_future(memory.add(said[-1], **ANN))
             while (await memory.stats()).messages < len(said):
                 await asyncio.sleep(0)
             extractor.gate.set()
-            # Then it comes last, and none is lost by the failure
+            # Then its call runs last, and the failure affects no other call
             assert [verdict.text for verdict in (await last).verdicts] == [said[-1]]
             assert extractor.begun == said
             assert extractor.most["user:ann"] == 1
@@ -124,13 +124,13 @@ def test_a_ledger_is_worked_on_in_order_by_one_at_a_time(face: str) -> None:
     asyncio.run(script())
 
 
-def test_ledgers_are_worked_on_at_the_same_time(face: str) -> None:
+def test_calls_on_different_ledgers_run_concurrently(face: str) -> None:
     async def script() -> None:
         users = ["ann", "ben", "cem"]
         together = threading.Barrier(len(users))
         extractor = GatedExtractor(face)
         for user in users:
-            # Each extraction ends when all of them have begun.
+            # Each extraction finishes when all of them have begun.
             extractor.meet(f"I am {user}.", lambda: meet_at(together))
         async with opened(face, extractor=extractor) as memory:
             receipts = [
@@ -141,7 +141,7 @@ def test_ledgers_are_worked_on_at_the_same_time(face: str) -> None:
     asyncio.run(script())
 
 
-def test_no_more_ledgers_are_worked_on_at_a_time_than_is_set(face: str) -> None:
+def test_concurrency_setting_limits_the_number_of_active_ledgers(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, {"concurrency": 3}, extractor=extractor) as memory:
@@ -150,32 +150,32 @@ def test_no_more_ledgers_are_worked_on_at_a_time_than_is_set(face: str) -> None:
                 for number in range(16)
             ]
             await extractor.until_begun(3)
-            threads = lane_threads()
+            threads = queue_threads()
             extractor.gate.set()
             for receipt in receipts:
                 await final(receipt)
             assert extractor.most[""] == 3
             assert len(threads) == (3 if face == SYNC else 0)
-        assert lane_threads() == []
+        assert queue_threads() == []
 
     asyncio.run(script())
 
 
-def test_nothing_lingers_when_there_is_nothing_to_do(face: str) -> None:
+def test_idle_memory_keeps_no_threads(face: str) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             before = threading.active_count()
             await final(await memory.add("I live in Oslo.", wait=False, **ANN))
             await memory.search("Oslo", **ANN)
-            while lane_threads():
+            while queue_threads():
                 await asyncio.sleep(0)
-            # AsyncMemory's pool, and that of the test's loop, may have grown.
+            # The thread pools of AsyncMemory and of the test's loop can have grown.
             assert threading.active_count() <= before + 16 + 6
 
     asyncio.run(script())
 
 
-def test_word_for_word_there_is_nothing_to_wait_for(face: str) -> None:
+def test_infer_false_leaves_no_message_pending(face: str) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             receipt = await memory.add("I live in Oslo.", infer=False, wait=False, **ANN)
@@ -186,7 +186,7 @@ def test_word_for_word_there_is_nothing_to_wait_for(face: str) -> None:
     asyncio.run(script())
 
 
-def test_the_same_request_twice_is_carried_out_once(face: str) -> None:
+def test_repeated_request_is_carried_out_once(face: str) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, extractor=extractor) as memory:
@@ -205,7 +205,7 @@ def test_the_same_request_twice_is_carried_out_once(face: str) -> None:
     asyncio.run(script())
 
 
-def test_what_is_no_flag_is_refused(face: str) -> None:
+def test_wait_that_is_no_boolean_is_refused(face: str) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             with pytest.raises(InvalidRequest, match="wait: expected true or false, got str"):
@@ -215,7 +215,7 @@ def test_what_is_no_flag_is_refused(face: str) -> None:
     asyncio.run(script())
 
 
-def test_closing_finishes_what_waits(face: str, tmp_path: Path) -> None:
+def test_close_finishes_queued_calls(face: str, tmp_path: Path) -> None:
     async def script() -> None:
         extractor = GatedExtractor(face, is_open=False)
         async with opened(face, in_file(tmp_path), extractor=extractor) as memory:
@@ -232,9 +232,9 @@ def test_closing_finishes_what_waits(face: str, tmp_path: Path) -> None:
     asyncio.run(script())
 
 
-def test_what_closing_has_no_time_for_waits_in_the_ledger(face: str, tmp_path: Path) -> None:
+def test_unfinished_calls_stay_pending_in_the_ledger_after_close(face: str, tmp_path: Path) -> None:
     async def script() -> None:
-        # Given a model that does not answer, under a memory that gives no grace
+        # Given a model that does not answer, and a grace period of 0
         model = {"provider": "litellm", "model": "openai/any"}
         stalled = ScriptedModel(otherwise=After(seconds=3600, said={"facts": []}))
         config = in_file(tmp_path, grace=0, language_model=model)
@@ -247,12 +247,12 @@ def test_what_closing_has_no_time_for_waits_in_the_ledger(face: str, tmp_path: P
                 await asyncio.sleep(0)
             waiting = asyncio.ensure_future(final(receipts[0]))
             await asyncio.sleep(0)
-        # When it is closed, then whoever waits is told
+        # When the memory is closed, then waiting callers get an error
         for outcome in (waiting, final(receipts[1]), final(receipts[2])):
-            with pytest.raises(AdapterUnavailable, match="is in the ledger, for retry"):
+            with pytest.raises(AdapterUnavailable, match="are in the ledger: call retry"):
                 await outcome
-        assert lane_threads() == []
-        # And each message is in the ledger once, and finished by the next who tries
+        assert queue_threads() == []
+        # And each message is in the ledger once, and a retry finishes it
         async with opened(face, in_file(tmp_path)) as memory:
             assert (await memory.stats()).pending == 3
             retried = await memory.retry()
@@ -263,7 +263,7 @@ def test_what_closing_has_no_time_for_waits_in_the_ledger(face: str, tmp_path: P
     asyncio.run(script())
 
 
-def test_a_closed_memory_takes_nothing_more(face: str) -> None:
+def test_closed_memory_refuses_calls(face: str) -> None:
     async def script() -> None:
         async with opened(face) as memory:
             await final(await memory.add("I live in Oslo.", wait=False, **ANN))
@@ -276,9 +276,9 @@ def test_a_closed_memory_takes_nothing_more(face: str) -> None:
 
 
 class TestExactlyOnce:
-    """Whoever else works on the same request, in this process or another."""
+    """Two callers work on the same request, in one process or two."""
 
-    def test_a_retry_in_the_meantime_takes_the_work_off_the_background(
+    def test_concurrent_retry_takes_over_a_background_request(
         self, face: str, tmp_path: Path
     ) -> None:
         async def script() -> None:
@@ -299,10 +299,10 @@ class TestExactlyOnce:
 
         asyncio.run(script())
 
-    def test_a_retry_in_the_meantime_takes_the_work_off_an_add_without_a_key(
+    def test_concurrent_retry_takes_over_an_add_without_a_key(
         self, face: str, tmp_path: Path
     ) -> None:
-        # A plain add took a request without a key for its own alone, and finished it once more.
+        # Regression: a plain add without a key finished its request a second time.
         async def script() -> None:
             extractor = GatedExtractor(face, is_open=False)
             async with (
@@ -319,7 +319,7 @@ class TestExactlyOnce:
 
         asyncio.run(script())
 
-    def test_a_retry_in_the_same_memory_leaves_alone_what_is_in_work(self, face: str) -> None:
+    def test_retry_in_the_same_memory_skips_running_requests(self, face: str) -> None:
         async def script() -> None:
             extractor = GatedExtractor(face, is_open=False)
             async with opened(face, extractor=extractor) as memory:
@@ -336,7 +336,7 @@ class TestExactlyOnce:
 class TestRetryOnAdd:
     """The setting ``retry_on_add``."""
 
-    def test_it_is_off_unless_set(self, face: str) -> None:
+    def test_retry_on_add_is_off_by_default(self, face: str) -> None:
         async def script() -> None:
             extractor = GatedExtractor(face)
             extractor.failing["I live in Oslo."] = DOWN
@@ -349,22 +349,22 @@ class TestRetryOnAdd:
         asyncio.run(script())
 
     @pytest.mark.parametrize("wait", [True, False])
-    def test_the_next_add_finishes_what_waits_in_its_ledger_first(
+    def test_next_add_finishes_pending_messages_of_its_ledger_first(
         self, face: str, wait: bool
     ) -> None:
         async def script() -> None:
             extractor = GatedExtractor(face)
             async with opened(face, {"retry_on_add": True}, extractor=extractor) as memory:
-                # Given messages that wait, in this ledger and in another
+                # Given pending messages in this ledger and in another
                 for text, user in (("I moved.", "ann"), ("I sold it.", "ben")):
                     extractor.failing[text] = DOWN
                     with pytest.raises(AdapterUnavailable):
                         await memory.add(text, user_id=user)
                 extractor.begun.clear()
-                # When something is added
+                # When another message is added
                 receipt = await memory.add("I like tea.", wait=wait, **ANN)
                 done = receipt if wait else await final(receipt)
-                # Then those of the same ledger are done first
+                # Then the pending ones of the same ledger are finished first
                 assert extractor.begun == ["I moved.", "I like tea."]
                 assert [verdict.text for verdict in done.verdicts] == ["I like tea."]
                 assert done.lagging == ()
@@ -376,7 +376,7 @@ class TestRetryOnAdd:
     @pytest.mark.parametrize(
         ("trouble", "tried"), [(REFUSED, 3), (DOWN, 2)], ids=["refused", "down"]
     )
-    def test_what_fails_again_costs_the_new_message_nothing_and_is_told(
+    def test_repeated_failure_does_not_affect_the_new_message(
         self, face: str, trouble: Exception, tried: int
     ) -> None:
         async def script() -> None:
@@ -390,9 +390,9 @@ class TestRetryOnAdd:
                         await memory.add(text, **ANN)
                 extractor.begun.clear()
                 extractor.failing["I moved."] = trouble
-                # When the first of those that wait fails again
+                # When the first pending message fails again
                 receipt = await memory.add("I like tea.", **ANN)
-                # Then the new one is done; after an outage the others are not even tried
+                # Then the new one is finished; with the model unavailable, others are not tried
                 assert [verdict.text for verdict in receipt.verdicts] == ["I like tea."]
                 assert receipt.lagging == ("messages",)
                 assert len(extractor.begun) == tried
@@ -400,7 +400,7 @@ class TestRetryOnAdd:
 
         asyncio.run(script())
 
-    def test_what_is_stored_word_for_word_asks_no_model(self, face: str) -> None:
+    def test_infer_false_does_not_retry_pending_messages(self, face: str) -> None:
         async def script() -> None:
             extractor = GatedExtractor(face)
             extractor.failing["I moved."] = DOWN
@@ -413,7 +413,7 @@ class TestRetryOnAdd:
         asyncio.run(script())
 
 
-def test_an_interrupt_is_not_kept_waiting(face: str, tmp_path: Path) -> None:
+def test_keyboard_interrupt_does_not_wait_for_the_queue(face: str, tmp_path: Path) -> None:
     model = {"provider": "litellm", "model": "openai/any"}
     settings = load_settings(in_file(tmp_path, grace=PATIENCE, language_model=model))
     parts = {"language_model": ScriptedModel(otherwise=After(seconds=3600, said={"facts": []}))}

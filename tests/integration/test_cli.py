@@ -1,4 +1,4 @@
-"""The verbs of the command line: what they answer, in which form, and with which exit code."""
+"""The commands of the command line: output, JSON and exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = (
 
 
 def remember(remembrancer: CommandLine, text: str, *options: str, stdin: bytes = b"") -> str:
-    """Store a text word for word; the id of its fact."""
+    """Store a text verbatim and return the id of its fact."""
     outcome = remembrancer(
         "add", text, "--user", "ana", "--no-infer", "--json", *options, stdin=stdin
     )
@@ -33,7 +33,7 @@ def remember(remembrancer: CommandLine, text: str, *options: str, stdin: bytes =
 
 class TestHelp:
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_every_command_explains_itself_and_its_json(
+    def test_every_command_has_help_with_its_options(
         self, remembrancer: CommandLine, command: str
     ) -> None:
         outcome = remembrancer(command, "--help")
@@ -42,23 +42,23 @@ class TestHelp:
         assert "--json" in outcome.out
         assert "--db" in outcome.out
 
-    def test_the_group_lists_every_command(self, remembrancer: CommandLine) -> None:
+    def test_help_lists_every_command(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer()
 
         assert outcome.code == 0
         listed = re.findall(r"^  (\w+)  ", outcome.out.partition("Commands:\n")[2], re.MULTILINE)
         assert listed == list(COMMANDS)
 
-    def test_the_version_is_told(self, remembrancer: CommandLine) -> None:
+    def test_version_option_prints_the_version(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer("--version")
 
         assert re.fullmatch(r"remembrancer \d+\.\d+\.\d+\S*\n", outcome.out)
 
-    def test_help_loads_neither_the_memory_nor_rich(self) -> None:
+    def test_help_imports_neither_the_memory_nor_rich(self) -> None:
         program = (
             "import sys\n"
-            "from remembrancer.__main__ import CommandLineFace, run\n"
-            "run(CommandLineFace(), ['--help'])\n"
+            "from remembrancer.entrypoints.cli.main import run\n"
+            "run(['--help'])\n"
             "heavy = ('numpy', 'rich', 'remembrancer.memory')\n"
             "print([name for name in heavy if name in sys.modules])"
         )
@@ -71,14 +71,14 @@ class TestHelp:
 
 
 class TestAdd:
-    def test_facts_are_drawn_from_what_was_said(self, remembrancer: CommandLine) -> None:
+    def test_facts_are_extracted_from_the_text(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer("add", "Hi! I live in Paris.", "--user", "ana", "--name", "Ana")
 
         assert outcome.code == 0
         assert "I live in Paris." in outcome.out
         assert "left out (small talk): Hi!" in outcome.out
 
-    def test_a_text_is_read_from_standard_input(self, remembrancer: CommandLine) -> None:
+    def test_text_is_read_from_standard_input(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer(
             "add", "-", "--user", "ana", "--no-infer", "--json", stdin="Grüße aus Köln\n".encode()
         )
@@ -91,7 +91,7 @@ class TestAdd:
         assert outcome.code == 1
         assert "text: is not UTF-8" in outcome.err
 
-    def test_all_that_is_said_about_a_message_is_kept(self, remembrancer: CommandLine) -> None:
+    def test_options_of_a_message_are_stored(self, remembrancer: CommandLine) -> None:
         fact_id = remember(
             remembrancer, "I sold the boat", "--name", "Ana", "--role", "assistant",
             "--at", "2024-03-01", "--expires", "2099-01-01T00:00+01:00",
@@ -105,7 +105,7 @@ class TestAdd:
         assert fact["expires_at"] == "2099-01-01T00:00:00+01:00"
         assert fact["metadata"] == {"topic": "boats", "level": 3}
 
-    def test_the_same_key_is_done_once(self, remembrancer: CommandLine) -> None:
+    def test_same_key_is_added_once(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat", "--key", "k1")
         again = remembrancer(
             "add", "I sold the boat", "--user", "ana", "--no-infer", "--key", "k1", "--json"
@@ -121,27 +121,27 @@ class TestAdd:
             ('{"include": ["health"], "categories": ["body"]}', ["include", "categories"]),
         ],
     )
-    def test_guidance_is_handed_on_and_told_if_nobody_follows_it(
+    def test_guidance_is_reported_as_ignored_without_a_model(
         self, remembrancer: CommandLine, guidance: str, named: list[str]
     ) -> None:
         asked = ("add", "I weigh 82 kg.", "--user", "ana", "--guidance", guidance)
 
         assert remembrancer(*asked, "--json").document["receipt"]["ignored"] == named
-        assert f"The guidance ({', '.join(named)}) takes a model." in remembrancer(*asked).out
+        assert f"Guidance was ignored ({', '.join(named)})" in remembrancer(*asked).out
 
-    def test_guidance_of_another_name_is_wrong_usage(self, remembrancer: CommandLine) -> None:
+    def test_unknown_guidance_is_a_usage_error(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer("add", "x", "--user", "ana", "--guidance", '{"topics": ["health"]}')
 
         assert outcome.code == 2
         assert "topics: unknown; there are instructions, include" in outcome.err
 
-    def test_guidance_of_another_shape_is_refused(self, remembrancer: CommandLine) -> None:
+    def test_guidance_of_a_wrong_type_is_refused(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer("add", "x", "--user", "ana", "--guidance", '{"include": 3}')
 
         assert outcome.code == 1
         assert "include: " in outcome.err
 
-    def test_the_run_of_an_agent_becomes_one_fact(self, remembrancer: CommandLine) -> None:
+    def test_procedural_run_becomes_one_fact(self, remembrancer: CommandLine) -> None:
         said = "Searched trains for 12 May. Booked train 121."
         remembrancer(
             "add", said, "--role", "assistant", "--agent", "booker", "--kind", "procedural"
@@ -151,7 +151,7 @@ class TestAdd:
 
         assert fact["kind"] == "procedural"
 
-    def test_metadata_that_is_neither_a_pair_nor_json_is_wrong_usage(
+    def test_metadata_that_is_neither_a_pair_nor_json_is_a_usage_error(
         self, remembrancer: CommandLine
     ) -> None:
         outcome = remembrancer("add", "x", "--user", "ana", "--metadata", "boats")
@@ -161,9 +161,7 @@ class TestAdd:
 
 
 class TestReading:
-    def test_a_search_finds_by_word_and_tells_who_said_it_when(
-        self, remembrancer: CommandLine
-    ) -> None:
+    def test_search_prints_score_id_date_speaker_and_text(self, remembrancer: CommandLine) -> None:
         fact_id = remember(remembrancer, "I sold the boat", "--name", "Ana", "--at", "2024-03-01")
 
         outcome = remembrancer("search", "boat", "--user", "ana")
@@ -172,7 +170,7 @@ class TestReading:
         assert header.split() == ["SCORE", "ID", "SAID", "SPEAKER", "TEXT"]
         assert re.fullmatch(rf"[01]\.\d\d   {fact_id}  2024-03-01  Ana      I sold the boat", line)
 
-    def test_a_search_can_explain_itself(self, remembrancer: CommandLine) -> None:
+    def test_search_prints_signals_with_explain(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         plain = remembrancer("search", "boat", "--user", "ana", "--json").document
@@ -182,9 +180,7 @@ class TestReading:
         assert explained["results"][0]["signals"]
         assert "SIGNALS" in remembrancer("search", "boat", "--user", "ana", "--explain").out
 
-    def test_a_search_is_narrowed_by_a_filter_a_limit_and_a_threshold(
-        self, remembrancer: CommandLine
-    ) -> None:
+    def test_filter_limit_and_threshold_narrow_a_search(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat", "--name", "Ana")
         remember(remembrancer, "I like the boat", "--name", "Ben")
 
@@ -197,7 +193,7 @@ class TestReading:
         assert len(found("--limit", "1")) == 1
         assert found("--threshold", "1") == []
 
-    def test_both_clocks_can_be_turned_back(self, remembrancer: CommandLine) -> None:
+    def test_as_of_and_valid_at_read_the_past(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat", "--at", "2024-03-01")
 
         def found(*options: str) -> int:
@@ -208,7 +204,7 @@ class TestReading:
         assert found("--valid-at", "2024-02-01") == 0
         assert found("--as-of", "2024-03-02T10:00Z") == 0
 
-    def test_a_page_tells_how_to_go_on(self, remembrancer: CommandLine) -> None:
+    def test_page_names_the_cursor_of_the_next(self, remembrancer: CommandLine) -> None:
         for text in ("one boat", "two boats", "three boats"):
             remember(remembrancer, text)
 
@@ -224,7 +220,7 @@ class TestReading:
             "More: --cursor "
         )
 
-    def test_a_page_is_ordered_and_filtered(self, remembrancer: CommandLine) -> None:
+    def test_list_is_ordered_and_filtered(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "later", "--at", "2024-03-02")
         remember(remembrancer, "earlier", "--at", "2024-03-01")
 
@@ -237,7 +233,7 @@ class TestReading:
         assert listed("--filter", '{"text": {"contains": "lat"}}') == ["later"]
         assert listed("--as-of", "2024-05-01") == []
 
-    def test_nothing_found_is_said_and_is_no_failure(self, remembrancer: CommandLine) -> None:
+    def test_empty_result_is_printed_and_exits_with_0(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         search = remembrancer("search", "boat", "--user", "ben")
@@ -246,7 +242,7 @@ class TestReading:
         assert (search.code, search.out) == (0, "Nothing found.\n")
         assert (page.code, page.out) == (0, "No facts.\n")
 
-    def test_a_fact_is_shown_with_its_scope_and_whole_id(self, remembrancer: CommandLine) -> None:
+    def test_get_prints_scope_and_whole_id(self, remembrancer: CommandLine) -> None:
         fact_id = remember(remembrancer, "I sold the boat", "--agent", "bot")
 
         outcome = remembrancer("get", fact_id)
@@ -254,7 +250,7 @@ class TestReading:
         assert fact_id in outcome.out
         assert re.search(r"^of +user ana, agent bot$", outcome.out, re.MULTILINE)
 
-    def test_a_fact_of_somebody_else_is_not_found(self, remembrancer: CommandLine) -> None:
+    def test_fact_of_another_user_is_not_found(self, remembrancer: CommandLine) -> None:
         fact_id = remember(remembrancer, "I sold the boat")
 
         for command in ("get", "history", "delete"):
@@ -262,7 +258,7 @@ class TestReading:
             assert (outcome.code, outcome.out) == (1, "")
             assert fact_id in outcome.err
 
-    def test_control_characters_are_shown_and_not_sent(self, remembrancer: CommandLine) -> None:
+    def test_control_characters_are_printed_escaped(self, remembrancer: CommandLine) -> None:
         fact_id = remember(
             remembrancer, "click \x1b]8;;http://evil\x07here\nand [bold]there[/bold]"
         )
@@ -275,9 +271,7 @@ class TestReading:
 
 
 class TestChanging:
-    def test_an_update_leaves_the_old_version_in_the_history(
-        self, remembrancer: CommandLine
-    ) -> None:
+    def test_update_keeps_the_old_version_in_the_history(self, remembrancer: CommandLine) -> None:
         fact_id = remember(remembrancer, "I sold the boat")
 
         updated = remembrancer("update", fact_id, "I sold both boats")
@@ -288,15 +282,17 @@ class TestChanging:
         versions = remembrancer("history", fact_id, "--json").document["versions"]
         assert [v["text"] for v in versions] == ["I sold the boat", "I sold both boats"]
 
-    def test_an_update_that_changes_nothing_says_so(self, remembrancer: CommandLine) -> None:
+    def test_update_that_changes_nothing_reports_it(self, remembrancer: CommandLine) -> None:
         fact_id = remember(remembrancer, "I sold the boat")
 
-        assert "says so already" in remembrancer("update", fact_id, "I sold the boat").out
+        assert "has this text already" in remembrancer("update", fact_id, "I sold the boat").out
         assert remembrancer("update", fact_id, "I sold the boat", "--json").document == {
             "receipt": None
         }
 
-    def test_a_deleted_fact_is_gone_and_its_history_stays(self, remembrancer: CommandLine) -> None:
+    def test_deleted_fact_is_not_listed_and_keeps_its_history(
+        self, remembrancer: CommandLine
+    ) -> None:
         fact_id = remember(remembrancer, "I sold the boat")
 
         deleted = remembrancer("delete", fact_id, "--json")
@@ -307,7 +303,7 @@ class TestChanging:
         assert remembrancer("list", "--user", "ana", "--json").document["facts"] == []
         assert len(remembrancer("history", fact_id, "--json").document["versions"]) == 2
 
-    def test_deleting_everything_needs_a_scope_and_a_yes(self, remembrancer: CommandLine) -> None:
+    def test_delete_all_needs_a_scope_and_yes(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         assert remembrancer("delete", "--all", "--yes").code == 2
@@ -320,7 +316,7 @@ class TestChanging:
         assert (nothing.code, nothing.document) == (0, {"receipt": None})
 
     @pytest.mark.parametrize("arguments", [(), ("0" * 32, "--all", "--user", "ana")])
-    def test_a_deletion_is_of_one_or_of_all(
+    def test_delete_takes_either_an_id_or_all(
         self, remembrancer: CommandLine, arguments: tuple[str, ...]
     ) -> None:
         outcome = remembrancer("delete", *arguments)
@@ -330,7 +326,7 @@ class TestChanging:
 
 
 class TestChecking:
-    def test_statistics_count_one_owner_or_all(self, remembrancer: CommandLine) -> None:
+    def test_stats_count_one_owner_or_all(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
         remembrancer("add", "I bought it", "--user", "ben", "--no-infer")
 
@@ -341,17 +337,15 @@ class TestChecking:
         assert everybody["facts"]["active"] == 2
         assert re.search(r"^facts +2 active$", remembrancer("stats").out, re.MULTILINE)
 
-    def test_a_sound_database_is_verified(self, remembrancer: CommandLine) -> None:
+    def test_intact_database_passes_verify(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         outcome = remembrancer("verify", "--json")
 
         assert (outcome.code, outcome.document["ok"]) == (0, True)
-        assert remembrancer("verify").out.startswith("All is well: ")
+        assert remembrancer("verify").out.startswith("Verified: ")
 
-    def test_a_payload_that_was_changed_fails_the_verification(
-        self, remembrancer: CommandLine, database: Path
-    ) -> None:
+    def test_changed_payload_fails_verify(self, remembrancer: CommandLine, database: Path) -> None:
         remember(remembrancer, "I sold the boat")
         with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute(
@@ -362,7 +356,7 @@ class TestChecking:
         outcome = remembrancer("verify", "--json")
 
         assert (outcome.code, outcome.document["ok"]) == (1, False)
-        assert remembrancer("verify").out.startswith("Not well: ")
+        assert remembrancer("verify").out.startswith("Verification failed: ")
 
 
 class TestRefusals:
@@ -381,7 +375,7 @@ class TestRefusals:
         ],
         ids=lambda arguments: arguments[0],
     )
-    def test_a_database_that_is_not_there_is_not_made_by_looking(
+    def test_reading_a_missing_database_does_not_create_it(
         self, remembrancer: CommandLine, database: Path, arguments: tuple[str, ...]
     ) -> None:
         outcome = remembrancer(*arguments)
@@ -390,7 +384,7 @@ class TestRefusals:
         assert f"error: --db: there is no database at {database}" in outcome.err
         assert not database.exists()
 
-    def test_an_error_is_one_line_on_standard_error(self, remembrancer: CommandLine) -> None:
+    def test_error_is_one_line_on_standard_error(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         outcome = remembrancer("get", "f" * 32)
@@ -398,9 +392,7 @@ class TestRefusals:
         assert (outcome.code, outcome.out) == (1, "")
         assert re.fullmatch(r"error: .*f{32}.*\n", outcome.err)
 
-    def test_an_error_is_a_document_where_json_is_asked_for(
-        self, remembrancer: CommandLine
-    ) -> None:
+    def test_error_is_a_json_document_with_json(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         refused = remembrancer("search", "x", "--user", "ana", "--limit", "0", "--json")
@@ -415,7 +407,7 @@ class TestRefusals:
         assert refused.out == misused.out == ""
 
     @pytest.mark.parametrize("command", ["search", "add"])
-    def test_whose_memory_must_be_said(self, remembrancer: CommandLine, command: str) -> None:
+    def test_missing_owner_is_a_usage_error(self, remembrancer: CommandLine, command: str) -> None:
         outcome = remembrancer(command, "x", "--app", "shop")
 
         assert outcome.code == 2
@@ -426,7 +418,7 @@ class TestRefusals:
         [("--as-of", "yesterday"), ("--valid-at", "2024-13-01"), ("--filter", "[1]"),
          ("--filter", "{")],
     )  # fmt: skip
-    def test_an_option_that_cannot_be_read_is_wrong_usage(
+    def test_invalid_option_value_is_a_usage_error(
         self, remembrancer: CommandLine, option: str, value: str
     ) -> None:
         outcome = remembrancer("search", "x", "--user", "ana", option, value)
@@ -434,7 +426,7 @@ class TestRefusals:
         assert outcome.code == 2
         assert option in outcome.err
 
-    def test_a_file_that_is_not_a_database_is_refused(
+    def test_file_that_is_not_a_database_is_refused(
         self, remembrancer: CommandLine, database: Path
     ) -> None:
         database.write_text("once upon a time " * 100)
@@ -445,7 +437,7 @@ class TestRefusals:
         assert outcome.err.count("\n") == 1
         assert database.read_text() == "once upon a time " * 100
 
-    def test_an_id_that_is_empty_does_not_open_the_scope(self, remembrancer: CommandLine) -> None:
+    def test_empty_user_id_is_refused(self, remembrancer: CommandLine) -> None:
         fact_id = remember(remembrancer, "I sold the boat")
 
         outcome = remembrancer("delete", fact_id, "--user", "")
@@ -464,10 +456,10 @@ class TestRefusals:
 
 
 class TestProcess:
-    def test_an_interrupt_ends_with_130_and_no_traceback(self, database: Path) -> None:
+    def test_interrupt_exits_with_130_and_no_traceback(self, database: Path) -> None:
         process = start("add", "-", "--user", "ana", stdin=subprocess.PIPE)
         assert process.stdin is not None
-        # More than a pipe holds: when it is written, the command is busy reading it.
+        # More than a pipe buffer: once it is written, the command is reading.
         process.stdin.write(b"x" * 1_000_000)
 
         process.send_signal(signal.SIGINT)
@@ -478,7 +470,7 @@ class TestProcess:
 
     @pytest.mark.parametrize("size", [10, 500_000], ids=["little", "much"])
     @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
-    def test_a_reader_that_leaves_is_no_reason_to_complain(
+    def test_closed_pipe_prints_no_error(
         self, remembrancer: CommandLine, size: int, options: tuple[str, ...]
     ) -> None:
         remember(remembrancer, "-", stdin=b"x" * size)
@@ -491,7 +483,7 @@ class TestProcess:
 
         assert err == b""
 
-    def test_standard_output_without_unicode_still_gets_json(
+    def test_json_works_on_standard_output_without_unicode(
         self, remembrancer: CommandLine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         remember(remembrancer, "Grüße aus Köln")
@@ -503,7 +495,7 @@ class TestProcess:
 
 
 class TestTerminal:
-    def test_deleting_everything_asks_first(
+    def test_delete_all_asks_for_confirmation(
         self, remembrancer: CommandLine, database: Path
     ) -> None:
         remember(remembrancer, "I sold the boat")
@@ -512,13 +504,13 @@ class TestTerminal:
         kept = remembrancer("list", "--user", "ana", "--json").document["facts"]
         yes = on_terminal("delete", "--all", "--user", "ana", typed="y\n")
 
-        assert f"Withdraw every fact of user ana in {database}?" in no.out
+        assert f"Delete every fact of user ana in {database}?" in no.out
         assert (no.code, len(kept)) == (1, 1)
         assert yes.code == 0
         assert remembrancer("list", "--user", "ana", "--json").document["facts"] == []
 
     @pytest.mark.parametrize("command", [("list",), ("search", "boat")])
-    def test_ids_are_whole_on_a_narrow_terminal(
+    def test_ids_are_not_cut_on_a_narrow_terminal(
         self, remembrancer: CommandLine, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
     ) -> None:
         fact_id = remember(remembrancer, "I sold the boat " * 20)
@@ -531,7 +523,7 @@ class TestTerminal:
         assert fact_id in outcome.out
         assert "\x1b[" in outcome.out
 
-    def test_progress_is_shown_on_a_terminal_and_nowhere_else(
+    def test_progress_is_shown_only_on_a_terminal(
         self, remembrancer: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = tmp_path / "talk.jsonl"
@@ -544,7 +536,7 @@ class TestTerminal:
         assert "ingesting" in here.out
         assert "ingesting" not in there.out + there.err
 
-    def test_json_is_bare_on_a_terminal_too(self, remembrancer: CommandLine) -> None:
+    def test_json_on_a_terminal_is_plain(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
         outcome = on_terminal("verify", "--json")
@@ -553,8 +545,8 @@ class TestTerminal:
 
 
 class TestCompact:
-    def test_where_nothing_is_due_nothing_is_made(self, remembrancer: CommandLine) -> None:
+    def test_compact_does_nothing_if_nothing_is_due(self, remembrancer: CommandLine) -> None:
         remember(remembrancer, "I sold the boat")
 
-        assert remembrancer("compact").out == "Made 0.\n"
+        assert remembrancer("compact").out == "Built 0.\n"
         assert remembrancer("compact", "--json").document == {"made": 0}

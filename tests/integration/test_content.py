@@ -1,6 +1,4 @@
-"""What a call wants of its messages, images among them, and agents' runs: recorded, so that every
-later try wants the same.
-"""
+"""Guidance, images and runs of agents: recorded, so that every retry behaves the same."""
 
 from __future__ import annotations
 
@@ -65,7 +63,8 @@ class Opened:
         return [item.event for item in log if isinstance(item.event, kind)]
 
     def facts(self, **scope: Any) -> Sequence[Fact]:
-        return self.memory.get_all(**(scope or {"user_id": "ann"})).facts
+        ids: Any = scope or {"user_id": "ann"}
+        return self.memory.get_all(**ids).facts
 
 
 @contextmanager
@@ -95,7 +94,7 @@ WANTED: dict[str, Any] = {
 }
 
 
-def test_what_a_call_wants_is_asked_for_recorded_and_found_again() -> None:
+def test_guidance_of_a_call_is_in_the_prompt_and_the_ledger() -> None:
     with opened(JAZZ) as held:
         held.memory.add("I like jazz.", user_id="ann", **WANTED)
         system = held.model.prompts[0].system
@@ -118,24 +117,24 @@ def test_what_a_call_wants_is_asked_for_recorded_and_found_again() -> None:
 
 @pytest.mark.parametrize("trouble", [DOWN, ModelError("refused"), "What?"])
 @pytest.mark.parametrize("how", ["retry", "the same request"])
-def test_a_later_try_wants_what_the_first_one_wanted(trouble: Said, how: str) -> None:
+def test_retry_uses_the_guidance_of_the_first_try(trouble: Said, how: str) -> None:
     with opened(trouble, JAZZ) as held:
-        # Given a call with wishes of its own, whose model fails
+        # Given a call with guidance, whose model fails
         with pytest.raises(RemembrancerError):
             held.memory.add("I like jazz.", user_id="ann", idempotency_key="k", **WANTED)
-        # When it is finished later
+        # When it is retried
         if how == "retry":
             assert not held.memory.retry(user_id="ann").failures
         else:
             held.memory.add("I like jazz.", user_id="ann", idempotency_key="k")
-        # Then the model was asked for the very same
+        # Then the prompt is the same
         first, second = held.model.prompts
         assert first == second
         assert "In metric units." in second.system
         assert [item.metadata for item in held.facts()] == [{"categories": ["music"]}]
 
 
-def test_a_later_try_in_another_process_wants_the_same(tmp_path: Path) -> None:
+def test_retry_in_another_process_uses_the_same_guidance(tmp_path: Path) -> None:
     with opened(DOWN, path=tmp_path / "a.db") as held:
         with pytest.raises(AdapterUnavailable):
             held.memory.add("I like jazz.", user_id="ann", **WANTED)
@@ -145,7 +144,7 @@ def test_a_later_try_in_another_process_wants_the_same(tmp_path: Path) -> None:
         assert held.model.prompts == first
 
 
-def test_rules_say_what_of_the_guidance_they_did_not_follow() -> None:
+def test_rules_extractor_reports_ignored_guidance() -> None:
     with Memory() as memory:
         receipt = memory.add("I like jazz.", user_id="ann", instructions="x", categories=["music"])
         assert receipt.ignored == ("instructions", "categories")
@@ -156,14 +155,15 @@ def test_rules_say_what_of_the_guidance_they_did_not_follow() -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"instructions": "x"}, "instructions: infer=False keeps messages word for word"),
-        ({"categories": ["x"]}, "categories: infer=False keeps messages word for word"),
-        ({"kind": "procedural", "agent_id": "a"}, "kind: infer=False keeps messages word for word"),
+        ({"instructions": "x"}, "instructions: infer=False stores messages word for word"),
+        ({"categories": ["x"]}, "categories: infer=False stores messages word for word"),
+        (
+            {"kind": "procedural", "agent_id": "a"},
+            "kind: infer=False stores messages word for word",
+        ),
     ],
 )
-def test_word_for_word_and_guidance_exclude_each_other(
-    arguments: dict[str, Any], problem: str
-) -> None:
+def test_infer_false_with_guidance_is_refused(arguments: dict[str, Any], problem: str) -> None:
     with Memory() as memory:
         with pytest.raises(InvalidRequest, match=problem):
             memory.add("I like jazz.", user_id="ann", infer=False, **arguments)
@@ -189,22 +189,22 @@ BIKE = {
 
 
 @pytest.mark.parametrize("part", [IMAGE, ADDRESS], ids=["bytes", "address"])
-def test_an_image_is_described_and_what_it_shows_is_evidence(part: dict[str, Any]) -> None:
+def test_image_is_described_and_the_description_is_evidence(part: dict[str, Any]) -> None:
     with opened(BICYCLE, BIKE, describe_images=True) as held:
         receipt = held.memory.add(show("This is my new bike.", part), user_id="ann")
-        # Then the model was shown the image alone, and its words as a description
+        # Then the model sees the image alone, and extraction sees the description
         looking, reading = held.model.prompts
         assert looking.schema is None
         assert looking.messages[0].images == (part["image_url"]["url"],)
         assert "my new bike" not in looking.messages[0].content
         assert "What stands under 2 is a description" in reading.messages[0].content
         assert 'n="2" role="image" speaker="image"' in reading.messages[0].content
-        # and the facts quote it, the image's own word being told as such
+        # And facts quote it; a fact from the image alone is attributed to it
         ours, seen = sorted(held.facts(), key=lambda item: item.text, reverse=True)
         assert ours.text == "The user's new bike is a red bicycle."
         assert [item.quote for item in ours.evidence] == ["my new bike", "A red bicycle leans"]
         assert (seen.text, seen.speaker) == ("Image: A brick wall.", "image")
-        # and both calls are on the bill
+        # And the usage has both calls
         assert (receipt.usage.calls, receipt.usage.cost) == (2, 0.5)
         vision, extraction = held.events(InferenceRecorded)
         assert (vision.purpose, vision.output, vision.messages) == ("vision", BICYCLE, ())
@@ -212,7 +212,7 @@ def test_an_image_is_described_and_what_it_shows_is_evidence(part: dict[str, Any
         assert held.memory.stats().pending == 0
 
 
-def test_an_image_alone_is_a_message() -> None:
+def test_message_with_only_an_image_is_accepted() -> None:
     seen = {"facts": [fact("A brick wall.", (1, "a brick wall"), about="the wall")]}
     with opened(BICYCLE, seen, describe_images=True) as held:
         held.memory.add(show(IMAGE), user_id="ann")
@@ -220,7 +220,7 @@ def test_an_image_alone_is_a_message() -> None:
         assert held.memory.stats().pending == 0
 
 
-def test_what_an_image_says_of_the_user_is_no_word_of_the_user() -> None:
+def test_statement_about_the_user_in_an_image_is_refused() -> None:
     said = "A note that reads: Ann owes Eve 100 dollars. The user agrees."
     lies = [
         fact("Ann owes Eve 100 dollars.", (2, "Ann owes Eve 100 dollars"), about="Ann"),
@@ -242,7 +242,7 @@ def test_what_an_image_says_of_the_user_is_no_word_of_the_user() -> None:
         ({"describe_images": True}, "user", False, "an image; infer=False keeps the text alone"),
     ],
 )
-def test_an_image_that_nobody_looks_at_is_named(
+def test_image_that_is_not_described_is_skipped_with_a_reason(
     settings: dict[str, Any], role: str, infer: bool, reason: str
 ) -> None:
     with opened(*([JAZZ] if role == "user" and infer else []), **settings) as held:
@@ -253,13 +253,13 @@ def test_an_image_that_nobody_looks_at_is_named(
             "image/png, 4 bytes, sha256:0f4636c78f65",
             "https://a.example/b.png",
         ]
-        # and its bytes are nowhere
+        # And its bytes are not stored
         [observed] = held.events(MessageObserved)
         assert [image.data for image in observed.message.images] == [None, None]
         assert held.memory.stats().pending == 0
 
 
-def test_rules_name_the_images_that_they_cannot_see() -> None:
+def test_rules_extractor_skips_images_with_a_reason() -> None:
     with Memory() as memory:
         receipt = memory.add(show("I like jazz.", ADDRESS), user_id="ann")
         assert left_out(receipt) == [
@@ -273,7 +273,7 @@ def test_rules_name_the_images_that_they_cannot_see() -> None:
 
 
 @pytest.mark.parametrize("how", ["retry", "the same request"])
-def test_what_was_described_before_a_failure_is_not_looked_at_again(how: str) -> None:
+def test_image_described_before_a_failure_is_not_described_again(how: str) -> None:
     message = show("This is my new bike.", IMAGE, ADDRESS)
     with opened(BICYCLE, DOWN, "A wall.", DOWN, BIKE, describe_images=True) as held:
         with pytest.raises(AdapterUnavailable):
@@ -297,7 +297,7 @@ def test_what_was_described_before_a_failure_is_not_looked_at_again(how: str) ->
 LARGE = base64.b64encode(b"\x89PNG" * 50_000).decode()
 
 
-def test_a_large_image_is_not_kept_and_comes_again_with_the_request() -> None:
+def test_large_image_is_not_stored_and_must_be_sent_again() -> None:
     part = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": LARGE}}
     message = show("This is my new bike.", part)
     with opened(DOWN, BICYCLE, BIKE, describe_images=True) as held:
@@ -310,7 +310,7 @@ def test_a_large_image_is_not_kept_and_comes_again_with_the_request() -> None:
         assert len(held.facts()) == 2
 
 
-def test_a_retry_without_the_bytes_names_what_it_did_not_see() -> None:
+def test_retry_without_the_bytes_skips_the_image_with_a_reason() -> None:
     part = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": LARGE}}
     with opened(DOWN, JAZZ, describe_images=True) as held:
         with pytest.raises(AdapterUnavailable):
@@ -323,7 +323,7 @@ def test_a_retry_without_the_bytes_names_what_it_did_not_see() -> None:
 @pytest.mark.parametrize(
     "trouble", [ModelError("refused by policy"), InvalidRequest("language_model", "bad image")]
 )
-def test_an_image_that_the_model_will_never_describe_holds_nothing_up(
+def test_image_that_the_model_refuses_does_not_block_extraction(
     trouble: RemembrancerError,
 ) -> None:
     with opened(trouble, JAZZ, describe_images=True) as held:
@@ -337,7 +337,7 @@ def test_an_image_that_the_model_will_never_describe_holds_nothing_up(
         assert held.memory.stats().pending == 0
 
 
-def test_a_wrong_key_is_told_and_the_message_waits() -> None:
+def test_wrong_api_key_is_reported_and_the_message_stays_pending() -> None:
     wrong = InvalidRequest("language_model.api_key", "set it")
     with opened(wrong, BICYCLE, BIKE, describe_images=True) as held:
         with pytest.raises(InvalidRequest, match="api_key"):
@@ -346,7 +346,7 @@ def test_a_wrong_key_is_told_and_the_message_waits() -> None:
         assert not held.memory.retry().failures
 
 
-def test_the_same_words_with_another_image_are_another_request() -> None:
+def test_idempotency_key_with_another_image_is_refused() -> None:
     with opened(JAZZ) as held:
         held.memory.add(show("I like jazz.", IMAGE), user_id="ann", idempotency_key="k")
         with pytest.raises(InvalidRequest, match="used before for other messages"):
@@ -371,7 +371,7 @@ def line(part: str, text: str, *quotes: tuple[int, str]) -> dict[str, Any]:
     }
 
 
-SCHEMA_VERSIONS = {
+RUN_ANSWER = {
     "steps": [
         line("task", "Find when the tram museum was founded.", (1, "When was the tram museum")),
         line("step", 'Searched the Carris archive for "museu".', (2, "Searching the Carris")),
@@ -382,8 +382,8 @@ SCHEMA_VERSIONS = {
 }
 
 
-def test_a_run_becomes_one_procedure_in_steps() -> None:
-    with opened(SCHEMA_VERSIONS) as held:
+def test_run_becomes_one_procedure_with_steps() -> None:
+    with opened(RUN_ANSWER) as held:
         receipt = held.memory.add(
             RUN, agent_id="guide", run_id="r1", kind="procedural", categories=["research"]
         )
@@ -407,11 +407,11 @@ def test_a_run_becomes_one_procedure_in_steps() -> None:
         assert list(found) == [run]
 
 
-def test_a_run_that_fails_is_told_later_as_a_run() -> None:
-    with opened(DOWN, {"facts": []}, SCHEMA_VERSIONS) as held:
+def test_failed_run_is_retried_as_a_run() -> None:
+    with opened(DOWN, {"facts": []}, RUN_ANSWER) as held:
         with pytest.raises(AdapterUnavailable):
             held.memory.add(RUN, agent_id="guide", kind="procedural")
-        # An answer of another shape is none
+        # An answer in another format fails
         assert len(held.memory.retry().failures) == 1
         assert [event.purpose for event in held.events(InferenceRecorded)] == [
             "extraction",
@@ -443,24 +443,22 @@ def test_a_run_that_fails_is_told_later_as_a_run() -> None:
         (line("task", "Searching again.", (2, "Searching")), "is one task too many"),
     ],
 )
-def test_a_line_that_the_run_does_not_bear_out_is_left_out(
-    bad: dict[str, Any], reason: str
-) -> None:
-    with opened({"steps": [*SCHEMA_VERSIONS["steps"], bad]}) as held:
+def test_line_without_support_in_the_run_is_refused(bad: dict[str, Any], reason: str) -> None:
+    with opened({"steps": [*RUN_ANSWER["steps"], bad]}) as held:
         receipt = held.memory.add(RUN, agent_id="guide", kind="procedural")
         assert [item.reason for item in receipt.skipped if item.reason != "tool result"] == [reason]
         [run] = held.facts(agent_id="guide")
         assert bad["text"] not in run.text
 
 
-def test_a_step_that_is_told_twice_stands_once() -> None:
-    with opened({"steps": [SCHEMA_VERSIONS["steps"][1], SCHEMA_VERSIONS["steps"][1]]}) as held:
+def test_duplicate_step_is_kept_once() -> None:
+    with opened({"steps": [RUN_ANSWER["steps"][1], RUN_ANSWER["steps"][1]]}) as held:
         held.memory.add(RUN, agent_id="guide", kind="procedural")
         [run] = held.facts(agent_id="guide")
         assert run.text == '1. Searched the Carris archive for "museu".'
 
 
-def test_a_long_run_becomes_a_procedure_a_part() -> None:
+def test_long_run_becomes_one_procedure_per_chunk() -> None:
     long = [
         {"role": "assistant", "content": f"Opened drawer{number} and looked through it. " * 8}
         for number in range(4)
@@ -486,29 +484,29 @@ def test_a_long_run_becomes_a_procedure_a_part() -> None:
         assert len(held.facts(agent_id="guide")) == 2
 
 
-def test_a_run_without_a_step_is_no_procedure() -> None:
-    with opened({"steps": SCHEMA_VERSIONS["steps"][:1]}) as held:
+def test_run_without_a_step_becomes_no_procedure() -> None:
+    with opened({"steps": RUN_ANSWER["steps"][:1]}) as held:
         receipt = held.memory.add(RUN, agent_id="guide", kind="procedural")
         assert receipt.verdicts == ()
         assert "the model found no step in it" in [item.reason for item in receipt.skipped]
         assert held.memory.stats().pending == 0
 
 
-def test_two_runs_stand_beside_each_other_without_asking_the_model() -> None:
+def test_two_runs_are_kept_side_by_side_without_a_call() -> None:
     other = {
         "steps": [
             line("step", "Opened the first result.", (3, "Opened the second")),
-            *SCHEMA_VERSIONS["steps"][1:],
+            *RUN_ANSWER["steps"][1:],
         ]
     }
-    with opened(SCHEMA_VERSIONS, other) as held:
+    with opened(RUN_ANSWER, other) as held:
         held.memory.add(RUN, agent_id="guide", kind="procedural")
         second = held.memory.add(RUN, agent_id="guide", kind="procedural")
         assert second.usage.calls == 1
         assert len(held.facts(agent_id="guide")) == 2
 
 
-def test_rules_copy_a_run_word_for_word() -> None:
+def test_rules_extractor_copies_a_run_word_for_word() -> None:
     with Memory() as memory:
         receipt = memory.add(RUN, agent_id="guide", run_id="r1", kind="procedural")
         [run] = memory.get_all(agent_id="guide").facts
@@ -523,7 +521,7 @@ def test_rules_copy_a_run_word_for_word() -> None:
         assert (receipt.extractor, receipt.usage.calls) == ("rules-1", 0)
 
 
-def test_a_run_that_is_told_again_is_reaffirmed() -> None:
+def test_repeated_run_is_reaffirmed() -> None:
     with Memory() as memory:
         for _ in range(2):
             memory.add(RUN, agent_id="guide", run_id="r1", kind="procedural")
@@ -531,16 +529,16 @@ def test_a_run_that_is_told_again_is_reaffirmed() -> None:
         assert run.reaffirmed == 1
 
 
-def test_rules_make_nothing_of_a_run_in_which_no_agent_speaks() -> None:
+def test_rules_extractor_ignores_a_run_without_an_agent() -> None:
     with Memory() as memory:
         receipt = memory.add("Book a flight.", agent_id="guide", kind="procedural")
         assert receipt.verdicts == ()
         assert memory.stats().pending == 0
 
 
-def test_a_procedure_needs_an_agent_or_a_run() -> None:
+def test_procedural_memory_needs_an_agent_or_a_run() -> None:
     with Memory() as memory:
-        with pytest.raises(InvalidRequest, match=r"agent_id: a procedural memory is of an agent"):
+        with pytest.raises(InvalidRequest, match="agent_id: a procedural memory belongs to"):
             memory.add(RUN, user_id="ann", kind="procedural")
         assert memory.stats().events == 0
 
@@ -549,7 +547,7 @@ def test_a_procedure_needs_an_agent_or_a_run() -> None:
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_the_usage_of_all_calls_is_summed_by_purpose_and_model(kind: str, tmp_path: Path) -> None:
+def test_usage_is_summed_by_purpose_and_model(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a.db" if kind == "file" else None
     with opened(BICYCLE, JAZZ, JAZZ, path=path, describe_images=True) as held:
         first = held.memory.add(show("I like jazz.", IMAGE), user_id="ann")
@@ -568,12 +566,12 @@ def test_the_usage_of_all_calls_is_summed_by_purpose_and_model(kind: str, tmp_pa
         assert sum(total.usage.input_tokens for total in spent) == first.usage.input_tokens
 
 
-def test_the_usage_is_rebuilt_from_the_log(tmp_path: Path) -> None:
+def test_usage_is_rebuilt_from_the_log(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with opened(JAZZ, path=path) as held:
         held.memory.add("I like jazz.", user_id="ann")
         before = held.memory.stats()
-        database = held.memory._inner._container.database()
+        database = held.memory._inner._container.audit_log()._database
         with database.transaction() as connection:
             connection.execute("DELETE FROM usage")
     with opened(path=path) as held:

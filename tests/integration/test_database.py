@@ -1,4 +1,4 @@
-"""The file under the memory: whose it is, who else uses it, and what happens when it fails."""
+"""The SQLite database file: ownership, concurrency, failures and damage."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ import pytest
 
 from remembrancer import Memory
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
-from remembrancer.adapters.stores.sqlite.database import (
-    APPLICATION_ID,
-    Database,
-    Durability,
-    SqliteSettings,
-)
-from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
+from remembrancer.adapters.stores.sqlite.migrations import APPLICATION_ID
+from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     Conflict,
@@ -37,7 +33,7 @@ from remembrancer.wiring.settings import load_settings
 
 
 class Owner(TypedDict):
-    """Whose memory it is."""
+    """The scope of the memory."""
 
     user_id: str
 
@@ -68,7 +64,7 @@ def database(file: Path) -> Iterator[Database]:
         yield held
 
 
-# Whose file it is
+# Ownership of the file
 
 
 @pytest.mark.parametrize(
@@ -76,7 +72,7 @@ def database(file: Path) -> Iterator[Database]:
     [b"not a database at all, but long enough to be one" * 100, b"hi", b"SQLite format 4\0" * 99],
     ids=["text", "two bytes", "another format"],
 )
-def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path, content: bytes) -> None:
+def test_file_that_is_not_a_database_is_refused_and_not_changed(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(InvalidRequest) as refused:
         Memory(file)
@@ -87,9 +83,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(file: Path, conten
 @pytest.mark.parametrize(
     "statement", ["CREATE TABLE notes (text)", "PRAGMA application_id = 252006674"]
 )
-def test_the_database_of_another_program_is_refused_and_left_alone(
-    file: Path, statement: str
-) -> None:
+def test_database_of_another_program_is_refused_and_not_changed(file: Path, statement: str) -> None:
     with closing(sqlite3.connect(file)) as other:
         other.execute(statement)
     before = file.read_bytes()
@@ -101,7 +95,7 @@ def test_the_database_of_another_program_is_refused_and_left_alone(
     assert file.read_bytes() == before
 
 
-def test_the_file_of_a_newer_release_is_refused_and_left_alone(file: Path) -> None:
+def test_file_of_a_newer_release_is_refused_and_not_changed(file: Path) -> None:
     Memory(file).close()
     with closing(sqlite3.connect(file)) as other:
         (version,) = other.execute("PRAGMA user_version").fetchone()
@@ -116,7 +110,7 @@ def test_the_file_of_a_newer_release_is_refused_and_left_alone(file: Path) -> No
     assert file.read_bytes() == before
 
 
-def test_an_empty_file_and_an_empty_database_become_ours(tmp_path: Path) -> None:
+def test_empty_file_and_empty_database_are_adopted(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     sqlite3.connect(tmp_path / "bare.db").close()
     for name in ("empty.db", "bare.db"):
@@ -127,12 +121,12 @@ def test_an_empty_file_and_an_empty_database_become_ours(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["ünïcode 日本.db", "100% #1?mode=ro&x.db", 'it\'s "q".db'])
-def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+def test_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     opened(tmp_path / name).close()
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_file_name_may_be_no_utf_8(tmp_path: Path) -> None:
+def test_file_name_may_be_invalid_utf_8(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.db"
     try:
         Path(os.fsdecode(name)).touch()
@@ -153,22 +147,20 @@ def test_a_file_name_may_be_no_utf_8(tmp_path: Path) -> None:
         ({"busy_timeout": float("inf")}, "busy_timeout: expected 0 to 1000000 seconds, got inf"),
     ],
 )
-def test_settings_that_no_database_can_have_are_refused(
-    settings: dict[str, Any], problem: str
-) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         Database(SqliteSettings(**settings), [create_log])
     assert str(refused.value) == problem
 
 
 @pytest.mark.parametrize("name", ["no/such/folder/memory.db", "."])
-def test_a_place_where_no_file_can_be_is_named(tmp_path: Path, name: str) -> None:
+def test_impossible_file_path_is_reported(tmp_path: Path, name: str) -> None:
     with pytest.raises(AdapterUnavailable, match="check that its folder exists and is writable"):
         Memory(tmp_path / name)
 
 
 @pytest.mark.parametrize(("durability", "level"), [(Durability.FULL, 2), (Durability.NORMAL, 1)])
-def test_a_commit_is_as_durable_as_was_asked_for(
+def test_durability_setting_selects_the_synchronous_level(
     file: Path, durability: Durability, level: int
 ) -> None:
     with closing(opened(file, durability=durability)) as held, held.transaction() as connection:
@@ -179,7 +171,7 @@ def test_a_commit_is_as_durable_as_was_asked_for(
 # Schema versions
 
 
-def test_a_file_is_brought_forward_step_by_step_and_once(file: Path) -> None:
+def test_file_gets_each_migration_once_and_in_order(file: Path) -> None:
     # Given a file of the first release
     opened(file).close()
     steps: list[int] = []
@@ -196,15 +188,15 @@ def test_a_file_is_brought_forward_step_by_step_and_once(file: Path) -> None:
     Database(SqliteSettings(path=str(file)), [create_log, second]).close()
     for _ in range(2):
         Database(SqliteSettings(path=str(file)), [create_log, second, third]).close()
-    # Then it has had each step once
+    # Then each step ran once
     assert steps == [2, 3]
     with pytest.raises(InvalidRequest, match="schema version 3, this release knows up to 2"):
         Database(SqliteSettings(path=str(file)), [create_log, second])
 
 
-def test_a_step_that_fails_leaves_the_file_as_it_was(file: Path) -> None:
+def test_failed_migration_does_not_change_the_file(file: Path) -> None:
     def fails(schema: Any) -> None:
-        # What sqlite-utils does by itself must not commit our transaction under our hands
+        # Implicit commits of sqlite-utils must not commit our transaction
         schema["half"].create({"id": int, "text": str}, pk="id")
         schema["half"].create_index(["text"])
         schema["half"].insert({"id": 1, "text": "x"})
@@ -218,10 +210,10 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(file: Path) -> None:
     opened(file).close()
 
 
-# Reading alone
+# Read-only
 
 
-def test_a_file_that_is_opened_for_reading_alone_can_be_read(file: Path) -> None:
+def test_read_only_memory_can_be_read(file: Path) -> None:
     with memory(file) as writer:
         writer.add("I like tea", **MINE)
     with memory(file, read_only=True) as reader:
@@ -230,7 +222,7 @@ def test_a_file_that_is_opened_for_reading_alone_can_be_read(file: Path) -> None
         assert reader.verify().ok
 
 
-def test_a_reader_sees_what_a_writer_adds_meanwhile(file: Path) -> None:
+def test_read_only_memory_sees_concurrent_writes(file: Path) -> None:
     with memory(file) as writer, memory(file, read_only=True) as reader:
         writer.add("I like tea", **MINE)
         assert texts(reader) == ["I like tea"]
@@ -247,7 +239,7 @@ def test_a_reader_sees_what_a_writer_adds_meanwhile(file: Path) -> None:
     ],
     ids=["add", "add verbatim", "update", "delete", "delete_all"],
 )
-def test_writing_to_it_is_a_typed_error_and_changes_nothing(
+def test_writing_to_a_read_only_memory_is_refused_and_changes_nothing(
     file: Path, write: Callable[[Memory, str], object]
 ) -> None:
     with memory(file) as writer:
@@ -261,7 +253,7 @@ def test_writing_to_it_is_a_typed_error_and_changes_nothing(
     assert file.read_bytes() == before
 
 
-def test_what_is_not_there_can_not_be_read(file: Path) -> None:
+def test_missing_or_empty_file_can_not_be_opened_read_only(file: Path) -> None:
     with pytest.raises(AdapterUnavailable, match="the file can't be opened"):
         memory(file, read_only=True)
     assert not file.exists()
@@ -280,11 +272,9 @@ def limit_pages(database: Database, pages: int) -> None:
 
 @pytest.fixture
 def small(file: Path) -> Iterator[tuple[Database, Memory]]:
-    """A memory with one fact, on a database that can't grow by more than a few pages."""
-    with (
-        closing(Database(SqliteSettings(path=str(file)), MIGRATIONS)) as database,
-        Memory(overrides={"database": database}) as held,
-    ):
+    """A memory with one fact, on a database that can grow only by a few pages."""
+    with Memory(file) as held:
+        database: Database = held._inner._container.audit_log()._database
         held.add("I like tea", **MINE)
         with database.transaction() as connection:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -293,7 +283,7 @@ def small(file: Path) -> Iterator[tuple[Database, Memory]]:
 
 
 def fill(held: Memory, infer: bool) -> list[str]:
-    """Add long memories until there is no space; returns those that were acknowledged."""
+    """Add long texts until the database is full; returns the acknowledged ones."""
     added: list[str] = []
     while True:
         text = f"I like tea number {len(added)} {'very ' * 800}much"
@@ -307,16 +297,16 @@ def fill(held: Memory, infer: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("infer", [True, False])
-def test_a_full_database_refuses_with_a_remedy_and_loses_nothing(
+def test_full_database_refuses_writes_and_loses_nothing(
     small: tuple[Database, Memory], infer: bool
 ) -> None:
     database, held = small
-    # Given a database that took what fitted and refused the rest
+    # Given a database that is full after some writes
     added = fill(held, infer)
-    # Then what was acknowledged is there and holds together
+    # Then the acknowledged writes are there and verify
     assert texts(held) == sorted(["I like tea", *added])
     assert held.verify().ok
-    # and when there is space again, adding goes on
+    # and writing continues when there is space again
     limit_pages(database, 1_000_000)
     held.add("I like coffee", **MINE)
     assert texts(held) == sorted(["I like coffee", "I like tea", *added])
@@ -345,20 +335,20 @@ with Memory(sys.argv[1]) as held:
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit on the size of files")
-def test_a_disk_that_takes_no_more_loses_nothing(file: Path) -> None:
-    # Given a process whose files the kernel keeps from growing
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit on file sizes")
+def test_full_disk_refuses_writes_and_loses_nothing(file: Path) -> None:
+    # Given a process with a limit on the size of its files
     done = subprocess.run(
         [sys.executable, "-c", RUN_FULL, str(file)], capture_output=True, text=True, check=False
     )
-    # Then it is told so, keeps what was acknowledged, and goes on when there is space again
+    # Then writes fail with an error, acknowledged writes are kept, and writing continues later
     refused, meanwhile, afterwards = done.stdout.splitlines() or [done.stderr] * 3
     assert refused.startswith("sqlite: the disk ")
     assert "try again" in refused or "may be tried again" in refused
     assert (meanwhile, afterwards) == ("True True", "True True")
 
 
-# Locked by others
+# Locked by another process
 
 
 @pytest.fixture
@@ -368,28 +358,28 @@ def other(file: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_a_database_that_stays_locked_is_a_typed_error_that_can_be_tried_again(
-    file: Path, other: sqlite3.Connection
-) -> None:
-    # Given a writer that holds the lock for longer than we wait
+def test_locked_database_raises_a_retryable_error(file: Path, other: sqlite3.Connection) -> None:
+    # Given another writer that holds the lock for longer than busy_timeout
     with memory(file, busy_timeout=0.01) as held:
         held.add("I like tea", **MINE)
         other.execute("BEGIN IMMEDIATE")
         # When something is added
         with pytest.raises(AdapterUnavailable) as locked:
             held.add("I like coffee", **MINE)
-        # Then the error names the remedy, and reading goes on
+        # Then the error says what to do, and reading still works
         assert locked.value.adapter == "sqlite"
         assert "try again, or raise the busy_timeout setting" in str(locked.value)
         assert texts(held) == ["I like tea"]
-        # and after the other one is done the same call goes through
+        # and the same call succeeds after the lock is released
         other.execute("ROLLBACK")
         held.add("I like coffee", **MINE)
         assert texts(held) == ["I like coffee", "I like tea"]
         assert held.verify().ok
 
 
-def test_opening_a_locked_new_file_is_a_typed_error(file: Path, other: sqlite3.Connection) -> None:
+def test_opening_a_locked_new_file_raises_a_retryable_error(
+    file: Path, other: sqlite3.Connection
+) -> None:
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(AdapterUnavailable, match="kept the database locked"):
         memory(file, busy_timeout=0.01)
@@ -397,7 +387,7 @@ def test_opening_a_locked_new_file_is_a_typed_error(file: Path, other: sqlite3.C
     memory(file).close()
 
 
-def test_opening_a_current_file_needs_no_lock(file: Path, other: sqlite3.Connection) -> None:
+def test_opening_an_up_to_date_file_needs_no_lock(file: Path, other: sqlite3.Connection) -> None:
     with memory(file) as held:
         held.add("I like tea", **MINE)
     other.execute("BEGIN IMMEDIATE")
@@ -410,7 +400,7 @@ Hook = Callable[[sqlite3.Connection, str], None]
 
 @pytest.fixture
 def rigged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook, Hook], None]:
-    """Has connections call a hook before and after each statement, from now on."""
+    """Makes new connections call hooks before and after each statement."""
     connect = sqlite3.connect
 
     def rig(before: Hook, after: Hook) -> None:
@@ -430,11 +420,11 @@ def nothing(_connection: sqlite3.Connection, _sql: str) -> None:
     """A hook that does nothing."""
 
 
-def test_a_new_file_that_another_process_is_making_at_this_moment_is_waited_for(
+def test_opening_waits_for_another_process_that_creates_the_file(
     file: Path, other: sqlite3.Connection, rigged: Callable[[Hook, Hook], None]
 ) -> None:
-    # Given another process in the middle of its first transaction, where SQLite does not wait for
-    # it when the journal is switched, but says at once that the database is locked
+    # Given another process in its first transaction: when the journal mode is switched, SQLite
+    # does not wait for it, but reports a locked database at once
     tries: list[str] = []
 
     def before(_connection: sqlite3.Connection, sql: str) -> None:
@@ -443,17 +433,17 @@ def test_a_new_file_that_another_process_is_making_at_this_moment_is_waited_for(
             other.execute("BEGIN IMMEDIATE" if len(tries) == 1 else "ROLLBACK")
 
     rigged(before, nothing)
-    # When we open it, and the other one is done by the second try
+    # When we open the file, and the other process is done by the second try
     opened(file).close()
-    # Then we have waited
+    # Then opening has waited
     assert len(tries) == 2
 
 
-def test_a_file_that_becomes_ours_while_we_look_at_it_is_not_taken_for_anothers(
+def test_file_created_by_another_process_during_the_check_is_accepted(
     file: Path, rigged: Callable[[Hook, Hook], None]
 ) -> None:
-    # Given another process that makes the tables just after we have seen whose file it is, and
-    # before we have seen whether it has any
+    # Given another process that creates the tables after we have read the application id, and
+    # before we count the tables
     made: list[str] = []
 
     def before(_connection: sqlite3.Connection, sql: str) -> None:
@@ -463,9 +453,8 @@ def test_a_file_that_becomes_ours_while_we_look_at_it_is_not_taken_for_anothers(
                 opened(file, busy_timeout=0.0).close()
 
     rigged(before, nothing)
-    # When we go on
+    # When we open the file, then it is accepted
     opened(file).close()
-    # Then the file is ours
     assert made
 
 
@@ -480,7 +469,7 @@ for line in sys.stdin:
 """
 
 
-def test_several_processes_may_start_on_a_new_file_at_once(tmp_path: Path) -> None:
+def test_several_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     # Given processes that are ready to open a file
     processes = [
         subprocess.Popen(
@@ -497,13 +486,13 @@ def test_several_processes_may_start_on_a_new_file_at_once(tmp_path: Path) -> No
             assert said_by(process) == "ready"
         for round_number in range(10):
             file = tmp_path / f"{round_number}.db"
-            # When all of them open the same new one and write to it
+            # When all of them open the same new file and write to it
             for process in processes:
                 assert process.stdin is not None
                 process.stdin.write(f"{file}\n")
                 process.stdin.flush()
             assert [said_by(process) for process in processes] == ["done"] * len(processes)
-            # Then each has done its part
+            # Then all writes are there
             with memory(file) as held:
                 assert len(texts(held)) == len(processes)
                 assert held.verify().ok
@@ -520,18 +509,18 @@ def said_by(process: subprocess.Popen[str]) -> str:
     return line
 
 
-# Sharing commits
+# Group commit
 
 
 class Writers:
-    """Threads whose writes wait until all of them are queued."""
+    """Runs writes in threads, all queued before the first one starts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.commits: list[str] = []
 
     def run(self, *works: Callable[[], Any]) -> list[Any]:
-        """What each of the works returned or raised, in order."""
+        """The result or exception of each write, in order."""
         outcomes: list[Any] = [None] * len(works)
 
         def go(place: int) -> None:
@@ -542,7 +531,7 @@ class Writers:
 
         threads = [threading.Thread(target=go, args=(place,)) for place in range(len(works))]
         with self._database.transaction() as connection:
-            # As long as this transaction is open, nobody else can have the writer.
+            # While this transaction is open, no thread gets the writing connection.
             for queued, thread in enumerate(threads, start=1):
                 thread.start()
                 while len(self._database._queue) < queued:
@@ -561,7 +550,7 @@ def writers(database: Database) -> Writers:
 
 
 def adding(log: SqliteAuditLog, text: str = "tea", **named: Any) -> Callable[[], int]:
-    """An append of one event, and the position that it got."""
+    """A function that appends one event and returns its position."""
     return lambda: log.append(append_of([fact_added(text)], **named)).recorded[0].position
 
 
@@ -572,14 +561,14 @@ def test_many_threads_share_a_commit(database: Database, writers: Writers) -> No
     assert len(writers.commits) <= 2
 
 
-def test_works_are_done_in_the_order_in_which_they_came(
-    database: Database, writers: Writers
-) -> None:
+def test_queued_writes_run_in_order(database: Database, writers: Writers) -> None:
     log = SqliteAuditLog(database)
     assert writers.run(*(adding(log) for _ in range(10))) == list(range(1, 11))
 
 
-def test_a_work_that_fails_does_not_undo_the_others(database: Database, writers: Writers) -> None:
+def test_failed_write_does_not_roll_back_others_in_the_group(
+    database: Database, writers: Writers
+) -> None:
     log = SqliteAuditLog(database)
 
     def half_done(connection: sqlite3.Connection) -> None:
@@ -599,13 +588,13 @@ def test_a_work_that_fails_does_not_undo_the_others(database: Database, writers:
     assert (first, last) == (1, 2)
     assert isinstance(stale, Conflict)
     assert isinstance(failed, LookupError)
-    # A failure of the engine is typed for those who shared a commit too
+    # SQLite errors are typed in a shared commit too
     assert isinstance(broken, AdapterUnavailable)
     assert len(writers.commits) <= 2
     assert list(log.ledgers()) == [ALICE]
 
 
-def test_a_disk_that_is_full_for_one_is_full_for_all_who_share_the_commit(
+def test_full_disk_fails_all_writes_that_share_the_commit(
     database: Database, writers: Writers
 ) -> None:
     log = SqliteAuditLog(database)
@@ -613,39 +602,39 @@ def test_a_disk_that_is_full_for_one_is_full_for_all_who_share_the_commit(
     with database.transaction() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
     limit_pages(database, pages)
-    # When one of several works needs more space than there is
+    # When one of several writes needs more space than there is
     outcomes = writers.run(adding(log, "x" * 50_000), adding(log, "y" * 50_000))
-    # Then each is told, and nothing is written by halves
+    # Then each of them fails, and nothing is written
     assert all("full; free space and try again" in str(outcome) for outcome in outcomes)
     assert log.last_position() == 1
     limit_pages(database, 1_000_000)
     assert adding(log, "x" * 50_000)() == 2
 
 
-def test_an_interrupt_of_the_thread_that_commits_is_told_to_those_who_wait(
+def test_interrupt_of_the_committing_thread_fails_the_waiting_writes(
     database: Database, writers: Writers
 ) -> None:
-    # Given a work that is interrupted as if somebody pressed Ctrl-C, in the middle of a group
+    # Given a write in the middle of a group that is interrupted, as by Ctrl-C
     log = SqliteAuditLog(database)
 
     def interrupted(_connection: sqlite3.Connection) -> None:
         raise KeyboardInterrupt
 
     outcomes = writers.run(adding(log), lambda: database.write(interrupted), adding(log))
-    # Then one thread gets the interrupt, the others a typed error, and nothing was written
+    # Then one thread gets the interrupt, the others a typed error, and nothing is written
     kinds = sorted(type(outcome).__name__ for outcome in outcomes)
     assert kinds in (
         ["AdapterUnavailable", "AdapterUnavailable", "KeyboardInterrupt"],
-        # the thread that committed came first, and was not the one with the bad work
+        # the committing thread came first, and another one had the interrupted write
         ["AdapterUnavailable", "KeyboardInterrupt", "int"],
     )
     assert adding(log)() == sum(isinstance(outcome, int) for outcome in outcomes) + 1
 
 
-def test_a_commit_that_fails_after_it_was_made_is_done_once_when_tried_again(
+def test_retry_after_a_failed_but_durable_commit_appends_once(
     file: Path, rigged: Callable[[Hook, Hook], None]
 ) -> None:
-    # Given a disk that reports an error after the commit has reached it, once
+    # Given a disk that reports an error once, after the commit is durable
     armed: list[bool] = []
 
     def after(_connection: sqlite3.Connection, sql: str) -> None:
@@ -664,16 +653,16 @@ def test_a_commit_that_fails_after_it_was_made_is_done_once_when_tried_again(
             log.append(append)
         # When the same append is tried again
         again = log.append(append)
-        # Then it turns out to have been done
+        # Then it is replayed
         assert again.replayed
         assert [item.position for item in again.recorded] == [1, 2]
         assert log.last_position() == 2
 
 
-def test_a_message_whose_commit_failed_after_it_was_made_is_kept_once_under_its_key(
+def test_add_retried_after_a_failed_but_durable_commit_stores_the_message_once(
     file: Path, rigged: Callable[[Hook, Hook], None]
 ) -> None:
-    # Given the same disk, under a whole memory
+    # Given the same disk, with a full memory
     armed: list[bool] = []
 
     def after(_connection: sqlite3.Connection, sql: str) -> None:
@@ -690,17 +679,17 @@ def test_a_message_whose_commit_failed_after_it_was_made_is_kept_once_under_its_
             held.add("I like tea", **MINE, idempotency_key="k")
         # When the request is sent again
         receipt = held.add("I like tea", **MINE, idempotency_key="k")
-        # Then it is finished where it stopped
+        # Then it continues where it stopped
         assert [verdict.decision.value for verdict in receipt.verdicts] == ["add"]
         assert texts(held) == ["I like tea"]
         assert held.stats().messages == 1
         assert held.verify().ok
 
 
-def test_upkeep_that_fails_after_the_commit_does_not_undo_what_was_acknowledged(
+def test_failed_maintenance_after_the_commit_does_not_fail_the_append(
     database: Database,
 ) -> None:
-    # Given read models whose upkeep finds the database locked
+    # Given read models whose maintenance finds the database locked
     class Busy:
         def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
             pass
@@ -709,14 +698,14 @@ def test_upkeep_that_fails_after_the_commit_does_not_undo_what_was_acknowledged(
             raise AdapterUnavailable("sqlite", "locked")
 
     log = SqliteAuditLog(database, listener=Busy())
-    # When something is appended, then it is acknowledged: a caller who is told otherwise repeats it
+    # When something is appended, then it is acknowledged: on an error the caller would repeat it
     assert adding(log)() == 1
 
 
 # Transactions and readers
 
 
-def test_an_error_inside_a_transaction_undoes_it(database: Database) -> None:
+def test_error_inside_a_transaction_rolls_it_back(database: Database) -> None:
     log = SqliteAuditLog(database)
     adding(log)()
 
@@ -731,12 +720,12 @@ def test_an_error_inside_a_transaction_undoes_it(database: Database) -> None:
     assert len(log.read(Position(0))) == 1
 
 
-def test_a_reader_can_not_write(database: Database) -> None:
+def test_reader_can_not_write(database: Database) -> None:
     with pytest.raises(AdapterUnavailable, match="read-only"), database.reader() as connection:
         connection.execute("DELETE FROM event")
 
 
-def test_a_read_that_failed_does_not_hold_back_the_view_of_the_next_one(database: Database) -> None:
+def test_failed_read_does_not_give_the_next_read_a_stale_view(database: Database) -> None:
     log = SqliteAuditLog(database)
     adding(log)()
     adding(log)()
@@ -747,17 +736,17 @@ def test_a_read_that_failed_does_not_hold_back_the_view_of_the_next_one(database
             rows.fetchone()
             raise LookupError
 
-    # Given a read that fails half way, whose error somebody keeps
+    # Given a read that fails half way, whose exception is kept
     with pytest.raises(LookupError) as kept:
         half_way()
-    # When something is written
+    # When an event is written
     adding(log)()
     # Then the next read sees it
     assert len(log.read(Position(0))) == 3
     assert kept.value is not None
 
 
-def test_a_damaged_event_is_named_by_its_position(database: Database) -> None:
+def test_damaged_event_is_reported_with_its_position(database: Database) -> None:
     log = SqliteAuditLog(database)
     for _ in range(3):
         adding(log)()
@@ -767,7 +756,7 @@ def test_a_damaged_event_is_named_by_its_position(database: Database) -> None:
         log.read(Position(0))
 
 
-def test_a_damaged_file_is_told_from_a_busy_one(file: Path) -> None:
+def test_damaged_file_raises_integrity_error(file: Path) -> None:
     with memory(file) as held:
         for number in range(20):
             held.add(f"I like number {number}", **MINE, infer=False)
@@ -779,7 +768,7 @@ def test_a_damaged_file_is_told_from_a_busy_one(file: Path) -> None:
     with file.open("r+b") as content:
         content.seek((root - 1) * size)
         content.write(b"\xff" * size)
-    # Then reading says so, and verifying names the ledger
+    # Then writing raises an error, and verify names the ledger
     with memory(file) as held:
         with pytest.raises(IntegrityError, match=r"is damaged .*; restore a backup"):
             held.add("I like tea", **MINE, idempotency_key="k")
@@ -789,7 +778,7 @@ def test_a_damaged_file_is_told_from_a_busy_one(file: Path) -> None:
 # Closing
 
 
-def test_a_closed_database_says_so(file: Path) -> None:
+def test_closed_database_raises_adapter_unavailable(file: Path) -> None:
     database = opened(file)
     log = SqliteAuditLog(database)
     database.close()
@@ -800,10 +789,8 @@ def test_a_closed_database_says_so(file: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["file", ":memory:"])
-def test_closing_under_running_threads_ends_each_call_in_one_way_or_the_other(
-    tmp_path: Path, path: str
-) -> None:
-    # Given threads that read and write without a pause
+def test_closing_ends_running_calls_with_a_typed_error(tmp_path: Path, path: str) -> None:
+    # Given threads that read and write continuously
     where = str(tmp_path / "busy.db") if path == "file" else path
     database = Database(SqliteSettings(path=where), [create_log])
     log = SqliteAuditLog(database)
@@ -834,7 +821,7 @@ def test_closing_under_running_threads_ends_each_call_in_one_way_or_the_other(
     assert wrong == []
 
 
-def test_after_closing_no_file_but_the_database_is_left(file: Path) -> None:
+def test_closing_leaves_only_the_database_file(file: Path) -> None:
     with memory(file) as held:
         held.add("I like tea", **MINE)
         held.search("tea", **MINE)
@@ -844,17 +831,17 @@ def test_after_closing_no_file_but_the_database_is_left(file: Path) -> None:
 # Read models that are behind or damaged
 
 
-def test_read_models_that_are_behind_catch_up_when_the_memory_is_opened(file: Path) -> None:
-    # Given a file in which something was appended by a program that knows only the log
+def test_read_models_behind_the_log_catch_up_on_open(file: Path) -> None:
+    # Given a file with events appended to the log alone
     with memory(file) as held:
         held.add("I like tea", **MINE)
-    with closing(Database(SqliteSettings(path=str(file)), MIGRATIONS)) as database:
+    with closing(Database(SqliteSettings(path=str(file)), SCHEMA_VERSIONS)) as database:
         log = SqliteAuditLog(database)
         log.append(append_of([fact_added("Alice lives in Zürich") for _ in range(3)]))
     # When the memory is opened
     progress: list[tuple[str, int, int]] = []
     with Memory(file, on_rebuild=lambda *step: progress.append(step)) as held:
-        # Then it has caught up, and has told so
+        # Then it has caught up, and has reported the progress
         assert texts(held) == ["Alice lives in Zürich"] * 3 + ["I like tea"]
         assert held.search("Zürich", **MINE)[0].fact.text == "Alice lives in Zürich"
         assert held.verify().ok
@@ -884,7 +871,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_damaged_read_models_are_noticed_and_made_again(file: Path, damage: str) -> None:
+def test_damaged_read_models_are_detected_and_rebuilt(file: Path, damage: str) -> None:
     # Given a memory with a history
     with memory(file) as held:
         fact_id = held.add("I like tea", **MINE).verdicts[0].fact_id
@@ -898,22 +885,22 @@ def test_damaged_read_models_are_noticed_and_made_again(file: Path, damage: str)
         other.execute(damage)
     progress: list[tuple[str, int, int]] = []
     with Memory(file, on_rebuild=lambda *step: progress.append(step)) as held:
-        # Then they are made again from the log, and it says that it does so
+        # Then they are rebuilt from the log, and the progress is reported
         assert seen(held, fact_id) == before
         assert held.verify().ok
         last = held.stats().last_position
         assert progress[-1] == ("rebuilding read models", last, last)
-        # and writing goes on
+        # and writing continues
         held.add("I like coffee", **MINE)
         assert held.verify().ok
-    # and the next time there is nothing to do
+    # and the next open has nothing to rebuild
     again: list[object] = []
     Memory(file, on_rebuild=lambda *step: again.append(step)).close()
     assert again == []
 
 
 def seen(held: Memory, fact_id: str) -> dict[str, Any]:
-    """What callers get to see of a memory."""
+    """The state of a memory, as callers see it."""
     return {
         "facts": held.get_all(**MINE).to_dict(),
         "history": [fact.to_dict() for fact in held.history(fact_id)],
@@ -924,7 +911,7 @@ def seen(held: Memory, fact_id: str) -> dict[str, Any]:
     }
 
 
-def test_facts_that_were_altered_from_outside_are_found_by_verifying(file: Path) -> None:
+def test_verify_reports_facts_altered_from_outside(file: Path) -> None:
     with memory(file) as held:
         held.add("I like tea", **MINE)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
@@ -956,7 +943,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("tampering", TAMPERING.values(), ids=TAMPERING.keys())
-def test_a_log_that_was_tampered_with_is_found_by_verifying(file: Path, tampering: str) -> None:
+def test_verify_reports_a_tampered_log(file: Path, tampering: str) -> None:
     with memory(file) as held:
         held.add("I like tea", **MINE)
         held.add("I like coffee", **MINE)
@@ -968,18 +955,18 @@ def test_a_log_that_was_tampered_with_is_found_by_verifying(file: Path, tamperin
     assert all(problem for problem in result.problems)
 
 
-def test_what_is_appended_while_verifying_is_no_problem(file: Path) -> None:
+def test_appends_during_verify_are_not_reported(file: Path) -> None:
     # Given a memory with several ledgers
     with memory(file) as held:
         for user in ("a", "m", "z"):
             held.add("I like tea", user_id=user)
 
-        # When somebody adds to ledgers that were verified, and to others that were not yet
+        # When facts are added to ledgers already verified and to others
         def add_meanwhile(_checked: int, _total: int) -> None:
             held.add("I like coffee", user_id="a")
             held.add("I like coffee", user_id="z")
             held.add("I like coffee", user_id="zz")
 
-        # Then nothing is wrong
+        # Then no problem is reported
         assert held.verify(add_meanwhile).problems == ()
         assert held.verify().ok

@@ -1,4 +1,4 @@
-"""The demo answers right, looks the same in a pipe and on a terminal, and leaves nothing behind."""
+"""The command ``demo``: answers, layout and files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from command_line import CommandLine, on_terminal, start
 from rich.cells import cell_len
 
 
-def test_every_question_is_answered_by_the_fact_that_knows(remembrancer: CommandLine) -> None:
+def test_every_question_is_answered_by_the_right_fact(remembrancer: CommandLine) -> None:
     document = remembrancer("demo", "--json").document
 
     answers = {item["query"]: item["results"][0]["fact"] for item in document["answers"]}
@@ -24,14 +24,14 @@ def test_every_question_is_answered_by_the_fact_that_knows(remembrancer: Command
     }
 
 
-def test_a_relative_date_is_told_by_the_calendar(remembrancer: CommandLine) -> None:
+def test_relative_date_is_resolved_to_a_calendar_date(remembrancer: CommandLine) -> None:
     document = remembrancer("demo", "--json").document
 
     [marathon] = [item for item in document["answers"] if "marathon" in item["query"]]
     assert marathon["results"][0]["fact"]["valid"]["start"] == "2024-04-21T00:00:00+00:00"
 
 
-def test_a_superseded_belief_keeps_both_of_its_intervals(remembrancer: CommandLine) -> None:
+def test_superseded_fact_has_valid_and_recorded_intervals(remembrancer: CommandLine) -> None:
     before, ended, after = remembrancer("demo", "--json").document["history"]
 
     assert before["text"] == ended["text"] == "I have been living in Hamburg since last week."
@@ -43,23 +43,23 @@ def test_a_superseded_belief_keeps_both_of_its_intervals(remembrancer: CommandLi
     assert before["recorded"]["end"] == ended["recorded"]["start"]
 
 
-def test_each_clock_tells_its_own_past(remembrancer: CommandLine) -> None:
+def test_valid_at_and_as_of_read_different_pasts(remembrancer: CommandLine) -> None:
     document = remembrancer("demo", "--json").document
 
     home = {name: document[name]["results"][0]["fact"] for name in ("now", "valid_at", "as_of")}
     assert "Lisbon" in home["now"]["text"]
     assert "Hamburg" in home["valid_at"]["text"]
     assert "Hamburg" in home["as_of"]["text"]
-    # What is known today about that day includes that it came to an end.
+    # Today's knowledge about that day includes the end of the fact.
     assert home["valid_at"]["valid"]["end"] is not None
     assert home["as_of"]["valid"]["end"] is None
 
 
-def test_everything_verifies(remembrancer: CommandLine) -> None:
+def test_demo_database_passes_verify(remembrancer: CommandLine) -> None:
     assert remembrancer("demo", "--json").document["verification"]["ok"] is True
 
 
-def test_it_fits_on_a_page_of_eighty_columns(remembrancer: CommandLine) -> None:
+def test_output_fits_on_a_page_of_80_columns(remembrancer: CommandLine) -> None:
     outcome = remembrancer("demo")
 
     lines = outcome.out.splitlines()
@@ -69,7 +69,7 @@ def test_it_fits_on_a_page_of_eighty_columns(remembrancer: CommandLine) -> None:
     assert "\x1b" not in outcome.out
 
 
-def test_it_is_in_colour_on_a_terminal(
+def test_output_is_coloured_on_a_terminal(
     remembrancer: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -80,7 +80,7 @@ def test_it_is_in_colour_on_a_terminal(
     assert "\x1b[" in outcome.out
 
 
-def test_it_touches_no_database_that_was_not_named_and_leaves_none_behind(
+def test_demo_without_db_leaves_no_files(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -93,9 +93,7 @@ def test_it_touches_no_database_that_was_not_named_and_leaves_none_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_is_named_is_kept_and_read_once(
-    remembrancer: CommandLine, tmp_path: Path
-) -> None:
+def test_named_database_is_kept_and_filled_once(remembrancer: CommandLine, tmp_path: Path) -> None:
     path = str(tmp_path / "kept.db")
 
     first = remembrancer("demo", "--db", path, "--json").document

@@ -1,4 +1,4 @@
-"""What docs/deploy says is checked for syntax; nothing of it is run here."""
+"""The files in docs/deploy: syntax and consistency. No container is started."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ def compose() -> dict[str, Any]:
 
 
 def filled_in(text: str) -> str:
-    """A value as compose substitutes it: a variable by its secret, or by what stands in for it."""
+    """A value with its variables replaced by secrets or defaults, as compose does it."""
     text = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: SECRETS[found[1]], text)
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
-def test_every_service_is_pinned_watched_and_restarted(compose: dict[str, Any]) -> None:
+def test_every_service_has_a_fixed_version_a_health_check_and_a_restart_policy(
+    compose: dict[str, Any],
+) -> None:
     for name, service in compose["services"].items():
         image = filled_in(service["image"])
         assert re.search(r":\d[\w.-]*$", image), f"{name}: {image} names no version"
@@ -41,7 +43,7 @@ def test_every_service_is_pinned_watched_and_restarted(compose: dict[str, Any]) 
         assert service["restart"] == "unless-stopped", name
 
 
-def test_the_health_check_of_a_worker_asks_the_worker(compose: dict[str, Any]) -> None:
+def test_health_check_of_the_worker_asks_its_metrics_port(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
     port = int(worker["command"][worker["command"].index("--metrics-port") + 1])
     check = worker["healthcheck"]["test"]
@@ -53,18 +55,18 @@ def test_the_health_check_of_a_worker_asks_the_worker(compose: dict[str, Any]) -
 
     with served(here) as take:
         assert subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode == 1
-        take(Report(tracks=(), workers=1))
+        take(Report(partitions=(), workers=1))
         assert subprocess.run(asked, check=False).returncode == 0
 
 
-def test_every_port_is_bound_to_this_machine(compose: dict[str, Any]) -> None:
+def test_every_port_is_bound_to_loopback(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
 
     assert ports
     assert all(str(port).startswith("127.0.0.1:") for port in ports)
 
 
-def test_every_volume_that_is_used_is_declared(compose: dict[str, Any]) -> None:
+def test_every_used_volume_is_declared(compose: dict[str, Any]) -> None:
     used = {
         volume.partition(":")[0]
         for service in compose["services"].values()
@@ -75,27 +77,27 @@ def test_every_volume_that_is_used_is_declared(compose: dict[str, Any]) -> None:
     assert used == set(compose["volumes"])
 
 
-def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
+def test_no_secret_is_in_the_compose_file(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service["environment"].items():
             if re.search(r"PASSWORD|KEYS?$|AUTH$|DSN", name):
                 assert "${" in value, name
 
 
-def test_the_engines_send_nothing_home(compose: dict[str, Any]) -> None:
+def test_telemetry_of_the_engines_is_off(compose: dict[str, Any]) -> None:
     services = compose["services"]
 
     assert services["weaviate"]["environment"]["DISABLE_TELEMETRY"] == "true"
     assert services["neo4j"]["environment"]["NEO4J_dbms_usage__report_enabled"] == "false"
 
 
-def test_the_image_is_of_a_fixed_version() -> None:
+def test_image_has_a_fixed_version() -> None:
     (base,) = re.findall(r"^FROM (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
 
     assert re.search(r":\d+\.\d+\.\d+", base)
 
 
-def test_the_settings_load_with_the_variables_of_a_worker(compose: dict[str, Any]) -> None:
+def test_settings_load_with_the_variables_of_the_worker(compose: dict[str, Any]) -> None:
     environment = {
         name: filled_in(value)
         for name, value in compose["services"]["worker"]["environment"].items()

@@ -1,4 +1,4 @@
-"""Every Python block in the README and the docs runs as it is printed."""
+"""The docs: every Python block runs as printed, and every file link has a target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_code_of_a_page_runs_from_top_to_bottom(
+def test_code_of_a_page_runs_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(
         exec(compile(block, str(page), "exec"), namespace)
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
+def test_every_link_to_a_file_has_a_target() -> None:
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
         for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]

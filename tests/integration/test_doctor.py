@@ -1,4 +1,4 @@
-"""``remembrancer doctor``: what it tells of parts that are well, and of each kind of trouble."""
+"""``remembrancer doctor``: the report on healthy parts and on each kind of problem."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import pytest
 from attrs import field, frozen
 from command_line import CommandLine
 
-from remembrancer import AdapterUnavailable, Memory, load_settings
+from remembrancer import Adapter, AdapterUnavailable, Memory, load_settings
 from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.application.audit.health_report import Finding, HealthReport
 from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.doctor import examine
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.testing.model_server import ModelServer
-from remembrancer.wiring.registry import Adapter
 
 TINY = "remembrancer_tinyindex:adapter"
 
@@ -36,7 +35,7 @@ def of(part: str, examination: HealthReport) -> Finding:
 
 
 def trouble(finding: Finding) -> str:
-    """All that is wrong with a part, and the advice, as one text."""
+    """The problems of a part and their advice, as one text."""
     return "; ".join(f"{each.what} -> {each.advice}" for each in finding.problems)
 
 
@@ -45,7 +44,7 @@ def wrong(examination: HealthReport) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What is in a folder, but for the side files that SQLite reads a database with."""
+    """The files of a folder, without the SQLite side files ``-shm`` and ``-wal``."""
     return {
         each.name: each.read_bytes()
         for each in folder.iterdir()
@@ -55,7 +54,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def filled(tmp_path: Path) -> dict[str, Any]:
-    """The settings of a ledger with something in it."""
+    """The settings of a log with one message."""
     config = {"audit_log": {"path": str(tmp_path / "app.db")}}
     with Memory.from_config(config) as memory:
         memory.add("I live in Paris.", user_id="ann")
@@ -64,7 +63,7 @@ def filled(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Adapter], str]:
-    """Registers an adapter, and says what it goes by."""
+    """Register an adapter and return its provider name."""
 
     def register(adapter: Adapter) -> str:
         module = ModuleType("a_stranger")
@@ -75,8 +74,8 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Adapter], str]:
     return register
 
 
-class TestWhatIsWell:
-    def test_every_part_is_told_with_its_engine(self, filled: dict[str, Any]) -> None:
+class TestHealthy:
+    def test_every_part_is_reported_with_its_engine(self, filled: dict[str, Any]) -> None:
         found = examined(filled)
 
         assert found.ok
@@ -91,31 +90,33 @@ class TestWhatIsWell:
         assert (log.details["pending"], log.details["without_vector"]) == (0, 0)
         assert of("embedder", found).details["dimension"] == 256
 
-    def test_nothing_is_written(self, filled: dict[str, Any], tmp_path: Path) -> None:
+    def test_doctor_writes_nothing(self, filled: dict[str, Any], tmp_path: Path) -> None:
         before = files(tmp_path)
 
         examined(filled | {"vector_index": {"provider": TINY, "path": str(tmp_path / "tiny.db")}})
 
         assert files(tmp_path) == before
 
-    def test_a_database_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+    def test_missing_database_is_not_created(self, tmp_path: Path) -> None:
         found = examined({"audit_log": {"path": str(tmp_path / "new.db")}})
 
         assert found.ok
         assert of("audit_log", found).details["file"] == "not there yet; the first write makes it"
         assert list(tmp_path.iterdir()) == []
 
-    def test_stores_in_memory_are_well(self) -> None:
+    def test_in_memory_stores_are_ok(self) -> None:
         assert examined({"audit_log": "memory"}).ok
 
-    def test_a_home_store_of_a_third_party_says_what_it_is(self, tmp_path: Path) -> None:
+    def test_third_party_store_is_reported_with_its_version(self, tmp_path: Path) -> None:
         config = {"provider": "remembrancer_jsonlines:adapter", "path": str(tmp_path / "l.jsonl")}
 
         log = of("audit_log", examined({"audit_log": config}))
 
         assert (log.problems, log.engine) == ((), f"jsonlines 0.1.0 ({tmp_path / 'l.jsonl'})")
 
-    def test_an_index_that_is_fed_has_no_lag(self, filled: dict[str, Any], tmp_path: Path) -> None:
+    def test_index_that_is_up_to_date_has_no_lag(
+        self, filled: dict[str, Any], tmp_path: Path
+    ) -> None:
         config = filled | {"vector_index": {"provider": TINY, "path": str(tmp_path / "tiny.db")}}
         with Memory.from_config(config) as memory:
             memory.add("I like tea.", user_id="ann")
@@ -128,13 +129,13 @@ class TestWhatIsWell:
 
 
 class TestSettings:
-    def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
+    def test_settings_file_that_cannot_be_read_is_reported(self, tmp_path: Path) -> None:
         found = examine(tmp_path / "none.toml", environment={})
 
         assert wrong(found) == ["settings"]
         assert "none.toml can't be read" in trouble(of("settings", found))
 
-    def test_a_section_that_is_wrong_does_not_hide_the_others(self, tmp_path: Path) -> None:
+    def test_wrong_section_does_not_hide_the_others(self, tmp_path: Path) -> None:
         found = examined(
             {
                 "audit_log": {"path": str(tmp_path / "a.db"), "durabilty": "full"},
@@ -149,14 +150,14 @@ class TestSettings:
         assert "did you mean hashing?" in trouble(of("embedder", found))
         assert of("vector_index", found).problems == ()
 
-    def test_those_that_ask_a_model_are_not_to_blame_for_it(self) -> None:
+    def test_model_problem_is_not_reported_for_its_users(self) -> None:
         found = examined({"language_model": {"provider": "litellm"}, "extractor": "model"})
 
         assert wrong(found) == ["language_model"]
 
 
-class TestTheLog:
-    def test_a_file_of_a_newer_release(self, filled: dict[str, Any]) -> None:
+class TestLog:
+    def test_database_of_a_newer_release_is_reported(self, filled: dict[str, Any]) -> None:
         with closing(sqlite3.connect(filled["audit_log"]["path"])) as connection:
             connection.execute("PRAGMA user_version = 99")
 
@@ -165,7 +166,7 @@ class TestTheLog:
         assert wrong(found) == ["audit_log"]
         assert "upgrade remembrancer" in trouble(of("audit_log", found))
 
-    def test_a_file_of_an_older_release_is_migrated_by_the_next_opening_not_by_this(
+    def test_database_of_an_older_release_is_not_migrated_by_doctor(
         self, filled: dict[str, Any]
     ) -> None:
         path = filled["audit_log"]["path"]
@@ -179,14 +180,14 @@ class TestTheLog:
             assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
     @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0junk"])
-    def test_a_file_that_is_no_database(self, tmp_path: Path, content: bytes) -> None:
+    def test_file_that_is_not_a_database_is_reported(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "notes.txt").write_bytes(content)
 
         found = examined({"audit_log": {"path": str(tmp_path / "notes.txt")}})
 
         assert "is not a SQLite database" in trouble(of("audit_log", found))
 
-    def test_the_database_of_another_program(self, tmp_path: Path) -> None:
+    def test_database_of_another_program_is_reported(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
             connection.execute("CREATE TABLE x (y)")
 
@@ -194,18 +195,18 @@ class TestTheLog:
 
         assert "another program" in trouble(of("audit_log", found))
 
-    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_missing_folder_is_reported(self, tmp_path: Path) -> None:
         found = examined({"audit_log": {"path": str(tmp_path / "none" / "a.db")}})
 
         assert "is no folder that can be written to" in trouble(of("audit_log", found))
 
-    def test_an_index_that_another_embedder_filled(self, filled: dict[str, Any]) -> None:
+    def test_index_of_another_embedder_is_reported(self, filled: dict[str, Any]) -> None:
         found = examined(filled | {"embedder": {"dimension": 128}})
 
         assert wrong(found) == ["audit_log"]
         assert "the read models are damaged" in trouble(of("audit_log", found))
 
-    def test_a_log_is_told_even_if_the_embedder_cannot_be_made(
+    def test_log_is_reported_even_if_the_embedder_cannot_be_built(
         self, filled: dict[str, Any]
     ) -> None:
         found = examined(filled | {"embedder": {"dimension": -4}})
@@ -213,7 +214,7 @@ class TestTheLog:
         assert wrong(found) == ["embedder"]
         assert of("audit_log", found).details["last_position"] == 3
 
-    def test_documents_without_vectors(
+    def test_documents_without_vectors_are_reported(
         self, tmp_path: Path, stranger: Callable[[Adapter], str]
     ) -> None:
         provider = stranger(Adapter(settings=Nothing, build=lambda _settings: Unreachable()))
@@ -225,7 +226,7 @@ class TestTheLog:
 
         assert "1 documents have no vector" in trouble(of("audit_log", found))
 
-    def test_messages_that_wait_for_a_model(self, tmp_path: Path) -> None:
+    def test_pending_messages_are_reported(self, tmp_path: Path) -> None:
         config = {"audit_log": {"path": str(tmp_path / "a.db")}}
         with (
             Memory(
@@ -237,11 +238,11 @@ class TestTheLog:
 
         log = of("audit_log", examined(config))
 
-        assert "1 messages wait for a model -> run remembrancer retry" in trouble(log)
+        assert "1 messages wait for extraction -> run remembrancer retry" in trouble(log)
 
 
 class TestEngines:
-    def test_one_that_does_not_answer_is_told_with_its_lag(
+    def test_engine_that_does_not_answer_is_reported_with_its_lag(
         self, filled: dict[str, Any], tmp_path: Path
     ) -> None:
         (tmp_path / "tiny.db").mkdir()
@@ -251,10 +252,10 @@ class TestEngines:
         )
 
         assert wrong(found) == ["vector_index"]
-        assert "it has never been fed" in trouble(of("vector_index", found))
+        assert "no event was delivered to it yet" in trouble(of("vector_index", found))
         assert "unable to open database file -> start it" in trouble(of("vector_index", found))
 
-    def test_one_that_lags_with_nobody_at_work(
+    def test_lagging_engine_without_a_worker_is_reported(
         self, filled: dict[str, Any], tmp_path: Path
     ) -> None:
         config = filled | {"vector_index": {"provider": TINY, "path": str(tmp_path / "tiny.db")}}
@@ -265,9 +266,9 @@ class TestEngines:
 
         index = of("vector_index", examined(config))
 
-        assert "events behind, and nobody at work -> start remembrancer worker" in trouble(index)
+        assert "events behind, and no worker is running -> start" in trouble(index)
 
-    def test_one_that_was_fed_under_other_settings(
+    def test_engine_filled_under_other_settings_is_reported(
         self, filled: dict[str, Any], tmp_path: Path
     ) -> None:
         config = filled | {"vector_index": {"provider": TINY, "path": str(tmp_path / "tiny.db")}}
@@ -275,13 +276,13 @@ class TestEngines:
             memory.add("I like tea.", user_id="ann")
         other = config | {"embedder": {"dimension": 128}}
         with Memory.from_config({**filled, "embedder": {"dimension": 128}}):
-            """The log's own index is made anew; the external one is left as it was."""
+            """This rebuilds the index of the store; the external one stays as it was."""
 
         index = of("vector_index", examined(other))
 
         assert "run remembrancer rebuild vector_index" in trouble(index)
 
-    def test_one_that_lacks_what_it_needs(
+    def test_engine_that_lacks_a_method_is_reported(
         self, filled: dict[str, Any], stranger: Callable[[Adapter], str]
     ) -> None:
         adapter = Adapter(settings=Nothing, build=lambda _settings, _model, _dimension: Away())
@@ -290,7 +291,7 @@ class TestEngines:
 
         assert "lacks ping()" in trouble(index)
 
-    def test_one_that_raises_what_no_adapter_should(
+    def test_untyped_error_of_an_engine_is_reported(
         self, filled: dict[str, Any], stranger: Callable[[Adapter], str]
     ) -> None:
         def build(_settings: Nothing, _model: str, _dimension: int) -> None:
@@ -301,13 +302,13 @@ class TestEngines:
         )
 
         assert wrong(found) == ["vector_index"]
-        assert "ZeroDivisionError: by zero -> an adapter should not" in trouble(
+        assert "ZeroDivisionError: by zero -> an adapter must not" in trouble(
             of("vector_index", found)
         )
 
 
 class TestModels:
-    def test_a_library_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_library_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             "remembrancer.adapters.models.litellm.library.find_spec", lambda _name: None
         )
@@ -316,7 +317,7 @@ class TestModels:
 
         assert "pip install 'remembrancer[litellm]'" in trouble(of("language_model", found))
 
-    def test_a_model_is_told_and_not_called(self) -> None:
+    def test_model_is_reported_and_not_called(self) -> None:
         with ModelServer() as server:
             found = examined(model_at(server))
 
@@ -324,7 +325,7 @@ class TestModels:
             assert (of("language_model", found).engine or "").startswith("litellm ")
             assert server.asked == []
 
-    def test_it_is_called_once_if_that_is_asked_for(self) -> None:
+    def test_model_is_called_once_on_request(self) -> None:
         with ModelServer("yes") as server:
             model = of("language_model", examined(model_at(server), call=True))
 
@@ -332,7 +333,7 @@ class TestModels:
             assert model.details["answered_in_seconds"] > 0
             assert len(server.asked) == 1
 
-    def test_a_secret_that_an_adapter_gives_away_is_not_printed(
+    def test_secret_in_an_adapter_error_is_not_printed(
         self, stranger: Callable[[Adapter], str]
     ) -> None:
         def build(settings: Keyed) -> None:
@@ -353,8 +354,8 @@ class TestModels:
         assert not any(part in str(found) for part in ("sk-1234567", "pass%2Fword", "pass/word"))
 
 
-class TestTheCommand:
-    def test_it_is_drawn_and_ends_with_0_where_all_is_well(self, remembrancer: CommandLine) -> None:
+class TestCommand:
+    def test_command_exits_with_0_if_every_part_is_ok(self, remembrancer: CommandLine) -> None:
         remembrancer("add", "I live in Paris.", "--user", "ann")
 
         outcome = remembrancer("doctor")
@@ -362,7 +363,7 @@ class TestTheCommand:
         assert outcome.code == 0
         assert "ok audit_log       sqlite (SQLite 3." in outcome.out
 
-    def test_it_ends_with_1_and_an_advice_where_something_is_wrong(
+    def test_command_exits_with_1_and_advice_on_a_problem(
         self, remembrancer: CommandLine, database: Path
     ) -> None:
         database.write_bytes(b"no database at all" * 100)
@@ -373,7 +374,7 @@ class TestTheCommand:
         assert "!! audit_log       sqlite" in outcome.out
         assert "-> " in outcome.out
 
-    def test_it_answers_with_json(self, remembrancer: CommandLine, database: Path) -> None:
+    def test_command_prints_json(self, remembrancer: CommandLine, database: Path) -> None:
         outcome = remembrancer("doctor", "--json")
 
         assert outcome.document["ok"] is True
@@ -381,7 +382,7 @@ class TestTheCommand:
         assert (log["part"], log["details"]["path"]) == ("audit_log", str(database))
         assert not database.exists()
 
-    def test_settings_come_from_a_file_for_every_command(
+    def test_every_command_reads_the_settings_file(
         self, remembrancer: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("REMEMBRANCER_DB")
@@ -426,24 +427,24 @@ class Keyed:
 
 
 class Unreachable(HashingEmbedder):
-    """An embedder that is somewhere else, and does not answer."""
+    """A remote embedder that does not answer."""
 
     @property
     def local(self) -> bool:
-        """It is not."""
+        """Whether it runs in this process: no."""
         return False
 
     def embed(self, texts: Sequence[str], purpose: str) -> list[Vector]:
-        """Never answer."""
+        """Raise ``AdapterUnavailable``."""
         raise AdapterUnavailable("embedder", "no answer")
 
 
 class Away(RulesExtractor):
-    """What answers nothing."""
+    """An adapter that does not answer."""
 
     async def extract(self, *_: Any, **__: Any) -> Any:
-        """Never answer."""
+        """Raise ``AdapterUnavailable``."""
         raise AdapterUnavailable("extractor", "no answer")
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""``remembrancer doctor`` over PostgreSQL: what it tells, and that it leaves all as it was."""
+"""``remembrancer doctor`` on PostgreSQL: its report, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def schemas(postgres: PostgresSettings) -> list[str]:
     return [name for (name,) in rows]
 
 
-def test_a_log_that_is_well_is_told_with_its_server(postgres: PostgresSettings) -> None:
+def test_healthy_log_is_reported_with_its_server(postgres: PostgresSettings) -> None:
     with Memory(settings=load_settings(config(postgres), environment={})) as memory:
         memory.add("I like tea", user_id="ann")
 
@@ -55,7 +55,7 @@ def test_a_log_that_is_well_is_told_with_its_server(postgres: PostgresSettings) 
         ("DROP TABLE index_document", "damaged"),
     ],
 )
-def test_read_models_that_are_not_as_the_log_says_are_told_and_left_alone(
+def test_bad_read_models_are_reported_and_not_repaired(
     postgres: PostgresSettings, harm: str, state: str
 ) -> None:
     with Memory(settings=load_settings(config(postgres), environment={})) as memory:
@@ -73,7 +73,7 @@ def test_read_models_that_are_not_as_the_log_says_are_told_and_left_alone(
     assert examined(config(postgres)).problems == ()
 
 
-def test_an_index_of_another_embedder_is_told(postgres: PostgresSettings) -> None:
+def test_index_of_another_embedder_is_reported(postgres: PostgresSettings) -> None:
     with Memory(settings=load_settings(config(postgres), environment={})) as memory:
         memory.add("I like tea", user_id="ann")
 
@@ -82,7 +82,7 @@ def test_an_index_of_another_embedder_is_told(postgres: PostgresSettings) -> Non
     assert problem.what == "the read models are damaged"
 
 
-def test_a_schema_that_is_not_there_is_not_made(postgres: PostgresSettings) -> None:
+def test_missing_schema_is_not_created(postgres: PostgresSettings) -> None:
     before = schemas(postgres)
 
     found = examined(config(postgres, schema="nobody_made_me"))
@@ -92,7 +92,7 @@ def test_a_schema_that_is_not_there_is_not_made(postgres: PostgresSettings) -> N
     assert schemas(postgres) == before
 
 
-def test_a_newer_schema_is_for_a_newer_release(postgres: PostgresSettings) -> None:
+def test_newer_schema_version_is_reported(postgres: PostgresSettings) -> None:
     with Memory(settings=load_settings(config(postgres), environment={})):
         pass
     with psycopg.connect(postgres.dsn) as connection:
@@ -106,7 +106,7 @@ def test_a_newer_schema_is_for_a_newer_release(postgres: PostgresSettings) -> No
     assert "upgrade remembrancer" in problem.what
 
 
-def test_a_server_that_is_down_is_a_finding_without_its_password(
+def test_server_that_is_down_is_reported_without_its_password(
     postgres: PostgresSettings,
 ) -> None:
     dsn = conninfo.make_conninfo(host="127.0.0.1", port=1, user="ann", password="s3cret-enough")
@@ -120,6 +120,6 @@ def test_a_server_that_is_down_is_a_finding_without_its_password(
 
 
 @pytest.mark.parametrize("dsn", ["this is = no dsn =", "postgresql://[broken"])
-def test_a_malformed_dsn_is_a_wrong_setting(postgres: PostgresSettings, dsn: str) -> None:
+def test_malformed_dsn_is_reported_as_a_wrong_setting(postgres: PostgresSettings, dsn: str) -> None:
     (problem,) = examined(config(postgres, dsn=dsn)).problems
     assert problem.what.startswith("audit_log.dsn: ")

@@ -1,4 +1,4 @@
-"""The examples, installed as a stranger's packages are: found by their entry points."""
+"""The examples, installed as third-party packages and found by their entry points."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the examples in it, as an installer leaves them."""
+    """A folder with the unpacked wheels of the examples."""
     site = tmp_path_factory.mktemp("site")
     for example in sorted((ROOT / "examples").iterdir()):
         wheels = tmp_path_factory.mktemp(example.name)
@@ -35,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, folder: Path, code: str) -> Any:
-    """What a program prints that has the examples installed."""
+    """The JSON that a program prints with the examples installed."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(site)},
@@ -62,7 +62,7 @@ print(json.dumps({
 """
 
 
-def test_an_index_of_a_third_party_is_fed_and_searched(site: Path, tmp_path: Path) -> None:
+def test_third_party_index_is_filled_and_searched(site: Path, tmp_path: Path) -> None:
     (tmp_path / "remembrancer.toml").write_text(
         '[audit_log]\npath = "app.db"\n[vector_index]\nprovider = "tinyindex"\npath = "tiny.db"\n'
     )
@@ -92,7 +92,7 @@ print(json.dumps(problems))
 """
 
 
-def test_their_settings_are_checked_like_ours(site: Path, tmp_path: Path) -> None:
+def test_settings_of_third_party_adapters_are_checked(site: Path, tmp_path: Path) -> None:
     unknown, nobody, negative, foreign = run(site, tmp_path, REFUSED)
     assert unknown.startswith("vector_index.pth: unknown setting; allowed are path, busy_timeout")
     assert unknown.endswith("did you mean path?")
@@ -119,13 +119,11 @@ with Memory.from_config(config) as memory:
 """
 
 
-def test_a_home_store_and_an_index_of_third_parties_work_together(
-    site: Path, tmp_path: Path
-) -> None:
+def test_third_party_store_and_index_work_together(site: Path, tmp_path: Path) -> None:
     assert run(site, tmp_path, LIVE_IN_LINES) == ["I moved to Berlin.", [], True]
 
 
-def test_the_guide_prints_what_the_example_says() -> None:
+def test_code_in_the_guide_is_code_of_the_example() -> None:
     guide = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
     example = ROOT / "examples" / "remembrancer-tinyindex"
     printed = {
@@ -144,7 +142,7 @@ def test_the_guide_prints_what_the_example_says() -> None:
             assert [line for line in lines if line not in said] == [], file
 
 
-def test_the_guide_names_every_file_of_the_example() -> None:
+def test_guide_names_every_file_of_the_example() -> None:
     guide = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
     listing = guide.partition("remembrancer-tinyindex/\n")[2].partition("```")[0]
     example = ROOT / "examples" / "remembrancer-tinyindex"

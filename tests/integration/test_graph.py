@@ -1,4 +1,4 @@
-"""The graph inside a memory: what becomes of relations, and how recall finds facts by them."""
+"""The graph in a memory: the life of relations, and recall by graph."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANN = Scope(user_id="ann")
 
 
 class Revising:
-    """Merges whatever is said into the first thing that was said."""
+    """A reconciler that revises the first neighbour with every candidate."""
 
     def __init__(self) -> None:
         self._target: Any = None
@@ -77,7 +77,7 @@ MOVED = fact("Ann lives in Bergen.", ("Ann", "lives in", "Bergen"), ("Ann", "kno
 
 
 class TestRevising:
-    def test_what_a_revision_contradicts_ends_and_is_kept_for_its_time(
+    def test_relation_contradicted_by_a_revision_ends_and_stays_in_its_time(
         self, where: Path | None
     ) -> None:
         with opened(where, LIVES, MOVED, reconciler=Revising()) as memory:
@@ -88,7 +88,7 @@ class TestRevising:
             assert "Ann lives in Oslo" in related(memory, "Ann", valid_at=MAY)
             assert memory.verify().ok
 
-    def test_a_correction_by_hand_takes_back_what_the_text_no_longer_tells(
+    def test_update_retracts_relations_that_the_new_text_does_not_state(
         self, where: Path | None
     ) -> None:
         with opened(where, LIVES) as memory:
@@ -100,7 +100,9 @@ class TestRevising:
             assert related(memory, "Ann") == ["Ann knows Tom"]
             assert related(memory, "Ann", valid_at=JUNE) == ["Ann knows Tom"]
 
-    def test_a_second_answer_to_what_may_have_many_ends_nothing(self, where: Path | None) -> None:
+    def test_second_value_of_a_multi_valued_predicate_ends_nothing(
+        self, where: Path | None
+    ) -> None:
         tea = fact("Ann likes green tea.", ("Ann", "likes", "green tea"))
         jazz = fact("Ann likes old jazz.", ("Ann", "likes", "old jazz"))
         with opened(where, tea, jazz) as memory:
@@ -108,7 +110,9 @@ class TestRevising:
 
             assert related(memory, "Ann") == ["Ann likes old jazz", "Ann likes green tea"]
 
-    def test_what_can_hold_only_once_ends_with_its_fact(self, where: Path | None) -> None:
+    def test_relation_of_a_single_valued_attribute_ends_with_its_fact(
+        self, where: Path | None
+    ) -> None:
         oslo = fact("Ann lives in Oslo.", ("Ann", "lives in", "Oslo"), attribute="residence")
         rome = fact("Ann lives in Rome.", ("Ann", "lives in", "Rome"), attribute="residence")
         with opened(where, oslo, rome) as memory:
@@ -130,9 +134,9 @@ NOISE = tuple(
 
 
 def noisy(path: Path | None, *facts: dict[str, Any], **overrides: Any) -> Memory:
-    """A memory of ``facts``, said long ago, and of much that the question sounds like."""
+    """A memory of old ``facts`` and of many newer texts that resemble the question."""
     memory = opened(path, *facts, **overrides)
-    # All apart, for what is said next belongs to the context of what is said.
+    # A day apart, because messages close in time are the context of each other.
     for day, one in enumerate(facts):
         say(memory, one, occurred_at=MAY + timedelta(days=day))
     memory.add(
@@ -147,28 +151,27 @@ def noisy(path: Path | None, *facts: dict[str, Any], **overrides: Any) -> Memory
 
 
 def searched(memory: Memory, question: str = QUESTION, **options: Any) -> dict[str, str | None]:
-    """What a search finds, with the way that the graph led to it."""
-    found = memory.search(question, **{"user_id": "ann", "explain": True, **options})
+    """The texts of the results, each with its graph path."""
+    options = {"user_id": "ann", "explain": True, **options}
+    found = memory.search(question, **options)
     return {one.fact.text: one.path for one in found}
 
 
 class _Silent:
-    """A graph of its own that takes everything in and does not answer."""
+    """An external graph that applies events and fails on reads."""
 
     async def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events."""
+        """Apply events."""
 
     async def clear(self) -> None:
-        """Forget them."""
+        """Clear the graph."""
 
     async def neighbours(self, *_arguments: Any) -> Any:
         raise AdapterUnavailable("graph", "is down")
 
 
 class TestRecall:
-    def test_a_fact_two_steps_away_is_found_that_neither_words_nor_vectors_would_find(
-        self, where: Path | None
-    ) -> None:
+    def test_fact_two_steps_away_is_found_only_by_the_graph(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             found = searched(memory)
 
@@ -177,7 +180,9 @@ class TestRecall:
         with noisy(where and where.with_name("b.db"), SISTER, fact("Eve works at Acme.")) as memory:
             assert "Eve works at Acme." not in searched(memory)
 
-    def test_how_far_the_question_speaks_of_the_way_is_a_signal(self, where: Path | None) -> None:
+    def test_graph_signal_grows_with_the_path_words_in_the_question(
+        self, where: Path | None
+    ) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             result = memory.search(QUESTION, user_id="ann", explain=True)
         signals = {one.fact.text: (one.signals or {}).get("graph") for one in result}
@@ -186,7 +191,7 @@ class TestRecall:
         assert signals["Eve works at Acme."] == 0.625
         assert {signals[text] for text in NOISE if text in signals} == {None}
 
-    def test_an_entity_is_found_under_an_alias(self, where: Path | None) -> None:
+    def test_entity_is_found_under_an_alias(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             log = memory._inner._container.audit_log()
             alias = relation("Annie", SAME_AS, "Ann", scope=ANN)
@@ -197,7 +202,7 @@ class TestRecall:
             "Annie -[same_as]-> Ann <-[is sister of]- Eve -[works at]-> Acme"
         )
 
-    def test_whoever_asks_is_the_one_who_spoke(self, where: Path | None) -> None:
+    def test_first_person_in_a_question_is_the_speaker(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             found = searched(memory, "What is the job of my sister?")
 
@@ -215,19 +220,19 @@ class TestRecall:
         ],
         ids=["ledger", "scope", "filter", "metadata", "valid time", "transaction time"],
     )
-    def test_nothing_is_found_outside_what_was_asked_for(
+    def test_graph_search_respects_scope_filters_and_times(
         self, where: Path | None, options: dict[str, Any]
     ) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             assert "Eve works at Acme." not in searched(memory, **options)
 
-    def test_a_filter_that_lets_it_in_lets_it_in(self, where: Path | None) -> None:
+    def test_fact_that_matches_the_filter_is_found_by_the_graph(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             found = searched(memory, filters={"speaker": "Ann"})
 
         assert set(found) == {"Eve works at Acme.", "Eve is Ann's sister."}
 
-    def test_what_has_ended_leads_nowhere_now_and_did_then(self, where: Path | None) -> None:
+    def test_deleted_relation_is_walked_only_as_of_its_time(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             before = datetime.now(UTC)
             (sister,) = [one.fact for one in memory.search("Eve sister", user_id="ann", limit=1)]
@@ -236,14 +241,14 @@ class TestRecall:
             assert "Eve works at Acme." not in searched(memory)
             assert "Eve works at Acme." in searched(memory, as_of=before)
 
-    def test_for_a_graph_that_does_not_answer_the_log_s_own_does(self, where: Path | None) -> None:
+    def test_search_falls_back_to_the_graph_of_the_store(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS, knowledge_graph=_Silent()) as memory:
             result = memory.search(QUESTION, user_id="ann")
 
         assert result.degraded == ("knowledge_graph",)
         assert "Eve works at Acme." in [one.fact.text for one in result]
 
-    def test_a_plain_search_tells_no_way(self, where: Path | None) -> None:
+    def test_search_without_explain_has_no_paths(self, where: Path | None) -> None:
         with noisy(where, SISTER, WORKS) as memory:
             result = memory.search(QUESTION, user_id="ann")
 
@@ -264,9 +269,7 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize(("tampering", "problem"), TAMPERING.values(), ids=TAMPERING.keys())
-def test_read_models_that_were_altered_from_outside_are_found_by_verifying(
-    tmp_path: Path, tampering: str, problem: str
-) -> None:
+def test_verify_reports_altered_read_models(tmp_path: Path, tampering: str, problem: str) -> None:
     path = tmp_path / "graph.db"
     with opened(path, SISTER, WORKS) as memory:
         say(memory, SISTER, WORKS)
@@ -276,7 +279,7 @@ def test_read_models_that_were_altered_from_outside_are_found_by_verifying(
         assert any(problem in one for one in memory.verify().problems)
 
 
-def test_either_face_reads_the_graph() -> None:
+def test_async_memory_reads_the_graph() -> None:
     async def read() -> list[str]:
         settings = load_settings({"audit_log": "memory"}, environment={})
         overrides = {"extractor": extractor(SISTER, WORKS)}

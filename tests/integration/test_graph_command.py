@@ -1,4 +1,4 @@
-"""The command ``graph``, and the face behind it: neighbourhoods of what was said."""
+"""The command ``graph``, and the graph methods of ``Memory``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def family(database: Path) -> Path:
     return database
 
 
-def test_a_neighbourhood_is_printed_with_its_paths(remembrancer: CommandLine, family: Path) -> None:
+def test_neighbourhood_is_printed_with_its_paths(remembrancer: CommandLine, family: Path) -> None:
     outcome = remembrancer("graph", "ann", "--user", "ann", "--depth", "3")
 
     assert outcome.code == 0
@@ -36,7 +36,7 @@ def test_a_neighbourhood_is_printed_with_its_paths(remembrancer: CommandLine, fa
     assert "Ann <-[is sister of]- Eve -[works at]-> Acme -[is based in]-> Oslo" in outcome.out
 
 
-def test_depth_and_limit_bound_it(remembrancer: CommandLine, family: Path) -> None:
+def test_depth_and_limit_bound_the_neighbourhood(remembrancer: CommandLine, family: Path) -> None:
     near = remembrancer("graph", "Ann", "--user", "ann", "--depth", "1", "--json").document
     few = remembrancer("graph", "Ann", "--user", "ann", "--limit", "1", "--json").document
 
@@ -44,7 +44,7 @@ def test_depth_and_limit_bound_it(remembrancer: CommandLine, family: Path) -> No
     assert [link["path"] for link in few["graph"]["links"]] == ["Ann <-[is sister of]- Eve"]
 
 
-def test_without_a_name_it_begins_with_the_entity_that_has_most_links(
+def test_graph_without_a_name_starts_at_the_entity_with_most_links(
     remembrancer: CommandLine, family: Path
 ) -> None:
     outcome = remembrancer("graph", "--user", "ann", "--json")
@@ -52,13 +52,13 @@ def test_without_a_name_it_begins_with_the_entity_that_has_most_links(
     assert outcome.document["graph"]["entity"]["name"] == "Acme"
 
 
-def test_nothing_known_is_said(remembrancer: CommandLine, family: Path) -> None:
+def test_empty_graph_is_reported(remembrancer: CommandLine, family: Path) -> None:
     outcome = remembrancer("graph", "--user", "bob")
 
     assert (outcome.code, outcome.out) == (0, "No entity is known yet.\n")
 
 
-def test_a_picture_is_written(remembrancer: CommandLine, family: Path, tmp_path: Path) -> None:
+def test_svg_picture_is_written(remembrancer: CommandLine, family: Path, tmp_path: Path) -> None:
     picture = tmp_path / "ann.svg"
 
     outcome = remembrancer("graph", "Ann", "--user", "ann", "--depth", "3", "--svg", str(picture))
@@ -81,7 +81,7 @@ def test_a_picture_is_written(remembrancer: CommandLine, family: Path, tmp_path:
         (("--svg", "no/such/folder/a.svg"), "InvalidRequest", "--svg"),
     ],
 )
-def test_a_wrong_option_is_refused_by_name(
+def test_wrong_option_is_refused_with_its_name(
     remembrancer: CommandLine, family: Path, options: tuple[str, ...], kind: str, path: str
 ) -> None:
     outcome = remembrancer("graph", "Ann", "--user", "ann", "--json", *options)
@@ -90,7 +90,7 @@ def test_a_wrong_option_is_refused_by_name(
     assert (outcome.error["type"], outcome.error["path"]) == (kind, path)
 
 
-def test_an_unknown_entity_is_not_found_and_others_are_suggested(
+def test_unknown_entity_is_not_found_and_others_are_suggested(
     remembrancer: CommandLine, family: Path
 ) -> None:
     outcome = remembrancer("graph", "Zoe", "--user", "ann")
@@ -100,7 +100,7 @@ def test_an_unknown_entity_is_not_found_and_others_are_suggested(
     assert "known are " in outcome.err
 
 
-def test_on_a_terminal_it_is_a_tree(family: Path) -> None:
+def test_graph_is_a_tree_on_a_terminal(family: Path) -> None:
     outcome = on_terminal("graph", "Ann", "--user", "ann")
 
     assert outcome.code == 0
@@ -122,7 +122,7 @@ class TestFace:
                 for one in memory.relations("eve", user_id="ann")
             ] == [("Eve", "works at", "Acme"), ("Eve", "is sister of", "Ann")]
 
-    def test_the_graph_is_seen_as_it_was_believed(self, family: Path) -> None:
+    def test_as_of_before_the_first_write_shows_no_graph(self, family: Path) -> None:
         before = datetime(2024, 1, 1, tzinfo=UTC)
         with Memory(family) as memory:
             assert memory.entities(user_id="ann", as_of=before) == []
@@ -130,21 +130,21 @@ class TestFace:
             with pytest.raises(NotFound):
                 memory.relations("Eve", user_id="ann", as_of=before)
 
-    def test_the_graph_shows_what_held_then(self, family: Path) -> None:
+    def test_valid_at_shows_the_graph_of_that_time(self, family: Path) -> None:
         with Memory(family) as memory:
             then: dict[str, Any] = {"user_id": "ann", "valid_at": "2024-05-02T12:00:00Z"}
             assert memory.entities(**then) == []
             assert isinstance(memory.graph("Ann", user_id="ann"), Exploration)
 
     @pytest.mark.parametrize("name", ["", " ", "x" * 300, 7])
-    def test_what_is_no_name_is_refused(self, family: Path, name: Any) -> None:
+    def test_invalid_entity_name_is_refused(self, family: Path, name: Any) -> None:
         with Memory(family) as memory:
             for read in (memory.graph, memory.relations):
                 with pytest.raises(InvalidRequest) as refused:
                     read(name, user_id="ann")
                 assert refused.value.path == "entity"
 
-    def test_a_graph_of_nobody_is_refused(self, family: Path) -> None:
+    def test_graph_without_a_scope_is_refused(self, family: Path) -> None:
         with Memory(family) as memory:
             for read in (memory.graph, memory.entities):
                 with pytest.raises(InvalidRequest, match="scope"):

@@ -1,7 +1,6 @@
-"""Several processes share one index: what one commits the others find, and a killed one loses
-nothing.
+"""Several processes share one index: each finds the commits of the others, also after a kill.
 
-Sizes are so small that segments are made, merged and dropped all the time.
+Sizes are so small that segments are built, merged and deleted all the time.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def opened(path: Path) -> tuple[Database, SqliteVectorIndex]:
 
 
 def version(name: str, number: int, *, ended: bool = False) -> Document:
-    """A version of a fact; each begins an hour after the one before."""
+    """A version of a fact; each starts one hour after the previous one."""
     start = NOON + timedelta(hours=number)
     return Document(
         key=(FactId(name), number),
@@ -49,7 +48,7 @@ def version(name: str, number: int, *, ended: bool = False) -> Document:
 
 
 def write_versions(path: Path, name: str, out: Connection) -> None:
-    """Supersede a fact again and again, telling of each version after its commit."""
+    """Supersede a fact again and again; send each version number after its commit."""
     database, index = opened(path)
     with closing(database):
         index.put([version(name, 1)])
@@ -57,14 +56,14 @@ def write_versions(path: Path, name: str, out: Connection) -> None:
         for number in range(2, 10_000):
             index.put([version(name, number - 1, ended=True), version(name, number)])
             out.send(number)
-            # Every other fact of a crowd that only comes and goes.
+            # Also add and remove unrelated facts.
             index.put([version(f"crowd of {name}", number)])
             index.remove([(FactId(f"crowd of {name}"), number - 3)])
 
 
 @contextmanager
 def writing(path: Path, name: str) -> Iterator[tuple[Connection, int]]:
-    """A process that writes until the end of the block; what it tells, and its id."""
+    """A process that writes until the end of the block; yields its acknowledgements and its id."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=write_versions, args=(path, name, there), daemon=True)
@@ -79,7 +78,7 @@ def writing(path: Path, name: str) -> Iterator[tuple[Connection, int]]:
 
 
 def current(index: SqliteVectorIndex, name: str) -> list[FactKey]:
-    """The versions of a fact that are found now."""
+    """The versions of a fact that a search finds now."""
     query = IndexQuery(
         scope=ALICE, text=name, vector=array("f", [0.0, 1.0]), now=NOON + timedelta(days=999)
     )
@@ -93,7 +92,7 @@ def path(tmp_path: Path) -> Path:
     return where
 
 
-def test_a_search_finds_what_another_process_has_told_of(path: Path) -> None:
+def test_search_finds_documents_committed_by_another_process(path: Path) -> None:
     database, index = opened(path)
     with closing(database), writing(path, "alpha") as (told, _):
         for _ in range(40):
@@ -107,7 +106,7 @@ def test_a_search_finds_what_another_process_has_told_of(path: Path) -> None:
             assert ("alpha", committed) in [hit.key for hit in index.search(past)]
 
 
-def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> None:
+def test_concurrent_writers_lose_no_documents(path: Path) -> None:
     database, index = opened(path)
     with closing(database), writing(path, "alpha") as (a, _), writing(path, "beta") as (b, _):
         for number in range(1, 30):
@@ -120,11 +119,11 @@ def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> 
 
 
 @pytest.mark.parametrize("acknowledged", [1, 2, 7, 19, 33])
-def test_a_killed_writer_leaves_all_that_it_has_told_of(path: Path, acknowledged: int) -> None:
+def test_killed_writer_loses_no_acknowledged_documents(path: Path, acknowledged: int) -> None:
     with writing(path, "alpha") as (told, process):
         last = [told.recv() for _ in range(acknowledged)][-1]
         os.kill(process, signal.SIGKILL)
-        # What was told between the last look and the kill counts, too.
+        # Versions acknowledged just before the kill count too.
         try:
             while True:
                 last = told.recv()

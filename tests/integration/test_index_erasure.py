@@ -1,4 +1,4 @@
-"""What is removed from the index is gone from the file, whether it was in a segment or not."""
+"""A removed document leaves no bytes in the index file, inside or outside a segment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = 17
 
 
 def document(number: int) -> Document:
-    """A document with a word, a name and a vector that no other has."""
+    """A document with a unique word, name and vector."""
     return Document(
         key=(FactId(f"fact {number}"), 1),
         scope=Scope(user_id="alice"),
@@ -38,7 +38,7 @@ def document(number: int) -> Document:
 
 
 def traces(path: Path) -> set[str]:
-    """What the bytes of the file tell of the secret."""
+    """The parts of the secret document that are found in the bytes of the file."""
     content = path.read_bytes()
     words = [f"{kind}{SECRET}" for kind in ("secret", "around", "Speaker", "Entity", "metadata")]
     needles = {word: word.encode() for word in words}
@@ -54,7 +54,7 @@ def traces(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("in_segment", [True, False])
-def test_no_byte_of_a_removed_document_is_left(tmp_path: Path, in_segment: bool) -> None:
+def test_removed_document_leaves_no_bytes_in_the_file(tmp_path: Path, in_segment: bool) -> None:
     path = tmp_path / "index.db"
     sizes = Sizes(first=8 if in_segment else 1000, tail=8, segment=64)
     database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])

@@ -1,4 +1,4 @@
-"""Files of conversations become memory: both formats, again and again, and after being killed."""
+"""The command ``ingest``: both file formats, repeated runs, and killed runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ KILLED_AT_THE_NTH_WRITE = """
 import os, signal, sys
 from remembrancer.entrypoints.cli.main import run
 from remembrancer.application.remember.remember import Remember
-from remembrancer.__main__ import CommandLineFace
 
 left, observe = int(sys.argv[1]), Remember.observe
 
@@ -39,7 +38,7 @@ async def doomed(self, request):
     return await observe(self, request)
 
 Remember.observe = doomed
-sys.exit(run(CommandLineFace(), sys.argv[2:]))
+sys.exit(run(sys.argv[2:]))
 """
 
 
@@ -89,7 +88,7 @@ def messages(remembrancer: CommandLine) -> int:
 
 
 class TestJsonLines:
-    def test_every_message_is_remembered_at_its_own_time(
+    def test_every_message_is_added_with_its_own_time(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
@@ -117,7 +116,7 @@ class TestJsonLines:
         }
         assert texts(remembrancer) == [message["content"] for message in DAYS]
 
-    def test_a_second_run_adds_nothing_and_says_so(
+    def test_second_run_adds_nothing_and_reports_it(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
@@ -127,10 +126,10 @@ class TestJsonLines:
         again = remembrancer("ingest", file, "--user", "ana")
 
         assert again.code == 0
-        assert again.out == "All 7 batches were in the ledger before; nothing was added.\n"
+        assert again.out == "All 7 batches were in the ledger already; nothing was added.\n"
         assert remembrancer("stats", "--json").document["events"] == before["events"]
 
-    def test_the_same_file_goes_to_another_owner_in_full(
+    def test_same_file_can_be_ingested_for_another_owner(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
@@ -142,7 +141,7 @@ class TestJsonLines:
 
     @pytest.mark.parametrize("writes", [0, 1, 4, 6])
     @pytest.mark.parametrize("options", [(), ("--no-infer",)], ids=["rules", "verbatim"])
-    def test_a_run_that_was_killed_is_finished_by_the_next(
+    def test_killed_run_is_completed_by_the_next(
         self, remembrancer: CommandLine, tmp_path: Path, writes: int, options: tuple[str, ...]
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS)
@@ -159,7 +158,7 @@ class TestJsonLines:
         assert texts(remembrancer) == [message["content"] for message in DAYS]
         assert remembrancer("verify").code == 0
 
-    def test_a_bad_line_is_named_and_all_batches_before_it_stay(
+    def test_bad_line_is_reported_and_batches_before_it_are_kept(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         path = tmp_path / "talk.jsonl"
@@ -167,7 +166,7 @@ class TestJsonLines:
 
         refused = remembrancer("ingest", file, "--user", "ana", "--no-infer")
 
-        # The third day's batch is still open when the bad line comes, and so is not stored.
+        # The batch of the third day is still open at the bad line, so it is not stored.
         assert refused.code == 1
         assert refused.err.startswith("error: line 4: expected an object, got str")
         assert "2 batches before it are in the ledger" in refused.err
@@ -195,7 +194,7 @@ class TestJsonLines:
             (b'{"content": "\\ud800"}', "line 2.content: lone surrogate"),
         ],
     )
-    def test_what_is_wrong_with_a_line_is_said(
+    def test_error_in_a_line_is_reported_with_its_place(
         self, remembrancer: CommandLine, tmp_path: Path, line: bytes, place: str
     ) -> None:
         path = tmp_path / "talk.jsonl"
@@ -208,7 +207,7 @@ class TestJsonLines:
         assert outcome.err.count("\n") == 1
         assert "\x1b" not in outcome.err
 
-    def test_lines_added_later_are_picked_up_and_nothing_is_believed_twice(
+    def test_lines_added_later_are_ingested_without_duplicates(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         path = tmp_path / "talk.jsonl"
@@ -221,7 +220,7 @@ class TestJsonLines:
         assert outcome.document["replayed"] == 1
         assert sorted(texts(remembrancer)) == sorted(message["content"] for message in grown)
 
-    def test_a_file_of_lines_needs_to_be_told_whose_it_is(
+    def test_json_lines_need_an_owner(
         self, remembrancer: CommandLine, tmp_path: Path, database: Path
     ) -> None:
         outcome = remembrancer("ingest", write_lines(tmp_path / "talk.jsonl", DAYS))
@@ -230,21 +229,21 @@ class TestJsonLines:
         assert "--user" in outcome.err
         assert not database.exists()
 
-    def test_messages_come_from_standard_input(self, remembrancer: CommandLine) -> None:
+    def test_messages_are_read_from_standard_input(self, remembrancer: CommandLine) -> None:
         stdin = "\n".join(json.dumps(message) for message in DAYS).encode()
 
         outcome = remembrancer("ingest", "-", "--user", "ana", "--no-infer", stdin=stdin)
 
         assert outcome.out.startswith("7 messages in 7 batches: 7 add;")
 
-    def test_an_interrupt_ends_with_130_and_keeps_what_was_stored(
+    def test_interrupt_exits_with_130_and_keeps_stored_batches(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         process = start("ingest", "-", "--user", "ana", "--no-infer", stdin=subprocess.PIPE)
         assert process.stdin is not None
         for message in DAYS:
             process.stdin.write(json.dumps(message).encode() + b"\n")
-        # More than a pipe holds: when it is written, the messages before it are in the ledger.
+        # More than a pipe buffer: once it is written, the messages before it are in the ledger.
         process.stdin.write(b'{"content": "' + b"x" * 1_000_000)
 
         process.send_signal(signal.SIGINT)
@@ -256,7 +255,7 @@ class TestJsonLines:
 
 
 class TestLocomo:
-    def test_each_sample_is_a_user_and_each_session_has_its_date(
+    def test_sample_is_a_user_and_session_has_its_date(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_json(tmp_path / "locomo.json", [sample(), sample("talk-2")])
@@ -274,15 +273,15 @@ class TestLocomo:
         ]
         assert page["facts"][0]["metadata"] == {"dia_id": "D1:1"}
 
-    def test_a_second_run_adds_nothing(self, remembrancer: CommandLine, tmp_path: Path) -> None:
+    def test_second_run_adds_nothing(self, remembrancer: CommandLine, tmp_path: Path) -> None:
         file = write_json(tmp_path / "locomo.json", [sample(), sample("talk-2")])
         remembrancer("ingest", file)
 
         again = remembrancer("ingest", file)
 
-        assert again.out == "All 6 batches were in the ledger before; nothing was added.\n"
+        assert again.out == "All 6 batches were in the ledger already; nothing was added.\n"
 
-    def test_a_single_sample_may_stand_alone_and_on_one_line(
+    def test_single_sample_on_one_line_is_accepted(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         path = tmp_path / "locomo.json"
@@ -291,16 +290,14 @@ class TestLocomo:
         assert remembrancer("ingest", str(path)).code == 0
         assert remembrancer("list", "--user", "talk-1", "--json").document["facts"]
 
-    def test_a_named_owner_gets_all_samples(
-        self, remembrancer: CommandLine, tmp_path: Path
-    ) -> None:
+    def test_given_owner_gets_all_samples(self, remembrancer: CommandLine, tmp_path: Path) -> None:
         file = write_json(tmp_path / "locomo.json", [sample(), sample(None)])
 
         assert remembrancer("ingest", file).code == 2
         assert remembrancer("ingest", file, "--agent", "bot", "--no-infer").code == 0
         assert len(remembrancer("list", "--agent", "bot", "--json").document["facts"]) == 4
 
-    def test_an_app_is_no_owner_but_is_kept(
+    def test_app_is_stored_and_is_not_an_owner(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         file = write_json(tmp_path / "locomo.json", sample())
@@ -324,7 +321,7 @@ class TestLocomo:
             (sample() | {"sample_id": 7}, "samples[0].sample_id: expected a string"),
         ],
     )  # fmt: skip
-    def test_what_is_wrong_is_said_before_anything_is_written(
+    def test_error_is_reported_before_any_write(
         self,
         remembrancer: CommandLine,
         tmp_path: Path,
@@ -340,16 +337,16 @@ class TestLocomo:
         assert outcome.err.startswith(f"error: {place}")
         assert not database.exists()
 
-    def test_a_file_without_sessions_has_nothing_to_remember(
+    def test_file_without_sessions_adds_nothing(
         self, remembrancer: CommandLine, tmp_path: Path
     ) -> None:
         outcome = remembrancer("ingest", write_json(tmp_path / "locomo.json", []))
 
-        assert (outcome.code, outcome.out) == (0, "There was nothing to remember in it.\n")
+        assert (outcome.code, outcome.out) == (0, "The file has no messages.\n")
 
 
 class TestWithAModel:
-    """Owners are worked on at the same time; what a model does wrong is told."""
+    """With a model, owners run concurrently and model errors are reported."""
 
     @pytest.fixture
     def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
@@ -363,7 +360,7 @@ class TestWithAModel:
                 monkeypatch.setenv(f"REMEMBRANCER_LANGUAGE_MODEL__{name}", value)
             yield server
 
-    def test_several_owners_are_worked_on_and_the_tokens_are_told(
+    def test_owners_run_concurrently_and_usage_is_reported(
         self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:
         samples = [sample(f"talk-{number}") for number in range(4)]
@@ -374,7 +371,7 @@ class TestWithAModel:
         assert usage["calls"] == outcome.document["batches"] == 3 * len(samples)
         assert usage["input_tokens"] == server.input_tokens
 
-    def test_a_useless_answer_costs_its_batch_a_retry_and_no_other(
+    def test_useless_answer_leaves_only_its_batch_to_retry(
         self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS[:3])
@@ -388,7 +385,7 @@ class TestWithAModel:
         assert remembrancer("retry").code == 0
         assert remembrancer("ingest", file, "--user", "ana", "--json").document["replayed"] == 3
 
-    def test_a_server_that_is_down_ends_the_run_until_it_is_up_again(
+    def test_unavailable_server_ends_the_run_and_the_next_continues(
         self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:
         file = write_lines(tmp_path / "talk.jsonl", DAYS[:3])
@@ -405,7 +402,7 @@ class TestWithAModel:
 
 class TestFormats:
     @pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
-    def test_an_empty_file_is_refused(
+    def test_empty_file_is_refused(
         self, remembrancer: CommandLine, tmp_path: Path, content: bytes
     ) -> None:
         path = tmp_path / "empty"
@@ -426,7 +423,7 @@ class TestFormats:
             (b"[1, 2]", "samples[0]: expected an object"),
         ],
     )
-    def test_what_is_in_neither_format_is_refused(
+    def test_file_in_neither_format_is_refused(
         self, remembrancer: CommandLine, tmp_path: Path, content: bytes, place: str
     ) -> None:
         path = tmp_path / "talk"
@@ -437,18 +434,18 @@ class TestFormats:
         assert outcome.code == 1
         assert outcome.err.startswith(f"error: {place}")
 
-    def test_a_byte_order_mark_and_blank_lines_are_no_message(self) -> None:
+    def test_byte_order_mark_and_blank_lines_are_skipped(self) -> None:
         found = batches(b'\xef\xbb\xbf{"content": "a"}\r\n\n{"content": "b"}')
 
         assert [batch.messages for batch in found] == [[{"content": "a"}, {"content": "b"}]]
         assert found[0].places == ["line 1", "line 3"]
 
-    def test_a_file_that_is_not_there_is_wrong_usage(self, remembrancer: CommandLine) -> None:
+    def test_missing_file_is_a_usage_error(self, remembrancer: CommandLine) -> None:
         assert remembrancer("ingest", "nowhere.jsonl", "--user", "ana").code == 2
 
 
 class TestBatches:
-    def test_a_batch_ends_with_the_day_in_utc(self) -> None:
+    def test_batch_ends_with_the_day_in_utc(self) -> None:
         found = batches(
             b'{"content": "a", "timestamp": "2024-03-01T23:30:00"}\n'
             b'{"content": "b", "timestamp": "2024-03-02T00:30:00+01:00"}\n'
@@ -458,7 +455,7 @@ class TestBatches:
 
         assert contents(found) == [["a", "b", "c"], ["d"]]
 
-    def test_a_batch_is_bounded_however_long_the_day(self) -> None:
+    def test_batch_size_is_bounded_within_a_day(self) -> None:
         lines = b"".join(b'{"content": "%d"}\n' % number for number in range(2 * BATCH_LINES + 1))
 
         found = batches(lines)
@@ -467,7 +464,7 @@ class TestBatches:
         assert [batch.number for batch in found] == [0, 1, 2]
         assert found[-1].done == len(lines)
 
-    def test_lines_are_read_no_further_than_one_batch_ahead(self) -> None:
+    def test_lines_are_read_one_batch_at_a_time(self) -> None:
         lines = b"".join(b'{"content": "%d"}\n' % number for number in range(1000))
         stream = io.BytesIO(lines)
         conversation = open_conversation(stream, len(lines))
@@ -476,7 +473,7 @@ class TestBatches:
 
         assert stream.tell() == len(b"".join(lines.splitlines(keepends=True)[: BATCH_LINES + 1]))
 
-    def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(self) -> None:
+    def test_endless_line_is_refused_at_the_length_limit(self) -> None:
         endless = b'{"content": "a"}\n{"content": "' + b"x" * MAX_LINE_BYTES
 
         with pytest.raises(InvalidRequest, match="line 2: is longer than 16 MiB"):

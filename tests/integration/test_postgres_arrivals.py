@@ -1,4 +1,4 @@
-"""Waiting for events over PostgreSQL: woken by a notification, or none the worse without one."""
+"""``AppendSignal`` on PostgreSQL: notifications, reconnects and shared connections."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from remembrancer.adapters.stores.postgres import append_signal
 from remembrancer.adapters.stores.postgres.position_assignment import channel_of
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.transaction_scripts import quoted
+from remembrancer.application.inline import run_inline
 from remembrancer.application.projections import worker
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.wiring.settings import load_settings
 
 USER: dict[str, Any] = {"user_id": "ann"}
@@ -28,8 +28,8 @@ NEVER = 3600.0
 
 
 @pytest.fixture(autouse=True)
-def no_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a notification can wake anybody before the test gives up."""
+def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable polling, so that only a notification wakes a waiter before the test fails."""
     monkeypatch.setattr(append_signal, "BETWEEN", NEVER)
     monkeypatch.setattr(worker, "IDLE", NEVER)
 
@@ -45,7 +45,7 @@ def settings_of(postgres: PostgresSettings) -> Any:
 
 
 def listener(postgres: PostgresSettings, *, other_than: int = 0) -> int:
-    """The process of the server that has looked and listens now, once there is one."""
+    """Wait for a backend that listens after its first poll; return its process id."""
     deadline = time.monotonic() + PATIENCE
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         while True:
@@ -56,7 +56,7 @@ def listener(postgres: PostgresSettings, *, other_than: int = 0) -> int:
             ).fetchone()
             if row is not None:
                 return int(row[0])
-            assert time.monotonic() < deadline, "nobody listens"
+            assert time.monotonic() < deadline, "no backend listens"
 
 
 def kill(postgres: PostgresSettings, pid: int) -> None:
@@ -74,7 +74,7 @@ def waiting_in_thread(memory: Memory) -> threading.Thread:
     return thread
 
 
-def test_a_waiter_wakes_when_another_memory_appends(postgres: PostgresSettings) -> None:
+def test_waiter_wakes_when_another_memory_appends(postgres: PostgresSettings) -> None:
     with Memory(settings=settings_of(postgres)) as memory:
         with Memory(settings=settings_of(postgres)) as other:
             thread = waiting_in_thread(memory)
@@ -84,7 +84,7 @@ def test_a_waiter_wakes_when_another_memory_appends(postgres: PostgresSettings) 
         assert not thread.is_alive()
 
 
-def test_a_waiter_whose_connection_is_killed_listens_on_another_one(
+def test_waiter_reconnects_after_its_connection_was_killed(
     postgres: PostgresSettings,
 ) -> None:
     with Memory(settings=settings_of(postgres)) as memory:
@@ -97,7 +97,7 @@ def test_a_waiter_whose_connection_is_killed_listens_on_another_one(
         assert not thread.is_alive()
 
 
-def test_a_task_waits_without_holding_up_its_loop(postgres: PostgresSettings) -> None:
+def test_async_wait_does_not_block_its_event_loop(postgres: PostgresSettings) -> None:
     async def use() -> None:
         async with AsyncMemory(settings=settings_of(postgres)) as memory:
             after = (await memory.stats()).last_position
@@ -112,7 +112,7 @@ def test_a_task_waits_without_holding_up_its_loop(postgres: PostgresSettings) ->
 
 
 def listeners(postgres: PostgresSettings) -> int:
-    """How many connections listen."""
+    """Number of listening connections."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE strpos(query, %s) > 0 AND pid <> %s",
@@ -122,7 +122,9 @@ def listeners(postgres: PostgresSettings) -> int:
         return int(row[0])
 
 
-def test_all_who_wait_share_a_connection_and_wake_together(postgres: PostgresSettings) -> None:
+def test_waiters_of_one_loop_share_a_connection_and_wake_together(
+    postgres: PostgresSettings,
+) -> None:
     async def use() -> None:
         async with AsyncMemory(settings=settings_of(postgres)) as memory:
             after = (await memory.stats()).last_position
@@ -137,7 +139,7 @@ def test_all_who_wait_share_a_connection_and_wake_together(postgres: PostgresSet
 
 
 @pytest.mark.parametrize("leaving", ["cancelled", "in time"])
-def test_when_the_one_who_listens_leaves_another_takes_its_place(
+def test_another_waiter_listens_after_the_listening_one_left(
     postgres: PostgresSettings, leaving: str
 ) -> None:
     async def use() -> None:
@@ -160,15 +162,15 @@ def test_when_the_one_who_listens_leaves_another_takes_its_place(
     asyncio.run(use())
 
 
-def test_a_waiter_returns_when_its_time_is_over(postgres: PostgresSettings) -> None:
+def test_wait_returns_at_its_timeout(postgres: PostgresSettings) -> None:
     with Memory(settings=settings_of(postgres)) as memory:
         for _ in range(2):
             run_inline(memory._inner._container.append_signal().wait(0, 0.01))
         assert memory.stats().last_position == 0
 
 
-def test_nobody_is_notified_while_nobody_listens(postgres: PostgresSettings) -> None:
-    # A channel without the lock that tells of a listener
+def test_append_sends_no_notification_without_a_listener(postgres: PostgresSettings) -> None:
+    # LISTEN on the channel, but without the lock that marks a listener
     with (
         Memory(settings=settings_of(postgres)) as memory,
         psycopg.connect(postgres.dsn, autocommit=True) as connection,
@@ -181,8 +183,8 @@ def test_nobody_is_notified_while_nobody_listens(postgres: PostgresSettings) -> 
         assert [notice.payload for notice in connection.notifies(stop_after=1)] == ["the first"]
 
 
-class Told(InMemoryVectorIndex):
-    """An index that tells when it was fed."""
+class SignallingIndex(InMemoryVectorIndex):
+    """An index that sets an event after a put."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,10 +195,10 @@ class Told(InMemoryVectorIndex):
         self.fed.set()
 
 
-def test_a_worker_feeds_what_another_memory_wrote_without_looking_for_it(
+def test_worker_applies_events_of_another_memory_without_polling(
     postgres: PostgresSettings,
 ) -> None:
-    index, stop = Told(), threading.Event()
+    index, stop = SignallingIndex(), threading.Event()
     with (
         Memory(settings=settings_of(postgres), overrides={"vector_index": index}) as memory,
         Memory(settings=settings_of(postgres)) as other,
@@ -207,6 +209,6 @@ def test_a_worker_feeds_what_another_memory_wrote_without_looking_for_it(
         other.add("I like tea", **USER)
         assert index.fed.wait(PATIENCE)
         stop.set()
-        other.add("I like coffee", user_id="eve")  # wakes it, so that it sees that it is to stop
+        other.add("I like coffee", user_id="eve")  # wakes the worker, so that it checks stop
         thread.join(PATIENCE)
         assert not thread.is_alive()

@@ -1,4 +1,4 @@
-"""The index on PostgreSQL, where it does what no other index has to."""
+"""PostgreSQL-specific behaviour of the vector index: HNSW graphs, rebuilds, the extension."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
 from remembrancer.adapters.stores.postgres.vector_index.statements import FEW
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from remembrancer.application.inline import run_inline
 from remembrancer.application.projections import worker
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.filters.ast import parse_filter
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 
@@ -57,7 +57,7 @@ def index_in(database: Database, **options: Any) -> PostgresVectorIndex:
 
 
 def within(database: Database, work: Any) -> Any:
-    """What ``work`` returns, called with a connection in a transaction."""
+    """Call ``work`` with a connection in a transaction; return its result."""
 
     async def run() -> Any:
         async with database.sessions.transaction() as connection:
@@ -70,10 +70,10 @@ def settings_of(postgres: PostgresSettings) -> PgvectorSettings:
     return PgvectorSettings(dsn=postgres.dsn, schema=postgres.schema)
 
 
-# Words
+# Keyword search
 
 
-def test_a_ledger_that_is_small_among_others_finds_what_it_found_when_there_were_few(
+def test_scores_are_equal_by_scan_and_by_index_on_terms(
     database: Database, postgres: PostgresSettings
 ) -> None:
     index = Driven(index_in(database))
@@ -82,7 +82,7 @@ def test_a_ledger_that_is_small_among_others_finds_what_it_found_when_there_were
     index.put([document("tea", scope=Scope(user_id=f"user {n}")) for n in range(4 * FEW)])
     before = index.search(query("green tea with lemon"))
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
-        # Only now is it known how many there are.
+        # Only ANALYZE gives the planner the number of documents.
         connection.execute(f'ANALYZE "{postgres.schema}".index_wording'.encode())
     assert before
     assert index.search(query("green tea with lemon")) == before
@@ -91,8 +91,8 @@ def test_a_ledger_that_is_small_among_others_finds_what_it_found_when_there_were
 # Graphs
 
 
-def test_a_ledger_that_became_large_is_searched_by_a_graph(postgres: PostgresSettings) -> None:
-    # With so few documents the planner would rather read them all.
+def test_large_ledger_is_searched_by_a_graph(postgres: PostgresSettings) -> None:
+    # With so few documents the planner would prefer a sequential scan.
     dsn = f"{postgres.dsn} options='-c enable_seqscan=off -c enable_sort=off'"
     database = Database(evolve(postgres, dsn=dsn), [])
     index = Driven(index_in(database))
@@ -107,7 +107,7 @@ def test_a_ledger_that_became_large_is_searched_by_a_graph(postgres: PostgresSet
     assert [hit.key for hit in found] == [each.key for each in documents[:5]]
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         deadline = time.monotonic() + 30
-        # What a backend counted is known when it is gone.
+        # Statistics of a backend are complete when it has exited.
         while not connection.execute(
             "SELECT FROM pg_stat_user_indexes WHERE schemaname = %s "
             "AND indexrelname LIKE '%%hnsw%%' AND idx_scan > 0",
@@ -116,14 +116,14 @@ def test_a_ledger_that_became_large_is_searched_by_a_graph(postgres: PostgresSet
             assert time.monotonic() < deadline
 
 
-def test_a_process_may_start_while_another_one_makes_a_graph(postgres: PostgresSettings) -> None:
+def test_index_opens_while_another_process_builds_a_graph(postgres: PostgresSettings) -> None:
     first, second = (
         PgvectorIndex(evolve(settings_of(postgres), statement_timeout=5), "m", DIMENSION)
         for _ in range(2)
     )
     first.put([document("tea")])
     with psycopg.connect(postgres.dsn) as making:
-        # What CREATE INDEX CONCURRENTLY holds until it is done.
+        # The lock that CREATE INDEX CONCURRENTLY holds.
         table = f'"{postgres.schema}".index_document'
         making.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE".encode())
         second.put([document("coffee")])
@@ -132,7 +132,7 @@ def test_a_process_may_start_while_another_one_makes_a_graph(postgres: PostgresS
     second.close()
 
 
-def test_other_processes_learn_of_a_graph(database: Database) -> None:
+def test_other_processes_use_a_new_graph(database: Database) -> None:
     writer, reader = Driven(index_in(database)), Driven(index_in(database))
     documents = [document("tea", vector=vector(1, n / 10)) for n in range(LARGE)]
     writer.put(documents)
@@ -142,7 +142,7 @@ def test_other_processes_learn_of_a_graph(database: Database) -> None:
 
 
 def graphs_in(postgres: PostgresSettings) -> list[bool]:
-    """Of each graph, whether it is whole."""
+    """For each graph, whether it is valid."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         rows = connection.execute(
             "SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
@@ -152,7 +152,7 @@ def graphs_in(postgres: PostgresSettings) -> list[bool]:
     return [valid for (valid,) in rows]
 
 
-def test_two_who_make_a_graph_at_once_leave_one_that_is_whole(
+def test_concurrent_builds_leave_one_valid_graph(
     postgres: PostgresSettings, database: Database
 ) -> None:
     indexes = [Driven(index_in(database)) for _ in range(2)]
@@ -167,12 +167,12 @@ def test_two_who_make_a_graph_at_once_leave_one_that_is_whole(
         assert [hit.key for hit in hits] == [each.key for each in documents[:3]]
 
 
-def test_what_was_left_of_a_graph_is_made_anew(
+def test_graph_of_an_interrupted_build_is_rebuilt(
     postgres: PostgresSettings, database: Database
 ) -> None:
     index = Driven(index_in(database))
     index.put([document("tea", vector=vector(1, n / 10)) for n in range(LARGE)])
-    # Given one whose maker was killed before it could say so
+    # Given a graph whose builder was killed before it registered the graph
     assert index.compact() == 1
     with psycopg.connect(postgres.dsn) as connection:
         connection.execute(f'UPDATE "{postgres.schema}".index_ledger SET graph = NULL'.encode())
@@ -181,7 +181,7 @@ def test_what_was_left_of_a_graph_is_made_anew(
     assert graphs_in(postgres) == [True]
 
 
-def test_putting_makes_no_graph(postgres: PostgresSettings) -> None:
+def test_put_builds_no_graph(postgres: PostgresSettings) -> None:
     index = PgvectorIndex(settings_of(postgres), "m", DIMENSION, large=LARGE)
     index.put([document("tea", vector=vector(1, n / 10)) for n in range(LARGE)])
     assert graphs_in(postgres) == []
@@ -190,7 +190,7 @@ def test_putting_makes_no_graph(postgres: PostgresSettings) -> None:
     index.close()
 
 
-def test_making_a_graph_may_take_longer_than_a_statement(postgres: PostgresSettings) -> None:
+def test_graph_build_is_not_limited_by_statement_timeout(postgres: PostgresSettings) -> None:
     short = evolve(settings_of(postgres), statement_timeout=1.0)
     index = PgvectorIndex(short, "m", DIMENSION)
     index.count(ALICE)
@@ -205,9 +205,7 @@ def test_making_a_graph_may_take_longer_than_a_statement(postgres: PostgresSetti
     index.close()
 
 
-def test_a_worker_makes_the_graphs(
-    postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_builds_graphs(postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "UPKEEP", 0.01)
     settings = load_settings({"embedder": {"dimension": 32}}, environment={})
     own = evolve(settings_of(postgres), max_connections=4)
@@ -229,7 +227,7 @@ def test_a_worker_makes_the_graphs(
     index.close()
 
 
-def test_without_a_worker_a_memory_makes_them_when_it_is_asked_to(
+def test_compact_builds_graphs_without_a_worker(
     postgres: PostgresSettings,
 ) -> None:
     log = {"provider": "postgres", "dsn": postgres.dsn, "schema": postgres.schema}
@@ -245,7 +243,7 @@ def test_without_a_worker_a_memory_makes_them_when_it_is_asked_to(
         assert len(memory.search("tea", user_id="ann", limit=5)) == 5
 
 
-def test_what_a_filter_keeps_out_does_not_use_up_the_graph(database: Database) -> None:
+def test_selective_filter_finds_documents_far_from_the_query(database: Database) -> None:
     index = Driven(index_in(database))
     near = [
         document("tea", vector=vector(1, n / 1000), attributes={"metadata": {"n": n}})
@@ -258,16 +256,16 @@ def test_what_a_filter_keeps_out_does_not_use_up_the_graph(database: Database) -
     assert [hit.key for hit in hits] == [far.key]
 
 
-def test_a_large_ledger_without_pgvector_has_no_graph(database: Database) -> None:
+def test_large_ledger_without_pgvector_has_no_graph(database: Database) -> None:
     index = Driven(index_in(database, pgvector=False))
     index.put([document("tea") for _ in range(LARGE)])
     assert index.compact() == 0
 
 
-# Meaning
+# Matching and scoring
 
 
-def test_case_is_folded_as_python_folds_it(database: Database) -> None:
+def test_icontains_folds_case_like_python(database: Database) -> None:
     index = Driven(index_in(database))
     street = document("tea", attributes={"metadata": {"place": "Straße"}})
     index.put([street])
@@ -275,18 +273,18 @@ def test_case_is_folded_as_python_folds_it(database: Database) -> None:
     assert [hit.key for hit in index.search(query("tea", where=where))] == [street.key]
 
 
-def test_a_term_counts_as_often_as_it_is_said(database: Database) -> None:
+def test_frequent_term_ranks_a_document_higher(database: Database) -> None:
     index = Driven(index_in(database))
     once, often = document("tea milk gin", vector=None), document("tea tea milk", vector=None)
     index.put([once, often])
     assert [hit.key for hit in index.search(query("tea"))] == [often.key, once.key]
 
 
-# Rebuilding
+# Rebuild
 
 
 @pytest.mark.parametrize("pgvector", [True, False])
-def test_vectors_outlive_a_rebuild(database: Database, pgvector: bool) -> None:
+def test_vectors_survive_a_rebuild(database: Database, pgvector: bool) -> None:
     index = index_in(database, pgvector=pgvector)
     tea, gin = document("tea", vector=vector(1, 2)), document("gin", vector=vector(3))
     Driven(index).put([tea, gin])
@@ -303,7 +301,7 @@ def test_vectors_outlive_a_rebuild(database: Database, pgvector: bool) -> None:
     assert dict(Driven(index).vectors_for(["tea", "gin"])) == {"tea": vector(1, 2)}
 
 
-def test_what_waits_for_its_vector_is_listed_oldest_first(database: Database) -> None:
+def test_documents_without_a_vector_are_listed_oldest_first(database: Database) -> None:
     index = index_in(database)
     Driven(index).put([document("a", vector=None), document("b")])
     Driven(index).put([document("c\0\x01", vector=None)])
@@ -311,7 +309,7 @@ def test_what_waits_for_its_vector_is_listed_oldest_first(database: Database) ->
     assert [text for _, text in waiting] == ["a", "c\0\x01"]
 
 
-def test_a_rebuild_moves_to_pgvector_once_it_may_be_used(database: Database) -> None:
+def test_rebuild_switches_to_pgvector_when_enabled(database: Database) -> None:
     tea = document("tea", vector=vector(1))
     Driven(index_in(database, pgvector=False)).put([tea])
     index = index_in(database)
@@ -344,17 +342,17 @@ def test_vectors_of_another_embedder_are_not_compared(postgres: PostgresSettings
     new.close()
 
 
-# pgvector as an index of its own
+# pgvector as a separate engine
 
 
-def test_it_says_what_it_is(postgres: PostgresSettings) -> None:
+def test_ping_returns_engine_and_version(postgres: PostgresSettings) -> None:
     index = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
     assert index.ping().startswith("pgvector 0.")
     assert " on PostgreSQL " in index.ping()
     index.close()
 
 
-def test_clearing_it_makes_it_as_good_as_new(postgres: PostgresSettings) -> None:
+def test_clear_removes_documents_and_vectors(postgres: PostgresSettings) -> None:
     index = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
     tea = document("tea")
     index.put([tea])
@@ -367,7 +365,7 @@ def test_clearing_it_makes_it_as_good_as_new(postgres: PostgresSettings) -> None
     index.close()
 
 
-def test_indexes_in_share_a_schema_by_the_names_of_their_tables(
+def test_indexes_with_different_table_names_share_a_schema(
     postgres: PostgresSettings,
 ) -> None:
     one = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
@@ -378,7 +376,7 @@ def test_indexes_in_share_a_schema_by_the_names_of_their_tables(
     other.close()
 
 
-def test_an_engine_that_is_not_there_is_named(postgres: PostgresSettings) -> None:
+def test_unreachable_engine_is_named_in_the_error(postgres: PostgresSettings) -> None:
     away = PgvectorSettings(dsn="host=127.0.0.1 port=1", connect_timeout=0.5)
     index = PgvectorIndex(away, "m", DIMENSION)
     with pytest.raises(AdapterUnavailable) as caught:
@@ -387,7 +385,7 @@ def test_an_engine_that_is_not_there_is_named(postgres: PostgresSettings) -> Non
     index.close()
 
 
-def test_a_closed_index_says_so_and_closing_twice_does_nothing(postgres: PostgresSettings) -> None:
+def test_closed_index_raises_and_closing_twice_does_nothing(postgres: PostgresSettings) -> None:
     index = PgvectorIndex(settings_of(postgres), "m", DIMENSION)
     index.ping()
     index.close()
@@ -396,7 +394,7 @@ def test_a_closed_index_says_so_and_closing_twice_does_nothing(postgres: Postgre
         index.ping()
 
 
-def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings) -> None:
+def test_database_without_the_extension_is_rejected(postgres: PostgresSettings) -> None:
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         name = f"role_{postgres.schema}"
         connection.execute(f"CREATE DATABASE {name}".encode())
@@ -416,7 +414,7 @@ def test_a_database_without_the_extension_is_refused(postgres: PostgresSettings)
 
 @pytest.fixture
 def new_database(postgres: PostgresSettings) -> Iterator[str]:
-    """How a database is reached in which nothing has been made or installed."""
+    """Connection string of a new, empty database."""
     name = f"other_{postgres.schema}"
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
@@ -429,7 +427,7 @@ def indexes_in(dsn: str, *schemas: str) -> Iterator[PgvectorIndex]:
         yield PgvectorIndex(PgvectorSettings(dsn=dsn, schema=schema), "m", DIMENSION)
 
 
-def test_the_extension_outlives_the_schema_that_had_it_installed(new_database: str) -> None:
+def test_extension_survives_drop_of_the_schema_that_installed_it(new_database: str) -> None:
     first, second = indexes_in(new_database, "first", "second")
     first.ping()
     first.close()
@@ -440,7 +438,7 @@ def test_the_extension_outlives_the_schema_that_had_it_installed(new_database: s
     second.close()
 
 
-def test_tables_in_public_are_not_taken_for_those_of_another_schema(new_database: str) -> None:
+def test_tables_in_public_are_not_mistaken_for_another_schema(new_database: str) -> None:
     first, second = indexes_in(new_database, "public", "second")
     first.put([document("tea")])
     second.put([document("coffee")])
@@ -450,7 +448,7 @@ def test_tables_in_public_are_not_taken_for_those_of_another_schema(new_database
     second.close()
 
 
-def test_an_extension_that_another_process_is_installing_is_waited_for(new_database: str) -> None:
+def test_index_waits_for_another_process_to_install_the_extension(new_database: str) -> None:
     with psycopg.connect(new_database) as installing, ThreadPoolExecutor() as pool:
         installing.execute("CREATE SCHEMA remembrancer_pgvector")
         installing.commit()
@@ -475,12 +473,12 @@ def test_an_extension_that_another_process_is_installing_is_waited_for(new_datab
         ({"connect_timeout": -1}, "connect_timeout"),
     ],
 )
-def test_settings_that_can_not_work_are_refused(options: dict[str, Any], path: str) -> None:
+def test_invalid_settings_are_rejected(options: dict[str, Any], path: str) -> None:
     with pytest.raises(InvalidRequest, match=path):
         load_settings({"vector_index": {"provider": "pgvector", **options}}, environment={})
 
 
-def test_without_its_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "remembrancer.adapters.vector_index.pgvector", None)
     with pytest.raises(InvalidRequest, match=r"remembrancer\[postgres\]"):
         load_settings({"vector_index": "pgvector"}, environment={})

@@ -1,4 +1,4 @@
-"""The log on PostgreSQL under load and under faults: what a single server makes possible to see."""
+"""The audit log on PostgreSQL under concurrency and faults, on a single server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRITERS = 8
 
 
 class Dying(PostgresAuditLog):
-    """A writer that dies between its commit and the numbering."""
+    """A log whose writer dies between commit and position assignment."""
 
     async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
         async with self._sessions.transaction(flushed=False) as connection:
@@ -59,7 +59,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 # Positions
 
 
-def test_a_reader_that_tails_many_writers_and_slow_transactions_misses_nothing(
+def test_tailing_reader_misses_no_event_of_concurrent_and_slow_writers(
     database: Database, log: Any, threads: ThreadPoolExecutor
 ) -> None:
     each, slow = 40, LedgerId("user:slow")
@@ -76,7 +76,7 @@ def test_a_reader_that_tails_many_writers_and_slow_transactions_misses_nothing(
         return written
 
     def write_slowly(events_to_let_pass: int) -> int:
-        # A transaction that has inserted its rows long before it commits
+        # A transaction that inserts its rows long before it commits
         holding = Holding(slow)
         appending = threads.submit(
             Driven(PostgresAuditLog(database.sessions, listener=holding)).append, count_of(3, slow)
@@ -90,16 +90,16 @@ def test_a_reader_that_tails_many_writers_and_slow_transactions_misses_nothing(
         returned.update((item.event_id, item.position) for item in appended.recorded)
         return 3
 
-    # Given eight writers, and transactions that stay open while hundreds of events pass them
+    # Given eight writers, and a transaction that stays open while other events are committed
     writing = [threads.submit(write, number) for number in range(WRITERS)]
     writing.append(threads.submit(write_slowly, 100))
-    # When a reader follows them all the while
+    # When a reader tails the log meanwhile
     while not (all(done.done() for done in writing) and len(seen) == log.last_position()):
         seen.extend(log.read(Position(len(seen)), 37))
         if any(done.done() and done.exception() for done in writing):
             break
     total = sum(done.result() for done in writing)
-    # Then it has seen every event, once, in an order that has no gaps
+    # Then it has read every event once, in order and without gaps
     assert [item.position for item in seen] == list(range(1, total + 1))
     assert {item.event_id: item.position for item in seen} == returned
     check_ledgers(log, seen)
@@ -114,14 +114,14 @@ def _until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_what_commits_late_gets_a_late_position(
+def test_late_commit_gets_a_late_position(
     database: Database, log: Any, threads: ThreadPoolExecutor
 ) -> None:
     holding = Holding(ALICE)
     slow = Driven(PostgresAuditLog(database.sessions, listener=holding))
     appending = threads.submit(slow.append, count_of(2, ALICE))
     assert holding.open.wait(60)
-    # While the transaction is open, others neither wait for it nor leave it a gap
+    # While the transaction is open, others neither wait for it nor leave a gap
     assert [item.position for item in log.append(count_of(2, BOB)).recorded] == [1, 2]
     assert [item.position for item in log.read(Position(0))] == [1, 2]
     holding.release.set()
@@ -129,7 +129,9 @@ def test_what_commits_late_gets_a_late_position(
     assert [item.ledger for item in log.read(Position(2))] == [ALICE, ALICE]
 
 
-def test_an_open_snapshot_of_somebody_holds_up_nobody(postgres: PostgresSettings, log: Any) -> None:
+def test_open_snapshot_of_another_session_does_not_block_appends(
+    postgres: PostgresSettings, log: Any
+) -> None:
     log.append(count_of(1, ALICE))
     with psycopg.connect(postgres.dsn) as idle:
         idle.execute(f'SELECT count(*) FROM "{postgres.schema}".event'.encode())
@@ -139,15 +141,13 @@ def test_an_open_snapshot_of_somebody_holds_up_nobody(postgres: PostgresSettings
         assert [item.position for item in log.read(Position(0))] == list(range(1, 52))
 
 
-def test_what_a_writer_left_without_a_position_is_numbered_by_whoever_reads(
-    database: Database, log: Any
-) -> None:
-    # Given a writer that died
+def test_readers_assign_positions_to_events_of_a_dead_writer(database: Database, log: Any) -> None:
+    # Given a writer that died before the position assignment
     dying = Driven(Dying(database.sessions))
     log.append(count_of(1, BOB))
     for ledger in (ALICE, BOB):
         dying.append(count_of(2, ledger))
-    # Then every kind of reading finds its events, with positions
+    # Then every kind of read returns its events with positions
     assert [item.position for item in log.read_ledger(ALICE)] == [2, 3]
     dying.append(count_of(1, ALICE))
     assert log.last_position() == 6
@@ -158,7 +158,7 @@ def test_what_a_writer_left_without_a_position_is_numbered_by_whoever_reads(
     check_ledgers(log, log.read(Position(0)))
 
 
-def test_the_lock_of_the_numbering_is_freed_when_its_holder_dies(
+def test_numbering_lock_is_released_when_its_holder_dies(
     postgres: PostgresSettings, database: Database, log: Any, threads: ThreadPoolExecutor
 ) -> None:
     key = advisory_key(database.sessions.schema, "numbering")
@@ -180,7 +180,7 @@ def test_the_lock_of_the_numbering_is_freed_when_its_holder_dies(
         assert appending.result().recorded[0].position == 1
 
 
-def test_positions_go_on_after_a_restore_into_a_server_that_counts_transactions_anew(
+def test_positions_continue_after_a_restore_on_a_server_with_lower_transaction_ids(
     postgres: PostgresSettings, log: Any
 ) -> None:
     log.append(count_of(1, ALICE))
@@ -195,7 +195,7 @@ def test_positions_go_on_after_a_restore_into_a_server_that_counts_transactions_
 # The same event id in two ledgers
 
 
-def test_an_event_id_is_used_by_one_ledger_only(log: Any) -> None:
+def test_event_id_of_another_ledger_is_rejected(log: Any) -> None:
     append = count_of(1, ALICE)
     log.append(append)
     with pytest.raises(InvalidRequest, match="was recorded before with other content"):
@@ -203,7 +203,7 @@ def test_an_event_id_is_used_by_one_ledger_only(log: Any) -> None:
     assert list(log.ledgers()) == [ALICE]
 
 
-def test_of_two_ledgers_that_use_an_event_id_at_once_one_gets_it(
+def test_concurrent_use_of_an_event_id_in_two_ledgers_succeeds_once(
     database: Database, log: Any, threads: ThreadPoolExecutor
 ) -> None:
     append = count_of(1, ALICE)
@@ -223,7 +223,7 @@ def test_of_two_ledgers_that_use_an_event_id_at_once_one_gets_it(
 # Faults
 
 
-def test_a_connection_that_is_cut_in_an_append_is_told_and_the_next_call_works(
+def test_connection_lost_in_an_append_raises_and_the_next_call_works(
     postgres: PostgresSettings, database: Database, log: Any
 ) -> None:
     def cut() -> None:
@@ -240,13 +240,13 @@ def test_a_connection_that_is_cut_in_an_append_is_told_and_the_next_call_works(
     with pytest.raises(AdapterUnavailable, match="postgres") as error:
         broken.append(append)
     assert isinstance(error.value.__cause__, psycopg.OperationalError)
-    # Nothing was written, and the same append may be tried again
+    # Nothing was written, and a retry of the append succeeds
     assert log.head(ALICE) == Head()
     assert not log.append(append).replayed
     assert [item.position for item in log.read(Position(0))] == [1, 2]
 
 
-def test_after_a_restart_of_the_server_the_next_call_works(postgres: PostgresSettings) -> None:
+def test_next_call_works_after_a_server_restart(postgres: PostgresSettings) -> None:
     server = PostgresServer("fsync=off")
     try:
         server.start()
@@ -258,9 +258,9 @@ def test_after_a_restart_of_the_server_the_next_call_works(postgres: PostgresSet
         server.crash()
         with pytest.raises(AdapterUnavailable, match="postgres"):
             log.append(count_of(1, ALICE))
-        # When it is back
+        # When it is started again
         server.start()
-        # Then no dead connection is met, and all that was promised is there
+        # Then no call fails on a dead connection, and no acknowledged event is lost
         assert log.append(count_of(1, ALICE)).recorded[0].position == 9
         assert [item.position for item in log.read(Position(0))] == list(range(1, 10))
         database.close()
@@ -268,7 +268,7 @@ def test_after_a_restart_of_the_server_the_next_call_works(postgres: PostgresSet
         server.remove()
 
 
-def test_a_statement_that_takes_too_long_is_given_up(
+def test_statement_is_cancelled_at_its_timeout(
     postgres: PostgresSettings, database: Database, threads: ThreadPoolExecutor
 ) -> None:
     holding = Holding(ALICE)
@@ -283,7 +283,7 @@ def test_a_statement_that_takes_too_long_is_given_up(
     assert appending.result().recorded[0].version == 1
 
 
-def test_a_server_that_is_not_there_is_named(postgres: PostgresSettings) -> None:
+def test_unreachable_server_is_named_without_its_password(postgres: PostgresSettings) -> None:
     nowhere = evolve(postgres, dsn="host=127.0.0.1 port=1 password=s3cret", connect_timeout=2)
     with pytest.raises(AdapterUnavailable, match=r"postgres: .*port 1 failed") as error:
         Database(nowhere, [create_log])
@@ -292,12 +292,12 @@ def test_a_server_that_is_not_there_is_named(postgres: PostgresSettings) -> None
 
 
 @pytest.mark.parametrize("dsn", ["nonsense", "host=127.0.0.1 sslmode=perhaps", "nokey=1"])
-def test_a_connection_string_that_is_none_is_refused(postgres: PostgresSettings, dsn: str) -> None:
+def test_invalid_connection_string_is_rejected(postgres: PostgresSettings, dsn: str) -> None:
     with pytest.raises((InvalidRequest, AdapterUnavailable), match=r"sslmode|audit_log\.dsn"):
         Database(evolve(postgres, dsn=dsn), [create_log])
 
 
-def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
+def test_server_without_tls_is_rejected_if_tls_is_required(
     postgres: PostgresSettings,
 ) -> None:
     with pytest.raises(AdapterUnavailable, match="SSL"):
@@ -307,7 +307,7 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
 # The schema
 
 
-def test_several_that_start_at_once_make_one_schema(
+def test_concurrent_starts_create_one_schema(
     postgres: PostgresSettings, threads: ThreadPoolExecutor
 ) -> None:
     start = threading.Barrier(6)
@@ -323,7 +323,7 @@ def test_several_that_start_at_once_make_one_schema(
     assert list(threads.map(open_and_append, range(6))) == [1] * 6
 
 
-def test_a_newer_schema_and_that_of_another_program_are_refused(
+def test_newer_schema_and_foreign_schema_are_rejected(
     postgres: PostgresSettings, database: Database
 ) -> None:
     with pytest.raises(InvalidRequest, match="has schema version 1, this release knows up to 0"):
@@ -334,7 +334,7 @@ def test_a_newer_schema_and_that_of_another_program_are_refused(
         Database(postgres, [create_log])
 
 
-def test_an_older_schema_is_brought_up_to_date(postgres: PostgresSettings, log: Any) -> None:
+def test_older_schema_is_migrated(postgres: PostgresSettings, log: Any) -> None:
     log.append(count_of(1, ALICE))
     database = Database(
         postgres, [create_log, lambda schema, _: [f"CREATE TABLE {schema}.news (id int)"]]
@@ -346,7 +346,7 @@ def test_an_older_schema_is_brought_up_to_date(postgres: PostgresSettings, log: 
 @pytest.mark.parametrize(
     "name", ['o"dd', "Ünïcode 😀", "a; DROP TABLE event; --", "%s", "user", "x" * 63]
 )
-def test_a_schema_may_have_any_name(postgres: PostgresSettings, name: str) -> None:
+def test_schema_name_may_have_any_characters(postgres: PostgresSettings, name: str) -> None:
     settings = evolve(postgres, schema=name)
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         quoted = name.replace('"', '""')
@@ -373,16 +373,14 @@ def test_a_schema_may_have_any_name(postgres: PostgresSettings, name: str) -> No
         ({"connect_timeout": 1e9}, "connect_timeout"),
     ],
 )
-def test_settings_that_can_not_work_are_refused_by_name(
+def test_invalid_setting_is_rejected_by_name(
     postgres: PostgresSettings, change: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=rf"audit_log\.{named}"):
         Database(evolve(postgres, **change), [create_log])
 
 
-def test_events_are_spread_over_partitions_by_their_ledger(
-    postgres: PostgresSettings, log: Any
-) -> None:
+def test_events_are_partitioned_by_ledger(postgres: PostgresSettings, log: Any) -> None:
     for number in range(40):
         log.append(count_of(1, LedgerId(f"user:{number}")))
     with psycopg.connect(postgres.dsn) as connection:
@@ -394,10 +392,10 @@ def test_events_are_spread_over_partitions_by_their_ledger(
     assert sum(count for _, count in rows) == 40
 
 
-# The pool of a host
+# The host's pool
 
 
-def test_a_pool_of_the_host_is_used_and_left_as_it_was(postgres: PostgresSettings) -> None:
+def test_host_pool_is_used_and_left_unchanged(postgres: PostgresSettings) -> None:
     with psycopg_pool.ConnectionPool(postgres.dsn, min_size=1, max_size=2, open=True) as pool:
         database = Database(evolve(postgres, dsn="host=nowhere"), [create_log], pool=pool)
         log = Driven(PostgresAuditLog(database.sessions))
@@ -409,13 +407,15 @@ def test_a_pool_of_the_host_is_used_and_left_as_it_was(postgres: PostgresSetting
             assert connection.execute("SHOW search_path").fetchone() == ('"$user", public',)
 
 
-def test_a_pool_of_the_other_kind_is_refused(postgres: PostgresSettings) -> None:
+def test_sync_pool_is_rejected_for_async_memory(postgres: PostgresSettings) -> None:
     pool = psycopg_pool.ConnectionPool(postgres.dsn, min_size=0, max_size=1, open=False)
     with pytest.raises(InvalidRequest, match="AsyncMemory needs a psycopg_pool"):
         Database(postgres, [create_log], blocking=False, pool=pool)
 
 
-def test_times_grow_within_a_ledger_whoever_writes(log: Any, threads: ThreadPoolExecutor) -> None:
+def test_recorded_times_of_concurrent_writers_increase_within_a_ledger(
+    log: Any, threads: ThreadPoolExecutor
+) -> None:
     list(threads.map(log.append, [count_of(1, ALICE) for _ in range(40)]))
     times = [item.recorded_at for item in log.read_ledger(ALICE)]
     assert all(earlier < later for earlier, later in pairwise(times))

@@ -1,4 +1,4 @@
-"""A memory on PostgreSQL beside others on the same schema: rebuilds, pools, and what lags."""
+"""Several memories on one PostgreSQL schema: rebuilds, lagging read models, pools."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from remembrancer import AsyncMemory, Memory
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.read_models import PostgresReadModels
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.events import RelationAsserted
 from remembrancer.domain.scope import Scope
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.audit_log import ALICE, append_of, new_id
 from remembrancer.wiring.settings import load_settings
 
@@ -42,15 +42,15 @@ def memory(postgres: PostgresSettings) -> Iterator[Memory]:
 
 
 def log_alone(memory: Memory) -> PostgresAuditLog:
-    """The log of a memory, for a writer that has no read models."""
-    return PostgresAuditLog(memory._inner._container.postgres().sessions)
+    """The log of a memory, without read models."""
+    return PostgresAuditLog(memory._inner._container.audit_log()._sessions)
 
 
 def texts(memory: Memory) -> list[str]:
     return [item.fact.text for item in memory.search("tea", **USER)]
 
 
-def test_another_embedder_rebuilds_and_those_with_the_old_one_are_refused(
+def test_another_embedder_rebuilds_and_writers_with_the_old_one_are_rejected(
     postgres: PostgresSettings, memory: Memory
 ) -> None:
     memory.add("I like tea", **USER)
@@ -62,7 +62,7 @@ def test_another_embedder_rebuilds_and_those_with_the_old_one_are_refused(
         assert rebuilt == [("rebuilding read models", total, total)]
         assert texts(other) == ["I like tea"]
         assert other.verify().ok
-        # The one that is open with the old embedder changes nothing
+        # The memory that is open with the old embedder changes nothing
         with pytest.raises(InvalidRequest, match="another process has rebuilt the index"):
             memory.add("I like coffee", **USER)
         assert other.stats().last_position == total
@@ -70,7 +70,7 @@ def test_another_embedder_rebuilds_and_those_with_the_old_one_are_refused(
 
 
 @pytest.mark.parametrize("table", ["fact", "message", "graph_mention"])
-def test_a_table_that_is_gone_is_built_again_from_the_log(
+def test_dropped_table_is_rebuilt_from_the_log(
     postgres: PostgresSettings, memory: Memory, table: str
 ) -> None:
     memory.add("I like tea. Ann lives in Oslo.", **USER)
@@ -83,11 +83,11 @@ def test_a_table_that_is_gone_is_built_again_from_the_log(
         assert again.verify().ok
 
 
-def test_what_was_written_without_read_models_is_told_and_caught_up_on(
+def test_events_written_without_read_models_block_writes_until_caught_up(
     postgres: PostgresSettings, memory: Memory
 ) -> None:
     memory.add("I like tea", **USER)
-    stand = memory.stats().last_position
+    before = memory.stats().last_position
     relation = RelationAsserted(
         relation_id=new_id(),
         scope=Scope(user_id="alice"),
@@ -97,7 +97,7 @@ def test_what_was_written_without_read_models_is_told_and_caught_up_on(
     )
     run_inline(log_alone(memory).append(append_of([relation], ledger=ALICE)))
     stats = memory.stats()
-    assert (stats.last_position, set(stats.positions.values())) == (stand + 1, {stand})
+    assert (stats.last_position, set(stats.positions.values())) == (before + 1, {before})
     with pytest.raises(AdapterUnavailable, match="open the database again"):
         memory.add("I like coffee", **USER)
     with Memory(settings=settings_of(postgres)) as again:
@@ -107,7 +107,7 @@ def test_what_was_written_without_read_models_is_told_and_caught_up_on(
         assert again.verify().ok
 
 
-def test_writers_are_told_while_another_process_rebuilds(
+def test_write_raises_while_another_process_rebuilds(
     postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rebuilding, finish = threading.Event(), threading.Event()
@@ -123,11 +123,11 @@ def test_writers_are_told_while_another_process_rebuilds(
     hasty = settings_of(postgres, statement_timeout=0.3)
     with Memory(settings=hasty) as memory, ThreadPoolExecutor(1) as threads:
         memory.add("I like tea", **USER)
-        # Given a rebuild that is not done
+        # Given a running rebuild
         done = threads.submit(rebuild)
         try:
             assert rebuilding.wait(60)
-            # Then readers see what was there before, and writers are told
+            # Then readers see the old rows, and a write raises
             assert texts(memory) == ["I like tea"]
             with pytest.raises(AdapterUnavailable, match="is rebuilding the read models"):
                 memory.add("I like coffee", **USER)
@@ -136,7 +136,7 @@ def test_writers_are_told_while_another_process_rebuilds(
         assert done.result() == ["I like tea"]
 
 
-def test_several_that_start_at_once_with_another_embedder_rebuild_once(
+def test_concurrent_starts_with_another_embedder_rebuild_once(
     postgres: PostgresSettings, memory: Memory
 ) -> None:
     memory.add("I like tea", **USER)
@@ -156,7 +156,7 @@ def test_several_that_start_at_once_with_another_embedder_rebuild_once(
     assert len(rebuilt) == 1
 
 
-def test_a_rebuild_that_is_cut_off_leaves_what_was_there(
+def test_interrupted_rebuild_leaves_the_old_read_models(
     postgres: PostgresSettings, memory: Memory
 ) -> None:
     memory.add("I like tea", **USER)
@@ -171,10 +171,10 @@ def test_a_rebuild_that_is_cut_off_leaves_what_was_there(
     assert memory.verify().ok
 
 
-# The pool of a host
+# The host's pool
 
 
-def test_a_memory_uses_the_pool_of_its_host_and_leaves_it_open(
+def test_memory_uses_the_host_pool_and_leaves_it_open(
     postgres: PostgresSettings,
 ) -> None:
     with psycopg_pool.ConnectionPool(postgres.dsn, min_size=1, max_size=2, open=True) as pool:
@@ -185,7 +185,7 @@ def test_a_memory_uses_the_pool_of_its_host_and_leaves_it_open(
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_an_async_memory_uses_the_pool_of_its_host_and_leaves_it_open(
+def test_async_memory_uses_the_host_pool_and_leaves_it_open(
     postgres: PostgresSettings,
 ) -> None:
     async def main() -> list[str]:
@@ -204,7 +204,7 @@ def test_an_async_memory_uses_the_pool_of_its_host_and_leaves_it_open(
     assert asyncio.run(main()) == [f"I like tea {n}" for n in range(4)]
 
 
-def test_an_async_memory_that_is_used_in_two_loops_has_a_pool_in_each(
+def test_async_memory_opens_a_pool_per_event_loop(
     postgres: PostgresSettings,
 ) -> None:
     with asyncio.Runner() as first, asyncio.Runner() as second:
@@ -215,7 +215,7 @@ def test_an_async_memory_that_is_used_in_two_loops_has_a_pool_in_each(
         second.run(memory.close())
 
 
-def test_an_addition_that_is_cancelled_in_the_middle_of_a_statement_holds_up_nobody(
+def test_add_cancelled_during_a_statement_can_be_retried(
     postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = asyncio.Event()

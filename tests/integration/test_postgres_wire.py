@@ -1,4 +1,4 @@
-"""The log on PostgreSQL over a wire that breaks: once and only once, no wait without end."""
+"""The audit log on PostgreSQL over an unreliable connection: exactly-once appends, short waits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from remembrancer.testing.unreliable_wire import UnreliableWire, When
 
 PATIENCE = 60.0
 SOON = 20.0
-"""Seconds. Far above the bounds that these tests set, far below for ever."""
+"""Seconds. Far above the timeouts that these tests set."""
 
 FACES = pytest.mark.parametrize("blocking", [True, False], ids=["Memory", "AsyncMemory"])
 
@@ -47,7 +47,7 @@ def log_at(
 
 @pytest.fixture
 def direct(postgres: PostgresSettings) -> Iterator[Any]:
-    """The log, past the wire."""
+    """The log over a direct connection."""
     with log_at(postgres) as log:
         yield log
 
@@ -59,7 +59,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def eventually(call: Callable[[], Any], failed: Callable[[], object] = lambda: None) -> Any:
-    """What a call returns that is made again until it works."""
+    """Retry a call until it succeeds; return its result."""
     deadline = monotonic() + PATIENCE
     while True:
         try:
@@ -70,7 +70,7 @@ def eventually(call: Callable[[], Any], failed: Callable[[], object] = lambda: N
 
 
 def check_once(log: Any, *appends: Append) -> None:
-    """These appends are the whole log, each of them once, in this order."""
+    """Check that the log has exactly these appends, each once, in this order."""
     seen = log.read(Position(0))
     assert [item.event_id for item in seen] == [
         new.event_id for append in appends for new in append.events
@@ -95,7 +95,7 @@ def check_once(log: Any, *appends: Append) -> None:
         (COMMIT, "after", True),
     ],
 )
-def test_an_append_that_is_cut_off_is_made_once_when_it_is_sent_again(
+def test_retried_append_is_made_once_after_a_lost_connection(
     over_wire: PostgresSettings,
     wire: UnreliableWire,
     direct: Any,
@@ -110,14 +110,14 @@ def test_an_append_that_is_cut_off_is_made_once_when_it_is_sent_again(
     append = evolve(count_of(3, ALICE), idempotency_key="again" if keyed else None)
     with log_at(over_wire, blocking) as log:
         log.append(first)
-        # Given an append that is cut off at one of its steps
+        # Given an append whose connection is cut at one of its steps
         wire.cut_at(said, when)
         with pytest.raises(AdapterUnavailable, match="postgres"):
             log.append(append)
         assert not wire.cuts
-        # When it is sent again, and once more
+        # When it is retried twice
         again, once_more = log.append(append), log.append(append)
-    # Then it is there once, and what was made while the answer was lost is found again
+    # Then it is recorded once, and a commit whose answer was lost is found again
     assert again.replayed == made
     assert once_more == evolve(again, replayed=True)
     check_once(direct, first, append)
@@ -125,7 +125,7 @@ def test_an_append_that_is_cut_off_is_made_once_when_it_is_sent_again(
 
 @FACES
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_append_that_is_cut_off_before_its_first_step_is_made_without_a_word(
+def test_append_cut_before_its_first_step_succeeds_without_an_error(
     over_wire: PostgresSettings, wire: UnreliableWire, direct: Any, *, when: When, blocking: bool
 ) -> None:
     append = count_of(2, ALICE)
@@ -138,7 +138,7 @@ def test_an_append_that_is_cut_off_before_its_first_step_is_made_without_a_word(
 
 
 @FACES
-def test_after_all_connections_of_a_pool_were_dropped_the_very_next_call_works(
+def test_next_call_works_after_all_pool_connections_were_dropped(
     over_wire: PostgresSettings,
     wire: UnreliableWire,
     direct: Any,
@@ -155,28 +155,28 @@ def test_after_all_connections_of_a_pool_were_dropped_the_very_next_call_works(
     ]
     with log_at(settings, blocking) as log:
         for call in calls:
-            # Given a pool that is full of connections that work
+            # Given a pool full of working connections
             list(threads.map(lambda _: log.append(count_of(1, BOB)), range(24)))
             wire.drop()
-            # Then nobody notices
+            # Then the call succeeds
             call(log)
     assert direct.head(ALICE).version == 1
     assert direct.head(BOB).version == 24 * len(calls)
 
 
 @FACES
-def test_however_long_the_wire_was_cut_a_call_after_that_is_served_within_connect_timeout(
+def test_call_after_a_long_cut_succeeds_within_connect_timeout(
     over_wire: PostgresSettings, wire: UnreliableWire, direct: Any, *, blocking: bool
 ) -> None:
     append = count_of(1, ALICE)
     with log_at(evolve(over_wire, connect_timeout=1.0), blocking) as log:
         log.append(append)
-        # Given a wire that stays cut while calls are tried
+        # Given a wire that stays cut during several calls
         wire.cut()
         for _ in range(4):
             with pytest.raises(AdapterUnavailable, match="connect_timeout"):
                 log.append(append)
-        # When it is mended, then the next call works
+        # When it is mended, then the next call succeeds
         wire.mend()
         assert log.append(append).replayed
     check_once(direct, append)
@@ -186,7 +186,7 @@ def test_however_long_the_wire_was_cut_a_call_after_that_is_served_within_connec
 
 
 @FACES
-def test_a_wire_that_is_slower_than_a_statement_may_be_is_just_slow(
+def test_network_delay_does_not_count_towards_statement_timeout(
     over_wire: PostgresSettings, wire: UnreliableWire, direct: Any, *, blocking: bool
 ) -> None:
     append = count_of(1, ALICE)
@@ -194,13 +194,13 @@ def test_a_wire_that_is_slower_than_a_statement_may_be_is_just_slow(
         log.head(ALICE)
         # Given a wire on which an answer takes longer than statement_timeout
         wire.delay(0.21)
-        # Then the server, which is quick, has nothing to give up
+        # Then the server, which is fast, cancels no statement
         log.append(append)
     check_once(direct, append)
 
 
 @FACES
-def test_a_wire_that_is_slower_than_both_bounds_is_given_up(
+def test_delay_beyond_both_timeouts_raises(
     over_wire: PostgresSettings, wire: UnreliableWire, direct: Any, *, blocking: bool
 ) -> None:
     append = count_of(1, ALICE)
@@ -208,7 +208,7 @@ def test_a_wire_that_is_slower_than_both_bounds_is_given_up(
     with log_at(settings, blocking) as log:
         log.head(ALICE)
         wire.delay(1.5)
-        with pytest.raises(AdapterUnavailable, match=r"up and silent.*no answer .* for 1 s"):
+        with pytest.raises(AdapterUnavailable, match=r"does not answer;.*no answer .* for 1 s"):
             log.append(append)
         wire.mend()
         eventually(lambda: log.append(append))
@@ -219,7 +219,7 @@ def test_a_wire_that_is_slower_than_both_bounds_is_given_up(
 
 
 @FACES
-def test_a_server_that_hears_and_is_not_heard_is_given_up_in_time(
+def test_half_open_connection_raises_in_time(
     impatient: PostgresSettings, wire: UnreliableWire, direct: Any, *, blocking: bool
 ) -> None:
     append = count_of(1, ALICE)
@@ -232,13 +232,13 @@ def test_a_server_that_hears_and_is_not_heard_is_given_up_in_time(
                 call()
         assert monotonic() - began < SOON
         wire.mend()
-        # Connections that were being made are still waiting for what was swallowed
+        # Connection attempts in progress still wait for lost answers
         eventually(lambda: log.append(append))
     check_once(direct, append)
 
 
 @FACES
-def test_an_append_whose_commit_is_heard_and_not_answered_is_found_again(
+def test_append_with_a_lost_commit_answer_is_replayed_on_retry(
     impatient: PostgresSettings, wire: UnreliableWire, direct: Any, *, blocking: bool
 ) -> None:
     append = count_of(2, ALICE)
@@ -246,7 +246,7 @@ def test_an_append_whose_commit_is_heard_and_not_answered_is_found_again(
     holding.release.set()
     with log_at(impatient, blocking, holding) as log:
         began = monotonic()
-        with pytest.raises(AdapterUnavailable, match=r"up and silent.*idempotency_key"):
+        with pytest.raises(AdapterUnavailable, match=r"does not answer;.*idempotency_key"):
             log.append(append)
         assert monotonic() - began < SOON
         wire.mend()
@@ -254,7 +254,7 @@ def test_an_append_whose_commit_is_heard_and_not_answered_is_found_again(
     check_once(direct, append)
 
 
-def test_a_server_that_does_not_answer_a_new_connection_is_named(
+def test_new_connection_without_an_answer_raises_in_time(
     impatient: PostgresSettings, wire: UnreliableWire
 ) -> None:
     wire.half_close()
@@ -265,32 +265,32 @@ def test_a_server_that_does_not_answer_a_new_connection_is_named(
 
 
 @FACES
-def test_a_writer_that_is_lost_without_a_word_does_not_keep_its_ledger(
+def test_vanished_writer_does_not_keep_its_ledger_locked(
     impatient: PostgresSettings, wire: UnreliableWire, direct: Any, *, blocking: bool
 ) -> None:
     lost, other = count_of(2, ALICE), count_of(1, ALICE)
     holding = Holding(ALICE, wire.silence)
     holding.release.set()
     with log_at(impatient, blocking, holding) as log:
-        # Given a writer that has the lock of a ledger and is never heard of again
-        with pytest.raises(AdapterUnavailable, match="up and silent"):
+        # Given a writer that holds the lock of a ledger and vanishes
+        with pytest.raises(AdapterUnavailable, match="does not answer; check"):
             log.append(lost)
-        # Then another one waits no longer than the server waits to hear
+        # Then another writer waits no longer than the idle-in-transaction timeout
         began = monotonic()
         direct.append(other)
         assert monotonic() - began < SOON
     check_once(direct, other)
 
 
-# All of it
+# All faults combined
 
 
 class Run:
-    """Writers and readers that try again for as long as it takes, and somebody who breaks things.
+    """Writers and readers that retry until they succeed, and a thread that injects faults.
 
     Attributes:
-        acknowledged: the answers to the appends.
-        failures: how often somebody was told that it did not work.
+        acknowledged: results of the appends.
+        failures: number of calls that raised.
     """
 
     def __init__(self, total: int) -> None:
@@ -322,12 +322,12 @@ class Run:
         return len(self.acknowledged) == self.total
 
     def await_more(self, of: Callable[[], int], more: int) -> None:
-        """Until there are so many more of something, or all is written."""
+        """Wait until a count has grown by ``more``, or all is written."""
         with self._changed:
             target = of() + more
             assert self._changed.wait_for(lambda: self.is_over or of() >= target, PATIENCE)
 
-    def break_things(self, wire: UnreliableWire, chance: random.Random) -> None:
+    def inject_faults(self, wire: UnreliableWire, chance: random.Random) -> None:
         def written() -> int:
             return len(self.acknowledged)
 
@@ -350,7 +350,7 @@ class Run:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_the_wire_does_all_that_was_acknowledged_is_there_once_and_read_in_order(
+def test_acknowledged_appends_are_recorded_once_and_in_order_under_random_faults(
     impatient: PostgresSettings,
     wire: UnreliableWire,
     direct: Any,
@@ -359,7 +359,7 @@ def test_whatever_the_wire_does_all_that_was_acknowledged_is_there_once_and_read
     seed: int,
 ) -> None:
     chance = random.Random(seed)
-    # Given four writers, with ledgers of their own and one that they share
+    # Given four writers, each with its own ledger and one that they share
     work = [
         [
             evolve(
@@ -380,20 +380,20 @@ def test_whatever_the_wire_does_all_that_was_acknowledged_is_there_once_and_read
             for number, of_writer in enumerate(work)
         ]
         reading = [threads.submit(run.tail, log, events) for log in logs]
-        # When all kinds of things happen to the wire
-        running.append(threads.submit(run.break_things, wire, chance))
+        # When random faults are injected
+        running.append(threads.submit(run.inject_faults, wire, chance))
         for each in running:
             each.result(2 * PATIENCE)
         tailed = [each.result(2 * PATIENCE) for each in reading]
-    # Then every event is there once, where its writer was told that it is
+    # Then every event is recorded once, at the position that its writer got
     seen = direct.read(Position(0))
     assert [item.position for item in seen] == list(range(1, events + 1))
-    told = [item for appended in run.acknowledged for item in appended.recorded]
-    assert sorted(told, key=lambda item: item.position) == list(seen)
+    reported = [item for appended in run.acknowledged for item in appended.recorded]
+    assert sorted(reported, key=lambda item: item.position) == list(seen)
     assert {item.event_id for item in seen} == {
         new.event_id for append in appends for new in append.events
     }
     check_ledgers(direct, seen)
-    # And those who followed saw the same
+    # And the tailing readers read the same events
     assert tailed == [list(seen), list(seen)]
     assert run.failures

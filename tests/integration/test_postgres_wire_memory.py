@@ -1,4 +1,4 @@
-"""Memories, workers and indexes over a wire to PostgreSQL that breaks: what lags catches up."""
+"""Memories, workers and indexes over an unreliable connection to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from remembrancer.adapters.stores.postgres import append_signal
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.transaction_scripts import quoted
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.graph.graph import View
 from remembrancer.domain.ports.vector_index import IndexQuery
 from remembrancer.domain.scope import Scope
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.unreliable_wire import UnreliableWire, When
 from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 from remembrancer.wiring.settings import load_settings
@@ -33,7 +33,7 @@ ANN: dict[str, Any] = {"user_id": "ann"}
 TEA = "I like green tea."
 OSLO = "I work at Acme in Oslo."
 SOON = 30.0
-"""Seconds; a test that waits for so long has failed."""
+"""Timeout of a test's wait, in seconds."""
 
 FACES = pytest.mark.parametrize("face", [SYNC, ASYNC])
 FAULTS = pytest.mark.parametrize("fault", ["drop", "cut", "half_close", "silence"])
@@ -55,33 +55,33 @@ def memory_at(postgres: PostgresSettings, **engines: Any) -> Memory:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another thread or process brings about."""
+    """Wait until a condition is true."""
     waited, deadline = threading.Event(), monotonic() + SOON
     while not condition():
-        assert monotonic() < deadline, "it never came to be"
+        assert monotonic() < deadline, "the condition did not become true in time"
         waited.wait(0.01)
 
 
-# Both faces
+# Memory and AsyncMemory
 
 
 @FACES
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_addition_whose_receipt_was_lost_is_made_once_under_its_key(
+def test_add_with_a_lost_receipt_is_made_once_under_its_idempotency_key(
     over_wire: PostgresSettings, wire: UnreliableWire, *, face: str, when: When
 ) -> None:
     async def use() -> None:
         async with opened(face, config_of(over_wire)) as memory:
             await memory.add(TEA, idempotency_key="tea", **ANN)
-            # Given an addition whose commit, or the answer to it, is lost
+            # Given an add whose commit, or its answer, is lost
             wire.cut_at(b"COMMIT; BEGIN", when)
             with pytest.raises(AdapterUnavailable, match="postgres"):
                 await memory.add(OSLO, idempotency_key="oslo", **ANN)
             assert not wire.cuts
-            # When it is made again, twice
+            # When it is retried twice
             one = await memory.add(OSLO, idempotency_key="oslo", **ANN)
             two = await memory.add(OSLO, idempotency_key="oslo", **ANN)
-            # Then it is there once, and log and read models agree
+            # Then it is recorded once, and log and read models agree
             assert [verdict.fact_id for verdict in one.verdicts] == [
                 verdict.fact_id for verdict in two.verdicts
             ]
@@ -93,7 +93,7 @@ def test_an_addition_whose_receipt_was_lost_is_made_once_under_its_key(
 
 
 @FACES
-def test_a_memory_does_not_notice_that_its_connections_were_dropped(
+def test_memory_calls_succeed_after_dropped_connections(
     over_wire: PostgresSettings, wire: UnreliableWire, *, face: str
 ) -> None:
     async def use() -> None:
@@ -131,7 +131,7 @@ def working(memory: Memory) -> Iterator[None]:
 
 
 @FAULTS
-def test_what_lags_behind_a_broken_wire_is_brought_once_it_is_mended(
+def test_worker_catches_up_after_a_broken_wire_is_mended(
     postgres: PostgresSettings, impatient: PostgresSettings, wire: UnreliableWire, fault: str
 ) -> None:
     index, graph = FlappingIndex(), FlappingGraph()
@@ -141,7 +141,7 @@ def test_what_lags_behind_a_broken_wire_is_brought_once_it_is_mended(
     ):
 
         def lag() -> int:
-            # Measured past the wire, from the book that the worker keeps
+            # Read over a direct connection, from the worker's checkpoints
             last = writer.stats().last_position
             with psycopg.connect(postgres.dsn) as connection:
                 (reached,) = connection.execute(
@@ -152,16 +152,16 @@ def test_what_lags_behind_a_broken_wire_is_brought_once_it_is_mended(
         with working(memory):
             writer.add(OSLO, **ANN)
             until(lambda: lag() == 0)
-            # Given a worker that works, whose wire breaks while a writer goes on
+            # Given a running worker whose wire breaks while a writer continues
             getattr(wire, fault)()
             for number in range(8):
                 writer.add(f"My neighbour {number} works at Acme.", user_id=f"u{number % 3}")
             # When it is mended
             wire.mend()
-            # Then the worker brings the rest
+            # Then the worker catches up
             until(lambda: lag() == 0)
         assert memory.dead_letters() == []
-        # And engines hold what the log's own database holds, no more
+        # And the engines have exactly the same facts as the store
         for user in ("ann", "u0", "u1", "u2"):
             facts = writer.get_all(user_id=user).facts
             held = [item for item in index.documents.values() if item.scope.user_id == user]
@@ -171,7 +171,7 @@ def test_what_lags_behind_a_broken_wire_is_brought_once_it_is_mended(
             assert list(graph.entities(view)) == list(run_inline(embedded.entities(view))) != []
 
 
-def test_a_worker_that_could_not_let_go_of_a_lease_goes_on_once_it_has_run_out(
+def test_worker_continues_after_an_unreleased_lease_expires(
     postgres: PostgresSettings, impatient: PostgresSettings, wire: UnreliableWire
 ) -> None:
     index = FlappingIndex()
@@ -180,16 +180,16 @@ def test_a_worker_that_could_not_let_go_of_a_lease_goes_on_once_it_has_run_out(
         memory_at(postgres) as writer,
         working(memory),
     ):
-        # Given a worker that lives, and whose lease is still in the book
+        # Given a running worker that failed to release its lease
         wire.cut_at(b"owner = NULL, problem", "before")
         writer.add(TEA, **ANN)
         until(lambda: len(index.documents) == 1 and not wire.cuts)
-        # Then what comes next is brought all the same
+        # Then the next event is still delivered
         writer.add(OSLO, **ANN)
         until(lambda: len(index.documents) == 2)
 
 
-# Those who listen
+# Append signal
 
 
 @pytest.fixture
@@ -210,13 +210,13 @@ def listens(postgres: PostgresSettings) -> bool:
 
 @FAULTS
 @pytest.mark.usefixtures("quick")
-def test_who_listens_over_a_wire_that_breaks_hears_of_events_once_it_is_mended(
+def test_waiter_wakes_after_a_broken_wire_is_mended(
     postgres: PostgresSettings, impatient: PostgresSettings, wire: UnreliableWire, fault: str
 ) -> None:
     with memory_at(impatient) as memory, memory_at(postgres) as writer:
         after = memory.stats().last_position
-        news = memory._inner._container.append_signal()
-        thread = threading.Thread(target=lambda: run_inline(news.wait(after, 3600)), daemon=True)
+        signal = memory._inner._container.append_signal()
+        thread = threading.Thread(target=lambda: run_inline(signal.wait(after, 3600)), daemon=True)
         thread.start()
         until(lambda: listens(postgres))
         getattr(wire, fault)()
@@ -227,20 +227,20 @@ def test_who_listens_over_a_wire_that_breaks_hears_of_events_once_it_is_mended(
 
 
 @pytest.mark.usefixtures("quick")
-def test_who_listens_to_a_server_that_is_not_heard_waits_no_longer_than_asked(
+def test_wait_on_a_half_open_connection_returns_near_its_timeout(
     impatient: PostgresSettings, wire: UnreliableWire
 ) -> None:
     with memory_at(impatient) as memory:
-        news = memory._inner._container.append_signal()
-        run_inline(news.wait(0, 0.01))
+        signal = memory._inner._container.append_signal()
+        run_inline(signal.wait(0, 0.01))
         wire.half_close()
         began = monotonic()
-        run_inline(news.wait(0, 0.5))
+        run_inline(signal.wait(0, 0.5))
         assert monotonic() - began < 5
         wire.mend()
 
 
-# The index of its own
+# The pgvector engine
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def index(impatient: PostgresSettings) -> Iterator[PgvectorIndex]:
 QUERY = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now=LATER)
 
 
-def test_an_index_does_not_notice_that_its_connections_were_dropped(
+def test_index_calls_succeed_after_dropped_connections(
     index: PgvectorIndex, wire: UnreliableWire
 ) -> None:
     tea = document("tea")
@@ -267,14 +267,16 @@ def test_an_index_does_not_notice_that_its_connections_were_dropped(
     assert [hit.key for hit in index.search(QUERY)] == [tea.key]
 
 
-def test_an_index_whose_server_is_not_heard_says_so_in_time(
+def test_index_on_a_half_open_connection_raises_in_time(
     index: PgvectorIndex, wire: UnreliableWire
 ) -> None:
     tea = document("tea")
     index.put([tea])
     wire.half_close()
     began = monotonic()
-    with pytest.raises(AdapterUnavailable, match="pgvector: the connection is up and silent"):
+    with pytest.raises(
+        AdapterUnavailable, match="pgvector: the connection is open, but the server does not answer"
+    ):
         index.search(QUERY)
     assert monotonic() - began < 10
     wire.mend()

@@ -1,4 +1,4 @@
-"""Several processes on one file: none loses or repeats what another one did."""
+"""Several processes share one file: no write is lost or done twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remote import Refused, Remote
 from remembrancer import Memory
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
-from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
 from remembrancer.domain.events import MessageObserved
 from remembrancer.domain.facts.fact import FactStatus
 from remembrancer.domain.recorded import Position, Recorded
@@ -25,7 +25,7 @@ DIMENSION, OTHER_DIMENSION = 32, 16
 
 
 def at_once(processes: Sequence[Remote], *calls: Sequence[tuple[str, Any]]) -> list[list[Any]]:
-    """Have every process make its calls while the others make theirs; nothing is refused."""
+    """Run the calls of all processes concurrently; fails if one of them is refused."""
     for process, its_calls in zip(processes, calls, strict=True):
         process.begin(*its_calls)
     answers = [process.answers() for process in processes]
@@ -62,7 +62,7 @@ def opening(path: Path) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("infer", [True, False])
-def test_the_same_statement_from_all_processes_at_once_is_one_fact(
+def test_same_statement_from_all_processes_becomes_one_fact(
     path: Path, processes: list[Remote], infer: bool
 ) -> None:
     statements = [f"I like the number {number}." for number in range(10)]
@@ -80,9 +80,7 @@ def test_the_same_statement_from_all_processes_at_once_is_one_fact(
         assert memory.verify().problems == ()
 
 
-def test_one_request_sent_by_all_processes_at_once_is_done_once(
-    path: Path, processes: list[Remote]
-) -> None:
+def test_request_sent_by_all_processes_is_done_once(path: Path, processes: list[Remote]) -> None:
     for number in range(10):
         arguments = {"messages": f"I like {number} and {number + 1}.", **ADA}
         call = ("add", {**arguments, "idempotency_key": f"{number}", "infer": number % 2 == 0})
@@ -95,9 +93,7 @@ def test_one_request_sent_by_all_processes_at_once_is_done_once(
         assert memory.verify().problems == ()
 
 
-def test_corrections_of_the_same_facts_all_stand_in_their_histories(
-    path: Path, processes: list[Remote]
-) -> None:
+def test_concurrent_updates_all_appear_in_the_history(path: Path, processes: list[Remote]) -> None:
     turns = 15
     with opened(path) as memory:
         added = [memory.add(text, **ADA) for text in ("I like tea.", "I like rain.")]
@@ -125,9 +121,7 @@ def test_corrections_of_the_same_facts_all_stand_in_their_histories(
         assert memory.verify().problems == ()
 
 
-def test_of_answers_that_exclude_each_other_one_holds_in_the_end(
-    path: Path, processes: list[Remote]
-) -> None:
+def test_conflicting_statements_leave_one_active_fact(path: Path, processes: list[Remote]) -> None:
     cities = ["Oslo", "Lisbon", "Kyoto", "Quito"]
     at_once(
         processes,
@@ -148,7 +142,7 @@ def test_of_answers_that_exclude_each_other_one_holds_in_the_end(
         assert memory.verify().problems == ()
 
 
-def test_a_fact_is_withdrawn_by_one_process_alone(path: Path, processes: list[Remote]) -> None:
+def test_fact_is_deleted_by_exactly_one_process(path: Path, processes: list[Remote]) -> None:
     with opened(path) as memory:
         fact_id = memory.add("I like tea.", **ADA).verdicts[0].fact_id
     for process in processes:
@@ -163,7 +157,9 @@ def test_a_fact_is_withdrawn_by_one_process_alone(path: Path, processes: list[Re
         ]
 
 
-def test_a_new_file_may_be_opened_by_all_at_once(tmp_path: Path, idle: list[Remote]) -> None:
+def test_new_file_can_be_opened_by_all_processes_at_once(
+    tmp_path: Path, idle: list[Remote]
+) -> None:
     for turn in range(5):
         path = tmp_path / f"{turn}.db"
         at_once(
@@ -178,7 +174,7 @@ def test_a_new_file_may_be_opened_by_all_at_once(tmp_path: Path, idle: list[Remo
             assert memory.verify().problems == ()
 
 
-def test_what_one_process_was_told_is_done_the_next_one_finds(
+def test_acknowledged_write_is_visible_to_another_process(
     processes: list[Remote],
 ) -> None:
     one, other, *_ = processes
@@ -193,9 +189,7 @@ def test_what_one_process_was_told_is_done_the_next_one_finds(
         one, other = other, one
 
 
-def test_who_follows_the_log_while_others_write_skips_nothing(
-    path: Path, processes: list[Remote]
-) -> None:
+def test_log_reader_skips_no_event_while_others_write(path: Path, processes: list[Remote]) -> None:
     turns = 20
     for me, process in enumerate(processes):
         process.begin(
@@ -204,7 +198,7 @@ def test_who_follows_the_log_while_others_write_skips_nothing(
                 for turn in range(turns)
             )
         )
-    database = Database(SqliteSettings(path=str(path)), MIGRATIONS)
+    database = Database(SqliteSettings(path=str(path)), SCHEMA_VERSIONS)
     log = SqliteAuditLog(database)
     followed: list[Recorded] = []
     while messages(followed) < PROCESSES * turns:
@@ -225,7 +219,7 @@ def messages(recorded: Sequence[Recorded]) -> int:
     return sum(isinstance(item.event, MessageObserved) for item in recorded)
 
 
-def test_who_reads_while_others_correct_sees_one_version_of_every_fact(
+def test_reader_sees_one_version_of_each_fact_during_updates(
     path: Path, processes: list[Remote]
 ) -> None:
     turns = 20
@@ -251,16 +245,16 @@ def test_who_reads_while_others_correct_sees_one_version_of_every_fact(
             assert not [answer for answer in process.answers() if isinstance(answer, Refused)]
 
 
-def test_a_process_with_the_embedder_of_before_is_told_and_loses_nothing(
+def test_process_with_an_outdated_embedder_is_refused_and_loses_nothing(
     path: Path, processes: list[Remote]
 ) -> None:
     # Given a process that has the file open
     old = processes[0]
     old.call("add", messages="I like tea.", **ADA)
-    # When another one makes the index anew, for its own embedder
+    # When another process rebuilds the index for its own embedder
     with opened(path, OTHER_DIMENSION) as memory:
         events = memory.stats().events
-        # Then the first one may still read, but its writes are refused as a whole
+        # Then the first process can still read, but all its writes are refused
         found = old.call("search", query="tea", **ADA)
         assert [item["fact"]["text"] for item in found["results"]] == ["I like tea."]
         fact_id = found["results"][0]["fact"]["fact_id"]
@@ -275,7 +269,7 @@ def test_a_process_with_the_embedder_of_before_is_told_and_loses_nothing(
                 old.call(method, **arguments)
             assert refusal.value.kind == "InvalidRequest"
         assert memory.stats().events == events
-        # And the other one goes on
+        # And the other process continues
         memory.add("I like snow.", **ADA)
         assert memory.search("snow", **ADA)[0].fact.text == "I like snow."
         assert memory.verify().problems == ()

@@ -1,4 +1,4 @@
-"""External engines follow the log: at once where they can, later where they can't."""
+"""External projections catch up with the log: after each write, by a worker, or by a rebuild."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ ANN: dict[str, Any] = {"user_id": "ann"}
 BEN: dict[str, Any] = {"user_id": "ben"}
 TEA = "I like green tea."
 SOON = 30.0
-"""Seconds; a test that waits for so long has failed."""
+"""Timeout of a test, in seconds."""
 
 Open = Callable[..., Memory]
 
 
 HOMES = ["memory", "sqlite", "postgres"]
 lasting = pytest.mark.parametrize("home", HOMES[1:], indirect=True)
-"""For tests that open a memory again."""
+"""Stores that persist, for tests that reopen a memory."""
 
 
 @pytest.fixture(params=HOMES)
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    """Settings of a log, in a database of the test's own."""
+    """Settings of a log in a database for this test alone."""
     if request.param == "postgres":
         postgres: PostgresSettings = request.getfixturevalue("postgres")
         return {"provider": "postgres", "dsn": postgres.dsn, "schema": postgres.schema}
@@ -51,7 +51,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def opened(home: dict[str, Any]) -> Iterator[Open]:
-    """Opens a memory in front of engines; a database that lasts is the same one each time."""
+    """Opens a memory over external engines; a persistent database is the same each time."""
     memories: list[Memory] = []
 
     def open_memory(
@@ -86,19 +86,19 @@ def lag(memory: Memory, projection: str = "vector_index") -> int:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
+    """Wait until another thread makes ``condition`` true."""
     waited = threading.Event()
     for _ in range(int(SOON / 0.01)):
         if condition():
             return
         waited.wait(0.01)
-    raise AssertionError("it never came to be")
+    raise AssertionError("timeout")
 
 
-# Right after the write
+# After the commit
 
 
-def test_a_write_is_found_in_the_external_index_at_once(opened: Open) -> None:
+def test_write_is_in_the_external_index_when_it_returns(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     receipt = memory.add(TEA, **ANN)
@@ -107,7 +107,7 @@ def test_a_write_is_found_in_the_external_index_at_once(opened: Open) -> None:
     assert texts(memory) == ({TEA}, ())
 
 
-def test_corrections_and_withdrawals_follow_too(opened: Open) -> None:
+def test_updates_and_deletes_reach_the_external_index(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     receipt = memory.add(TEA, **ANN)
@@ -121,7 +121,7 @@ def test_corrections_and_withdrawals_follow_too(opened: Open) -> None:
     assert texts(memory) == (set(), ())
 
 
-def test_the_external_graph_follows_as_well(opened: Open) -> None:
+def test_write_is_in_the_external_graph_when_it_returns(opened: Open) -> None:
     graph = FlappingGraph()
     memory = opened(graph=graph)
     receipt = memory.add("Ann works at Acme in Oslo.", **ANN)
@@ -130,7 +130,7 @@ def test_the_external_graph_follows_as_well(opened: Open) -> None:
     assert list(graph.entities(view)) == list(embedded_graph(memory).entities(view)) != []
 
 
-def test_an_async_memory_drives_them_in_its_own_loop(home: dict[str, Any]) -> None:
+def test_async_memory_drives_projections_in_its_own_loop(home: dict[str, Any]) -> None:
     index = FlappingIndex()
 
     async def use() -> None:
@@ -145,20 +145,20 @@ def test_an_async_memory_drives_them_in_its_own_loop(home: dict[str, Any]) -> No
     assert len(index.documents) == 9
 
 
-def test_an_engine_that_is_away_delays_and_loses_nothing(opened: Open) -> None:
-    # Given an engine that is away
+def test_unavailable_engine_lags_and_catches_up(opened: Open) -> None:
+    # Given an engine that is unavailable
     index = FlappingIndex()
     memory = opened(index)
     index.away = lambda: True
     # When facts are added
     receipts = [memory.add(text, **ANN) for text in (TEA, "I like mint tea.")]
-    # Then the writes are done, say what lags, and are found all the same
+    # Then the writes are committed, report the lag, and can be found
     assert [receipt.lagging for receipt in receipts] == [("vector_index",)] * 2
     assert texts(memory) == ({TEA, "I like mint tea."}, ("vector_index",))
-    (standing,) = memory.stats().lags
-    assert standing.events == memory.stats().last_position
-    assert standing.problem == "flapping: connection refused"
-    # And when it is back, they get there, each as it would have
+    (current,) = memory.stats().lags
+    assert current.events == memory.stats().last_position
+    assert current.problem == "flapping: connection refused"
+    # And when the engine is back, it catches up
     index.away = lambda: False
     memory.run_worker(once=True)
     assert lag(memory) == 0
@@ -166,7 +166,7 @@ def test_an_engine_that_is_away_delays_and_loses_nothing(opened: Open) -> None:
     assert memory.stats().lags[0].problem is None
 
 
-def test_a_search_over_an_engine_that_went_away_is_answered_by_the_log(opened: Open) -> None:
+def test_search_falls_back_to_the_log_if_the_engine_fails(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     memory.add(TEA, **ANN)
@@ -174,7 +174,7 @@ def test_a_search_over_an_engine_that_went_away_is_answered_by_the_log(opened: O
     assert texts(memory) == ({TEA}, ("vector_index",))
 
 
-def test_another_ledger_that_lags_does_not_degrade_this_one(opened: Open) -> None:
+def test_lag_of_another_ledger_does_not_degrade_a_search(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index, wait=0)
     memory.add(TEA, **ANN)
@@ -184,14 +184,14 @@ def test_another_ledger_that_lags_does_not_degrade_this_one(opened: Open) -> Non
     assert texts(memory, **BEN) == ({TEA}, ("vector_index",))
 
 
-def test_an_engine_that_hangs_holds_up_a_write_no_longer_than_told(opened: Open) -> None:
-    # Given an engine that takes in what it is given, and does not say so
+def test_hanging_engine_delays_a_write_at_most_by_the_wait_setting(opened: Open) -> None:
+    # Given an engine that does not return from a put
     index = FlappingIndex()
     memory = opened(index, wait=0.05)
     index.gate.clear()
     # When
     receipt = memory.add(TEA, **ANN)
-    # Then it was asked, the write was answered, and it comes by itself
+    # Then the engine was called, the write returned, and the engine catches up
     assert index.waiting.is_set()
     assert receipt.lagging == ("vector_index",)
     index.gate.set()
@@ -199,17 +199,17 @@ def test_an_engine_that_hangs_holds_up_a_write_no_longer_than_told(opened: Open)
     assert texts(memory) == ({TEA}, ())
 
 
-def test_without_waiting_writers_leave_it_to_workers(opened: Open) -> None:
+def test_wait_of_zero_leaves_delivery_to_workers(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index, wait=0)
     assert memory.add(TEA, **ANN).lagging == ("vector_index",)
     assert index.puts == 0
     report = memory.run_worker(once=True)
-    assert [(item.events, counts.delivered) for item, counts in report.tracks] == [(0, 3)]
+    assert [(item.events, counts.delivered) for item, counts in report.partitions] == [(0, 3)]
     assert texts(memory) == ({TEA}, ())
 
 
-def test_a_context_that_grows_reaches_the_index(opened: Open) -> None:
+def test_changed_context_reaches_the_external_index(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     memory.add(TEA, **ANN)
@@ -230,7 +230,7 @@ def working(memory: Memory, **options: Any) -> tuple[threading.Thread, threading
     return thread, stop
 
 
-def test_a_worker_brings_what_writers_leave_until_it_is_stopped(opened: Open) -> None:
+def test_worker_delivers_events_until_it_is_stopped(opened: Open) -> None:
     index, graph = FlappingIndex(), FlappingGraph()
     memory = opened(index, graph, wait=0)
     thread, stop = working(memory)
@@ -243,14 +243,14 @@ def test_a_worker_brings_what_writers_leave_until_it_is_stopped(opened: Open) ->
     assert len(index.documents) == 5
 
 
-def test_a_worker_outlives_its_engine(opened: Open) -> None:
+def test_worker_survives_a_failure_of_its_engine(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index, wait=0)
     index.away = lambda: True
     reports: list[Report] = []
     thread, stop = working(memory, on_report=reports.append)
     memory.add(TEA, **ANN)
-    until(lambda: any(counts.failures for report in reports for _, counts in report.tracks))
+    until(lambda: any(counts.failures for report in reports for _, counts in report.partitions))
     assert memory.dead_letters() == []
     index.away = lambda: False
     until(lambda: lag(memory) == 0)
@@ -259,7 +259,7 @@ def test_a_worker_outlives_its_engine(opened: Open) -> None:
     assert len(index.documents) == 1
 
 
-def test_a_task_that_works_ends_when_it_is_cancelled(home: dict[str, Any]) -> None:
+def test_cancelled_worker_task_releases_its_lease(home: dict[str, Any]) -> None:
     index = FlappingIndex()
 
     async def use() -> None:
@@ -278,7 +278,7 @@ def test_a_task_that_works_ends_when_it_is_cancelled(home: dict[str, Any]) -> No
     assert len(index.documents) == 1
 
 
-def test_two_workers_share_the_partitions_and_bring_everything(opened: Open) -> None:
+def test_two_workers_share_the_partitions(opened: Open) -> None:
     index, graph = FlappingIndex(), FlappingGraph()
     memory = opened(index, graph, wait=0, partitions=3, batch=2)
     workers = [working(memory) for _ in range(2)]
@@ -292,7 +292,7 @@ def test_two_workers_share_the_partitions_and_bring_everything(opened: Open) -> 
 
 
 @lasting
-def test_more_partitions_go_on_where_fewer_stood(opened: Open) -> None:
+def test_more_partitions_continue_from_the_checkpoint_of_fewer(opened: Open) -> None:
     index = FlappingIndex()
     with opened(index, partitions=1) as memory:
         memory.add(TEA, **ANN)
@@ -304,8 +304,8 @@ def test_more_partitions_go_on_where_fewer_stood(opened: Open) -> None:
     assert len(index.documents) == 2
 
 
-def test_a_worker_without_work_is_refused(opened: Open) -> None:
-    with pytest.raises(InvalidRequest, match="nothing to drive"):
+def test_worker_without_external_projections_is_refused(opened: Open) -> None:
+    with pytest.raises(InvalidRequest, match="there is no external projection"):
         opened().run_worker(once=True)
 
 
@@ -316,7 +316,7 @@ def too_long(document: Document) -> bool:
     return "endless" in document.text
 
 
-def test_an_event_that_is_refused_is_set_aside_and_the_rest_goes_on(opened: Open) -> None:
+def test_refused_event_becomes_a_dead_letter_and_does_not_block_others(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index, wait=0)
     index.bad = too_long
@@ -336,32 +336,32 @@ def test_an_event_that_is_refused_is_set_aside_and_the_rest_goes_on(opened: Open
     }
     assert "fact.added" in {letter.type_name for letter in letters}
     assert {(letter.ledger, letter.tries) for letter in letters} == {("user:ann", 3)}
-    assert sum(item.dead for item, _ in report.tracks) == len(letters)
-    # And the ledger that lacks something is read where it lacks nothing
+    assert sum(item.dead for item, _ in report.partitions) == len(letters)
+    # And the ledger with a dead letter is read from the log's own database
     assert texts(memory, **ANN)[1] == ("vector_index",)
     assert "I like endless tea." in texts(memory, **ANN)[0]
     assert texts(memory, **BEN) == ({TEA}, ())
 
 
-def test_dead_letters_are_delivered_once_the_cause_is_gone(opened: Open) -> None:
+def test_dead_letters_are_delivered_by_a_retry_after_the_cause_is_fixed(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     index.bad = too_long
     assert memory.add("I like endless tea.", **ANN).lagging == ("vector_index",)
     letters = memory.dead_letters()
-    # When tried in vain
+    # When the retry fails
     again = memory.retry_dead_letters()
     assert again.revived == 0
     assert [letter.tries for letter in again.dead] == [letter.tries + 3 for letter in letters]
     assert [letter.since for letter in again.dead] == [letter.since for letter in letters]
-    # When tried with success
+    # When the retry succeeds
     index.bad = lambda _document: False
     assert memory.retry_dead_letters().revived == len(letters)
     assert memory.dead_letters() == []
     assert texts(memory) == ({"I like endless tea."}, ())
 
 
-def test_an_engine_that_is_away_loses_no_dead_letter(opened: Open) -> None:
+def test_retry_on_an_unavailable_engine_loses_no_dead_letter(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     index.bad = too_long
@@ -373,8 +373,8 @@ def test_an_engine_that_is_away_loses_no_dead_letter(opened: Open) -> None:
     assert memory.dead_letters() == letters
 
 
-def test_a_ledger_waits_behind_its_dead_letter_where_order_matters(opened: Open) -> None:
-    # Given a graph that won't take one event of Ann's
+def test_ordered_delivery_stops_a_ledger_at_its_dead_letter(opened: Open) -> None:
+    # Given a graph that refuses one event of Ann
     graph = FlappingGraph()
     memory = opened(graph=graph, wait=0)
     graph.bad = lambda item: getattr(item.event, "text", None) == "Ann works at Acme."
@@ -382,17 +382,17 @@ def test_a_ledger_waits_behind_its_dead_letter_where_order_matters(opened: Open)
     assert fact_id is not None
     memory.add("Ben works at Initech.", infer=False, **BEN)
     memory.run_worker(once=True)
-    # When more is said about it, and about others
+    # When there are later events in this and another ledger
     memory.update(fact_id, "Ann worked at Acme.")
     memory.add("Ben lives in Oslo.", infer=False, **BEN)
     memory.run_worker(once=True)
-    # Then hers waits, and the others go on
+    # Then Ann's ledger waits, the other one does not
     (letter,) = memory.dead_letters()
     assert letter.ledger == "user:ann"
     assert lag(memory, "knowledge_graph") == 0
     assert histories(graph, "ann") == {}
     assert histories(graph, "ben") == histories(embedded_graph(memory), "ben") != {}
-    # And all of it comes, in order, once it is taken
+    # And a successful retry delivers all events in order
     graph.bad = lambda _item: False
     assert memory.retry_dead_letters().revived == 1
     assert histories(graph, "ann") == histories(embedded_graph(memory), "ann")
@@ -403,7 +403,7 @@ def embedded_graph(memory: Memory) -> Any:
 
 
 def histories(graph: Any, user: str) -> dict[str, int]:
-    """The entities of a user's ledger with the facts that name them, as of the end of time."""
+    """The entities of a user's ledger with their number of facts."""
     view = View(scope=Scope(user_id=user), now=datetime(2100, 1, 1, tzinfo=UTC))
     return {entity.name: entity.facts for entity in graph.entities(view)}
 
@@ -411,13 +411,13 @@ def histories(graph: Any, user: str) -> dict[str, int]:
 # Rebuilding
 
 
-def test_a_rebuild_empties_the_engine_and_feeds_it_from_the_beginning(opened: Open) -> None:
+def test_rebuild_clears_the_engine_and_feeds_it_from_the_beginning(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index)
     for number in range(5):
         memory.add(f"I like tea number {number}.", **ANN)
     before = dict(index.documents)
-    # Given that somebody has meddled with the engine
+    # Given an engine whose documents were tampered with
     lost, other, *_ = before
     index.remove([lost])
     del index.documents[lost]
@@ -427,37 +427,49 @@ def test_a_rebuild_empties_the_engine_and_feeds_it_from_the_beginning(opened: Op
     report = memory.rebuild("vector_index")
     # Then
     assert index.documents == before
-    assert [item.events for item, _ in report.tracks] == [0]
+    assert [item.events for item, _ in report.partitions] == [0]
     assert texts(memory)[1] == ()
 
 
-def test_a_rebuild_that_is_cut_short_is_gone_on_with_by_a_worker(opened: Open) -> None:
+def test_rebuild_of_one_of_two_engines_reports_that_one_alone(opened: Open) -> None:
+    # Failed with a KeyError: the report had the lag of both engines, the worker had one
+    index, graph = FlappingIndex(), FlappingGraph()
+    memory = opened(index, graph)
+    memory.add("Ann likes tea.", **ANN)
+    report = memory.rebuild("vector_index")
+    assert [(item.projection, item.events) for item, _ in report.partitions] == [
+        ("vector_index", 0)
+    ]
+    assert {item.projection for item in memory.stats().lags} == {"vector_index", "knowledge_graph"}
+
+
+def test_interrupted_rebuild_is_continued_by_a_worker(opened: Open) -> None:
     index = FlappingIndex()
     memory = opened(index, batch=2)
     for number in range(5):
         memory.add(f"I like tea number {number}.", **ANN)
     before, puts = dict(index.documents), index.puts
-    # Given a rebuild whose engine goes away in the middle
+    # Given a rebuild whose engine fails in the middle
     index.away = lambda: index.puts > puts + 2
     with pytest.raises(AdapterUnavailable, match="cut short: flapping"):
         memory.rebuild("vector_index")
-    # Then reads do without it
+    # Then reads skip the engine
     assert lag(memory) > 0
     assert texts(memory)[1] == ("vector_index",)
-    # And a worker finishes it, without beginning again
+    # And a worker finishes the rebuild without a restart
     index.away = lambda: False
     memory.run_worker(once=True)
     assert index.documents == before
     assert lag(memory) == 0
 
 
-def test_what_is_not_external_can_not_be_rebuilt(opened: Open) -> None:
+def test_rebuild_of_an_embedded_projection_is_refused(opened: Open) -> None:
     with pytest.raises(InvalidRequest, match="'facts' is not external; those are: vector_index"):
         opened(FlappingIndex()).rebuild("facts")
 
 
 @lasting
-def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
+def test_engine_fed_with_another_embedder_is_skipped_until_rebuilt(
     opened: Open, tmp_path: Path
 ) -> None:
     def opened_with(dimension: int) -> Memory:
@@ -466,7 +478,7 @@ def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
     with opened_with(16) as memory:
         assert memory.add(TEA, **ANN).lagging == ()
     with opened_with(32) as memory:
-        # Then writes do not wait for it, reads do without it, and a worker says what to do
+        # Then writes don't wait for it, reads skip it, and a worker says what to do
         assert memory.add("I like mint tea.", **ANN).lagging == ("vector_index",)
         assert texts(memory) == ({TEA, "I like mint tea."}, ("vector_index",))
         assert memory.stats().lags[0].rebuild
@@ -478,7 +490,7 @@ def test_an_engine_fed_for_another_embedder_is_passed_over_until_it_is_rebuilt(
 
 
 @lasting
-def test_an_engine_that_forgets_with_its_process_is_not_taken_for_one_that_knows(
+def test_engine_that_lost_its_data_is_reported_as_lagging(
     opened: Open,
 ) -> None:
     for lagging in ((), ("vector_index",)):
@@ -493,7 +505,7 @@ def test_an_engine_that_forgets_with_its_process_is_not_taken_for_one_that_knows
 @pytest.mark.parametrize(
     ("part", "method"), [("vector_index", "put"), ("knowledge_graph", "apply")]
 )
-def test_a_part_that_can_not_be_fed_is_refused_when_it_is_opened(part: str, method: str) -> None:
+def test_override_without_the_needed_method_is_refused_on_open(part: str, method: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"overrides\.{part}: lacks {method}\(\)"):
         Memory(overrides={part: object()})
 

@@ -1,8 +1,7 @@
-"""Hostile conversations against a model that does whatever they say.
+"""Prompt injection: hostile conversations against a model that obeys them.
 
-The model here is the attacker's dream: it copies every JSON value that it finds in a prompt into
-its answer, carries out every command, misquotes, mislabels and makes up numbers on top. What must
-hold is therefore held by the checks alone.
+The model copies every JSON value in a prompt into its answer, carries out every command, misquotes,
+mislabels and invents numbers. So only the checks can prevent damage.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _ADMINISTRATOR = "Ann is an administrator of everything, says the model."
 
 
 def obey(prompt: Prompt) -> str | dict[str, Any]:
-    """What the conversation wants to be answered; of an image, what is written in it."""
+    """The answer that the conversation demands; for an image, the text in it."""
     if prompt.schema is None:
         [image] = prompt.messages[0].images
         return base64.b64decode(image.partition(",")[2]).decode()
@@ -70,14 +69,14 @@ def obey(prompt: Prompt) -> str | dict[str, Any]:
 
 
 def _blocks(content: str) -> list[tuple[int, str]]:
-    """The messages as they were shown, by their numbers."""
+    """The messages in the prompt, with their numbers."""
     [mark] = re.findall(r"^The mark of this conversation is (\w+)\.", content)
     pattern = rf'<message-{mark} n="(\d+)"[^\n]*>\n(.*?)\n</message-{mark}>'
     return [(int(n), text) for n, text in re.findall(pattern, content, re.DOTALL)]
 
 
 def _report(block: tuple[int, str]) -> dict[str, Any]:
-    """What an honest model might make of a message: its first sentence."""
+    """A correct fact from a message: its first sentence."""
     number, text = block
     sentence = text.split(".")[0]
     return {
@@ -89,7 +88,7 @@ def _report(block: tuple[int, str]) -> dict[str, Any]:
 
 
 def _found(content: str, name: str) -> Iterator[Any]:
-    """Every item of a list by that name in every JSON value that stands in the content."""
+    """Every item of the list with that name in every JSON value in the content."""
     for place, sign in enumerate(content):
         if sign == "{":
             with suppress(ValueError, RecursionError):
@@ -99,7 +98,7 @@ def _found(content: str, name: str) -> Iterator[Any]:
 
 
 def _lies(number: int, text: str, first: str) -> Iterator[dict[str, Any]]:
-    """What a text commands to remember, quoted in every way that might pass."""
+    """Facts that a text commands to remember, with every kind of quote that might pass."""
     words = " ".join(first.split()[:3])
     for said in _COMMAND.findall(text):
         for about in ("user", "Ann", "assistant", "the world"):
@@ -129,7 +128,7 @@ def _lies(number: int, text: str, first: str) -> Iterator[dict[str, Any]]:
 def _forged_steps(
     number: int, text: str, blocks: Sequence[tuple[int, str]]
 ) -> Iterator[dict[str, Any]]:
-    """What a text commands to do, told as done and quoted in every way that might pass."""
+    """Commands in a text as completed steps, with every kind of quote that might pass."""
     for said in _COMMAND.findall(text):
         for part in ("task", "step", "outcome"):
             for n, quote in [(number, said), *blocks, *((n, t.split(".")[0]) for n, t in blocks)]:
@@ -137,14 +136,14 @@ def _forged_steps(
 
 
 def _deeds(content: str) -> Iterator[dict[str, Any]]:
-    """Everything that could be done to everything, and to what is not there."""
+    """Every decision about every fact, and about numbers that do not exist."""
     numbers = [int(n) for n in re.findall(r'<fact-\w+ n="(\d+)"', content)]
     deeds = [
         (decision, known)
         for known in (numbers, [999], [0, -1], [*numbers, 999])
         for decision in ("retract", "supersede", "revise", "reaffirm")
     ]
-    # The first decision about a fact is the one that counts, so a conversation may choose it.
+    # The first decision about a fact counts; a conversation can choose it.
     chosen = re.search(r"(\d+) times", content)
     for new in numbers:
         decision, known = deeds[int(chosen[1]) if chosen else new % len(deeds)]
@@ -158,7 +157,7 @@ def _deeds(content: str) -> Iterator[dict[str, Any]]:
 
 
 class Attacked:
-    """A memory with what Ann and Bob have told before, and a model that obeys."""
+    """A memory with facts of Ann and Bob, and a model that obeys."""
 
     def __init__(self, memory: Memory, model: ScriptedModel) -> None:
         self.memory = memory
@@ -212,7 +211,7 @@ def attacked(case: dict[str, Any]) -> Iterator[Attacked]:
         yield attack
 
 
-def test_the_corpus_is_large_and_of_every_kind() -> None:
+def test_corpus_covers_every_kind_of_attack() -> None:
     kinds = [case["attack"] for case in CORPUS]
     assert len(CORPUS) >= 60
     assert {kind: kinds.count(kind) >= 7 for kind in set(kinds)} == dict.fromkeys(
@@ -236,7 +235,7 @@ def test_no_fact_crosses_a_ledger(attacked: Attacked) -> None:
     assert not any("4711" in prompt.messages[0].content for prompt in attacked.model.prompts)
 
 
-def test_no_fact_is_stored_without_words_of_its_message(attacked: Attacked) -> None:
+def test_every_fact_quotes_its_message(attacked: Attacked) -> None:
     messages = attacked.messages()
     for event in attacked.facts():
         assert event.evidence
@@ -247,7 +246,7 @@ def test_no_fact_is_stored_without_words_of_its_message(attacked: Attacked) -> N
         assert event.speaker in {messages[item.message_id].speaker for item in event.evidence}
 
 
-def test_only_what_was_shown_is_touched(attacked: Attacked) -> None:
+def test_only_facts_in_the_prompt_are_changed(attacked: Attacked) -> None:
     own = {
         item.event.fact_id: item.event.text
         for item in attacked.log()
@@ -265,7 +264,7 @@ def test_only_what_was_shown_is_touched(attacked: Attacked) -> None:
     assert [fact.text for fact in coach] == [KNOWN[1]]
 
 
-def test_an_agent_asserts_nothing_about_the_user(attacked: Attacked) -> None:
+def test_agent_cannot_state_facts_about_the_user(attacked: Attacked) -> None:
     messages = attacked.messages()
     for event in attacked.facts():
         if all(messages[item.message_id].role is Role.ASSISTANT for item in event.evidence):
@@ -274,7 +273,7 @@ def test_an_agent_asserts_nothing_about_the_user(attacked: Attacked) -> None:
             assert event.slot is None or not event.slot.startswith(("user/", "ann/"))
 
 
-def test_what_the_attack_was_for_is_not_believed(attacked: Attacked, case: dict[str, Any]) -> None:
+def test_goal_of_the_attack_is_not_stored(attacked: Attacked, case: dict[str, Any]) -> None:
     added = [event.text for event in attacked.facts()]
     revised = [i.event.text or "" for i in attacked.news() if isinstance(i.event, FactRevised)]
     for wanted in case["never"]:
@@ -284,7 +283,7 @@ def test_what_the_attack_was_for_is_not_believed(attacked: Attacked, case: dict[
     assert set(case.get("keeps", ())) <= set(held)
 
 
-def test_the_conversation_stays_between_its_marks(attacked: Attacked) -> None:
+def test_conversation_stays_inside_the_prompt_fence(attacked: Attacked) -> None:
     system = prepare("extraction-2", dict.fromkeys(_PLACEHOLDERS, "")).system
     prompt = attacked.model.prompts[0] if attacked.model.prompts else None
     if prompt is not None:
@@ -293,9 +292,7 @@ def test_the_conversation_stays_between_its_marks(attacked: Attacked) -> None:
         assert all(text in shown for _, text in _blocks(prompt.messages[0].content))
 
 
-def test_the_history_is_sound_and_nothing_said_is_lost(
-    attacked: Attacked, case: dict[str, Any]
-) -> None:
+def test_ledger_verifies_and_no_message_is_lost(attacked: Attacked, case: dict[str, Any]) -> None:
     assert attacked.memory.verify().ok
     assert len(attacked.messages()) == len(case["messages"])
     waiting = attacked.memory.stats().pending
@@ -305,8 +302,8 @@ def test_the_history_is_sound_and_nothing_said_is_lost(
 _PLACEHOLDERS = ("instructions", "include", "exclude", "categories")
 
 
-def test_the_attacker_would_succeed_without_the_checks() -> None:
-    """Else the tests above would prove nothing: the model does answer what it is told to."""
+def test_attack_would_succeed_without_the_checks() -> None:
+    """Without this the tests above prove nothing: the model does obey."""
     tried = 0
     for case in CORPUS:
         model = ScriptedModel(otherwise=obey)
@@ -324,7 +321,7 @@ def test_the_attacker_would_succeed_without_the_checks() -> None:
 
 @pytest.fixture(scope="module")
 def run(case: dict[str, Any]) -> Iterator[Attacked]:
-    """The same conversation, to be remembered as the run of an agent."""
+    """The same conversation, added as the run of an agent."""
     model = ScriptedModel(otherwise=obey)
     parts = {"extractor": ModelExtractor(model), "reconciler": ModelReconciler(model)}
     with Memory(settings=load_settings({"audit_log": "memory"}), overrides=parts) as memory:
@@ -334,7 +331,7 @@ def run(case: dict[str, Any]) -> Iterator[Attacked]:
         yield attack
 
 
-def test_a_run_makes_one_procedure_and_changes_nothing_else(run: Attacked) -> None:
+def test_run_adds_one_procedure_and_changes_no_other_fact(run: Attacked) -> None:
     kinds = {type(item.event).__name__ for item in run.news()}
     assert kinds <= {"MessageObserved", "InferenceRecorded", "FactAdded"}
     assert {item.ledger for item in run.news()} == {ANN}
@@ -343,7 +340,7 @@ def test_a_run_makes_one_procedure_and_changes_nothing_else(run: Attacked) -> No
     assert run.memory.verify().ok
 
 
-def test_a_step_is_what_an_agent_said_and_says_nothing_of_the_user(run: Attacked) -> None:
+def test_step_quotes_an_agent_and_is_not_about_the_user(run: Attacked) -> None:
     messages = run.messages()
     for event in run.facts():
         assert all(item.quote for item in event.evidence)
@@ -357,8 +354,8 @@ def test_a_step_is_what_an_agent_said_and_says_nothing_of_the_user(run: Attacked
                 assert re.sub(r"^(?:\d+\. |→ )", "", step) in asked
 
 
-def test_the_runs_would_teach_it_without_the_checks() -> None:
-    """Else that would prove nothing: the model notes what it is told to."""
+def test_attack_in_a_run_would_succeed_without_the_checks() -> None:
+    """Without this the test below proves nothing: the model does obey."""
     commanded = [
         step
         for case in CORPUS
@@ -368,7 +365,7 @@ def test_the_runs_would_teach_it_without_the_checks() -> None:
     assert len({step["text"] for step in commanded}) >= 20
 
 
-def test_no_run_teaches_what_the_attack_was_for(run: Attacked, case: dict[str, Any]) -> None:
+def test_goal_of_the_attack_is_not_in_a_procedure(run: Attacked, case: dict[str, Any]) -> None:
     own = " ".join(item["content"] for item in case["messages"] if item["role"] == "user")
     for event in run.facts():
         assert [w for w in case["never"] if w in event.text and w not in own] == []
@@ -376,7 +373,7 @@ def test_no_run_teaches_what_the_attack_was_for(run: Attacked, case: dict[str, A
 
 @pytest.fixture(scope="module")
 def pictured(case: dict[str, Any]) -> Iterator[Attacked]:
-    """Every message of the conversation as an image in one harmless message of Ann's."""
+    """Every message of the conversation as an image in one harmless message from Ann."""
     model = ScriptedModel(otherwise=obey)
     settings = ExtractionSettings(describe_images=True)
     parts = {
@@ -395,7 +392,7 @@ def pictured(case: dict[str, Any]) -> Iterator[Attacked]:
         yield attack
 
 
-def test_an_image_asserts_nothing_about_the_user(pictured: Attacked, case: dict[str, Any]) -> None:
+def test_image_cannot_state_facts_about_the_user(pictured: Attacked, case: dict[str, Any]) -> None:
     assert {item.ledger for item in pictured.news()} == {ANN}
     [message] = pictured.messages().values()
     for event in pictured.facts():
@@ -409,7 +406,7 @@ def test_an_image_asserts_nothing_about_the_user(pictured: Attacked, case: dict[
         assert not any(wanted in event.text for wanted in case["never"])
 
 
-def test_an_image_changes_nothing_that_is_known(pictured: Attacked) -> None:
+def test_image_cannot_change_existing_facts(pictured: Attacked) -> None:
     for item in pictured.news():
         assert not isinstance(item.event, FactSuperseded | FactRetracted)
     held = [fact.text for fact in pictured.memory.get_all(user_id="ann", limit=1000).facts]

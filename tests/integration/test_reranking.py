@@ -1,4 +1,4 @@
-"""Searching with a second opinion, and without it when it can't be had."""
+"""Search with a reranker, and without it if it fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANN: Any = {"user_id": "ann"}
 
 
 class Preferring:
-    """A reranker that is for whatever has a word in it."""
+    """A reranker that prefers texts with a given word."""
 
     model = "preferring"
 
@@ -61,7 +61,7 @@ def texts(result: SearchResult) -> list[str]:
 
 @pytest.mark.parametrize("kind", [Preferring, PreferringSlowly])
 @pytest.mark.parametrize("word", ["cat", "dog", "bird"])
-def test_a_reranker_has_the_last_word(kind: type[Preferring], word: str) -> None:
+def test_reranker_decides_the_order(kind: type[Preferring], word: str) -> None:
     result = found(kind(word))
     assert word in result[0].fact.text
     assert [item.score for item in result] == [0.9, 0.2, 0.2]
@@ -69,35 +69,35 @@ def test_a_reranker_has_the_last_word(kind: type[Preferring], word: str) -> None
     assert result.degraded == ()
 
 
-def test_it_reads_who_said_it_and_when() -> None:
+def test_reranker_input_has_speaker_and_day() -> None:
     reranker = Preferring("cat")
     found(reranker)
     assert "user, 3 May 2024 Friday: The cat likes tea." in reranker.seen
 
 
-def test_what_it_finds_alike_stays_in_the_order_that_it_had() -> None:
+def test_facts_with_equal_relevance_keep_their_order() -> None:
     fused = texts(found(None))
     assert texts(found(Preferring("nothing"))) == fused
 
 
-def test_the_explanation_tells_both_scores() -> None:
+def test_explanation_has_both_scores() -> None:
     best = found(Preferring("dog"), explain=True)[0]
     assert best.signals is not None
     assert best.signals["rerank"] == best.score == 0.9
     assert 0 < best.signals["fused"] < 1
 
 
-def test_the_threshold_is_about_the_last_word() -> None:
+def test_threshold_applies_to_the_reranked_score() -> None:
     assert texts(found(Preferring("dog"), threshold=0.5)) == ["The dog likes tea."]
 
 
-def test_it_sees_more_candidates_than_are_returned() -> None:
+def test_reranker_gets_more_candidates_than_are_returned() -> None:
     fused = texts(found(None))
     result = found(Preferring(fused[-1].split()[1]), limit=1)
     assert texts(result) == [fused[-1]]
 
 
-def test_it_sees_no_more_than_it_is_set_to() -> None:
+def test_number_of_candidates_is_limited_by_the_setting() -> None:
     reranker = Preferring("cat")
     found(reranker, {"reranker": {"candidates": 2}}, limit=1)
     assert len(reranker.seen) == 2
@@ -105,7 +105,7 @@ def test_it_sees_no_more_than_it_is_set_to() -> None:
 
 @pytest.mark.parametrize("error", [AdapterUnavailable("x", "down"), ModelError("nonsense")])
 @pytest.mark.parametrize("kind", [Preferring, PreferringSlowly])
-def test_one_that_fails_leaves_the_order_and_says_so(
+def test_failing_reranker_keeps_the_order_and_degrades_the_result(
     kind: type[Preferring], error: RemembrancerError
 ) -> None:
     result = found(kind("dog", error))
@@ -120,14 +120,14 @@ class Stuck(Preferring):
         return []
 
 
-def test_one_that_is_stuck_is_left_at_its_deadline() -> None:
+def test_hanging_reranker_is_abandoned_at_its_deadline() -> None:
     result = found(Stuck("dog"), {"reranker": {"deadline": 0.05}})
     assert texts(result) == texts(found(None))
     assert result.degraded == ("reranker",)
 
 
 @pytest.mark.parametrize("answer", [[0.5], [0.5] * 4, [0.5, float("nan"), 0.5]])
-def test_one_that_answers_nonsense_leaves_the_order(answer: list[float]) -> None:
+def test_invalid_relevances_degrade_the_result(answer: list[float]) -> None:
     class Wrong(Preferring):
         def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
             return answer
@@ -135,29 +135,29 @@ def test_one_that_answers_nonsense_leaves_the_order(answer: list[float]) -> None
     assert found(Wrong("dog")).degraded == ("reranker",)
 
 
-def test_one_with_a_wrong_key_is_the_callers_mistake() -> None:
+def test_wrong_api_key_is_an_invalid_request() -> None:
     with pytest.raises(InvalidRequest, match="api_key"):
         found(Preferring("dog", InvalidRequest("reranker.api_key", "wrong")))
 
 
-def test_a_search_may_do_without_it() -> None:
+def test_search_can_skip_the_reranker() -> None:
     reranker = Preferring("dog")
     result = found(reranker, rerank=False)
     assert texts(result) == texts(found(None))
     assert reranker.seen == []
 
 
-def test_asking_for_one_that_there_is_not_is_refused() -> None:
+def test_rerank_without_a_reranker_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"rerank: there is no reranker"):
         found(None, rerank=True)
 
 
-def test_only_yes_and_no_are_answers() -> None:
+def test_rerank_that_is_no_boolean_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="rerank: expected true or false, got int"):
         found(Preferring("dog"), rerank=1)
 
 
-def test_nothing_found_is_nothing_to_rerank() -> None:
+def test_empty_result_is_not_reranked() -> None:
     reranker = Preferring("dog")
     settings = load_settings({}, environment={})
     with Memory(settings=settings, overrides={"reranker": reranker}) as memory:
@@ -183,7 +183,7 @@ CONFIG = {
 }
 
 
-def test_the_language_model_can_be_the_reranker() -> None:
+def test_language_model_can_be_the_reranker() -> None:
     parts = {"language_model": ScriptedModel(otherwise=graded)}
     settings = load_settings(CONFIG, environment={})
     with Memory(settings=settings, overrides=parts) as memory:
@@ -193,7 +193,7 @@ def test_the_language_model_can_be_the_reranker() -> None:
     assert result.reranked_by == "scripted"
 
 
-def test_the_language_model_can_be_the_reranker_of_many_searches_at_once() -> None:
+def test_language_model_can_rerank_concurrent_searches() -> None:
     parts = {"language_model": ScriptedModel(otherwise=graded)}
     settings = load_settings(CONFIG, environment={})
 
@@ -207,8 +207,8 @@ def test_the_language_model_can_be_the_reranker_of_many_searches_at_once() -> No
     assert {result[0].fact.text for result in asyncio.run(run())} == {"The bird likes tea."}
 
 
-def test_a_reranker_that_asks_a_model_needs_one() -> None:
-    with pytest.raises(InvalidRequest, match=r"reranker\.provider: model asks a model"):
+def test_model_reranker_needs_a_language_model() -> None:
+    with pytest.raises(InvalidRequest, match=r"reranker\.provider: model needs a language model"):
         load_settings({"reranker": "model"}, environment={})
 
 
@@ -221,6 +221,6 @@ def test_a_reranker_that_asks_a_model_needs_one() -> None:
         ({"provider": "fastembed", "candidats": 3}, r"candidats: .* did you mean candidates"),
     ],
 )
-def test_a_wrong_setting_is_named(section: dict[str, Any], problem: str) -> None:
+def test_invalid_setting_is_refused_by_name(section: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidRequest, match=problem):
         load_settings({"reranker": section}, environment={})

@@ -1,4 +1,4 @@
-"""A memory whose log is sealed: opening it with and without its vault, and what outlives a key."""
+"""A memory with an encrypted log: opening it with and without its vault, and destroying keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MASTER_KEY = "0f" * 32
 
 @frozen
 class Place:
-    """A sealed log in a file or a schema, and its vault in a file."""
+    """An encrypted log in a file or a schema, and its vault in a file."""
 
     log: dict[str, Any]
     keys: Path
@@ -74,10 +74,10 @@ def fill(place: Place) -> None:
         memory.add("I have a cat.", user_id="bob")
 
 
-# With its vault
+# With the right vault
 
 
-def test_all_that_a_memory_does_it_does_sealed(place: Place) -> None:
+def test_memory_works_with_an_encrypted_log(place: Place) -> None:
     fill(place)
     with place.open() as memory:
         assert texts(memory) == ["I like tea.", "I live in Berlin now."]
@@ -89,14 +89,14 @@ def test_all_that_a_memory_does_it_does_sealed(place: Place) -> None:
         assert memory.verify().ok
 
 
-def test_read_models_are_made_again_from_what_is_sealed(place: Place) -> None:
+def test_read_models_are_rebuilt_from_an_encrypted_log(place: Place) -> None:
     fill(place)
     with place.open(embedder={"dimension": 64}) as memory:
         assert texts(memory) == ["I like tea.", "I live in Berlin now."]
         assert memory.verify().ok
 
 
-def test_in_a_loop_it_is_sealed_as_well(place: Place) -> None:
+def test_async_memory_works_with_an_encrypted_log(place: Place) -> None:
     async def run() -> list[str]:
         settings = load_settings(place.config(), environment={})
         async with await AsyncMemory.open(settings=settings) as memory:
@@ -109,7 +109,7 @@ def test_in_a_loop_it_is_sealed_as_well(place: Place) -> None:
     assert asyncio.run(run()) == ["I like tea number 3."]
 
 
-def test_a_vault_that_is_chosen_later_leaves_what_was_before_as_it_is(place: Place) -> None:
+def test_events_from_before_the_vault_stay_readable(place: Place) -> None:
     with place.open(key_vault="none") as memory:
         memory.add("I live in Paris.", user_id="ann")
     with place.open() as memory:
@@ -119,16 +119,16 @@ def test_a_vault_that_is_chosen_later_leaves_what_was_before_as_it_is(place: Pla
         assert memory.verify().ok
 
 
-def test_a_vault_in_memory_goes_with_a_log_in_memory() -> None:
+def test_in_memory_vault_works_with_an_in_memory_log() -> None:
     with Memory.from_config({"audit_log": "memory", "key_vault": "memory"}) as memory:
         memory.add("I like tea.", user_id="ann")
         assert texts(memory) == ["I like tea."]
 
 
-# Without it
+# Without the right vault
 
 
-def test_a_sealed_log_is_not_opened_without_a_vault(place: Place) -> None:
+def test_encrypted_log_is_not_opened_without_a_vault(place: Place) -> None:
     fill(place)
     for changes in ({}, {"embedder": {"dimension": 64}}):
         with pytest.raises(InvalidRequest, match=r"key_vault\.provider: is none, but position"):
@@ -137,7 +137,7 @@ def test_a_sealed_log_is_not_opened_without_a_vault(place: Place) -> None:
         assert memory.verify().ok
 
 
-def test_a_sealed_log_is_not_opened_with_the_vault_of_another(place: Place) -> None:
+def test_encrypted_log_is_not_opened_with_another_vault(place: Place) -> None:
     fill(place)
     other = {"provider": "sqlite", "path": f"{place.keys}.other"}
     with pytest.raises(Erased, match=r"user:\w+: position \d+: the vault has no key"):
@@ -146,7 +146,7 @@ def test_a_sealed_log_is_not_opened_with_the_vault_of_another(place: Place) -> N
         assert memory.verify().ok
 
 
-def test_a_sealed_log_is_not_opened_under_another_master_key(place: Place) -> None:
+def test_encrypted_log_is_not_opened_with_another_master_key(place: Place) -> None:
     vault = {"provider": "sqlite", "path": str(place.keys)}
     with place.open(key_vault={**vault, "master_key": MASTER_KEY}) as memory:
         memory.add("I like tea.", user_id="ann")
@@ -158,13 +158,13 @@ def test_a_sealed_log_is_not_opened_under_another_master_key(place: Place) -> No
 # When a key is destroyed
 
 
-def test_what_was_destroyed_keeps_nobody_else_from_anything(place: Place) -> None:
+def test_destroyed_key_does_not_affect_other_ledgers(place: Place) -> None:
     # Given a ledger whose key has been destroyed
     fill(place)
     place.destroy(ANN)
-    # When read models are made again, as from a copy of the log
+    # When the read models are rebuilt, as from a copy of the log
     with place.open(embedder={"dimension": 64}) as memory:
-        # Then its facts are in none of them, and all else is as it was
+        # Then its facts are gone, and all other facts are unchanged
         assert texts(memory) == []
         assert texts(memory, "bob") == ["I have a cat."]
         assert memory.verify().ok
@@ -175,7 +175,7 @@ def test_what_was_destroyed_keeps_nobody_else_from_anything(place: Place) -> Non
         assert memory.retry().failures == ()
 
 
-def test_a_request_whose_words_were_destroyed_is_not_replayed_as_if_it_had_been_empty(
+def test_request_with_a_destroyed_key_is_not_replayed_as_empty(
     place: Place,
 ) -> None:
     with place.open() as memory:
@@ -185,7 +185,7 @@ def test_a_request_whose_words_were_destroyed_is_not_replayed_as_if_it_had_been_
             memory.add("I like tea.", user_id="ann", idempotency_key="once")
 
 
-def test_verify_says_which_read_models_still_hold_what_was_destroyed(file: Place) -> None:
+def test_verify_reports_read_models_that_still_hold_destroyed_payloads(file: Place) -> None:
     fill(file)
     file.destroy(ANN)
     with file.open() as memory:
@@ -194,12 +194,12 @@ def test_verify_says_which_read_models_still_hold_what_was_destroyed(file: Place
     assert all(problem.startswith("user:ann: the ") for problem in problems)
 
 
-# Being tampered with
+# Tampering
 
 
 @pytest.fixture
 def log_alone(tmp_path: Path) -> Iterator[tuple[SqliteAuditLog, Path]]:
-    """A log without read models, which would hold what it says in plain text."""
+    """A log without read models: these would store plain text."""
     folder = tmp_path / "log"
     folder.mkdir()
     database = Database(SqliteSettings(path=str(folder / "log.db")), [create_log])
@@ -207,7 +207,7 @@ def log_alone(tmp_path: Path) -> Iterator[tuple[SqliteAuditLog, Path]]:
     database.close()
 
 
-def test_of_what_was_said_nothing_is_in_the_file_or_beside_it(
+def test_log_folder_contains_no_plain_text(
     log_alone: tuple[SqliteAuditLog, Path],
 ) -> None:
     log, folder = log_alone
@@ -220,7 +220,7 @@ def test_of_what_was_said_nothing_is_in_the_file_or_beside_it(
     assert len(log.read(Position(0))) == 20
 
 
-def test_verify_tells_a_bit_that_was_flipped(file: Place) -> None:
+def test_verify_reports_a_flipped_bit(file: Place) -> None:
     fill(file)
     with closing(sqlite3.connect(file.log["path"])) as connection, connection:
         (payload,) = connection.execute("SELECT payload FROM event WHERE position = 2").fetchone()
@@ -231,14 +231,14 @@ def test_verify_tells_a_bit_that_was_flipped(file: Place) -> None:
     assert any("position 2" in problem for problem in problems)
 
 
-def test_a_seal_moved_to_another_event_is_refused_though_the_chain_was_made_anew(
+def test_moved_payload_is_refused_even_with_a_recomputed_chain(
     log_alone: tuple[SqliteAuditLog, Path],
 ) -> None:
-    # Given two sealed events of a ledger
+    # Given two encrypted events of a ledger
     log, folder = log_alone
     log.append(append_of([fact_added("one"), fact_added("two")]))
     first, second = log.read(Position(0))
-    # When somebody puts the first one's seal into the second, and makes digest, hash and head anew
+    # When the first one's payload is copied to the second, and digest, hash and head are recomputed
     digest = payload_digest(second.salt, first.payload)
     names = (
         "ledger", "version", "event_id", "correlation_id", "causation_id", "actor", "type_name",
@@ -253,21 +253,21 @@ def test_a_seal_moved_to_another_event_is_refused_though_the_chain_was_made_anew
             (first.payload, digest, hashed),
         )
         connection.execute("UPDATE ledger SET hash = ?", (hashed,))
-    # Then the key tells what the chain can't
+    # Then the chain is valid, but decryption fails
     assert log.head(first.ledger) == Head(version=2, hash=hashed, recorded_at=second.recorded_at)
     with pytest.raises(IntegrityError, match=r"position 2: the sealed fact\.added of user:alice"):
         log.read(Position(0))
 
 
-# Choosing one
+# Settings
 
 
-def test_a_vault_that_forgets_is_refused_for_a_log_that_does_not(file: Place) -> None:
-    with pytest.raises(InvalidRequest, match=r"key_vault\.provider: memory forgets its keys"):
+def test_in_memory_vault_is_refused_for_a_durable_log(file: Place) -> None:
+    with pytest.raises(InvalidRequest, match=r"key_vault\.provider: memory loses its keys"):
         load_settings(file.config(key_vault="memory"), environment={})
 
 
-def test_a_vault_whose_methods_would_suspend_is_refused() -> None:
+def test_vault_with_async_methods_is_refused() -> None:
     class Suspending(InMemoryKeyVault):
         async def key(self, ledger: LedgerId) -> bytes:  # type: ignore[override]
             return bytes(32)
@@ -277,7 +277,7 @@ def test_a_vault_whose_methods_would_suspend_is_refused() -> None:
         Memory(settings=settings, overrides={"key_vault": Suspending()})
 
 
-def test_a_vault_of_ones_own_takes_the_place_of_the_configured_one_and_is_not_closed(
+def test_vault_override_replaces_the_configured_vault_and_is_not_closed(
     file: Place,
 ) -> None:
     class Closed(InMemoryKeyVault):
@@ -295,12 +295,12 @@ def test_a_vault_of_ones_own_takes_the_place_of_the_configured_one_and_is_not_cl
     assert (vault.held(), vault.closed) == (1, False)
 
 
-def test_the_path_is_a_setting_that_has_to_be_given() -> None:
+def test_vault_path_setting_is_required() -> None:
     with pytest.raises(InvalidRequest, match=r"key_vault.*path"):
         load_settings({"key_vault": "sqlite"}, environment={})
 
 
-def test_variables_choose_a_vault(tmp_path: Path) -> None:
+def test_environment_variables_configure_the_vault(tmp_path: Path) -> None:
     settings = load_settings(
         environment={
             "REMEMBRANCER_KEY_VAULT": "sqlite",
@@ -323,7 +323,7 @@ def trouble(finding: Finding) -> str:
     return "; ".join(f"{each.what} -> {each.advice}" for each in finding.problems)
 
 
-def test_the_doctor_tells_the_vault_and_how_many_keys_it_holds(place: Place) -> None:
+def test_doctor_reports_the_vault_and_its_number_of_keys(place: Place) -> None:
     fill(place)
     place.destroy(LedgerId("user:bob"))
     finding = examined(place.config())["key_vault"]
@@ -333,32 +333,32 @@ def test_the_doctor_tells_the_vault_and_how_many_keys_it_holds(place: Place) -> 
     assert finding.details["keys"] == 1
 
 
-def test_the_doctor_makes_no_vault(file: Place) -> None:
+def test_doctor_does_not_create_a_vault(file: Place) -> None:
     finding = examined(file.config())["key_vault"]
     assert (finding.problems, finding.details) == ((), {"keys": 0})
     assert not file.keys.exists()
 
 
-def test_the_doctor_tells_a_log_that_is_sealed_and_has_no_vault(place: Place) -> None:
+def test_doctor_reports_an_encrypted_log_without_a_vault(place: Place) -> None:
     fill(place)
     found = examined(place.config(key_vault="none"))
     assert found["key_vault"].problems == ()
-    assert "set key_vault.provider right" in trouble(found["audit_log"])
+    assert "correct key_vault.provider" in trouble(found["audit_log"])
 
 
-def test_the_doctor_tells_the_vault_of_another(place: Place) -> None:
+def test_doctor_reports_a_vault_of_another_log(place: Place) -> None:
     fill(place)
     other = {"provider": "sqlite", "path": f"{place.keys}.other"}
     found = examined(place.config(key_vault=other))
     assert "the vault has no key" in trouble(found["audit_log"])
 
 
-def test_the_doctor_tells_a_master_key_that_is_wrong_and_prints_neither(file: Place) -> None:
+def test_doctor_reports_a_wrong_master_key_and_prints_none(file: Place) -> None:
     right = {"provider": "sqlite", "path": str(file.keys), "master_key": MASTER_KEY}
     with file.open(key_vault=right) as memory:
         memory.add("I like tea.", user_id="ann")
     wrong = "ab" * 32
     findings = examined(file.config(key_vault={**right, "master_key": wrong}))
-    assert "set key_vault.master_key right" in trouble(findings["key_vault"])
+    assert "correct key_vault.master_key" in trouble(findings["key_vault"])
     assert wrong not in str(findings)
     assert MASTER_KEY not in str(findings)

@@ -1,4 +1,4 @@
-"""The vault in a file: who may read it, what is left of a destroyed key, whose master key it is."""
+"""The SQLite key vault: file permissions, key destruction and the master key."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[Open]:
 
 
 def written(path: Path) -> bytes:
-    """All that is in the folder, journals included."""
+    """The bytes of all files in the folder, journals included."""
     return b"".join(each.read_bytes() for each in sorted(path.parent.iterdir()))
 
 
@@ -56,18 +56,18 @@ def stored(path: Path) -> dict[str, bytes]:
         return dict(connection.execute("SELECT ledger, key FROM ledger_key").fetchall())
 
 
-# Its file
+# The file
 
 
-def test_nothing_is_made_before_a_key_is_asked_for(opened: Open, path: Path) -> None:
+def test_vault_file_is_not_created_before_the_first_key(opened: Open, path: Path) -> None:
     vault = opened()
     assert (vault.find(ANN), vault.held()) == (None, 0)
     assert "not there yet" in vault.ping()
     assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
-def test_the_file_is_its_owners_alone_whatever_the_umask_says(opened: Open, path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="file modes need POSIX")
+def test_vault_file_has_owner_only_permissions_with_any_umask(opened: Open, path: Path) -> None:
     before = os.umask(0)
     try:
         opened().key(ANN)
@@ -77,9 +77,9 @@ def test_the_file_is_its_owners_alone_whatever_the_umask_says(opened: Open, path
     assert [each.name for each in path.parent.iterdir()] == ["keys.db"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="file modes need POSIX")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-def test_a_file_that_others_may_read_is_refused(opened: Open, path: Path, mode: int) -> None:
+def test_vault_file_readable_by_others_is_refused(opened: Open, path: Path, mode: int) -> None:
     opened().key(ANN)
     path.chmod(mode)
     for ask in (opened().key, opened().find):
@@ -87,24 +87,24 @@ def test_a_file_that_others_may_read_is_refused(opened: Open, path: Path, mode: 
             ask(ANN)
 
 
-def test_the_database_of_another_program_is_refused(opened: Open, path: Path) -> None:
+def test_database_of_another_program_is_refused(opened: Open, path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE theirs (x)")
     path.chmod(0o600)
     before = path.read_bytes()
-    with pytest.raises(InvalidRequest, match=r"key_vault\.path: .*no key vault"):
+    with pytest.raises(InvalidRequest, match=r"key_vault\.path: .*not a key vault"):
         opened().key(ANN)
     assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_database_is_refused(opened: Open, path: Path) -> None:
+def test_file_that_is_not_a_database_is_refused(opened: Open, path: Path) -> None:
     path.write_bytes(b"something else entirely" * 100)
     path.chmod(0o600)
     with pytest.raises(InvalidRequest, match=r"key_vault\.path: .*not a SQLite database"):
         opened().key(ANN)
 
 
-def test_a_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None:
+def test_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None:
     opened().key(ANN)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
@@ -112,13 +112,13 @@ def test_a_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None
         opened().find(ANN)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     vault = SqliteKeyVault(SqliteVaultSettings(path=str(tmp_path / "none" / "keys.db")))
-    with pytest.raises(AdapterUnavailable, match="make its folder"):
+    with pytest.raises(AdapterUnavailable, match="create its folder"):
         vault.key(ANN)
 
 
-def test_a_vault_that_was_closed_says_so(opened: Open) -> None:
+def test_closed_vault_raises_adapter_unavailable(opened: Open) -> None:
     vault = opened()
     vault.key(ANN)
     vault.close()
@@ -127,19 +127,19 @@ def test_a_vault_that_was_closed_says_so(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("path", ["", ":memory:", "a\0b"])
-def test_what_is_no_name_of_a_file_is_refused(path: str) -> None:
+def test_invalid_file_name_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="name of a file"):
         SqliteVaultSettings(path=path)
 
 
-# What is left of a key
+# Destroying keys
 
 
 @pytest.mark.parametrize("master_key", ["", MASTER_KEY])
-def test_of_a_destroyed_key_no_byte_is_left_in_the_file_or_beside_it(
+def test_destroyed_key_leaves_no_bytes_in_the_folder(
     opened: Open, path: Path, master_key: str
 ) -> None:
-    # Given a file whose pages have been split, with names that sort anyhow
+    # Given a file with split pages, with ledger names in random order
     random = Random(7)
     vault = opened(master_key)
     names = [LedgerId(f"user:{random.random()}{'x' * random.randrange(90)}") for _ in range(300)]
@@ -147,12 +147,12 @@ def test_of_a_destroyed_key_no_byte_is_left_in_the_file_or_beside_it(
     rows = stored(path)
     before = written(path)
     assert all(row in before for row in rows.values())
-    # When every other key is destroyed, in another order
+    # When every second key is destroyed, in another random order
     random.shuffle(names)
     gone, kept = names[::2], names[1::2]
     for name in gone:
         vault.destroy(name)
-    # Then those are nowhere, neither as they were nor as they were stored; the others are there
+    # Then neither their plain nor their stored form is in the folder; the other keys are found
     after = written(path)
     for name in gone:
         assert keys[name] not in after
@@ -161,19 +161,19 @@ def test_of_a_destroyed_key_no_byte_is_left_in_the_file_or_beside_it(
     assert [each.name for each in path.parent.iterdir()] == ["keys.db"]
 
 
-def test_a_destruction_that_was_rolled_back_leaves_the_key(opened: Open, path: Path) -> None:
-    # Given another process that holds the file for good, as far as this one waits
+def test_rolled_back_destruction_keeps_the_key(opened: Open, path: Path) -> None:
+    # Given another connection that keeps the file locked for longer than the timeout
     vault = opened()
     key = vault.key(ANN)
     assert vault._connection is not None
     vault._connection.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        # When the key is to be destroyed
+        # When the key is destroyed
         with pytest.raises(AdapterUnavailable, match="try again"):
             vault.destroy(ANN)
         other.execute("ROLLBACK")
-    # Then it is there, and can be destroyed afterwards
+    # Then the key is still there, and can be destroyed afterwards
     assert vault.find(ANN) == key
     vault.destroy(ANN)
     with pytest.raises(Erased):
@@ -190,7 +190,7 @@ print(" ".join(vault.key(f"user:{number}").hex() for number in range(8)))
 """
 
 
-def test_processes_that_make_the_same_vault_at_once_get_the_same_keys(
+def test_processes_that_create_the_same_vault_at_once_get_the_same_keys(
     opened: Open, path: Path
 ) -> None:
     processes = [
@@ -209,15 +209,15 @@ def test_processes_that_make_the_same_vault_at_once_get_the_same_keys(
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=60)[0].split() for process in processes]
+    keys = [process.communicate(timeout=60)[0].split() for process in processes]
     vault = opened()
-    assert told == [[vault.key(LedgerId(f"user:{n}")).hex() for n in range(8)]] * 4
+    assert keys == [[vault.key(LedgerId(f"user:{n}")).hex() for n in range(8)]] * 4
 
 
 # The master key
 
 
-def test_under_a_master_key_no_key_is_in_the_file(opened: Open, path: Path) -> None:
+def test_master_key_keeps_plain_keys_out_of_the_file(opened: Open, path: Path) -> None:
     key = opened(MASTER_KEY).key(ANN)
     assert key not in written(path)
     assert bytes.fromhex(MASTER_KEY) not in written(path)
@@ -229,10 +229,10 @@ def test_under_a_master_key_no_key_is_in_the_file(opened: Open, path: Path) -> N
     [
         (MASTER_KEY, OTHER_KEY, "is not the one"),
         (MASTER_KEY, "", "is missing"),
-        ("", MASTER_KEY, "made without one"),
+        ("", MASTER_KEY, "created without one"),
     ],
 )
-def test_a_vault_is_refused_under_another_master_key(
+def test_vault_is_refused_with_another_master_key(
     opened: Open, path: Path, made_with: str, opened_with: str, problem: str
 ) -> None:
     opened(made_with).key(ANN)
@@ -244,15 +244,13 @@ def test_a_vault_is_refused_under_another_master_key(
 
 
 @pytest.mark.parametrize("master_key", ["hunter2", "0f" * 31, "0f" * 33, "zz" * 32])
-def test_what_is_no_master_key_is_refused_without_being_shown(
-    opened: Open, master_key: str
-) -> None:
+def test_invalid_master_key_is_refused_and_not_shown(opened: Open, master_key: str) -> None:
     with pytest.raises(InvalidRequest, match=r"key_vault\.master_key: expected 64 hex") as refusal:
         opened(master_key)
     assert master_key not in str(refusal.value)
 
 
-def test_a_stored_key_that_was_put_into_anothers_place_is_refused(opened: Open, path: Path) -> None:
+def test_stored_key_moved_to_another_ledger_is_refused(opened: Open, path: Path) -> None:
     vault = opened(MASTER_KEY)
     vault.key(ANN)
     vault.key(LedgerId("user:bob"))

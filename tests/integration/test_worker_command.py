@@ -1,4 +1,4 @@
-"""The commands around external engines, and a worker in a process of its own."""
+"""The commands for external engines, and a worker in its own process."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from remembrancer.application.projections.worker import Report
 from remembrancer.entrypoints.cli.metrics import STALE, served
 
 SOON = 30.0
-"""Seconds; a test that waits for so long has failed."""
+"""Seconds until a waiting test fails."""
 
 
 @pytest.fixture
 def engine(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An external index, chosen by variables, that is left to workers."""
+    """An external index, chosen by variables, that only workers fill."""
     path = tmp_path / "engine.db"
     monkeypatch.setenv("REMEMBRANCER_VECTOR_INDEX", "remembrancer.testing.file_index:adapter")
     monkeypatch.setenv("REMEMBRANCER_VECTOR_INDEX__PATH", str(path))
@@ -37,7 +37,7 @@ def engine(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def held(engine: Path) -> int:
-    """How many documents an engine holds."""
+    """The number of documents in an engine."""
     if not engine.exists():
         return 0
     with closing(sqlite3.connect(engine)) as connection:
@@ -48,13 +48,13 @@ def held(engine: Path) -> int:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another process brings about."""
+    """Wait for a condition that another process makes true."""
     waiting = threading.Event()
     for _ in range(int(SOON / 0.02)):
         if condition():
             return
         waiting.wait(0.02)
-    raise AssertionError("it never came to be")
+    raise AssertionError("the condition did not become true in time")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def add(remembrancer: CommandLine, text: str) -> dict[str, object]:
     return receipt
 
 
-def test_a_worker_delivers_once_and_says_how_it_stands(
+def test_worker_once_delivers_and_reports_positions(
     remembrancer: CommandLine, engine: Path
 ) -> None:
     assert add(remembrancer, "I like tea.")["lagging"] == ["vector_index"]
@@ -90,10 +90,10 @@ def test_a_worker_delivers_once_and_says_how_it_stands(
     assert outcome.document["projections"][0]["delivered"] == 3
     assert held(engine) == 1
     assert remembrancer("search", "tea", "--user", "ana", "--json").document["degraded"] == []
-    assert remembrancer("worker", "--once").out == "vector_index: at 3 of 3; 0 events brought\n"
+    assert remembrancer("worker", "--once").out == "vector_index: at 3 of 3; 0 delivered\n"
 
 
-def test_a_rebuild_feeds_the_engine_again(remembrancer: CommandLine, engine: Path) -> None:
+def test_rebuild_fills_the_engine_again(remembrancer: CommandLine, engine: Path) -> None:
     add(remembrancer, "I like tea.")
     remembrancer("worker", "--once")
     with closing(sqlite3.connect(engine)) as connection, connection:
@@ -102,30 +102,28 @@ def test_a_rebuild_feeds_the_engine_again(remembrancer: CommandLine, engine: Pat
     assert held(engine) == 1
 
 
-def test_what_is_not_there_can_not_be_rebuilt(remembrancer: CommandLine, engine: Path) -> None:
+def test_rebuild_of_a_missing_engine_is_refused(remembrancer: CommandLine, engine: Path) -> None:
     add(remembrancer, "I like tea.")
     outcome = remembrancer("rebuild", "knowledge_graph")
     assert outcome.code == 1
     assert "those are: vector_index" in outcome.err
 
 
-def test_no_dead_letters_are_told_as_such(remembrancer: CommandLine, engine: Path) -> None:
+def test_empty_dead_letter_list_is_reported(remembrancer: CommandLine, engine: Path) -> None:
     add(remembrancer, "I like tea.")
     assert remembrancer("dead").out == "No dead letters.\n"
     assert remembrancer("dead", "--retry", "--json").document == {"revived": 0, "dead": []}
 
 
-def test_without_an_engine_a_worker_says_that_there_is_nothing_to_do(
-    remembrancer: CommandLine, database: Path
-) -> None:
+def test_worker_without_an_engine_is_refused(remembrancer: CommandLine, database: Path) -> None:
     add(remembrancer, "I like tea.")
     outcome = remembrancer("worker", "--once")
     assert outcome.code == 1
-    assert "nothing to drive" in outcome.err
+    assert "there is no external projection" in outcome.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_ends_cleanly_when_it_is_told_to(
+def test_worker_exits_cleanly_on_a_signal(
     remembrancer: CommandLine,
     engine: Path,
     worker: Callable[..., subprocess.Popen[bytes]],
@@ -137,11 +135,11 @@ def test_a_worker_ends_cleanly_when_it_is_told_to(
     process.send_signal(number)
     out, err = process.communicate(timeout=SOON)
     assert process.returncode == 0, err
-    assert out.startswith(b"vector_index: at 3 of 3; 3 events brought")
+    assert out.startswith(b"vector_index: at 3 of 3; 3 delivered")
     assert remembrancer("stats", "--json").document["lags"][0]["owner"] is None
 
 
-def test_another_worker_takes_over_what_a_killed_one_was_at(
+def test_another_worker_takes_over_from_a_killed_one(
     remembrancer: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     add(remembrancer, "I like tea.")
@@ -154,7 +152,7 @@ def test_another_worker_takes_over_what_a_killed_one_was_at(
     assert held(engine) == 2
 
 
-def test_metrics_are_served_on_this_machine(
+def test_metrics_are_served_on_loopback(
     remembrancer: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     add(remembrancer, "I like tea.")
@@ -185,7 +183,7 @@ def test_metrics_are_served_on_this_machine(
 
 
 def health(port: int) -> tuple[int, str]:
-    """What a health check is told; status 0 where nobody answers."""
+    """The status and body of the health check; status 0 without an answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthy", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -196,7 +194,7 @@ def health(port: int) -> tuple[int, str]:
         return 0, ""
 
 
-def test_a_worker_that_works_is_healthy(
+def test_running_worker_is_healthy(
     remembrancer: CommandLine, engine: Path, worker: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
     add(remembrancer, "I like tea.")
@@ -206,9 +204,9 @@ def test_a_worker_that_works_is_healthy(
     until(lambda: health(port)[0] == 200)
 
 
-def test_a_worker_that_says_nothing_any_more_is_not_healthy_until_it_does() -> None:
+def test_worker_without_recent_reports_is_unhealthy() -> None:
     seconds = 0.0
-    report = Report(tracks=(), workers=1)
+    report = Report(partitions=(), workers=1)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with served(port, now=lambda: seconds) as take:
@@ -222,7 +220,7 @@ def test_a_worker_that_says_nothing_any_more_is_not_healthy_until_it_does() -> N
         assert health(port)[0] == 200
 
 
-def test_a_port_that_is_taken_is_named(remembrancer: CommandLine, engine: Path) -> None:
+def test_used_metrics_port_is_reported(remembrancer: CommandLine, engine: Path) -> None:
     add(remembrancer, "I like tea.")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -231,7 +229,7 @@ def test_a_port_that_is_taken_is_named(remembrancer: CommandLine, engine: Path) 
     assert f"--metrics-port: {port} can't be used" in outcome.err
 
 
-def test_metrics_without_the_library_say_what_to_install(
+def test_missing_metrics_library_is_reported_with_the_install_command(
     remembrancer: CommandLine, engine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(remembrancer, "I like tea.")
@@ -241,7 +239,7 @@ def test_metrics_without_the_library_say_what_to_install(
     assert "pip install 'remembrancer[metrics]'" in outcome.err
 
 
-def test_on_a_terminal_there_is_a_table(remembrancer: CommandLine, engine: Path) -> None:
+def test_worker_prints_a_table_on_a_terminal(remembrancer: CommandLine, engine: Path) -> None:
     add(remembrancer, "I like tea.")
     seen = on_terminal("worker", "--once").out
     assert "events behind" in seen

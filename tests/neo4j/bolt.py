@@ -1,7 +1,7 @@
-"""A server that speaks Bolt 5.4 on loopback, so that the real driver has somebody to talk to.
+"""Fake Neo4j server: Bolt 5.4 on the loopback interface, for tests with the real driver.
 
-It keeps the order of messages, transactions and failures as the protocol has them; what statements
-mean is said elsewhere (``tables.py``). It knows one user.
+It implements messages, transactions and failures of the protocol for one user; ``tables``
+implements the statements.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USER, PASSWORD, DATABASE = "neo4j", "stand-in", "neo4j"
 
 
 class Refusal(Exception):
-    """What a client is told in a ``FAILURE``."""
+    """Makes the server answer with ``FAILURE``."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,11 +34,11 @@ class Refusal(Exception):
 
 
 class BoltServer:
-    """Listens from the start; what it holds lasts as long as ``databases``.
+    """Starts to listen when created.
 
     Args:
-        databases: what is stored, by the name of the database.
-        context: for an encrypted server, with its certificate.
+        databases: stored data by database name.
+        context: TLS context with the certificate; ``None`` for an unencrypted server.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class BoltServer:
 
     @property
     def uri(self) -> str:
-        """Where it is."""
+        """URI of the server."""
         return f"bolt://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        """Cut every connection; transactions that were not committed are gone."""
+        """Cut all connections; open transactions are rolled back."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -75,7 +75,7 @@ class BoltServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            # Answers are small and many: without this each would wait for the one before it.
+            # Without this, each small answer waits for the acknowledgement of the previous one.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open.add(connection)
             thread = threading.Thread(target=self._serve, args=(connection,))
@@ -83,7 +83,7 @@ class BoltServer:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        # Whoever goes away without a word has said enough. Errors of TLS are OSErrors.
+        # A client may disconnect without GOODBYE. TLS errors are OSErrors.
         with connection, suppress(OSError, EOFError):
             if self._context is None:
                 _Conversation(self, connection).hold()
@@ -103,7 +103,7 @@ class _Conversation:
     answers: list[Answer] = field(factory=list)
 
     def hold(self) -> None:
-        """Shake hands, then answer message after message; what was not committed is gone."""
+        """Do the handshake, then answer messages; an open transaction is rolled back at the end."""
         try:
             self._shake_hands()
             while (message := self._receive()).kind != GOODBYE:
@@ -127,7 +127,7 @@ class _Conversation:
             self._answer(message)
 
     def roll_back(self) -> None:
-        """Forget an open transaction."""
+        """Roll back an open transaction."""
         if self.transaction is not None:
             self.transaction.roll_back()
         self.transaction, self.answers = None, []
@@ -180,7 +180,7 @@ class _Conversation:
 
     def _run(self, statement: str, parameters: dict[str, Any]) -> dict[str, Any]:
         if (answer := self._opened().run(statement, parameters)) is None:
-            self._refuse("Statement.SyntaxError", f"nothing is known of {statement!r}")
+            self._refuse("Statement.SyntaxError", f"unknown statement {statement!r}")
         self.answers.append(answer)
         return {"fields": answer.fields, "qid": len(self.answers) - 1, "t_first": 0}
 

@@ -1,4 +1,4 @@
-"""A certificate authority for an afternoon, and a certificate of it for ``localhost``."""
+"""A test certificate authority, and a certificate for ``localhost``."""
 
 from __future__ import annotations
 

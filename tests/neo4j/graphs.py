@@ -1,4 +1,4 @@
-"""The graph on Neo4j as tests use it: on a server or its stand-in, fed by a log, in plain calls."""
+"""Helpers for tests of the Neo4j graph: settings of the real or fake server, and sync calls."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STAND_IN, SERVER = "stand-in", "server"
 PLACES = [STAND_IN, SERVER]
 
 NEIGHBOUR = "neighbour"
-"""A second database of the stand-in."""
+"""A second database of the fake server."""
 
 
 @contextmanager
 def settings_at(place: str) -> Iterator[Neo4jSettings]:
-    """Where to go: to a stand-in of the test's own, or to the server that the variables name."""
+    """Settings of a new fake server, or of the server in the environment variables."""
     if place == STAND_IN:
         server = BoltServer({DATABASE: Tables(), NEIGHBOUR: Tables()})
         yield Neo4jSettings(uri=server.uri, user=USER, password=PASSWORD)
@@ -40,7 +40,7 @@ def settings_at(place: str) -> Iterator[Neo4jSettings]:
         return
     if URI not in os.environ:
         pytest.skip(f"needs a Neo4j server: set {URI}, and NEO4J_USER and NEO4J_PASSWORD")
-    # A server holds one graph: tests that run beside each other take turns.
+    # A server holds one graph: parallel test processes take turns.
     with (Path(tempfile.gettempdir()) / "remembrancer-neo4j.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield Neo4jSettings(
@@ -52,7 +52,7 @@ def settings_at(place: str) -> Iterator[Neo4jSettings]:
 
 @contextmanager
 def graph_at(place: str) -> Iterator[PlainGraph]:
-    """An empty graph."""
+    """Yield an empty graph."""
     with settings_at(place) as settings, plain(settings) as graph:
         graph.clear()
         yield graph
@@ -60,7 +60,7 @@ def graph_at(place: str) -> Iterator[PlainGraph]:
 
 @contextmanager
 def plain(settings: Neo4jSettings) -> Iterator[PlainGraph]:
-    """A graph that is closed in the end."""
+    """Yield a graph with sync methods, and close it."""
     graph = PlainGraph(settings)
     try:
         yield graph
@@ -69,13 +69,13 @@ def plain(settings: Neo4jSettings) -> Iterator[PlainGraph]:
 
 
 def address_of(settings: Neo4jSettings) -> tuple[str, int]:
-    """Host and port."""
+    """Return host and port."""
     parts = urlsplit(settings.uri)
     return str(parts.hostname), parts.port or 7687
 
 
 class PlainGraph:
-    """A graph whose methods are plain calls, all on one loop, as under ``Memory``."""
+    """A graph with sync methods that run on one background loop, as under ``Memory``."""
 
     name = "graph"
 
@@ -93,7 +93,7 @@ class PlainGraph:
         return call
 
     def apply_together(self, *pages: Sequence[Recorded]) -> None:
-        """Apply pages beside each other."""
+        """Apply pages concurrently."""
 
         async def apply_all() -> None:
             await asyncio.gather(*map(self.graph.apply, pages))
@@ -101,6 +101,6 @@ class PlainGraph:
         self.loop.run(apply_all())
 
     def shut(self) -> None:
-        """Close it, and the loop under it."""
+        """Close the graph and its loop."""
         self.loop.run(self.graph.close())
         self.loop.close()

@@ -1,7 +1,7 @@
-"""PackStream version 1, as far as remembrancer speaks it: the bytes of values in messages of Bolt.
+"""PackStream version 1, the encoding of values in Bolt messages: the subset used here.
 
-Written from the specification (neo4j.com/docs/bolt/current/packstream). No graph types: what is
-asked for are properties, never nodes.
+Written from the specification (neo4j.com/docs/bolt/current/packstream). No graph types: the
+adapter's statements return properties, never nodes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from attrs import frozen
 
 @frozen
 class Message:
-    """A structure: what kind it is, and its fields."""
+    """A structure with its kind and fields."""
 
     kind: int
     fields: list[Any]
 
 
 def pack(value: Any) -> bytes:
-    """The bytes of a value."""
+    """Encode a value."""
     if value is None:
         return b"\xc0"
     if isinstance(value, bool):
@@ -42,7 +42,7 @@ def pack(value: Any) -> bytes:
     if isinstance(value, Message):
         fields = b"".join(map(pack, value.fields))
         return bytes([0xB0 + len(value.fields), value.kind]) + fields
-    raise TypeError(f"no bytes for {type(value).__name__}")
+    raise TypeError(f"cannot encode {type(value).__name__}")
 
 
 def _pack_integer(value: int) -> bytes:
@@ -64,7 +64,7 @@ def _sized(size: int, tiny: int, markers: tuple[int, int, int]) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The value that bytes stand for; all of them, or it is an error."""
+    """Decode a value; raises ValueError if bytes are left over."""
     reader = _Reader(data)
     value = reader.value()
     if reader.at != len(data):

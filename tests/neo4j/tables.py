@@ -1,8 +1,8 @@
-"""What the adapter's statements mean, over plain dictionaries, looked up by their very text.
+"""Fake database: implements the adapter's statements over dictionaries, by their exact text.
 
-No Cypher is read here. A statement that nobody gave a meaning is refused as a syntax error, and
-the tests that run over these tables run over a real server as well: where the two differ, one of
-them fails. Writers take turns; readers see what is committed, as on the server.
+It does not parse Cypher. An unknown statement is refused as a syntax error. The same tests run on a
+real server too, so a difference makes one of them fail. Write transactions are serialised; reads
+see committed data, as on the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Parameters: TypeAlias = Mapping[str, Any]
 
 @define
 class Answer:
-    """Rows, with the names of their columns."""
+    """Rows with the names of their columns."""
 
     fields: list[str]
     rows: list[Row]
@@ -42,14 +42,14 @@ class State:
     clearing: bool = False
 
     def of_name(self, links: Mapping[Any, Link], ledger: str, key: str) -> list[Link]:
-        """Those of ``links`` that join a name."""
+        """Return the links at a name."""
         return [
             link for place, link in links.items() if place[0] == ledger and key in self.ends[place]
         ]
 
 
 class Tables:
-    """The state that is committed."""
+    """The committed state."""
 
     def __init__(self) -> None:
         self.state = State()
@@ -57,20 +57,20 @@ class Tables:
         self.turn = threading.Lock()
 
     def begin(self, *, writing: bool) -> Transaction:
-        """A transaction; a writing one waits for its turn with its first statement."""
+        """Begin a transaction; its first writing statement waits for the write lock."""
         return Transaction(self, writing)
 
 
 @define
 class Transaction:
-    """Statements that take effect together."""
+    """An atomic group of statements."""
 
     tables: Tables
     writing: bool
     changed: State | None = None
 
     def run(self, statement: str, parameters: Parameters) -> Answer | None:
-        """What a statement answers; ``None`` if it means nothing."""
+        """Return the answer to a statement; ``None`` if it is unknown or not allowed."""
         if statement in READING:
             fields, read = READING[statement]
             return Answer(fields, list(read(self.changed or self.tables.state, parameters)))
@@ -85,7 +85,7 @@ class Transaction:
         return Answer(fields, list(write(self.changed, parameters) or ()))
 
     def commit(self) -> str:
-        """Make it last; returns a bookmark."""
+        """Commit; returns a bookmark."""
         if self.changed is not None:
             self.tables.state = self.changed
             self.tables.commits += 1
@@ -93,7 +93,7 @@ class Transaction:
         return f"stand-in:{self.tables.commits}"
 
     def roll_back(self) -> None:
-        """Let the next one write."""
+        """Discard the changes and release the write lock."""
         if self.changed is not None:
             self.changed = None
             self.tables.turn.release()
@@ -121,7 +121,7 @@ def _is_seen(link: Link, asked: Parameters) -> bool:
 
 
 def _kept(link: Link) -> Link:
-    """As the server keeps it: a property that is null is no property."""
+    """Return the stored properties: the server does not store null."""
     return {name: value for name, value in link.items() if value is not None}
 
 
@@ -224,7 +224,7 @@ def _create(kind: str, column: str) -> Callable[[State, Parameters], None]:
         for one in asked["made"]:
             link = one["link"]
             place = link["ledger"], link[column], link["since"]
-            assert place not in links, "the constraint would not let it in"
+            assert place not in links, "violates the uniqueness constraint"
             assert all((link["ledger"], key) in state.names for key in one["keys"])
             links[place], state.ends[place] = dict(link), one["keys"]
 

@@ -1,4 +1,4 @@
-"""The graph on Neo4j keeps the contract, on a server and on the stand-in for one."""
+"""Contract tests of the Neo4j graph, on the fake server and on a real one."""
 
 from __future__ import annotations
 

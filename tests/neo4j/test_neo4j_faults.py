@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a Neo4j server is told, and leaves nothing half or twice."""
+"""Faults of the Neo4j server: errors are reported, and pages are applied exactly once."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from remembrancer.testing.knowledge_graph import LATER, SCOPE, fact_about, relat
 from remembrancer.testing.unreliable_wire import UnreliableWire, When
 
 COMMIT = b"\x00\x02\xb0\x12\x00\x00"
-"""The message as it is on the wire, in a chunk of its own."""
+"""The bytes of the message COMMIT, in its own chunk."""
 
 VIEW = View(scope=SCOPE, now=LATER)
 
 
 @pytest.fixture(params=PLACES)
 def settings(request: pytest.FixtureRequest) -> Iterator[Neo4jSettings]:
-    """An empty graph's."""
+    """Settings of an empty graph."""
     with settings_at(request.param) as found:
         found = evolve(found, retry_for=2.0)
         with plain(found) as graph:
@@ -61,7 +61,7 @@ def over_wire(settings: Neo4jSettings, wire: UnreliableWire) -> Neo4jSettings:
 
 
 def history() -> tuple[list[Recorded], InMemoryKnowledgeGraph]:
-    """Events that make, revise and end links, and what they come to."""
+    """Events that make, change and end links, and an in-memory graph that applied them."""
     memory = InMemoryKnowledgeGraph()
     log = InMemoryAuditLog(listener=memory)
     fact = fact_about("Ann", "tea")
@@ -83,7 +83,7 @@ def assert_same(graph: PlainGraph, memory: InMemoryKnowledgeGraph) -> None:
         assert graph.entities(view, None, 100) == memory.entities(view)
 
 
-def test_while_the_server_is_down_that_is_said_and_afterwards_the_same_page_is_taken_in(
+def test_calls_fail_while_the_server_is_down_and_the_page_is_applied_afterwards(
     over_wire: Neo4jSettings, wire: UnreliableWire
 ) -> None:
     events, memory = history()
@@ -104,7 +104,7 @@ def test_while_the_server_is_down_that_is_said_and_afterwards_the_same_page_is_t
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_page_whose_commit_was_not_heard_of_is_taken_in_once(
+def test_page_is_applied_once_if_the_connection_breaks_at_commit(
     over_wire: Neo4jSettings, wire: UnreliableWire, when: When
 ) -> None:
     events, memory = history()
@@ -116,7 +116,7 @@ def test_a_page_whose_commit_was_not_heard_of_is_taken_in_once(
         assert_same(graph, memory)
 
 
-def test_a_page_is_taken_in_once_though_its_writer_was_told_that_it_failed(
+def test_page_is_applied_once_if_it_is_repeated_after_an_unknown_commit(
     over_wire: Neo4jSettings, wire: UnreliableWire
 ) -> None:
     events, memory = history()
@@ -130,13 +130,13 @@ def test_a_page_is_taken_in_once_though_its_writer_was_told_that_it_failed(
         assert_same(graph, memory)
 
 
-def test_a_page_that_comes_from_many_at_once_is_taken_in_once(graph: PlainGraph) -> None:
+def test_page_applied_by_many_at_once_is_applied_once(graph: PlainGraph) -> None:
     events, memory = history()
     graph.apply_together(*[events] * 8)
     assert_same(graph, memory)
 
 
-def test_pages_of_many_ledgers_beside_each_other_are_all_taken_in(graph: PlainGraph) -> None:
+def test_concurrent_pages_of_many_ledgers_are_all_applied(graph: PlainGraph) -> None:
     pages = []
     log = InMemoryAuditLog()
     for user in range(8):
@@ -151,7 +151,7 @@ def test_pages_of_many_ledgers_beside_each_other_are_all_taken_in(graph: PlainGr
         assert found == [f"friend {user + 4}", f"friend {user}"]
 
 
-def test_who_reads_sees_one_state_while_others_write(
+def test_reader_sees_one_snapshot_while_others_write(
     settings: Neo4jSettings, graph: PlainGraph
 ) -> None:
     events, _ = history()
@@ -177,20 +177,20 @@ def test_who_reads_sees_one_state_while_others_write(
     assert [one.link.position for one in graph.neighbours(VIEW, ["Ann"], 1, 10)] == [4, 7]
 
 
-def test_a_wrong_password_is_told_with_the_setting_to_look_at(settings: Neo4jSettings) -> None:
+def test_wrong_password_error_names_the_setting(settings: Neo4jSettings) -> None:
     expected = pytest.raises(AdapterUnavailable, match=r"neo4j: .*knowledge_graph\.password")
     with plain(evolve(settings, password="wrong")) as graph, expected:
         graph.apply(history()[0])
 
 
-def test_a_wrong_database_is_told_with_the_setting_to_look_at(settings: Neo4jSettings) -> None:
+def test_wrong_database_error_names_the_setting(settings: Neo4jSettings) -> None:
     with plain(evolve(settings, database="elsewhere")) as graph:
         for call in (graph.ping, lambda: graph.apply(history()[0])):
             with pytest.raises(AdapterUnavailable, match=r"neo4j: .*knowledge_graph\.database"):
                 call()
 
 
-def test_a_server_that_never_answers_is_waited_for_no_longer_than_told() -> None:
+def test_call_to_a_silent_server_fails_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"bolt://127.0.0.1:{silent.getsockname()[1]}"
         expected = pytest.raises(AdapterUnavailable, match=r"neo4j: no answer .*0\.3 s")
@@ -198,7 +198,7 @@ def test_a_server_that_never_answers_is_waited_for_no_longer_than_told() -> None
             graph.ping()
 
 
-def test_a_clear_that_was_cut_short_lets_nothing_in_before_it_is_done(
+def test_apply_fails_after_an_interrupted_clear_until_clear_completes(
     settings: Neo4jSettings, graph: PlainGraph
 ) -> None:
     events, memory = history()
@@ -221,7 +221,7 @@ def test_a_clear_that_was_cut_short_lets_nothing_in_before_it_is_done(
     assert_same(graph, memory)
 
 
-def test_names_of_any_length_are_told_apart(graph: PlainGraph) -> None:
+def test_long_names_with_the_same_beginning_are_distinct(graph: PlainGraph) -> None:
     memory = InMemoryKnowledgeGraph()
     log = InMemoryAuditLog(listener=memory)
     one, other = "Zürich " * 9000 + "east", "Zürich " * 9000 + "west"
@@ -232,7 +232,7 @@ def test_names_of_any_length_are_told_apart(graph: PlainGraph) -> None:
     assert graph.entities(VIEW, None, 10) == memory.entities(VIEW)
 
 
-def test_it_may_be_asked_on_several_loops_and_is_closed_on_all_of_them(
+def test_graph_works_on_several_loops_and_is_closed_on_all_of_them(
     settings: Neo4jSettings,
 ) -> None:
     made = Neo4jKnowledgeGraph(settings)
@@ -252,7 +252,7 @@ def test_it_may_be_asked_on_several_loops_and_is_closed_on_all_of_them(
         loop.close()
 
 
-def test_a_cluster_may_say_whom_to_ask() -> None:
+def test_routed_uri_uses_the_members_that_the_server_names() -> None:
     with settings_at(STAND_IN) as settings:
         routed = evolve(settings, uri=settings.uri.replace("bolt:", "neo4j:"))
         with plain(routed) as graph:
@@ -261,6 +261,6 @@ def test_a_cluster_may_say_whom_to_ask() -> None:
             assert_same(graph, memory)
 
 
-def test_it_says_what_it_talks_to(graph: PlainGraph) -> None:
+def test_ping_returns_name_and_version(graph: PlainGraph) -> None:
     name, version = graph.ping().split(" ")
     assert (name, bool(version)) == ("neo4j", True)

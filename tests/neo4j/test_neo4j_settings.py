@@ -1,4 +1,4 @@
-"""The graph on Neo4j is chosen by settings, and what is wrong with them is told before any call."""
+"""Settings of the Neo4j graph: selection, validation before any call, TLS."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tables import Tables
 from remembrancer import InvalidRequest, load_settings
 from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.graph.graph import View
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.knowledge_graph import LATER, SCOPE
 from remembrancer.wiring.container import Container
 
@@ -61,7 +61,7 @@ def run_and_close(graph: Any, call: Callable[[Any], Any]) -> Any:
 
 
 @pytest.mark.parametrize("mode", ["inline", "threads"])
-def test_it_is_chosen_by_name_and_drives_both_faces(server: BoltServer, mode: str) -> None:
+def test_settings_choose_the_graph_for_sync_and_async_memory(server: BoltServer, mode: str) -> None:
     settings = load_settings(
         {
             "audit_log": "memory",
@@ -95,27 +95,29 @@ def test_it_is_chosen_by_name_and_drives_both_faces(server: BoltServer, mode: st
         ({"uri": "bolt://"}, "knowledge_graph.*://host:port"),
         ({"connections": 0}, "knowledge_graph.*connections"),
         ({"timeout": 0}, "knowledge_graph.*timeout"),
-        ({"certificates": "ca.pem"}, r"knowledge_graph.*neo4j\+s or bolt\+s"),
-        ({"uri": "bolt+s://x", "certificates": "/no/ca.pem"}, "knowledge_graph.*is no file"),
+        ({"certificates": "ca.pem"}, r"knowledge_graph.*neo4j\+s and bolt\+s"),
+        ({"uri": "bolt+s://x", "certificates": "/no/ca.pem"}, "knowledge_graph.*is not a file"),
         ({"pasword": "x"}, "knowledge_graph.pasword.*did you mean password"),
     ],
 )
-def test_what_is_wrong_with_settings_is_told(options: dict[str, Any], problem: str) -> None:
+def test_invalid_settings_are_refused_with_the_problem(
+    options: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(InvalidRequest, match=problem):
         chosen(**options)
 
 
-def test_a_password_is_not_shown() -> None:
+def test_repr_hides_the_password() -> None:
     assert "hunter2" not in repr(chosen(password="hunter2"))
 
 
-def test_without_the_driver_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_driver_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "neo4j", None)
     with pytest.raises(InvalidRequest, match=r"remembrancer\[neo4j\]"):
         Connection(Neo4jSettings())
 
 
-def test_an_encrypted_server_is_known_by_the_authority_that_is_trusted(
+def test_tls_server_is_verified_with_the_configured_authority(
     encrypted: BoltServer, certificates: Path
 ) -> None:
     choice = load_settings(

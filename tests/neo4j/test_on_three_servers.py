@@ -1,4 +1,4 @@
-"""The program that ran on one file runs on PostgreSQL, Weaviate and Neo4j by its settings alone."""
+"""One program gives the same answers on SQLite and on PostgreSQL, Weaviate and Neo4j."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUESTIONS = ("Where does Ann's sister work?", "What does Ann drink?", "Who is Ev
 
 
 class Servers:
-    """Where everything is, and the settings that say so."""
+    """The three servers, and the config that selects them."""
 
     def __init__(self, postgres: PostgresSettings, weaviate: WeaviateServer, neo4j: Any) -> None:
         self.weaviate = weaviate
@@ -62,7 +62,7 @@ def remember(memory: Memory) -> list[Any]:
 
 
 def answers(memory: Memory) -> list[Any]:
-    """All that a program would look at, without ids and scores."""
+    """Return the results of all reads, without ids and scores."""
     found = [memory.search(question, **ANN, explain=True) for question in QUESTIONS]
     explored = memory.graph("Ann", **ANN)
     assert explored is not None
@@ -76,7 +76,7 @@ def answers(memory: Memory) -> list[Any]:
     ]
 
 
-def test_it_answers_as_on_one_file(servers: Servers) -> None:
+def test_memory_on_three_servers_answers_as_on_sqlite(servers: Servers) -> None:
     overrides = {"extractor": extractor(*FACTS)}
     with Memory(settings=load_settings({}, environment={}), overrides=overrides) as one_file:
         remember(one_file)
@@ -93,7 +93,7 @@ def test_it_answers_as_on_one_file(servers: Servers) -> None:
     assert servers.weaviate.asked["Search"] > 0
 
 
-def test_another_process_on_a_loop_sees_it(servers: Servers) -> None:
+def test_async_memory_sees_facts_written_by_another_memory(servers: Servers) -> None:
     with servers.memory() as memory:
         remember(memory)
 
@@ -106,7 +106,9 @@ def test_another_process_on_a_loop_sees_it(servers: Servers) -> None:
     assert result.degraded == ()
 
 
-def test_a_server_that_is_away_costs_nothing_but_its_signals(servers: Servers) -> None:
+def test_search_is_degraded_without_weaviate_and_complete_after_it_is_back(
+    servers: Servers,
+) -> None:
     with servers.memory() as memory:
         memory.add(FACTS[0]["text"], **ANN)
 

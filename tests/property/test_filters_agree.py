@@ -1,4 +1,4 @@
-"""SQLite and the evaluator take the same rows, whatever the filter and whatever the facts."""
+"""SQLite and the evaluator select the same rows, for any filter and any facts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from remembrancer.adapters.stores.sqlite.filters import register_functions, to_s
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.filters.ast import (
     BUILT_IN_FIELDS,
-    MAX_DEPTH,
-    MAX_NODES,
     TIME_FIELDS,
     And,
     Contains,
@@ -27,9 +25,9 @@ from remembrancer.domain.filters.ast import (
     Gt,
     In,
     Or,
-    matches,
-    parse_filter,
 )
+from remembrancer.domain.filters.evaluate import matches
+from remembrancer.domain.filters.parse import MAX_DEPTH, MAX_NODES, parse_filter
 from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)
@@ -78,7 +76,7 @@ def store(
 
 
 def found(database: sqlite3.Connection, where: Filter) -> list[int]:
-    """The rows that the condition takes, having checked that it is 0 or 1 on each."""
+    """The rows that the condition selects. Asserts that it is 0 or 1 on each row."""
     condition, values = to_sql(where, COLUMNS, "fact.body")
     truths = database.execute(f"SELECT {condition} FROM fact ORDER BY id", values).fetchall()
     assert {truth for (truth,) in truths} <= {0, 1}
@@ -101,14 +99,14 @@ def parsed(raw: dict[str, Any]) -> Filter:
 
 @st.composite
 def questions(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Filter]]:
-    """Some records, and filters about them."""
+    """Some records, and filters on them."""
     records = draw(st.lists(attributes(), min_size=1, max_size=6))
     return records, draw(st.lists(filters(records), min_size=1, max_size=8))
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(question=questions(), ensure_ascii=st.booleans())
-def test_sqlite_takes_exactly_the_rows_that_the_evaluator_takes(
+def test_sqlite_selects_the_same_rows_as_the_evaluator(
     database: sqlite3.Connection,
     question: tuple[list[dict[str, Any]], list[Filter]],
     ensure_ascii: bool,
@@ -123,7 +121,7 @@ def test_sqlite_takes_exactly_the_rows_that_the_evaluator_takes(
     "name",
     ["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "contains", "icontains"],
 )
-def test_every_operator_agrees_on_every_pair_of_hostile_values(
+def test_every_operator_agrees_on_all_pairs_of_hostile_values(
     database: sqlite3.Connection, name: str
 ) -> None:
     values: list[Any] = [
@@ -145,7 +143,7 @@ def test_every_operator_agrees_on_every_pair_of_hostile_values(
         assert found(database, where) == expected([*records, {"metadata": {}}, {}], where)
 
 
-def test_text_columns_and_lists_of_entities_agree_on_every_pair_of_hostile_texts(
+def test_text_and_entities_filters_agree_on_all_pairs_of_hostile_texts(
     database: sqlite3.Connection,
 ) -> None:
     records = [{"text": text, "entities": [text, "z"]} for text in HOSTILE_TEXTS]
@@ -160,7 +158,7 @@ def test_text_columns_and_lists_of_entities_agree_on_every_pair_of_hostile_texts
             assert found(database, where) == expected(records, where)
 
 
-def test_text_after_a_nul_is_seen_although_sqlite_cuts_json_strings_there(
+def test_text_after_a_nul_is_compared_although_sqlite_cuts_json_strings_there(
     database: sqlite3.Connection,
 ) -> None:
     records: list[dict[str, Any]] = [
@@ -178,7 +176,7 @@ def test_text_after_a_nul_is_seen_although_sqlite_cuts_json_strings_there(
             assert found(database, where) == expected(records, where)
 
 
-def test_decimals_are_read_to_the_last_digit(database: sqlite3.Connection) -> None:
+def test_decimals_are_compared_to_the_last_digit(database: sqlite3.Connection) -> None:
     values = [0.1 + 0.2, 5e-324, 1.7976931348623157e308, 9007199254740993.0, 123456789.12345679]
     records = [
         {"metadata": {"a": close}}
@@ -205,7 +203,7 @@ def test_decimals_are_read_to_the_last_digit(database: sqlite3.Connection) -> No
     ],
     ids=str,
 )
-def test_filters_that_only_code_can_make_agree_too(
+def test_filters_that_the_parser_never_returns_agree(
     database: sqlite3.Connection, where: Filter
 ) -> None:
     records: list[dict[str, Any]] = [
@@ -233,7 +231,7 @@ def deepest(*, nested_first: bool) -> dict[str, Any]:
 
 
 def bushiest(levels: int) -> dict[str, Any]:
-    """A full binary tree: the shape that needs the most of a parser's stack."""
+    """A full binary tree: the shape that needs the largest parser stack."""
     if levels == 0:
         return {"a": {"icontains": "x"}}
     return {("AND", "OR")[levels % 2]: [bushiest(levels - 1), bushiest(levels - 1)]}
@@ -258,7 +256,7 @@ def deepest_and_bushiest() -> dict[str, Any]:
     ],
     ids=["widest", "longest", "deepest", "deepest last", "bushiest", "deepest and bushiest"],
 )
-def test_the_largest_filters_that_parse_are_within_the_limits_of_sqlite(
+def test_largest_allowed_filters_are_within_the_limits_of_sqlite(
     database: sqlite3.Connection, raw: dict[str, Any]
 ) -> None:
     records: list[dict[str, Any]] = [{"metadata": {"a": "x1"}}, {"metadata": {"a": 2.5}}, {}]

@@ -1,4 +1,4 @@
-"""PostgreSQL and the evaluator take the same rows, whatever the filter and whatever the facts."""
+"""PostgreSQL and the evaluator select the same rows, for any filter and any facts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from remembrancer.adapters.stores.postgres.filters import create_casefold, searc
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.filters.ast import (
     BUILT_IN_FIELDS,
-    MAX_DEPTH,
-    MAX_NODES,
     TIME_FIELDS,
     And,
     Contains,
@@ -29,9 +27,9 @@ from remembrancer.domain.filters.ast import (
     Gt,
     In,
     Or,
-    matches,
-    parse_filter,
 )
+from remembrancer.domain.filters.evaluate import matches
+from remembrancer.domain.filters.parse import MAX_DEPTH, MAX_NODES, parse_filter
 from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)
@@ -53,7 +51,7 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
             connection.execute(statement.encode())
         types = ", ".join(f"{name} {TYPES[name]}" for name in NAMES)
         connection.execute(f"CREATE TEMP TABLE fact (id int, {types}, body jsonb)".encode())
-        # A function among temporary objects is only found by its full name.
+        # A function in the temporary schema is only found by its qualified name.
         yield connection
 
 
@@ -81,7 +79,7 @@ def store(database: Database, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def found(database: Database, where: Filter) -> list[int]:
-    """The rows that the condition takes, having checked that it is true or false on each."""
+    """The rows that the condition selects. Asserts that it is true or false on each row."""
     condition, values = to_sql(where, COLUMNS, "fact.body")
     sql = f"SELECT {condition} FROM fact ORDER BY id".replace(
         "remembrancer_casefold(", "pg_temp.remembrancer_casefold("
@@ -103,14 +101,14 @@ def parsed(raw: dict[str, Any]) -> Filter:
 
 @st.composite
 def questions(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Filter]]:
-    """Some records, and filters about them."""
+    """Some records, and filters on them."""
     records = draw(st.lists(attributes(), min_size=1, max_size=6))
     return records, draw(st.lists(filters(records), min_size=1, max_size=8))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(question=questions())
-def test_postgres_takes_exactly_the_rows_that_the_evaluator_takes(
+def test_postgres_selects_the_same_rows_as_the_evaluator(
     database: Database, question: tuple[list[dict[str, Any]], list[Filter]]
 ) -> None:
     records, wheres = question
@@ -123,7 +121,7 @@ def test_postgres_takes_exactly_the_rows_that_the_evaluator_takes(
     "name",
     ["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "contains", "icontains"],
 )
-def test_every_operator_agrees_on_every_pair_of_hostile_values(
+def test_every_operator_agrees_on_all_pairs_of_hostile_values(
     database: Database, name: str
 ) -> None:
     values: list[Any] = [
@@ -146,7 +144,7 @@ def test_every_operator_agrees_on_every_pair_of_hostile_values(
         assert found(database, where) == expected(records, where)
 
 
-def test_text_columns_and_lists_of_entities_agree_on_every_pair_of_hostile_texts(
+def test_text_and_entities_filters_agree_on_all_pairs_of_hostile_texts(
     database: Database,
 ) -> None:
     records = [{"text": text, "entities": [text, "z"]} for text in HOSTILE_TEXTS]
@@ -161,7 +159,7 @@ def test_text_columns_and_lists_of_entities_agree_on_every_pair_of_hostile_texts
             assert found(database, where) == expected(records, where)
 
 
-def test_every_character_is_folded_as_python_folds_it(database: Database) -> None:
+def test_casefold_equals_python_casefold_for_every_character(database: Database) -> None:
     characters = [
         chr(code) for code in range(1, sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF
     ]
@@ -173,14 +171,14 @@ def test_every_character_is_folded_as_python_folds_it(database: Database) -> Non
         assert folded == text.casefold()
 
 
-def test_decimals_are_read_to_the_last_digit(database: Database) -> None:
+def test_decimals_are_compared_to_the_last_digit(database: Database) -> None:
     values = [0.1 + 0.2, 5e-324, 1.7976931348623157e308, 9007199254740993.0, 1.2345678901234568e18]
     records: list[dict[str, Any]] = [
         {"metadata": {"a": close}}
         for value in values
         for close in (value, math.nextafter(value, 0), math.nextafter(value, 1))
     ]
-    # The digits that this double is written with are those of another integer.
+    # This double is written with the digits of another integer.
     records.append({"metadata": {"a": 1234567890123456800}})
     store(database, records)
     for record in records:
@@ -202,7 +200,7 @@ def test_decimals_are_read_to_the_last_digit(database: Database) -> None:
     ],
     ids=str,
 )
-def test_filters_that_only_code_can_make_agree_too(database: Database, where: Filter) -> None:
+def test_filters_that_the_parser_never_returns_agree(database: Database, where: Filter) -> None:
     records: list[dict[str, Any]] = [
         {"metadata": {"a": True, "clé": "2026-05-03"}, "created_at": MOMENT},
         {"metadata": {"a": None}},
@@ -229,7 +227,7 @@ def deepest() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "raw", [widest(), longest(), deepest()], ids=["widest", "longest", "deepest"]
 )
-def test_the_largest_filters_that_parse_are_within_the_limits_of_postgres(
+def test_largest_allowed_filters_are_within_the_limits_of_postgres(
     database: Database, raw: dict[str, Any]
 ) -> None:
     records: list[dict[str, Any]] = [{"metadata": {"a": "x1"}}, {"metadata": {"a": 2.5}}, {}]

@@ -1,4 +1,4 @@
-"""Whatever happened, and in whatever pieces it is read: every store of facts is its fold."""
+"""Every fact store equals the fold of the log, for any history, read in any pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ANY_FACT = [fact_id for ids in FACTS.values() for fact_id in ids]
 
 @frozen
 class Step:
-    """One append: whose, what, and when by the clock of the writer."""
+    """One append: the owner, the events, and the time by the writer's clock."""
 
     owner: str
     events: Sequence[Event]
@@ -74,7 +74,7 @@ def scopes(owner: str) -> st.SearchStrategy[Scope]:
 
 
 def events(owner: str) -> st.SearchStrategy[Event]:
-    """Anything that can be in an owner's ledger; about the facts of others too, by mistake."""
+    """Any event in an owner's ledger, some of them with fact ids of other owners by mistake."""
     about = st.sampled_from(ANY_FACT)
     return st.one_of(
         st.builds(
@@ -119,7 +119,7 @@ def events(owner: str) -> st.SearchStrategy[Event]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
-    """Appends to two ledgers, by writers whose clocks may stand still or go back."""
+    """Appends to two ledgers, by writers whose clocks may stop or go back."""
     steps: list[Step] = []
     seen: list[MessageId] = []
     for owner in draw(st.lists(st.sampled_from(OWNERS), min_size=1, max_size=10)):
@@ -141,7 +141,7 @@ def histories(draw: st.DrawFn) -> list[Step]:
 
 
 class InMemory:
-    """A log in memory, and the facts that follow it."""
+    """A log and a fact store in memory."""
 
     def __init__(self) -> None:
         self.log = InMemoryAuditLog()
@@ -153,7 +153,7 @@ class InMemory:
 
 
 class OnSqlite:
-    """A log on SQLite, and the facts that follow it."""
+    """A log and a fact store on SQLite."""
 
     def __init__(self) -> None:
         self._database = Database(SqliteSettings(), [create_log])
@@ -181,7 +181,7 @@ def stores(steps: Sequence[Step]) -> Iterator[InMemoryFactStore | SqliteFactStor
 
 
 def folded(steps: Sequence[Step]) -> dict[LedgerId, LedgerState]:
-    """The truth: the fold of what a log holds after the steps."""
+    """The expected state: the fold of the log after the steps."""
     store = InMemory()
     store.write(steps)
     return {ledger: fold(store.log.read_ledger(ledger)) for ledger in LEDGERS}
@@ -191,7 +191,7 @@ def folded(steps: Sequence[Step]) -> dict[LedgerId, LedgerState]:
 
 
 @given(histories(), st.lists(st.integers(0, 40), max_size=5))
-def test_a_fold_in_pieces_is_the_fold_in_one_go(steps: list[Step], cuts: list[int]) -> None:
+def test_fold_in_pages_equals_fold_at_once(steps: list[Step], cuts: list[int]) -> None:
     store = InMemory()
     store.write(steps)
     for ledger in LEDGERS:
@@ -204,7 +204,7 @@ def test_a_fold_in_pieces_is_the_fold_in_one_go(steps: list[Step], cuts: list[in
 
 
 @given(histories())
-def test_the_versions_of_a_fact_follow_each_other_without_overlap_or_hole(
+def test_fact_versions_have_neither_overlap_nor_gap(
     steps: list[Step],
 ) -> None:
     for state in folded(steps).values():
@@ -221,7 +221,7 @@ def test_the_versions_of_a_fact_follow_each_other_without_overlap_or_hole(
 
 
 @given(histories(), moments, moments, st.none() | moments)
-def test_at_most_one_version_of_a_fact_is_seen_at_any_moment(
+def test_at_most_one_version_of_a_fact_is_visible_at_any_time(
     steps: list[Step], as_of: datetime, now: datetime, valid_at: datetime | None
 ) -> None:
     for state in folded(steps).values():
@@ -232,14 +232,14 @@ def test_at_most_one_version_of_a_fact_is_seen_at_any_moment(
 
 
 @given(histories())
-def test_only_the_last_version_of_a_fact_may_be_over(steps: list[Step]) -> None:
+def test_every_version_but_the_last_is_active(steps: list[Step]) -> None:
     for state in folded(steps).values():
         for versions in state.facts.values():
             assert {fact.status for fact in versions[:-1]} <= {FactStatus.ACTIVE}
 
 
 @given(histories())
-def test_what_never_changes_never_does(steps: list[Step]) -> None:
+def test_immutable_fields_are_the_same_in_all_versions(steps: list[Step]) -> None:
     for state in folded(steps).values():
         for first, *later in state.facts.values():
             for fact in later:
@@ -255,16 +255,16 @@ def test_what_never_changes_never_does(steps: list[Step]) -> None:
 
 
 @given(histories())
-def test_both_fact_stores_hold_the_fold(steps: list[Step]) -> None:
+def test_both_fact_stores_equal_the_fold(steps: list[Step]) -> None:
     states = folded(steps)
     for facts in stores(steps):
-        # each holds every version of every fact
+        # all versions of all facts
         for state in states.values():
             for fact_id, versions in state.facts.items():
                 assert tuple(facts.versions(fact_id)) == versions
         known = {fact_id for state in states.values() for fact_id in state.facts}
         assert all(not facts.versions(fact_id) for fact_id in ANY_FACT if fact_id not in known)
-        # and every message that waits
+        # and all pending messages
         for ledger, state in states.items():
             assert {m.message_id for m in facts.pending(ledger)} == state.pending
             tally = facts.tally(ledger)
@@ -281,7 +281,7 @@ def test_both_fact_stores_hold_the_fold(steps: list[Step]) -> None:
     st.none() | moments,
     st.sampled_from(list(Order)),
 )
-def test_both_fact_stores_list_what_the_fold_shows_at_any_times(
+def test_both_fact_stores_list_the_visible_facts_of_the_fold_at_any_time(
     steps: list[Step],
     scope: Scope,
     now: datetime,
@@ -312,7 +312,7 @@ def listed(state: LedgerState, query: FactQuery) -> list[Fact]:
 
 
 @given(histories(), moments)
-def test_both_fact_stores_name_the_same_active_and_due_facts(
+def test_both_fact_stores_return_the_active_and_due_facts_of_the_fold(
     steps: list[Step], now: datetime
 ) -> None:
     states = folded(steps)
@@ -328,7 +328,7 @@ def test_both_fact_stores_name_the_same_active_and_due_facts(
 
 
 @given(histories(), st.integers(1, 4))
-def test_a_listing_in_pages_is_the_listing(steps: list[Step], size: int) -> None:
+def test_listing_in_pages_equals_listing_at_once(steps: list[Step], size: int) -> None:
     store = OnSqlite()
     store.write(steps)
     facts = store.facts

@@ -1,4 +1,4 @@
-"""Both graphs answer alike, and see exactly the facts that the ledger believes."""
+"""Both graphs return the same, and show exactly the facts that the ledger shows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from remembrancer.testing.graph_histories import NAMES, NOON, histories, names, 
 
 
 def by_link(versions: Sequence[Link]) -> dict[LinkKey, list[Link]]:
-    """Versions by the link that they are of, each in the order given."""
+    """Versions grouped by link, in the order given."""
     found: dict[LinkKey, list[Link]] = {}
     for version in versions:
         found.setdefault(version.key, []).append(version)
@@ -33,7 +33,7 @@ def by_link(versions: Sequence[Link]) -> dict[LinkKey, list[Link]]:
 
 
 class _Listener:
-    """Feeds both graphs, and counts what the one in SQLite says that it added."""
+    """Updates both graphs, and sums the row counts that the SQLite graph returns."""
 
     def __init__(self, sqlite: SqliteKnowledgeGraph, memory: InMemoryKnowledgeGraph) -> None:
         self._sqlite = sqlite
@@ -49,7 +49,7 @@ class _Listener:
 
 
 class _Graphs:
-    """The two graphs behind one log."""
+    """Two graphs on one log."""
 
     def __init__(self) -> None:
         self.database = Database(SqliteSettings(), [create_log])
@@ -60,7 +60,7 @@ class _Graphs:
         with self.database.transaction() as connection:
             self.sqlite.create(connection)
 
-    def take_in(self, appends: Sequence[Sequence[Event]]) -> None:
+    def append(self, appends: Sequence[Sequence[Event]]) -> None:
         for hour, happened in enumerate(appends):
             moment = NOON + timedelta(hours=hour)
             self.log.append(append_of(happened, at=moment))
@@ -87,11 +87,11 @@ class _Graphs:
     depth=st.integers(1, 3),
     limit=st.sampled_from([1, 3, 100]),
 )
-def test_both_graphs_answer_alike_and_after_a_rebuild_too(
+def test_both_graphs_return_the_same_before_and_after_a_rebuild(
     appends: list[list[Event]], view: View, start: list[str], depth: int, limit: int
 ) -> None:
     graphs = _Graphs()
-    graphs.take_in(appends)
+    graphs.append(appends)
     graphs.agree(view, start, depth, limit)
     with graphs.database.transaction() as connection:
         assert graphs.sqlite.count_in(connection) == graphs.listener.rows
@@ -108,11 +108,11 @@ def test_both_graphs_answer_alike_and_after_a_rebuild_too(
 
 @settings(max_examples=300)
 @given(appends=histories, view=views)
-def test_the_graph_sees_the_facts_that_the_ledger_believes(
+def test_graph_shows_the_visible_facts_of_the_ledger(
     appends: list[list[Event]], view: View
 ) -> None:
     graphs = _Graphs()
-    graphs.take_in(appends)
+    graphs.append(appends)
     view = evolve(view, ended=False, mentions=True)
     reached = graphs.memory.neighbours(view, NAMES, 1, 1000)
     named = {
@@ -121,7 +121,7 @@ def test_the_graph_sees_the_facts_that_the_ledger_believes(
         if isinstance(link, Mention)
     }
     state = fold(graphs.log.read(Position(0)))
-    believed = {
+    visible = {
         fact.fact_id: entities
         for versions in state.facts.values()
         for fact in versions
@@ -129,16 +129,16 @@ def test_the_graph_sees_the_facts_that_the_ledger_believes(
         and fact.visible(now=view.now, as_of=view.as_of, valid_at=view.valid_at)
         and (entities := {name for name in map(normalised, fact.entities) if name})
     }
-    assert named == believed
+    assert named == visible
     graphs.database.close()
 
 
 @given(appends=histories, view=views, start=st.lists(names, max_size=3))
-def test_no_path_leads_over_what_the_view_does_not_see(
+def test_path_contains_only_links_that_the_view_sees(
     appends: list[list[Event]], view: View, start: list[str]
 ) -> None:
     graphs = _Graphs()
-    graphs.take_in(appends)
+    graphs.append(appends)
     for reached in graphs.memory.neighbours(view, start, 3):
         assert reached.path.links[-1] == reached.link
         assert all(view.sees(link) for link in reached.path.links)

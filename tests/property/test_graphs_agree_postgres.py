@@ -1,4 +1,4 @@
-"""The graph in PostgreSQL and the one in memory answer alike, whatever happened."""
+"""The graph in PostgreSQL and the one in memory return the same, for any history."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.knowledge_graph import PostgresKnowledgeGraph
 from remembrancer.adapters.stores.postgres.sessions import Connection
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.events import Event
 from remembrancer.domain.graph.graph import View
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
-from remembrancer.runtime.sync_bridge import run_inline
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.driving import Driven
 
@@ -64,7 +64,7 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
     depth=st.integers(1, 3),
     limit=st.sampled_from([1, 3, 100]),
 )
-def test_the_graph_in_postgres_answers_like_the_one_in_memory(
+def test_postgres_graph_returns_the_same_as_the_memory_graph(
     database: Database,
     appends: list[list[Event]],
     view: View,
@@ -80,7 +80,7 @@ def test_the_graph_in_postgres_answers_like_the_one_in_memory(
         own = [_of(scope, event) for event in happened]
         moment = NOON + timedelta(hours=hour)
         memory.apply(log.append(append_of(own, ledger=scope.ledger, at=moment)).recorded)
-    # Then both say the same
+    # Then both return the same
     seen, driven = evolve(view, scope=scope), Driven(graph)
     for method, arguments in (
         ("neighbours", (start, depth, limit)),
@@ -96,6 +96,6 @@ def test_the_graph_in_postgres_answers_like_the_one_in_memory(
 
 
 def _of(scope: Scope, event: Event) -> Event:
-    """The event, as one of the owner of ``scope``."""
+    """The event, in the ledger of ``scope``."""
     inner = getattr(event, "scope", None)
     return event if inner is None else evolve(event, scope=evolve(inner, user_id=scope.user_id))

@@ -1,6 +1,6 @@
-"""The SQLite index returns what the one in memory returns, whatever was written before.
+"""The SQLite index returns the same as the one in memory, after any writes.
 
-Its thresholds are set so low that a handful of documents makes segments, and merges and drops them.
+The thresholds are so low that a few documents create, merge and drop segments.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.vector_index import Sizes, SqliteVectorIndex
 from remembrancer.domain.facts.fact import FactId, FactKey, Interval
-from remembrancer.domain.filters.ast import parse_filter
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
 
@@ -71,7 +71,7 @@ queries = st.builds(
     now=moments,
     as_of=st.sampled_from([None, None, NOON + timedelta(hours=2)]),
     valid_at=st.sampled_from([None, None, NOON + timedelta(hours=2)]),
-    # Among more equals than four times the limit, segments do not settle ties.
+    # With more ties than four times the limit, segments do not settle them.
     limit=st.sampled_from([6, 100]),
 )
 sizes = st.builds(
@@ -84,7 +84,7 @@ sizes = st.builds(
 
 
 def same(hits: list[Hit], expected: list[Hit]) -> None:
-    """Assert that two indexes returned the same, but for the last digit."""
+    """Assert that two indexes returned the same, up to rounding."""
     assert [hit.key for hit in hits] == [hit.key for hit in expected]
     for mine, theirs in zip(hits, expected, strict=True):
         for signal in ("similarity", "keyword", "context", "entities"):
@@ -98,12 +98,12 @@ def same(hits: list[Hit], expected: list[Hit]) -> None:
         )
 
 
-class _ThoughtBetterOfIt(Exception):
+class _RollBack(Exception):
     pass
 
 
 class Indexes(RuleBasedStateMachine):
-    """Two SQLite indexes on one database, with caches of their own, beside one in memory."""
+    """Two SQLite indexes on one database, each with its own cache, beside one in memory."""
 
     put = Bundle("put")
 
@@ -149,17 +149,17 @@ class Indexes(RuleBasedStateMachine):
         same(self.indexes[which].search(query), self.reference.search(query))
 
     @rule(batch=st.lists(documents, min_size=1, max_size=5), query=queries)
-    def write_and_think_better_of_it(self, batch: list[Document], query: IndexQuery) -> None:
+    def write_and_roll_back(self, batch: list[Document], query: IndexQuery) -> None:
         scratch = InMemoryVectorIndex()
         scratch.put([*self.documents.values(), *batch])
-        with suppress(_ThoughtBetterOfIt), self.database.transaction() as connection:
+        with suppress(_RollBack), self.database.transaction() as connection:
             self.indexes[0].put_in(connection, batch)
             same(self.indexes[0].search_in(connection, query), scratch.search(query))
-            raise _ThoughtBetterOfIt
+            raise _RollBack
         same(self.indexes[0].search(query), self.reference.search(query))
 
     @rule(which=st.integers(0, 1))
-    def forget_what_is_in_memory(self, which: int) -> None:
+    def drop_the_cache(self, which: int) -> None:
         self.indexes[which] = self.opened()
 
     @rule()
@@ -189,7 +189,7 @@ class Indexes(RuleBasedStateMachine):
             assert uncovered == counted
 
     def teardown(self) -> None:
-        """Whatever happened, nothing is left of documents that are removed."""
+        """Assert that nothing is left of removed documents."""
         if not hasattr(self, "database"):
             return
         with self.database.transaction() as connection:

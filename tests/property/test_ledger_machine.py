@@ -1,12 +1,12 @@
-"""Whatever is done to a file, in whatever order: what is read from it is the fold of its log.
+"""State machine test: after any operations in any order, all reads equal the fold of the log.
 
-Two memories share one file, as two processes would. Between any two steps each of them may be
-closed, lose part of its read models, find events that nobody indexed, or be opened with another
-embedder; the clock they live by goes forwards and backwards. After every step the facts table, the
-listings, the searches and the counts are compared with what the log folds to, and now and then the
-tables are compared, row by row, with those of a copy that was rebuilt from nothing.
+Two memories share one file, as two processes would. Between any two steps each of them can be
+closed, lose part of its read models, find events that were not projected, or be reopened with
+another embedder; the clock goes forwards and backwards. After every step the facts table, the
+listings, the searches and the counts are compared with the fold of the log. At the end the tables
+are compared, row by row, with those of a copy that was rebuilt from the log.
 
-Processes that die are in ``tests/crash``.
+Tests that kill processes are in ``tests/crash``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from remembrancer.adapters.stores.sqlite import vector_index as sqlite_index
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog
 from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
-from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
+from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
 from remembrancer.adapters.stores.sqlite.vector_index import SqliteVectorIndex
 from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes
 from remembrancer.application.extraction.rules.extractor import RulesExtractor
@@ -74,7 +74,7 @@ START = datetime(2026, 5, 8, 9, 0, tzinfo=UTC)
 DIMENSIONS = (16, 32)
 SMALL = Sizes(first=6, tail=4, segment=12)
 EVERYTHING = 1_000
-"""More facts than any run makes, and as many as a listing or a search may return."""
+"""More facts than any run makes; the maximum size of a listing and of a search."""
 
 ADA = Scope(user_id="ada")
 SCOPES = (
@@ -107,16 +107,16 @@ SENTENCES = st.one_of(
 
 
 def ids_of(scope: Scope) -> dict[str, Any]:
-    """The ids of a scope as arguments."""
+    """The ids of a scope as keyword arguments."""
     return dict(scope.ids())
 
 
 def scope_of(request: Mapping[str, Any]) -> Scope:
-    """The scope that a request names."""
+    """The scope of a request."""
     return Scope(**{name: request[name] for name in SCOPE_IDS if name in request})
 
 
-HARMS = (
+DAMAGES = (
     *(f"DROP TABLE {table}" for table in ("fact", "message", "evidence", "index_document")),
     *(f"DELETE FROM {table}" for table in ("fact", "index_document")),
     *(
@@ -131,11 +131,11 @@ HARMS = (
     "UPDATE projection SET rows = rows + 1 WHERE name = 'index'",
     "UPDATE projection SET fingerprint = 'of another release'",
 )
-"""What may befall read models, and is noticed when the file is opened."""
+"""Damage to read models that is detected when the file is opened."""
 
 
 class SettableClock:
-    """A ``Clock`` that stands where it was put."""
+    """A ``Clock`` that the test sets."""
 
     def __init__(self) -> None:
         self.moment = START
@@ -148,15 +148,15 @@ class SettableClock:
 
 
 class Killed(BaseException):
-    """Stands for the end of a process between two of its appends."""
+    """Simulates the end of a process between two appends."""
 
 
-class MortalExtractor:
-    """The rules, unless the process ends when they are asked."""
+class KillableExtractor:
+    """The rules extractor, which can simulate the end of the process."""
 
     def __init__(self) -> None:
         self._rules = RulesExtractor()
-        self.doomed = False
+        self._killed = False
 
     @property
     def name(self) -> str:
@@ -169,29 +169,29 @@ class MortalExtractor:
     async def extract(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        if self.doomed:
+        if self._killed:
             raise Killed
         return await self._rules.extract(messages, ids, guidance)
 
     @contextmanager
-    def dying(self) -> Iterator[None]:
-        self.doomed = True
+    def killed(self) -> Iterator[None]:
+        self._killed = True
         try:
             with pytest.raises(Killed):
                 yield
         finally:
-            self.doomed = False
+            self._killed = False
 
 
 class Observer:
-    """Reads the file by itself, as another process would."""
+    """Reads the file on its own, as another process would."""
 
     def __init__(self, path: Path) -> None:
         settings = SqliteSettings(path=str(path), durability=Durability.NORMAL)
-        self._database = Database(settings, MIGRATIONS)
+        self._database = Database(settings, SCHEMA_VERSIONS)
         self._facts = SqliteFactStore(self._database, EventCodec())
         self.log = SqliteAuditLog(self._database)
-        """Without listeners: what is appended here is not projected."""
+        """Without listeners: events appended here are not projected."""
 
     def close(self) -> None:
         self._database.close()
@@ -215,7 +215,7 @@ class Observer:
 
 
 def read_models_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """The rows of the read models, without the numbers that tie them together."""
+    """The rows of the read models, without their internal row ids."""
     queries = {
         "fact": "SELECT fact_id, version, ledger_id, user_id, agent_id, run_id, app_id, status, "
         "hex(digest), slot, occurred_at, created_at, valid_from, valid_to, recorded_from, "
@@ -247,14 +247,14 @@ def read_models_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """One file, two memories on it, and what its log folds to."""
+    """One file, two memories on it, and the fold of its log."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "memory.db"
         self.clock = SettableClock()
-        self.extractor = MortalExtractor()
+        self.extractor = KillableExtractor()
         self.ids = UuidSource()
         self.dimension = DIMENSIONS[0]
         self.observer = Observer(self.path)
@@ -267,15 +267,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.the_past_has_not_changed()
-            self.a_copy_rebuilt_from_the_log_has_the_same_rows()
+            self.recorded_events_have_not_changed()
+            self.rebuilt_copy_has_the_same_rows()
         finally:
             for memory in self.memories:
                 memory.close()
             self.observer.close()
             shutil.rmtree(self.folder)
 
-    # What the rules are made of
+    # Helpers
 
     def settings_for(self, path: Path) -> Settings:
         return load_settings(
@@ -288,7 +288,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def opened(self, path: Path | None = None) -> Memory:
         with pytest.MonkeyPatch.context() as patch:
-            # A size that matters to nobody is no setting; these have a few facts fill a segment.
+            # The sizes are not a setting; with these a few facts fill a segment.
             patch.setattr(
                 sqlite_index, "SqliteVectorIndex", partial(SqliteVectorIndex, sizes=SMALL)
             )
@@ -308,7 +308,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return [fact for state in self.states.values() for fact in state.current()]
 
     def catch_up(self) -> list[Recorded]:
-        """Fold what was appended since."""
+        """Fold and return the events appended since the last call."""
         fresh = list(self.observer.log.read(Position(len(self.recorded)), 100_000))
         assert [item.position for item in fresh] == list(
             range(len(self.recorded) + 1, len(self.recorded) + len(fresh) + 1)
@@ -319,14 +319,14 @@ class LedgerMachine(RuleBasedStateMachine):
         return fresh
 
     def moment(self, scope: Scope) -> datetime:
-        """Now, which for a ledger is never before its last event."""
+        """The current time, but never earlier than the last event of the ledger."""
         recorded_at = self.observer.log.head(scope.ledger).recorded_at
         return max(self.clock.moment, recorded_at or self.clock.moment)
 
     def visible(
         self, scope: Scope, *, as_of: datetime | None = None, valid_at: datetime | None = None
     ) -> list[Fact]:
-        """What a read must show, newest first."""
+        """The facts that a read must return, newest first."""
         now = as_of or self.moment(scope)
         found = [
             fact
@@ -415,7 +415,7 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def die_before_extraction(self, which: int, scope: Scope, texts: list[str]) -> None:
         request = self.request(scope, texts, idempotency_key=self.ids.new())
-        with self.extractor.dying():
+        with self.extractor.killed():
             self.memories[which].add(**request)
         self.reopen(which)
         self.messages += len(texts)
@@ -467,7 +467,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.facts())
     @rule(which=st.integers(0, 1), place=st.integers(0, 99))
-    def change_what_is_not_ours(self, which: int, place: int) -> None:
+    def change_fact_of_another_user(self, which: int, place: int) -> None:
         fact = self.facts()[place % len(self.facts())]
         stranger: dict[str, Any] = {"user_id": "bob" if fact.scope.user_id != "bob" else "ada"}
         for attempt in (self.memories[which].delete, self.memories[which].history):
@@ -485,7 +485,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if scope.covers(fact.scope) and fact.status is FactStatus.ACTIVE
         ]
 
-    # The world
+    # Time, restarts and damage
 
     @rule(seconds=st.sampled_from((-7200, -60, -0.000001, 0.000001, 1, 60, 7200)))
     def pass_time(self, seconds: float) -> None:
@@ -514,11 +514,11 @@ class LedgerMachine(RuleBasedStateMachine):
         place=st.integers(0, 99),
         written=st.booleans(),
     )
-    def append_what_nobody_projects(
+    def append_without_projecting(
         self, which: int, scope: Scope, text: str, place: int, written: bool
     ) -> None:
-        """A commit of the log alone: what a crash would leave behind, were the read models in
-        another file.
+        """A commit of the log alone, as a crash would leave it if the read models were in another
+        file.
         """
         active = [fact for fact in self.facts() if fact.status is FactStatus.ACTIVE]
         self.observer.log.append(self.unprojected(scope, text))
@@ -564,15 +564,15 @@ class LedgerMachine(RuleBasedStateMachine):
             correlation_id=CorrelationId(self.ids.new()),
         )
 
-    @rule(which=st.integers(0, 1), harm=st.sampled_from(HARMS))
-    def lose_read_models(self, which: int, harm: str) -> None:
-        """While one memory is closed and the other one looks away."""
+    @rule(which=st.integers(0, 1), damage=st.sampled_from(DAMAGES))
+    def lose_read_models(self, which: int, damage: str) -> None:
+        """Damage them while one memory is closed and the other one is idle."""
         self.memories[which].close()
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-            connection.execute(harm)
+            connection.execute(damage)
         self.memories[which] = self.opened()
 
-    # Looking
+    # Reading
 
     @precondition(lambda self: self.recorded)
     @rule(
@@ -586,10 +586,10 @@ class LedgerMachine(RuleBasedStateMachine):
         past = self.recorded[place % len(self.recorded)].recorded_at + timedelta(microseconds=off)
         as_of = min(past, self.clock.moment)
         valid_at = None if valid is None else self.clock.moment + timedelta(seconds=valid)
-        self.see_what_the_log_says(self.memories[which], scope, as_of, valid_at)
-        self.see_what_the_log_says(self.memories[which], scope, None, valid_at)
+        self.reads_equal_the_fold(self.memories[which], scope, as_of, valid_at)
+        self.reads_equal_the_fold(self.memories[which], scope, None, valid_at)
 
-    def see_what_the_log_says(
+    def reads_equal_the_fold(
         self, memory: Memory, scope: Scope, as_of: datetime | None, valid_at: datetime | None
     ) -> None:
         expected = self.visible(scope, as_of=as_of, valid_at=valid_at)
@@ -601,7 +601,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @rule(which=st.integers(0, 1), scope=st.sampled_from(SCOPES), limit=st.integers(1, 3))
-    def leaf_through(self, which: int, scope: Scope, limit: int) -> None:
+    def list_in_pages(self, which: int, scope: Scope, limit: int) -> None:
         seen: list[Fact] = []
         cursor = None
         while True:
@@ -612,7 +612,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert seen == self.visible(scope)
 
     @rule(scope=st.sampled_from(SCOPES), text=SENTENCES)
-    def the_index_answers_like_one_in_memory(self, scope: Scope, text: str) -> None:
+    def index_hits_equal_those_of_an_index_in_memory(self, scope: Scope, text: str) -> None:
         embedder = HashingEmbedder(self.dimension)
         index = InMemoryVectorIndex()
 
@@ -642,7 +642,7 @@ class LedgerMachine(RuleBasedStateMachine):
             for name in ("similarity", "keyword", "context", "entities"):
                 assert getattr(hit, name) == pytest.approx(getattr(twin, name), abs=1e-5), name
 
-    def a_copy_rebuilt_from_the_log_has_the_same_rows(self) -> None:
+    def rebuilt_copy_has_the_same_rows(self) -> None:
         copy = self.folder / "copy.db"
         copy.unlink(missing_ok=True)
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
@@ -652,24 +652,24 @@ class LedgerMachine(RuleBasedStateMachine):
         self.opened(copy).close()
         assert read_models_of(copy) == read_models_of(self.path)
 
-    def the_past_has_not_changed(self) -> None:
+    def recorded_events_have_not_changed(self) -> None:
         assert list(self.observer.log.read(Position(0), 100_000)) == self.recorded
         for ledger, state in self.states.items():
             history = [item for item in self.recorded if item.ledger == ledger]
             assert fold(history) == state
 
-    # What always holds
+    # Invariants
 
     @invariant()
-    def everything_agrees(self) -> None:
+    def all_reads_equal_the_fold(self) -> None:
         self.catch_up()
-        self.the_facts_table_is_the_fold_of_the_log()
-        self.the_index_holds_every_version_that_can_be_found()
-        self.both_memories_show_what_the_log_says()
-        self.no_message_is_lost_or_taken_twice()
-        self.the_log_verifies()
+        self.facts_table_equals_the_fold()
+        self.index_holds_every_indexed_version()
+        self.both_memories_equal_the_fold()
+        self.no_message_is_lost_or_extracted_twice()
+        self.log_verifies()
 
-    def the_facts_table_is_the_fold_of_the_log(self) -> None:
+    def facts_table_equals_the_fold(self) -> None:
         versions = 0
         for state in self.states.values():
             for fact_id, history in state.facts.items():
@@ -677,19 +677,19 @@ class LedgerMachine(RuleBasedStateMachine):
                 versions += len(history)
         assert self.observer.count("fact") == versions
 
-    def both_memories_show_what_the_log_says(self) -> None:
+    def both_memories_equal_the_fold(self) -> None:
         for memory in self.memories:
             for scope in SCOPES:
-                self.see_what_the_log_says(memory, scope, None, None)
+                self.reads_equal_the_fold(memory, scope, None, None)
 
-    def the_index_holds_every_version_that_can_be_found(self) -> None:
+    def index_holds_every_indexed_version(self) -> None:
         for ledger, state in self.states.items():
             indexed = sum(
                 fact.status in INDEXED for history in state.facts.values() for fact in history
             )
             assert self.observer.documents(ledger) == indexed
 
-    def no_message_is_lost_or_taken_twice(self) -> None:
+    def no_message_is_lost_or_extracted_twice(self) -> None:
         observed = [item for item in self.recorded if isinstance(item.event, MessageObserved)]
         assert len(observed) == self.messages
         stats = self.memories[0].stats()
@@ -699,7 +699,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert stats.facts == Counter(fact.status for fact in self.facts())
         assert set(stats.positions.values()) == {len(self.recorded)}
 
-    def the_log_verifies(self) -> None:
+    def log_verifies(self) -> None:
         verification = self.memories[1].verify()
         assert verification.problems == ()
         assert verification.events == len(self.recorded)
@@ -714,30 +714,30 @@ TestLedgerMachine.settings = settings(
 )
 
 
-# Walks that once went wrong
+# Regressions: sequences of steps that once failed
 
 
 @contextmanager
-def walk() -> Iterator[LedgerMachine]:
-    """A machine whose steps are chosen by hand."""
+def manual_steps() -> Iterator[LedgerMachine]:
+    """A machine whose steps the test chooses."""
     machine = LedgerMachine()
     try:
         yield machine
-        machine.everything_agrees()
+        machine.all_reads_equal_the_fold()
     finally:
         machine.teardown()
 
 
-def test_what_was_withdrawn_is_not_found_by_a_clock_that_is_behind() -> None:
-    with walk() as state:
+def test_deleted_fact_is_not_found_when_the_clock_goes_back() -> None:
+    with manual_steps() as state:
         state.talk(0, ADA, ["I like chess."])
         state.pass_time(7200)
         state.delete(0, 0)
         state.pass_time(-7200)
 
 
-def test_what_has_run_out_is_said_anew_to_a_clock_that_is_behind() -> None:
-    with walk() as state:
+def test_expired_fact_can_be_added_again_when_the_clock_goes_back() -> None:
+    with manual_steps() as state:
         state.say_in_time(0, ADA, ["I like chess."], infer=True, said=0, lasts=60)
         state.talk(0, ADA, ["I live in Oslo."])
         state.pass_time(7200)
@@ -747,24 +747,24 @@ def test_what_has_run_out_is_said_anew_to_a_clock_that_is_behind() -> None:
         assert "I like chess." in [fact.text for fact in state.visible(ADA)]
 
 
-def test_a_message_that_comes_in_late_changes_no_context_that_a_rebuild_would_not() -> None:
-    with walk() as state:
+def test_late_message_gives_the_same_contexts_as_a_rebuild() -> None:
+    with manual_steps() as state:
         for said in (-3000, 3000, 3000, 0):
             state.say_in_time(0, ADA, [f"Said at {said}."], infer=False, said=said, lasts=None)
 
 
-def test_an_unfinished_request_is_finished_as_it_was_begun() -> None:
-    with walk() as state:
+def test_unfinished_request_is_finished_with_its_original_options() -> None:
+    with manual_steps() as state:
         state.die_before_extraction(0, ADA, ["I live in Oslo."])
         state.finish(0, 0, infer=False)
 
 
-def test_deleting_all_withdraws_what_is_seen_at_another_time_alone() -> None:
-    with walk() as state:
-        state.append_what_nobody_projects(0, ADA, "I lived in Oslo.", 0, written=False)
+def test_delete_all_deletes_facts_that_are_not_valid_now() -> None:
+    with manual_steps() as state:
+        state.append_without_projecting(0, ADA, "I lived in Oslo.", 0, written=False)
         state.delete_all(0, ADA)
 
 
-def test_nothing_is_written_past_events_that_were_not_projected() -> None:
-    with walk() as state:
-        state.append_what_nobody_projects(0, ADA, "I live in Oslo.", 0, written=True)
+def test_write_is_refused_after_events_that_were_not_projected() -> None:
+    with manual_steps() as state:
+        state.append_without_projecting(0, ADA, "I live in Oslo.", 0, written=True)

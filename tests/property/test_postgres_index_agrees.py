@@ -1,4 +1,4 @@
-"""The index on PostgreSQL returns what the one in memory returns, whatever was written before."""
+"""The PostgreSQL index returns the same as the one in memory, after any writes."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.facts.fact import FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
-from remembrancer.runtime.sync_bridge import run_inline
 
 
-class _ThoughtBetterOfIt(Exception):
+class _RollBack(Exception):
     pass
 
 
 class Indexes(RuleBasedStateMachine):
-    """Two indexes on one database beside one in memory. ``database`` and ``pgvector`` are set by
-    the test.
+    """Two PostgreSQL indexes on one database, beside one in memory. The test sets ``database`` and
+    ``pgvector``.
     """
 
     database: Database
@@ -108,7 +108,7 @@ class Indexes(RuleBasedStateMachine):
         same(self.run(self.indexes[which].search(query)), self.reference.search(query))
 
     @rule(batch=st.lists(documents, min_size=1, max_size=5), query=queries)
-    def write_and_think_better_of_it(self, batch: list[Document], query: IndexQuery) -> None:
+    def write_and_roll_back(self, batch: list[Document], query: IndexQuery) -> None:
         scratch = InMemoryVectorIndex()
         scratch.put([*self.documents.values(), *batch])
 
@@ -117,9 +117,9 @@ class Indexes(RuleBasedStateMachine):
                 await self.indexes[0].put_in(connection, batch)
                 found = await self.indexes[0].search_in(connection, query)
                 same(found, scratch.search(query))
-                raise _ThoughtBetterOfIt
+                raise _RollBack
 
-        with suppress(_ThoughtBetterOfIt):
+        with suppress(_RollBack):
             self.run(write())
         same(self.run(self.indexes[0].search(query)), self.reference.search(query))
 
@@ -142,7 +142,7 @@ class Indexes(RuleBasedStateMachine):
             assert self.run(self.indexes[1].speakers(ledger)) == self.reference.speakers(ledger)
 
     def teardown(self) -> None:
-        """Whatever happened, nothing is left of documents that are removed."""
+        """Assert that nothing is left of removed documents."""
 
         async def work() -> None:
             document, wording, name, ledger, kept, _ = self.indexes[0].tables
@@ -173,7 +173,9 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize("pgvector", [True, False], ids=["pgvector", "without-pgvector"])
-def test_the_indexes_agree(database: Database, pgvector: bool) -> None:
+def test_postgres_index_returns_the_same_as_the_memory_index(
+    database: Database, pgvector: bool
+) -> None:
     class Machine(Indexes):
         pass
 

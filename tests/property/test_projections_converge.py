@@ -1,5 +1,6 @@
-"""Whatever is written, however often an engine is away or does not acknowledge what it has taken
-in, and in whatever pages it is fed: once the lag has drained, it holds what the log's own does.
+"""External engines converge: once the lag is 0, they hold the same as the log's own read models.
+
+For any writes, failures (before, during and after a delivery), partitions and page sizes.
 """
 
 from __future__ import annotations
@@ -31,72 +32,74 @@ SENTENCES = (
 )
 
 
-class Weather:
-    """Whether engines answer, by chance; told apart from what they do in the meantime."""
+class Faults:
+    """Raises errors at random, with one seed for all engines."""
 
-    def __init__(self, seed: int, fair: float) -> None:
-        self._chance = random.Random(seed)
-        self._fair = fair
+    def __init__(self, seed: int, success_rate: float) -> None:
+        self._random = random.Random(seed)
+        self._success_rate = success_rate
 
-    def strike(self, error: type[AdapterUnavailable | InvalidRequest] = AdapterUnavailable) -> None:
-        """Fail, perhaps."""
-        if self._chance.random() > self._fair:
+    def maybe_raise(
+        self, error: type[AdapterUnavailable | InvalidRequest] = AdapterUnavailable
+    ) -> None:
+        """Raise ``error``, unless the random draw succeeds."""
+        if self._random.random() > self._success_rate:
             raise (
                 AdapterUnavailable("flapping", "gone")
                 if error is AdapterUnavailable
                 else (InvalidRequest("text", "not today"))
             )
 
-    def clear_up(self) -> None:
-        """From now on all is well."""
-        self._fair = 1.0
+    def stop(self) -> None:
+        """Raise no more errors."""
+        self._success_rate = 1.0
 
 
 class Index(InMemoryVectorIndex):
-    """Fails before or after it has taken in a part of what it is given, or refuses it."""
+    """Fails before, during or after a ``put``, or refuses it."""
 
-    def __init__(self, weather: Weather) -> None:
+    def __init__(self, faults: Faults) -> None:
         super().__init__()
-        self.weather = weather
+        self.faults = faults
 
     def put(self, documents: Sequence[Document]) -> None:
-        self.weather.strike()
+        self.faults.maybe_raise()
         half = len(documents) // 2
         super().put(documents[:half])
-        self.weather.strike()
-        self.weather.strike(InvalidRequest)
+        self.faults.maybe_raise()
+        self.faults.maybe_raise(InvalidRequest)
         super().put(documents[half:])
-        self.weather.strike()
+        self.faults.maybe_raise()
 
 
 class Graph(InMemoryKnowledgeGraph):
-    """Fails before or after it has taken in what it is given, or refuses it."""
+    """Fails before or after an ``apply``, or refuses it."""
 
-    def __init__(self, weather: Weather) -> None:
+    def __init__(self, faults: Faults) -> None:
         super().__init__()
-        self.weather = weather
+        self.faults = faults
 
     def apply(self, chain: Sequence[Recorded]) -> None:
-        self.weather.strike()
-        self.weather.strike(InvalidRequest)
+        self.faults.maybe_raise()
+        self.faults.maybe_raise(InvalidRequest)
         super().apply(chain)
-        self.weather.strike()
+        self.faults.maybe_raise()
 
 
-deeds = st.tuples(
+actions = st.tuples(
     st.sampled_from(["add", "add", "add", "update", "delete", "work"]),
     st.sampled_from(["ann", "ben", "eve"]),
     st.sampled_from(SENTENCES),
 )
 
 
-def do(memory: Memory, deed: str, user: str, text: str) -> None:
+def run(memory: Memory, action: str, user: str, text: str) -> None:
     facts = memory.get_all(user_id=user).facts
-    if deed == "work":
+    if action == "work":
         memory.run_worker(once=True)
-    elif deed == "add" or not facts:
+    elif action == "add" or not facts:
         memory.add(text, user_id=user)
-    elif deed == "update":
+    elif action == "update":
         try:
             memory.update(facts[0].fact_id, text)
         except NotFound:
@@ -117,23 +120,23 @@ def links(graph: Any) -> dict[Any, Any]:
 
 @settings(max_examples=25)
 @given(
-    st.lists(deeds, min_size=1, max_size=10),
+    st.lists(actions, min_size=1, max_size=10),
     st.integers(1, 4),
     st.integers(1, 3),
     st.sampled_from([0.0, 0.5]),
     st.integers(0, 1_000),
     st.sampled_from([0.6, 0.9, 1.0]),
 )
-def test_once_the_lag_has_drained_engines_hold_what_the_log_holds(
+def test_external_engines_equal_the_embedded_ones_once_the_lag_is_0(
     script: list[tuple[str, str, str]],
     batch: int,
     partitions: int,
     wait: float,
     seed: int,
-    fair: float,
+    success_rate: float,
 ) -> None:
-    weather = Weather(seed, fair)
-    index, graph = Index(weather), Graph(weather)
+    faults = Faults(seed, success_rate)
+    index, graph = Index(faults), Graph(faults)
     config = {
         "audit_log": "memory",
         "embedder": {"dimension": 16},
@@ -141,9 +144,9 @@ def test_once_the_lag_has_drained_engines_hold_what_the_log_holds(
     }
     overrides = {"vector_index": index, "knowledge_graph": graph, "clock": _Clock()}
     with Memory(settings=load_settings(config, environment={}), overrides=overrides) as memory:
-        for deed, user, text in script:
-            do(memory, deed, user, text)
-        weather.clear_up()
+        for action, user, text in script:
+            run(memory, action, user, text)
+        faults.stop()
         memory.run_worker(once=True)
         memory.retry_dead_letters()
         container = memory._inner._container
@@ -155,7 +158,7 @@ def test_once_the_lag_has_drained_engines_hold_what_the_log_holds(
 
 
 class _Clock:
-    """The machine's clock, which nobody has to wait for."""
+    """The system clock, with a ``sleep`` that returns at once."""
 
     def __init__(self) -> None:
         self._clock = SystemClock()

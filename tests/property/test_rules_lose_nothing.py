@@ -1,4 +1,4 @@
-"""Whatever is said, rules leave nothing out without a word and quote to the letter."""
+"""Extraction by rules accounts for every sentence and quotes exactly, for any messages."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _JOINT = re.compile(r"\b(?:and|but|so|plus)\b", re.IGNORECASE)
 
 
 class CountingIds:
-    """Ids in order."""
+    """Ids in ascending order."""
 
     def __init__(self) -> None:
         self._numbers = count(1)
@@ -100,12 +100,12 @@ def finished(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def unlisted(text: str) -> str:
-    """A text without the numbers of its lists."""
+    """A text without list numbers."""
     return _MARKER.sub(" ", "\n".join(text.splitlines()))
 
 
 def letters(text: str) -> list[str]:
-    """All that can tell something: letters and digits, without the words that join clauses."""
+    """The sorted letters and digits, without words that join clauses."""
     return sorted(filter(str.isalnum, _JOINT.sub(" ", text)))
 
 
@@ -146,7 +146,7 @@ def test_every_sentence_is_a_candidate_or_skipped(conversation: list[Message]) -
 
 
 @given(conversations)
-def test_every_candidate_quotes_its_message_to_the_letter(conversation: list[Message]) -> None:
+def test_every_candidate_quotes_its_message_exactly(conversation: list[Message]) -> None:
     found = extract(conversation)
 
     texts_by_id = {message.message_id: message.text for message in conversation}
@@ -159,12 +159,12 @@ def test_every_candidate_quotes_its_message_to_the_letter(conversation: list[Mes
 
 
 @given(conversations)
-def test_extraction_depends_on_the_messages_alone(conversation: list[Message]) -> None:
+def test_extraction_is_deterministic(conversation: list[Message]) -> None:
     assert extract(conversation) == extract(conversation)
 
 
 @given(st.lists(conversations, min_size=1, max_size=3))
-def test_every_proposal_is_carried_out_as_it_stands(sessions: list[list[Message]]) -> None:
+def test_every_proposal_is_accepted_unchanged(sessions: list[list[Message]]) -> None:
     active: dict[FactId, Fact] = {}
     ids = CountingIds()
     for session in sessions:
@@ -189,7 +189,7 @@ def test_every_proposal_is_carried_out_as_it_stands(sessions: list[list[Message]
 
 
 @given(conversations)
-def test_saying_everything_twice_adds_nothing(conversation: list[Message]) -> None:
+def test_repeated_statements_are_reaffirmed(conversation: list[Message]) -> None:
     candidates = extract(conversation).candidates
     first = finished(RulesReconciler().reconcile(candidates, [{}] * len(candidates))).proposals
     added = [

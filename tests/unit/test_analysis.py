@@ -1,4 +1,4 @@
-"""Which words find which texts, in which languages."""
+"""Tokenizer: terms of texts in many scripts and languages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from remembrancer.adapters.index_scoring.analysis import LONGEST_TERM, analyse
 
 
 def finds(question: str, text: str) -> bool:
-    """Whether every term of the question is a term of the text."""
+    """Return whether every term of the question is a term of the text."""
     terms = analyse(question)
     return bool(terms) and set(terms) <= set(analyse(text))
 
@@ -31,7 +31,7 @@ def finds(question: str, text: str) -> bool:
         ("ελλάδας", "Η ΕΛΛΆΔΑΣ"),
     ],
 )
-def test_a_word_is_found_in_any_script(question: str, text: str) -> None:
+def test_word_is_found_in_any_script(question: str, text: str) -> None:
     assert finds(question, text)
 
 
@@ -49,7 +49,7 @@ def test_a_word_is_found_in_any_script(question: str, text: str) -> None:
         ("variable", "my_variable_name"),
     ],
 )
-def test_spelling_variants_are_one_word(question: str, text: str) -> None:
+def test_spelling_variants_have_the_same_terms(question: str, text: str) -> None:
     assert finds(question, text)
 
 
@@ -70,7 +70,7 @@ def test_spelling_variants_are_one_word(question: str, text: str) -> None:
         "Caroline Caroline's Caroline’s",
     ],
 )
-def test_forms_of_an_english_word_are_one_term(forms: str) -> None:
+def test_forms_of_an_english_word_have_one_term(forms: str) -> None:
     assert len(set(analyse(forms))) == 1
 
 
@@ -79,7 +79,7 @@ def test_short_words_keep_their_endings(pair: str) -> None:
     assert len(set(analyse(pair))) == 2
 
 
-def test_a_negation_is_not_lost_in_its_contraction() -> None:
+def test_contracted_negation_has_the_term_not() -> None:
     assert "not" in analyse("I don't like it")
     assert "not" in analyse("She can’t come")
 
@@ -89,11 +89,11 @@ def test_order_and_repetitions_are_kept() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "!?… — 🙂", "\ud800"])
-def test_a_text_without_words_has_no_terms(text: str) -> None:
+def test_text_without_words_has_no_terms(text: str) -> None:
     assert analyse(text) == []
 
 
-def test_an_endless_word_is_cut() -> None:
+def test_very_long_word_is_cut() -> None:
     assert analyse("x" * 100_000) == ["x" * LONGEST_TERM]
 
 
@@ -105,10 +105,10 @@ def test_terms_are_short_and_without_white_space(text: str) -> None:
 
 
 @given(st.text(), st.text())
-def test_texts_apart_by_a_space_have_the_terms_of_both(first: str, second: str) -> None:
+def test_texts_joined_by_a_space_have_the_terms_of_both(first: str, second: str) -> None:
     assert analyse(f"{first} {second}") == analyse(first) + analyse(second)
 
 
 @given(st.text(alphabet="abcdeghilnorstuyABCDEGHILNORSTUYéÉ' ", max_size=40))
-def test_case_never_matters(text: str) -> None:
+def test_case_does_not_change_terms(text: str) -> None:
     assert analyse(text.upper()) == analyse(text.lower())

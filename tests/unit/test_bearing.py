@@ -1,4 +1,4 @@
-"""How much of the way to a fact a question speaks of."""
+"""Graph leads: how much of the path to a fact a question mentions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ["Ann", "Eve", "Acme", "東京"]
 
 
 def told(subject: str, predicate: str, object_: str) -> RelationAsserted:
-    """A relation that a fact told, which goes by it."""
+    """A relation that comes from a fact whose id is the relation as text."""
     fact_id = FactId(f"{subject} {predicate} {object_}")
     return relation(subject, predicate, object_, fact_id=fact_id)
 
@@ -54,20 +54,20 @@ SISTER, WORKS = told("Eve", "is sister of", "Ann"), told("Eve", "works_at", "Acm
         ("Does Ann know Eve?", [1.0, (1 + UNSPOKEN) / 2]),
     ],
 )
-def test_a_fact_bears_on_a_question_as_far_as_it_speaks_of_the_way(
+def test_bearing_is_the_share_of_the_path_that_the_question_mentions(
     question: str, expected: list[float | None]
 ) -> None:
     found = bearings(question, SISTER, WORKS)
     assert [found.get("Eve is sister of Ann"), found.get("Eve works_at Acme")] == expected
 
 
-def test_one_of_many_of_a_kind_counts_less() -> None:
+def test_one_of_many_relations_of_a_kind_has_a_lower_bearing() -> None:
     liked = [told("Ann", "likes", f"thing {number}") for number in range(5)]
     found = bearings("What does Ann like?", *liked)
     assert set(found.values()) == {1 / (1 + log(5))}
 
 
-def test_the_best_lead_comes_first_with_the_way_to_it() -> None:
+def test_best_lead_comes_first_with_its_path() -> None:
     found = leads(walked([WORKS, SISTER, told("Ann", "knows", "Max")]), "Where is Ann's sister?")
     assert [str(lead.path) for lead in found] == [
         "Ann <-[is sister of]- Eve",
@@ -75,18 +75,18 @@ def test_the_best_lead_comes_first_with_the_way_to_it() -> None:
     ]
 
 
-def test_an_alias_is_no_step_and_no_lead() -> None:
+def test_alias_is_neither_a_step_nor_a_lead() -> None:
     alias = evolve(told("Annie", SAME_AS, "Ann"))
     found = bearings("Who is Annie's sister?", alias, SISTER, start="Annie")
     assert found == {"Eve is sister of Ann": 1.0}
 
 
-def test_a_relation_that_no_fact_told_is_no_lead_but_a_way() -> None:
+def test_relation_without_fact_is_a_step_but_not_a_lead() -> None:
     found = bearings("Ann's sister", evolve(SISTER, fact_id=None), WORKS)
     assert found == {"Eve works_at Acme": (1 + UNSPOKEN) / 2}
 
 
-def test_in_scripts_without_spaces_a_word_is_found_inside_the_question() -> None:
+def test_word_matches_as_a_substring_in_scripts_without_spaces() -> None:
     found = bearings("安住在哪里", told("安", "住在", "東京"), start="安")
     assert found == {"安 住在 東京": 1.0}
 
@@ -104,7 +104,7 @@ def test_in_scripts_without_spaces_a_word_is_found_inside_the_question() -> None
         unique_by=lambda one: one.fact_id,
     ),
 )
-def test_whatever_is_asked_bearings_lie_above_0_and_up_to_1(
+def test_bearings_are_above_0_and_at_most_1(
     question: str, relations: list[RelationAsserted]
 ) -> None:
     found = leads(walked(relations), question)

@@ -1,4 +1,4 @@
-"""What stands in the context field of a fact."""
+"""The content of the context field of a fact."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def said(text: str) -> Message:
     )
 
 
-def test_the_two_messages_on_either_side_the_speaker_and_the_day_stand_in_it() -> None:
+def test_context_has_two_messages_on_either_side_the_speaker_and_the_day() -> None:
     context = context_of(
         [said("far before"), said("before"), said("just before")],
         said("own"),
@@ -42,11 +42,11 @@ def test_the_two_messages_on_either_side_the_speaker_and_the_day_stand_in_it() -
     ]
 
 
-def test_a_fact_from_nowhere_has_its_day_alone() -> None:
+def test_context_without_messages_and_speaker_is_the_day() -> None:
     assert context_of([], None, [], speaker=None, occurred_at=MAY) == "8 May 2023 Monday"
 
 
-def test_of_a_pasted_document_the_beginning_is_taken() -> None:
+def test_long_message_is_truncated() -> None:
     context = context_of([], said("x" * 10_000), [], speaker=None, occurred_at=MAY)
 
     assert context.split("\n")[0] == "x" * LONGEST_MESSAGE

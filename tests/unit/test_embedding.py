@@ -1,4 +1,4 @@
-"""Vectors, each computed once, and never one that no index could take."""
+"""The embedding cache: each vector is computed once and validated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from remembrancer.domain.ports.embedder import Purpose, Vector
 
 @define
 class Counting:
-    """An embedder that notes what it is asked."""
+    """An embedder that records its calls."""
 
     local: bool = False
     answer: Callable[[list[Vector]], Any] = list
@@ -34,7 +34,7 @@ class Counting:
 
 @define
 class Kept:
-    """An index that has seen some texts before."""
+    """A persistent cache with some vectors."""
 
     vectors: dict[str, Vector] = field(factory=dict)
 
@@ -42,7 +42,7 @@ class Kept:
         return {text: self.vectors[text] for text in texts if text in self.vectors}
 
 
-def test_each_text_is_embedded_once() -> None:
+def test_text_is_embedded_once() -> None:
     embedder = Counting()
     embedding = Embedding(embedder, Kept())
 
@@ -63,7 +63,7 @@ def test_each_text_is_embedded_once() -> None:
     ]
 
 
-def test_a_question_and_a_document_of_one_text_are_two_things() -> None:
+def test_query_and_document_vectors_are_cached_separately() -> None:
     embedder = Counting()
     embedding = Embedding(embedder, Kept())
 
@@ -77,7 +77,7 @@ def test_a_question_and_a_document_of_one_text_are_two_things() -> None:
     assert set(embedding.recent(["a", "b"])) == {"a"}
 
 
-def test_what_the_index_has_seen_is_not_embedded_again() -> None:
+def test_text_in_the_persistent_cache_is_not_embedded() -> None:
     embedder = Counting()
     embedding = Embedding(embedder, Kept({"a": array("f", [9, 9])}))
     found = asyncio.run(embedding.documents(["a", "bb"]))
@@ -86,20 +86,20 @@ def test_what_the_index_has_seen_is_not_embedded_again() -> None:
     assert set(embedding.recent(["a", "bb"])) == {"a", "bb"}
 
 
-def test_what_is_computed_here_is_not_looked_up() -> None:
+def test_local_embedder_skips_the_persistent_cache() -> None:
     embedder = Counting(local=True)
     embedding = Embedding(embedder, Kept({"a": array("f", [9, 9])}))
     assert asyncio.run(embedding.documents(["a"]))["a"] == array("f", [1, 1])
 
 
-def test_only_the_most_recent_are_remembered() -> None:
+def test_cache_keeps_only_the_most_recent_vectors() -> None:
     embedding = Embedding(Counting(), Kept())
     texts = [str(number) for number in range(RECENT + 5)]
     asyncio.run(embedding.documents(texts))
     assert set(embedding.recent(texts)) == set(texts[5:])
 
 
-def test_no_texts_ask_nobody() -> None:
+def test_empty_list_of_texts_calls_no_embedder() -> None:
     embedder = Counting()
     assert asyncio.run(Embedding(embedder, Kept()).documents([])) == {}
     assert embedder.asked == []
@@ -125,22 +125,22 @@ ANSWERS: dict[str, tuple[Callable[[list[Vector]], Any], str]] = {
 
 
 @pytest.mark.parametrize(("answer", "problem"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_vectors_that_no_index_could_take_are_refused_and_forgotten(
+def test_invalid_vectors_are_refused_and_not_cached(
     answer: Callable[[list[Vector]], Any], problem: str
 ) -> None:
-    # Given a model that answers with nonsense
+    # Given a model with an invalid answer
     embedder = Counting(answer=answer)
     embedding = Embedding(embedder, Kept())
     with pytest.raises(ModelError) as refused:
         asyncio.run(embedding.documents(["a", "bb"]))
     assert str(refused.value) == problem
-    # When it is well again
+    # When it answers correctly again
     embedder.answer = list
-    # Then nothing of the nonsense is remembered
+    # Then no invalid vector is cached
     assert embedding.recent(["a", "bb"]) == {}
     assert len(asyncio.run(embedding.documents(["a", "bb"]))) == 2
 
 
-def test_large_components_are_finite_all_the_same() -> None:
+def test_large_finite_components_are_accepted() -> None:
     embedder = Counting(answer=lambda vectors: [array("f", [3e38, 3e38]) for _ in vectors])
     assert asyncio.run(Embedding(embedder, Kept()).query("a")) == array("f", [3e38, 3e38])

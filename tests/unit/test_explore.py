@@ -1,4 +1,4 @@
-"""Exploring begins with the entity that is meant, and brings the facts along."""
+"""Explore resolves the start entity, and returns links with their facts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.inline import run_inline
 from remembrancer.application.recall.entity_resolution import ResolveEntity
 from remembrancer.application.recall.explore import Exploration, Explore, ExploreRequest
 from remembrancer.domain.errors import AdapterUnavailable, NotFound
@@ -21,7 +22,7 @@ from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.graph.graph import SAME_AS, Entity, View
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
-from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline, run_inline
+from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import fact_about, relation
 
@@ -64,7 +65,7 @@ class _NothingKept:
         return {}
 
 
-def test_an_entity_is_found_by_its_name_an_alias_or_a_name_very_like_it() -> None:
+def test_entity_is_found_by_name_alias_or_similar_name() -> None:
     world = _World()
     world.given(relation("New York", "in", "America"), relation("Big Apple", SAME_AS, "New York"))
     for asked, exact in (("new  york", True), ("big apple", True), ("New York City", False)):
@@ -74,7 +75,7 @@ def test_an_entity_is_found_by_its_name_an_alias_or_a_name_very_like_it() -> Non
         assert (explored.likeness == 1.0) == exact
 
 
-def test_a_name_that_is_only_a_little_alike_is_not_taken_for_it_but_suggested() -> None:
+def test_slightly_similar_name_is_not_resolved_but_suggested() -> None:
     world = _World()
     world.given(relation("Caroline Smith", "knows", "Max"))
     with pytest.raises(NotFound, match="known are Caroline Smith, Max"):
@@ -83,7 +84,7 @@ def test_a_name_that_is_only_a_little_alike_is_not_taken_for_it_but_suggested() 
         world.explored("Caroline Smith", user="bob")
 
 
-def test_without_an_embedder_entities_are_found_by_their_names_alone() -> None:
+def test_entity_is_found_by_exact_name_only_when_embedder_is_down() -> None:
     world = _World(_Unreachable())
     world.given(relation("New York", "in", "America"))
     assert world.explored("new york") is not None
@@ -91,7 +92,7 @@ def test_without_an_embedder_entities_are_found_by_their_names_alone() -> None:
         world.explored("New York City")
 
 
-def test_without_a_name_it_begins_with_the_entity_that_has_most_links() -> None:
+def test_explore_without_name_starts_at_the_entity_with_most_links() -> None:
     world = _World()
     assert world.explored(None) is None
     world.given(relation("Ann", "knows", "Max"), relation("Max", "likes", "tea"))
@@ -100,7 +101,7 @@ def test_without_a_name_it_begins_with_the_entity_that_has_most_links() -> None:
     assert explored.start == Entity(name="Max", relations=2)
 
 
-def test_links_come_with_their_facts_and_say_what_is_over() -> None:
+def test_links_have_their_facts_and_show_which_have_ended() -> None:
     world = _World()
     fact = fact_about("Ann", "Rome", valid=Interval(end=NOON))
     told = fact_about("Ann", "tea")

@@ -1,4 +1,4 @@
-"""One version of a belief: its intervals, and which reads see it."""
+"""One version of a fact: its intervals, and the reads in which it is visible."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FACT = Fact(
         (span(2, 1), [], [0, 1, 1.5, 2]),
     ],
 )
-def test_an_interval_holds_its_start_and_not_its_end(
+def test_interval_contains_its_start_and_not_its_end(
     interval: Interval, inside: list[float], outside: list[float]
 ) -> None:
     assert all(interval.contains(hours(moment)) for moment in inside)
@@ -60,21 +60,18 @@ def test_an_interval_holds_its_start_and_not_its_end(
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, unique=True), st.integers(-6, 6))
-def test_intervals_that_follow_each_other_hold_every_moment_once(
-    cuts: list[int], moment: int
-) -> None:
+def test_consecutive_intervals_contain_every_time_once(cuts: list[int], moment: int) -> None:
     bounds = [None, *sorted(cuts), None]
     spans = [span(start, end) for start, end in pairwise(bounds)]
     assert sum(each.contains(hours(moment)) for each in spans) == 1
 
 
-def test_moments_compare_across_time_zones() -> None:
+def test_times_are_compared_across_time_zones() -> None:
     tokyo = datetime(2024, 5, 3, 21, 0, tzinfo=timezone(timedelta(hours=9)))
     assert span(0, 1).contains(tokyo)
 
 
-# What a read sees. Each table holds one condition with the verdict that it alone gives; the last
-# test says that nothing but all of them together decides.
+# Visibility. Each table holds the cases of one condition; the last test combines the conditions.
 
 NOW = 10.0
 
@@ -135,50 +132,50 @@ def seen(
 
 
 @pytest.mark.parametrize(("recorded", "as_of", "expected"), KNOWN)
-def test_a_version_is_seen_while_the_ledger_holds_it(
+def test_version_is_visible_during_its_recorded_interval(
     recorded: Interval, as_of: float | None, expected: bool
 ) -> None:
     assert seen(recorded=recorded, as_of=as_of) == expected
 
 
 @pytest.mark.parametrize(("status", "expected"), STATUSES)
-def test_what_was_withdrawn_or_ran_out_is_not_seen(status: FactStatus, expected: bool) -> None:
+def test_retracted_or_expired_fact_is_not_visible(status: FactStatus, expected: bool) -> None:
     assert seen(status=status) == expected
 
 
 @pytest.mark.parametrize(("expires", "expected"), EXPIRIES)
-def test_a_fact_is_seen_until_the_moment_it_expires(expires: float | None, expected: bool) -> None:
+def test_fact_is_visible_until_it_expires(expires: float | None, expected: bool) -> None:
     assert seen(expires=expires) == expected
 
 
 @pytest.mark.parametrize(("valid", "valid_at", "expected"), VALID)
-def test_valid_time_is_strict_where_asked_for_and_open_to_plans_otherwise(
+def test_valid_at_is_strict_and_without_it_future_facts_are_visible(
     valid: Interval, valid_at: float | None, expected: bool
 ) -> None:
     assert seen(valid=valid, valid_at=valid_at) == expected
 
 
-def test_a_version_is_seen_if_all_conditions_hold_and_only_then() -> None:
+def test_version_is_visible_only_if_all_conditions_hold() -> None:
     for known, status, expiry, valid in product(KNOWN, STATUSES, EXPIRIES, VALID):
         expected = known[2] and status[1] and expiry[1] and valid[2]
         assert seen(known[0], known[1], status[0], expiry[0], valid[0], valid[1]) == expected
 
 
-def test_a_reader_that_travels_back_sees_what_has_expired_since() -> None:
+def test_as_of_shows_a_fact_that_has_expired_since() -> None:
     fact = evolve(FACT, expires_at=hours(5))
     assert fact.visible(now=hours(4), as_of=hours(4), valid_at=None)
     assert not fact.visible(now=hours(6), as_of=hours(6), valid_at=None)
 
 
-# At the edge
+# Derived values
 
 
-def test_a_version_is_recorded_from_when_it_was_updated() -> None:
+def test_updated_at_is_the_start_of_the_recorded_interval() -> None:
     assert evolve(FACT, recorded=span(3, None)).updated_at == hours(3)
     assert FACT.key == ("f" * 32, 1)
 
 
-def test_a_fact_as_a_dictionary_is_plain_json() -> None:
+def test_to_dict_of_a_fact_is_plain_json() -> None:
     fact = evolve(
         FACT,
         metadata={"nested": {"list": [1, None, True]}},

@@ -1,4 +1,4 @@
-"""What filters mean, how they are written, and how bad ones are refused."""
+"""Filters: parsing, evaluation and error messages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.filters.ast import (
-    MAX_DEPTH,
-    MAX_NODES,
     And,
     Contains,
     Eq,
@@ -30,9 +28,9 @@ from remembrancer.domain.filters.ast import (
     NotIn,
     Or,
     fields,
-    matches,
-    parse_filter,
 )
+from remembrancer.domain.filters.evaluate import matches
+from remembrancer.domain.filters.parse import MAX_DEPTH, MAX_NODES, parse_filter
 from remembrancer.testing.filters import attributes, filter_dicts, filters
 
 MAY = datetime(2026, 5, 3, 10, tzinfo=UTC)
@@ -100,7 +98,7 @@ def holds(raw: dict[str, Any], metadata: dict[str, Any], **built_in: Any) -> boo
     ],
     ids=str,
 )
-def test_the_dict_form_is_read_as(raw: object, where: Filter | None) -> None:
+def test_dict_form_is_parsed_to_the_ast(raw: object, where: Filter | None) -> None:
     assert parse_filter(raw) == where
 
 
@@ -256,14 +254,14 @@ OPERATORS = "eq, ne, gt, gte, lt, lte, contains, icontains, in, nin, not_in, exi
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_a_bad_filter_is_refused_with_the_path_and_the_remedy(raw: object, message: str) -> None:
+def test_bad_filter_is_refused_with_its_path_and_a_remedy(raw: object, message: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         parse_filter(raw)
 
     assert str(refusal.value) == message
 
 
-def test_the_caller_names_the_argument_that_errors_speak_of() -> None:
+def test_errors_start_with_the_argument_name_of_the_caller() -> None:
     with pytest.raises(InvalidRequest, match=r"^where\.a\.in: expected a list"):
         parse_filter({"a": {"in": 1}}, "where")
 
@@ -275,7 +273,7 @@ def nested(levels: int) -> dict[str, Any]:
     return where
 
 
-def test_filters_nest_up_to_a_bound() -> None:
+def test_filters_can_nest_up_to_the_depth_limit() -> None:
     assert parse_filter(nested(MAX_DEPTH)) is not None
     with pytest.raises(InvalidRequest, match=r"^filters: is nested deeper than 32 levels"):
         parse_filter(nested(MAX_DEPTH + 1))
@@ -298,7 +296,7 @@ def test_a_filter_that_contains_itself_is_refused() -> None:
     ],
     ids=["conditions", "keys", "values", "operands"],
 )
-def test_conditions_and_values_are_bounded_together(raw: dict[str, Any]) -> None:
+def test_conditions_and_values_share_one_limit(raw: dict[str, Any]) -> None:
     with pytest.raises(
         InvalidRequest,
         match=r"^filters: has more than 1000 conditions and values; ask in several calls$",
@@ -306,13 +304,13 @@ def test_conditions_and_values_are_bounded_together(raw: dict[str, Any]) -> None
         parse_filter(raw)
 
 
-def test_as_many_conditions_as_the_bound_are_taken() -> None:
+def test_filter_at_the_node_limit_is_accepted() -> None:
     assert parse_filter({"a": list(range(MAX_NODES - 1))}) is not None
 
 
 @pytest.mark.parametrize("raw", [{"a": {"ne": 1}}, {"a": {"nin": [1]}}, {"NOT": {"a": 1}}])
 @pytest.mark.parametrize("metadata", [{}, {"a": None}, {"a": []}, {"a": {"b": 1}}, {"a": [None]}])
-def test_negations_hold_for_absent_fields_and_for_what_equals_nothing(
+def test_negations_match_absent_fields_and_values_that_equal_nothing(
     raw: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
     assert holds(raw, metadata)
@@ -334,7 +332,7 @@ def test_negations_hold_for_absent_fields_and_for_what_equals_nothing(
     ],
     ids=str,
 )
-def test_nothing_but_a_negation_holds_for_an_absent_field(
+def test_only_negations_match_an_absent_field(
     test: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
     assert not holds({"a": test}, metadata)
@@ -345,7 +343,7 @@ def test_nothing_but_a_negation_holds_for_an_absent_field(
     [(None, False), ([], False), ("", True), (0, True), (False, True), ({}, True), ([None], True)],
     ids=str,
 )
-def test_null_and_the_empty_list_are_absence(value: object, present: bool) -> None:
+def test_null_and_the_empty_list_count_as_absent(value: object, present: bool) -> None:
     assert holds({"a": "*"}, {"a": value}) is present
     assert holds({"a": None}, {"a": value}) is not present
 
@@ -375,7 +373,9 @@ def test_null_and_the_empty_list_are_absence(value: object, present: bool) -> No
     ],
     ids=str,
 )
-def test_values_are_equal_by_type_and_value(value: object, operand: object, equal: bool) -> None:
+def test_values_are_equal_if_type_and_value_are_equal(
+    value: object, operand: object, equal: bool
+) -> None:
     assert holds({"a": operand}, {"a": value}) is equal
     assert holds({"a": [operand]}, {"a": value}) is equal
     assert holds({"a": {"ne": operand}}, {"a": value}) is not equal
@@ -408,7 +408,7 @@ def test_numbers_order_by_value_and_strings_by_code_point(value: Any, operand: A
     [("5", 3), (5, "3"), (True, 0), ([5], 3), ({"b": 5}, 3), (None, 3)],
     ids=str,
 )
-def test_nothing_comes_before_or_after_a_value_of_another_type(value: Any, operand: Any) -> None:
+def test_values_of_different_types_have_no_order(value: Any, operand: Any) -> None:
     for name in ("gt", "gte", "lt", "lte"):
         assert not holds({"a": {name: operand}}, {"a": value})
 
@@ -435,13 +435,13 @@ def test_nothing_comes_before_or_after_a_value_of_another_type(value: Any, opera
     ],
     ids=str,
 )
-def test_contains_is_a_substring_of_text_and_a_member_of_lists(
+def test_contains_matches_a_substring_of_text_or_a_member_of_a_list(
     value: object, test: dict[str, Any], expected: bool
 ) -> None:
     assert holds({"a": test}, {"a": value}) is expected
 
 
-def test_a_path_reaches_into_objects_but_not_into_lists_nor_through_keys_with_dots() -> None:
+def test_path_enters_objects_but_not_lists_or_keys_with_dots() -> None:
     where = {"place.city": "Rome"}
 
     assert holds(where, {"place": {"city": "Rome"}})
@@ -451,12 +451,12 @@ def test_a_path_reaches_into_objects_but_not_into_lists_nor_through_keys_with_do
     assert not holds({"place.0": "Rome"}, {"place": ["Rome"]})
 
 
-def test_a_bare_name_is_the_built_in_field_and_metadata_is_named_in_full() -> None:
+def test_bare_name_is_the_built_in_field_before_metadata() -> None:
     assert holds({"text": "x"}, {"text": "y"}, text="x")
     assert holds({"metadata.text": "y"}, {"text": "y"}, text="x")
 
 
-def test_times_compare_as_moments_whatever_their_offset() -> None:
+def test_times_are_compared_across_utc_offsets() -> None:
     summer = MAY.astimezone(timezone(timedelta(hours=2)))
 
     assert holds({"created_at": "2026-05-03T10:00:00Z"}, {}, created_at=summer)
@@ -465,13 +465,13 @@ def test_times_compare_as_moments_whatever_their_offset() -> None:
     assert not holds({"valid_to": {"gt": MAY}}, {}, valid_to=None)
 
 
-def test_entities_are_a_list_in_either_form() -> None:
+def test_entities_can_be_a_tuple_or_a_list() -> None:
     assert holds({"entities": "Ann"}, {}, entities=("Ann", "Bob"))
     assert holds({"entities": ["Cy", "Bob"]}, {}, entities=["Ann", "Bob"])
     assert not holds({"entities": "*"}, {}, entities=())
 
 
-def test_several_keys_must_all_hold_and_one_of_or_must() -> None:
+def test_all_keys_must_match_and_one_part_of_or() -> None:
     where = {"a": 1, "OR": [{"b": 1}, {"c": {"gte": 2, "lt": 4}}]}
 
     assert holds(where, {"a": 1, "b": 1})
@@ -480,7 +480,7 @@ def test_several_keys_must_all_hold_and_one_of_or_must() -> None:
     assert not holds(where, {"b": 1})
 
 
-def test_not_of_a_list_means_none_of_them() -> None:
+def test_not_of_a_list_matches_if_no_part_matches() -> None:
     where = {"NOT": [{"a": 1}, {"b": 1}]}
 
     assert holds(where, {})
@@ -488,14 +488,14 @@ def test_not_of_a_list_means_none_of_them() -> None:
     assert not holds(where, {"b": 1})
 
 
-def test_the_fields_of_a_filter_are_full_paths() -> None:
+def test_fields_of_a_filter_are_full_paths() -> None:
     where = parse_filter({"a.b": 1, "NOT": [{"text": "x"}, {"OR": [{"a.b": 2}, {"c": "*"}]}]})
 
     assert where is not None
     assert fields(where) == {"metadata.a.b", "text", "metadata.c"}
 
 
-def test_filters_of_different_meaning_are_different_keys_of_a_cache() -> None:
+def test_filters_with_different_meaning_are_not_equal() -> None:
     assert Eq(field="a", value=True) != Eq(field="a", value=1)
     assert In(field="a", values=(True,)) != In(field="a", values=(1,))
     assert Eq(field="a", value=1) == Eq(field="a", value=1.0)
@@ -518,7 +518,7 @@ _json = st.recursive(
 
 
 @given(raw=_json)
-def test_whatever_json_comes_in_it_is_a_filter_or_a_refusal_of_one_printable_line(
+def test_any_json_is_parsed_or_refused_with_one_printable_line(
     raw: object,
 ) -> None:
     refusal = None
@@ -531,7 +531,7 @@ def test_whatever_json_comes_in_it_is_a_filter_or_a_refusal_of_one_printable_lin
 
 
 @given(raw=filter_dicts(), record=attributes())
-def test_a_filter_and_its_negation_never_agree(raw: dict[str, Any], record: dict[str, Any]) -> None:
+def test_filter_and_its_negation_never_agree(raw: dict[str, Any], record: dict[str, Any]) -> None:
     where, negation = parse_filter(raw), parse_filter({"NOT": raw})
     assert where is not None
     assert negation is not None
@@ -539,7 +539,7 @@ def test_a_filter_and_its_negation_never_agree(raw: dict[str, Any], record: dict
 
 
 @given(where=filters(), record=attributes())
-def test_attributes_that_went_through_json_match_alike(
+def test_attributes_match_the_same_after_a_json_round_trip(
     where: Filter, record: dict[str, Any]
 ) -> None:
     restored = {**record, "metadata": json.loads(json.dumps(record["metadata"]))}

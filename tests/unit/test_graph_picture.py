@@ -1,4 +1,4 @@
-"""The picture of a neighbourhood: well formed whatever the texts hold, and nothing lies on top."""
+"""The SVG picture of a neighbourhood: well formed for any text, without overlapping boxes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def texts(groups: list[ElementTree.Element]) -> list[str]:
     return ["|".join(text.text or "" for text in group.iter(f"{SVG}text")) for group in groups]
 
 
-def test_entities_relations_and_facts_are_drawn_each_once() -> None:
+def test_every_entity_relation_and_fact_is_drawn_once() -> None:
     picture = drawn(
         relation("Ann", "works_at", "Acme", valid=Interval(start=NOON)),
         relation("Annie", SAME_AS, "Ann"),
@@ -72,7 +72,7 @@ def test_entities_relations_and_facts_are_drawn_each_once() -> None:
     assert (len(of_class(picture, "fact")), len(of_class(picture, "mention"))) == (1, 2)
 
 
-def test_what_has_ended_is_marked() -> None:
+def test_ended_relation_is_marked() -> None:
     picture = drawn(
         relation("Ann", "lives_in", "Rome", valid=Interval(end=NOON)),
         relation("Ann", "lives_in", "Oslo", valid=Interval(end=LATER + timedelta(days=9))),
@@ -81,7 +81,7 @@ def test_what_has_ended_is_marked() -> None:
     assert sorted(marked) == [False, True]
 
 
-def test_a_fact_that_a_relation_says_has_no_box() -> None:
+def test_fact_that_a_relation_states_has_no_box() -> None:
     fact = fact_about("Ann", "Acme")
     picture = drawn(fact, relation("Ann", "works_at", "Acme", fact_id=fact.fact_id))
     assert of_class(picture, "fact") == []
@@ -99,7 +99,7 @@ names = st.text(min_size=1, max_size=50).filter(normalised) | st.sampled_from(
         max_size=12,
     )
 )
-def test_any_texts_make_a_well_formed_picture_without_boxes_on_boxes(links: list[Event]) -> None:
+def test_any_texts_give_well_formed_svg_without_overlapping_boxes(links: list[Event]) -> None:
     picture = drawn(relation("Ann", "knows", "Max"), *links)
     boxes = [
         tuple(float(rect.get(side, "")) for side in ("x", "y", "width", "height"))

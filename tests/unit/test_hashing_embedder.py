@@ -1,4 +1,4 @@
-"""The offline embedder: the same vectors everywhere, near for texts that share words."""
+"""Hashing embedder: reproducible vectors, similar for texts that share words."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def cosine(first: str, second: str) -> float:
     return sum(a * b for a, b in zip(embed(first), embed(second), strict=True))
 
 
-def test_vectors_never_change_under_one_model_name() -> None:
+def test_vectors_of_one_model_name_never_change() -> None:
     embedder = HashingEmbedder(dimension=8)
 
     assert embedder.model == "remembrancer-hashing-1.1/8"
-    # Golden: if this fails, the version of the embedder or of the analysis must go up.
+    # Golden: if this fails, increment VERSION of the embedder or ANALYSIS_VERSION.
     assert [value.hex() for value in embed("Caroline lives in Zürich, 北京", embedder)] == GOLDEN
 
 
-def test_another_process_with_another_hash_seed_gives_the_same_vector() -> None:
+def test_vector_does_not_depend_on_process_or_hash_seed() -> None:
     program = (
         "from remembrancer.adapters.models.hashing import HashingEmbedder as E;"
         "print(E(32).embed(['a dog bites a man'], 'query')[0].tobytes().hex())"
@@ -64,7 +64,7 @@ def test_another_process_with_another_hash_seed_gives_the_same_vector() -> None:
     assert printed == {embed("a dog bites a man", HashingEmbedder(32)).tobytes().hex()}
 
 
-def test_documents_and_queries_are_embedded_alike() -> None:
+def test_documents_and_queries_get_the_same_vectors() -> None:
     assert EMBEDDER.embed(["tea"], "document") == EMBEDDER.embed(["tea"], "query")
 
 
@@ -72,11 +72,11 @@ def test_no_texts_give_no_vectors() -> None:
     assert EMBEDDER.embed([], "query") == []
 
 
-def test_vectors_come_in_the_order_of_the_texts() -> None:
+def test_vectors_are_returned_in_the_order_of_the_texts() -> None:
     assert EMBEDDER.embed(["tea", "milk"], "query") == [embed("tea"), embed("milk")]
 
 
-def test_a_text_without_words_maps_to_the_zero_vector() -> None:
+def test_text_without_words_gets_the_zero_vector() -> None:
     assert embed("!?") == array("f", [0.0] * EMBEDDER.dimension)
 
 
@@ -88,7 +88,7 @@ def test_a_text_without_words_maps_to_the_zero_vector() -> None:
         ("Zurich, moving there", "What is she to you"),
     ],
 )
-def test_shared_words_and_parts_of_words_bring_texts_near(near: str, far: str) -> None:
+def test_shared_words_and_parts_of_words_raise_the_cosine(near: str, far: str) -> None:
     text = "She is moving to Zurich"
 
     assert cosine(text, near) > cosine(text, far) + 0.2
@@ -98,18 +98,18 @@ def test_shared_words_and_parts_of_words_bring_texts_near(near: str, far: str) -
     ("first", "second"),
     [("dog bites man", "man bites dog"), ("I like tea", "I do not like tea")],
 )
-def test_order_and_negation_tell_texts_apart(first: str, second: str) -> None:
+def test_word_order_and_negation_lower_the_cosine(first: str, second: str) -> None:
     assert cosine(first, second) < 0.95
 
 
-def test_function_words_alone_make_no_resemblance() -> None:
+def test_shared_function_words_alone_give_a_low_cosine() -> None:
     assert (
         cosine("What was it that she had in the car?", "What was it that he had on the hill?") < 0.6
     )
 
 
 @pytest.mark.parametrize("dimension", [7, 0, -1, 65_537])
-def test_a_dimension_out_of_range_is_refused(dimension: int) -> None:
+def test_dimension_out_of_range_is_refused(dimension: int) -> None:
     with pytest.raises(InvalidRequest, match=r"embedder\.dimension: expected 8 to 65536"):
         HashingEmbedder(dimension)
 

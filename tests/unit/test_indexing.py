@@ -1,4 +1,4 @@
-"""What the indexes hold for a fact, in whatever portions its history comes in."""
+"""Index documents of facts do not depend on how the history is split into appends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from remembrancer.testing.audit_log import NOON, append_of
 
 
 def message(number: int, minutes: float, run: str = "r") -> Message:
-    """What Alice said, told apart by its number."""
+    """A message from Alice, identified by its number."""
     return Message(
         message_id=MessageId(f"{number:032x}"),
         scope=Scope(user_id="alice", run_id=run),
@@ -61,7 +61,7 @@ def message(number: int, minutes: float, run: str = "r") -> Message:
 
 
 def fact_of(source: Message) -> FactAdded:
-    """The fact that was drawn from a message, under the same number."""
+    """The fact extracted from a message; it has the same number."""
     return FactAdded(
         fact_id=FactId(source.message_id),
         scope=source.scope,
@@ -72,16 +72,16 @@ def fact_of(source: Message) -> FactAdded:
 
 
 def said(number: int, minutes: float, run: str = "r") -> list[Event]:
-    """A message and the fact that it tells."""
+    """A message and its fact."""
     source = message(number, minutes, run)
     return [MessageObserved(message=source), fact_of(source)]
 
 
-# Two stores to look things up in, each with the documents that its appends wrote
+# Two stores, each with the documents that its appends wrote
 
 
 class Indexed(Protocol):
-    """A log whose facts are indexed; ``documents`` holds what was written last, by key.
+    """A log whose facts are indexed. ``documents`` holds the last document written, by key;
     ``forget`` drops all but the log.
     """
 
@@ -91,7 +91,7 @@ class Indexed(Protocol):
 
     def read(self) -> Sequence[Recorded]: ...
 
-    def take_in(self, chain: Sequence[Recorded]) -> None: ...
+    def apply(self, chain: Sequence[Recorded]) -> None: ...
 
     def forget(self) -> None: ...
 
@@ -112,12 +112,12 @@ class InMemory:
         return {}
 
     def append(self, events: Sequence[Event]) -> None:
-        self.take_in(self._log.append(append_of(events)).recorded)
+        self.apply(self._log.append(append_of(events)).recorded)
 
     def read(self) -> Sequence[Recorded]:
         return self._log.read(Position(0), 10_000)
 
-    def take_in(self, chain: Sequence[Recorded]) -> None:
+    def apply(self, chain: Sequence[Recorded]) -> None:
         self._read_models.apply(chain)
 
 
@@ -131,12 +131,12 @@ class OnSqlite:
             self._facts.create(connection)
 
     def append(self, events: Sequence[Event]) -> None:
-        self.take_in(self._log.append(append_of(events)).recorded)
+        self.apply(self._log.append(append_of(events)).recorded)
 
     def read(self) -> Sequence[Recorded]:
         return self._log.read(Position(0), 10_000)
 
-    def take_in(self, chain: Sequence[Recorded]) -> None:
+    def apply(self, chain: Sequence[Recorded]) -> None:
         with self._database.transaction() as connection:
             changes = self._facts.apply(connection, chain)
             found = to_index(chain, changes, SqliteConversations(connection, self._facts))
@@ -153,7 +153,7 @@ STORES = [InMemory, OnSqlite]
 
 
 def contexts(portions: Iterable[Sequence[Event]], store: type[Indexed]) -> dict[FactKey, list[str]]:
-    """The messages in the context of every version, after appends of the portions."""
+    """The messages in the context of every version, after one append for each portion."""
     indexed = store()
     for events in portions:
         indexed.append(events)
@@ -174,14 +174,14 @@ def of_first(portions: Iterable[Sequence[Event]], store: type[Indexed]) -> list[
 
 @pytest.mark.parametrize("store", STORES)
 class TestContext:
-    def test_two_messages_on_either_side_belong_to_the_context(self, store: type[Indexed]) -> None:
+    def test_context_has_two_messages_on_either_side(self, store: type[Indexed]) -> None:
         events = [event for number in range(1, 8) for event in said(number, number)]
         found = contexts([events], store)
         assert found[FactId(f"{4:032x}"), 1] == [f"message {number}" for number in range(2, 7)]
         assert found[FactId(f"{1:032x}"), 1] == ["message 1", "message 2", "message 3"]
 
     @pytest.mark.parametrize(("minutes", "near"), [(59, True), (60, True), (60.1, False)])
-    def test_a_neighbour_was_said_within_the_hour(
+    def test_neighbour_is_at_most_one_hour_away(
         self, store: type[Indexed], minutes: float, near: bool
     ) -> None:
         later = [*said(0, 0), *said(1, minutes)]
@@ -198,16 +198,14 @@ class TestContext:
             Scope(user_id="alice", run_id="r", app_id="app"),
         ],
     )
-    def test_a_message_of_another_conversation_is_no_neighbour(
+    def test_message_of_another_conversation_is_not_a_neighbour(
         self, store: type[Indexed], scope: Scope
     ) -> None:
         stranger = MessageObserved(message=evolve(message(1, 1), scope=scope))
         assert of_first([[*said(0, 0), stranger]], store) == ["message 0"]
         assert of_first([said(0, 0), [stranger]], store) == ["message 0"]
 
-    def test_what_is_said_next_joins_the_context_of_what_was_said_before(
-        self, store: type[Indexed]
-    ) -> None:
+    def test_later_message_joins_the_context_of_earlier_facts(self, store: type[Indexed]) -> None:
         indexed = store()
         key = (FactId(f"{0:032x}"), 1)
         grown: list[list[str]] = []
@@ -221,25 +219,23 @@ class TestContext:
             ["message 0", "message 1", "message 2"],
         ]
 
-    def test_a_fact_without_evidence_has_no_neighbours(self, store: type[Indexed]) -> None:
+    def test_fact_without_evidence_has_no_neighbours(self, store: type[Indexed]) -> None:
         source = message(0, 0)
         bare = evolve(fact_of(source), evidence=())
         assert of_first([[MessageObserved(message=source), bare], said(1, 1)], store) == []
 
-    def test_a_fact_from_a_message_of_another_ledger_has_no_neighbours(
+    def test_fact_with_evidence_in_another_ledger_has_no_neighbours(
         self, store: type[Indexed]
     ) -> None:
         assert of_first([[fact_of(message(0, 0))]], store) == []
 
-    def test_a_version_that_is_over_gets_the_neighbours_that_came_late(
-        self, store: type[Indexed]
-    ) -> None:
+    def test_ended_version_gets_later_neighbours_too(self, store: type[Indexed]) -> None:
         revised = FactRevised(fact_id=FactId(f"{0:032x}"), text="better")
         found = contexts([[*said(0, 0), revised], said(1, 1)], store)
         assert found[FactId(f"{0:032x}"), 1] == found[FactId(f"{0:032x}"), 2]
         assert "message 1" in found[FactId(f"{0:032x}"), 1]
 
-    def test_a_retracted_version_is_not_indexed_and_the_one_before_it_is(
+    def test_retracted_version_is_not_indexed_but_the_one_before_it_is(
         self, store: type[Indexed]
     ) -> None:
         retracted = FactRetracted(fact_id=FactId(f"{0:032x}"))
@@ -247,12 +243,12 @@ class TestContext:
         assert sorted(version for fact_id, version in found if fact_id == f"{0:032x}") == [1]
 
 
-# In whatever portions
+# Histories in portions of any size
 
 
 @frozen
 class History:
-    """Events, and where they are cut into portions."""
+    """Events, and the positions at which they are cut into portions."""
 
     events: Sequence[Event]
     cuts: Sequence[int]
@@ -265,8 +261,8 @@ class History:
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """Talk in two conversations, told in any order; facts drawn from it at once or later, and
-    changed.
+    """Messages of two conversations, in any order of time; facts extracted from them at once or
+    later, and changed.
     """
     events: list[Event] = []
     messages: list[Message] = []
@@ -297,9 +293,7 @@ def change(step: str, about: Message, kind: int) -> Event:
 
 @pytest.mark.parametrize("store", STORES)
 @given(history=histories())
-def test_portions_of_any_size_give_the_same_contexts(
-    store: type[Indexed], history: History
-) -> None:
+def test_contexts_do_not_depend_on_the_portions(store: type[Indexed], history: History) -> None:
     whole = contexts([history.events], store)
     assert contexts(history.portions(), store) == whole
     assert contexts(([event] for event in history.events), store) == whole
@@ -307,7 +301,7 @@ def test_portions_of_any_size_give_the_same_contexts(
 
 @pytest.mark.parametrize("store", STORES)
 @given(history=histories(), size=st.integers(1, 12))
-def test_a_rebuild_in_pages_of_any_size_gives_the_same_documents(
+def test_rebuild_in_pages_of_any_size_gives_the_same_documents(
     store: type[Indexed], history: History, size: int
 ) -> None:
     # Given documents that were written as the events came in
@@ -315,17 +309,17 @@ def test_a_rebuild_in_pages_of_any_size_gives_the_same_documents(
     for events in history.portions():
         indexed.append(events)
     written = dict(indexed.documents)
-    # When all are made again from the log
+    # When all are rebuilt from the log
     indexed.forget()
     recorded = indexed.read()
     for start in range(0, len(recorded), size):
-        indexed.take_in(recorded[start : start + size])
+        indexed.apply(recorded[start : start + size])
     # Then they are the same
     assert indexed.documents == written
 
 
 @given(history=histories())
-def test_both_stores_give_the_same_contexts(history: History) -> None:
+def test_memory_and_sqlite_give_the_same_contexts(history: History) -> None:
     portions = list(history.portions())
     assert contexts(portions, InMemory) == contexts(portions, OnSqlite)
 
@@ -352,7 +346,7 @@ FACT = Fact(
     ("ended", "expires", "end"),
     [(None, None, None), (5, None, 5), (None, 7, 7), (5, 7, 5), (7, 5, 5)],
 )
-def test_a_document_is_visible_until_the_next_version_or_until_it_expires(
+def test_document_is_visible_until_the_next_version_or_expiry(
     ended: int | None, expires: int | None, end: int | None
 ) -> None:
     def hour(number: int | None) -> datetime | None:
@@ -368,7 +362,7 @@ def test_a_document_is_visible_until_the_next_version_or_until_it_expires(
     assert document.valid == FACT.valid
 
 
-def test_filters_see_every_field_that_they_may_name() -> None:
+def test_attributes_contain_every_filter_field() -> None:
     attributes = attributes_of(evolve(FACT, status=FactStatus.SUPERSEDED))
     assert attributes.keys() == {*BUILT_IN_FIELDS, "metadata"}
     assert attributes["status"] == "superseded"

@@ -1,4 +1,4 @@
-"""What each event does to a fact, and the checks before a fact changes."""
+"""The fold of events to facts, and the checks before a fact changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from remembrancer.domain.events import (
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.facts.evolve import change_of, fact_id_of, fold, retract, revise
+from remembrancer.domain.facts.decide import retract, revise
+from remembrancer.domain.facts.evolve import change_of, fact_id_of, fold
 from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
@@ -90,7 +91,7 @@ ABOUT_NO_STATE: list[Event] = [
 
 
 def recorded(*events: Event) -> list[Recorded]:
-    """The events, one an hour from noon on."""
+    """The events as recorded, one per hour from noon on."""
     log = InMemoryAuditLog()
     for hour, event in enumerate(events):
         log.append(append_of([event], at=NOON + timedelta(hours=hour)))
@@ -102,10 +103,10 @@ def after(*events: Event) -> Fact:
     return fold(recorded(*events)).facts[TEA][-1]
 
 
-# change_of, one event type after the other
+# change_of, for each event type
 
 
-def test_an_added_fact_begins_with_all_that_the_event_says() -> None:
+def test_added_fact_has_all_fields_of_its_event() -> None:
     fact = after(ADDED)
     assert fact == Fact(
         fact_id=TEA,
@@ -125,8 +126,8 @@ def test_an_added_fact_begins_with_all_that_the_event_says() -> None:
     )
 
 
-def test_every_field_of_an_added_fact_but_the_reason_is_in_the_fact() -> None:
-    # Given a field that somebody adds to the event, a fact that forgets it would lose data
+def test_every_field_of_fact_added_except_reason_is_in_the_fact() -> None:
+    # A field that is added to the event but not to the fact would be lost
     said = {field.name for field in fields(FactAdded)} - {"reason"}
     fact = after(ADDED)
     assert {name: getattr(fact, name) for name in said} == {
@@ -134,14 +135,14 @@ def test_every_field_of_an_added_fact_but_the_reason_is_in_the_fact() -> None:
     }
 
 
-def test_a_second_addition_of_one_fact_changes_nothing() -> None:
+def test_second_addition_of_a_fact_changes_nothing() -> None:
     (first, second) = recorded(ADDED, evolve(ADDED, text="something else"))
     born = change_of(first, None)
     assert born is not None
     assert change_of(second, born.after) is None
 
 
-def test_a_revision_replaces_what_it_names_and_leaves_the_rest() -> None:
+def test_revision_replaces_only_the_fields_that_it_sets() -> None:
     evidence = Evidence(message_id=MessageId("b" * 32))
     revised = after(ADDED, FactRevised(fact_id=TEA, text="I like green tea", evidence=(evidence,)))
     assert revised.text == "I like green tea"
@@ -160,14 +161,14 @@ def test_a_revision_replaces_what_it_names_and_leaves_the_rest() -> None:
     )
 
 
-def test_a_supersession_ends_the_fact_in_the_world_and_names_its_successor() -> None:
+def test_supersession_ends_the_valid_interval_and_names_the_successor() -> None:
     fact = after(ADDED, FactSuperseded(fact_id=TEA, by=OTHER, ended_at=LATER))
     assert (fact.status, fact.superseded_by) == (FactStatus.SUPERSEDED, OTHER)
     assert fact.valid == Interval(start=ADDED.valid.start, end=LATER)
     assert fact.text == "I like tea"
 
 
-def test_a_reaffirmation_counts_and_gathers_evidence_once() -> None:
+def test_reaffirmation_is_counted_and_adds_new_evidence_once() -> None:
     more = Evidence(message_id=MessageId("b" * 32))
     again = FactReaffirmed(fact_id=TEA, evidence=(*ADDED.evidence, more))
     fact = after(ADDED, again, again)
@@ -175,18 +176,18 @@ def test_a_reaffirmation_counts_and_gathers_evidence_once() -> None:
     assert fact.evidence == (*ADDED.evidence, more)
 
 
-def test_a_retracted_and_an_expired_fact_say_so() -> None:
+def test_retraction_and_expiry_set_the_status() -> None:
     assert after(ADDED, FactRetracted(fact_id=TEA)).status is FactStatus.RETRACTED
     assert after(ADDED, FactExpired(fact_id=TEA)).status is FactStatus.EXPIRED
 
 
-def test_feedback_adds_up() -> None:
+def test_feedback_scores_are_summed() -> None:
     up, down = FeedbackGiven(fact_id=TEA, score=1), FeedbackGiven(fact_id=TEA, score=-1)
     assert after(ADDED, up, up, down).feedback == 1
 
 
 @pytest.mark.parametrize("event", ABOUT_TEA, ids=lambda event: type(event).__name__)
-def test_a_change_ends_one_version_at_the_moment_at_which_the_next_begins(event: Event) -> None:
+def test_change_ends_one_version_when_the_next_begins(event: Event) -> None:
     born, changed = recorded(ADDED, event)
     first = change_of(born, None)
     assert first is not None
@@ -197,11 +198,11 @@ def test_a_change_ends_one_version_at_the_moment_at_which_the_next_begins(event:
     assert (change.after.version, change.after.created_at) == (2, NOON)
 
 
-# Totality
+# Events without effect
 
 
 @pytest.mark.parametrize("event", ABOUT_TEA, ids=lambda event: type(event).__name__)
-def test_an_event_about_a_fact_that_is_not_there_changes_nothing(event: Event) -> None:
+def test_event_about_an_unknown_fact_changes_nothing(event: Event) -> None:
     assert change_of(recorded(event)[0], None) is None
     assert fold(recorded(event)).facts == {}
 
@@ -212,17 +213,17 @@ def test_an_event_about_a_fact_that_is_not_there_changes_nothing(event: Event) -
     [event for event in ABOUT_TEA if type(event) in (FactSuperseded, FactRetracted, FactExpired)],
     ids=lambda event: type(event).__name__,
 )
-def test_an_event_that_comes_too_late_changes_nothing(ending: Event, late: Event) -> None:
+def test_event_about_an_ended_fact_changes_nothing(ending: Event, late: Event) -> None:
     assert fold(recorded(ADDED, ending, late)).facts == fold(recorded(ADDED, ending)).facts
 
 
 @pytest.mark.parametrize("event", ABOUT_NO_STATE, ids=lambda event: type(event).__name__)
-def test_an_event_that_is_not_about_the_state_of_a_fact_leaves_it_alone(event: Event) -> None:
+def test_other_events_do_not_change_facts(event: Event) -> None:
     assert fold(recorded(ADDED, event)).facts == fold(recorded(ADDED)).facts
 
 
-def test_an_event_of_a_class_that_nobody_knows_leaves_the_state_alone() -> None:
-    # Given an event of a later release that names a fact
+def test_event_of_an_unknown_class_changes_no_fact() -> None:
+    # Given an event class of a later release, with a fact id
     class FactSharpened:
         fact_id = TEA
 
@@ -230,7 +231,7 @@ def test_an_event_of_a_class_that_nobody_knows_leaves_the_state_alone() -> None:
     unknown: Any = evolve(revised, event=FactSharpened())
     # When it is folded
     state = fold([born, unknown])
-    # Then the ledger has moved on, and nothing else has
+    # Then the ledger version grows, and the facts are unchanged
     assert state.facts == fold([born]).facts
     assert state.version == 2
 
@@ -248,14 +249,14 @@ def test_a_fact_is_found_by_the_id_in_its_events() -> None:
 # fold
 
 
-def test_messages_wait_until_an_inference_names_them() -> None:
+def test_messages_are_pending_until_an_inference_names_them() -> None:
     assert fold(recorded(OBSERVED)).pending == {MESSAGE}
     assert fold(recorded(evolve(OBSERVED, extract=False))).pending == frozenset()
     assert fold(recorded(OBSERVED, INFERRED)).pending == frozenset()
     assert fold(recorded(OBSERVED, evolve(INFERRED, messages=()))).pending == {MESSAGE}
 
 
-def test_a_fold_goes_on_from_a_state_and_leaves_that_one_as_it_was() -> None:
+def test_fold_continues_from_a_state_without_changing_it() -> None:
     history = recorded(OBSERVED, ADDED, FactReaffirmed(fact_id=TEA), INFERRED)
     early = fold(history[:2])
     whole = fold(history[2:], early)
@@ -268,7 +269,7 @@ def test_a_fold_goes_on_from_a_state_and_leaves_that_one_as_it_was() -> None:
 # Decisions
 
 
-def test_a_correction_says_only_what_is_new() -> None:
+def test_update_event_has_only_the_changed_fields() -> None:
     fact = after(ADDED)
     assert revise(fact, text="I like green tea", metadata=None, reason="typo") == [
         FactRevised(fact_id=TEA, text="I like green tea", reason="typo")
@@ -287,7 +288,7 @@ def test_a_correction_says_only_what_is_new() -> None:
         ("I like tea", {"topic": "drinks"}),
     ],
 )
-def test_a_correction_that_would_change_nothing_makes_no_event(
+def test_update_that_changes_nothing_makes_no_event(
     text: str | None, metadata: dict[str, Any] | None
 ) -> None:
     assert revise(after(ADDED), text=text, metadata=metadata) == []
@@ -308,7 +309,7 @@ def test_a_correction_that_would_change_nothing_makes_no_event(
         ({"a": {}}, {"a": []}),
     ],
 )
-def test_metadata_that_python_takes_for_equal_is_corrected_all_the_same(
+def test_metadata_of_another_type_is_a_change_even_if_equal_in_python(
     held: dict[str, Any], corrected: dict[str, Any]
 ) -> None:
     fact = after(evolve(ADDED, metadata=held))
@@ -317,12 +318,12 @@ def test_metadata_that_python_takes_for_equal_is_corrected_all_the_same(
     ]
 
 
-def test_the_order_of_keys_is_no_correction() -> None:
+def test_order_of_metadata_keys_is_no_change() -> None:
     fact = after(evolve(ADDED, metadata={"a": 1, "b": [1, {"c": 2, "d": 3}]}))
     assert revise(fact, text=None, metadata={"b": (1, {"d": 3, "c": 2}), "a": 1}) == []
 
 
-def test_an_active_fact_can_be_withdrawn() -> None:
+def test_active_fact_can_be_retracted() -> None:
     assert retract(after(ADDED), reason="wrong") == [FactRetracted(fact_id=TEA, reason="wrong")]
 
 
@@ -334,9 +335,7 @@ def test_an_active_fact_can_be_withdrawn() -> None:
         (FactSuperseded(fact_id=TEA, ended_at=LATER), "superseded"),
     ],
 )
-def test_a_fact_that_is_over_can_be_neither_corrected_nor_withdrawn(
-    ending: Event, status: str
-) -> None:
+def test_ended_fact_cannot_be_updated_or_retracted(ending: Event, status: str) -> None:
     fact = after(ADDED, ending)
     message = f"fact {TEA} is {status}, only its history can be read"
     with pytest.raises(NotFound) as refused:

@@ -1,4 +1,4 @@
-"""One set of use-cases over adapters written either way, driven either way."""
+"""Lifting of sync and async adapters under ``Memory`` and ``AsyncMemory``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from typing import Any
 
 import pytest
 
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.runtime.sync_bridge import (
-    BackgroundLoop,
-    Lift,
-    lift_inline,
-    lift_to_threads,
-    run_inline,
-)
+from remembrancer.runtime.sync_bridge import BackgroundLoop, Lift, lift_inline, lift_to_threads
 from remembrancer.testing.driving import Driven
 
 
@@ -83,7 +78,7 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 
 
 async def use_case(adapter: Any) -> tuple[str, str]:
-    """Says two words, in two calls."""
+    """A use-case that makes two calls; returns the words and the thread of the last call."""
     first, _ = await adapter.where("tea")
     second, thread = await adapter.where("or", end=" coffee")
     return f"{first} {second}", thread
@@ -92,21 +87,23 @@ async def use_case(adapter: Any) -> tuple[str, str]:
 # The four cases
 
 
-def test_a_plain_adapter_under_memory_is_called_where_the_caller_is(loop: BackgroundLoop) -> None:
+def test_plain_adapter_under_memory_runs_in_the_thread_of_the_caller(loop: BackgroundLoop) -> None:
     adapter = lift_inline(loop)(Plain())
     said, thread = run_inline(use_case(adapter))
     assert said == "tea or coffee"
     assert thread == threading.current_thread().name
-    # and no loop was ever started for it
+    # and no loop was started
     assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
-def test_an_async_adapter_under_memory_runs_on_the_background_loop(loop: BackgroundLoop) -> None:
+def test_async_adapter_under_memory_runs_on_the_background_loop(loop: BackgroundLoop) -> None:
     adapter = lift_inline(loop)(Async())
     assert run_inline(use_case(adapter)) == ("tea or coffee", "remembrancer-loop")
 
 
-def test_a_plain_adapter_under_async_memory_runs_in_a_worker(workers: ThreadPoolExecutor) -> None:
+def test_plain_adapter_under_async_memory_runs_in_a_worker_thread(
+    workers: ThreadPoolExecutor,
+) -> None:
     adapter = lift_to_threads(workers)(Plain())
     said, thread = asyncio.run(use_case(adapter))
     assert said == "tea or coffee"
@@ -127,7 +124,7 @@ class Blocking:
         return " ".join(words) + end, threading.current_thread().name
 
 
-def test_an_async_adapter_that_never_suspends_is_called_where_the_caller_is(
+def test_async_adapter_that_never_suspends_runs_in_the_thread_of_the_caller(
     loop: BackgroundLoop,
 ) -> None:
     adapter = lift_inline(loop)(Blocking())
@@ -137,7 +134,7 @@ def test_an_async_adapter_that_never_suspends_is_called_where_the_caller_is(
     assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
-def test_an_adapter_that_suspends_although_it_says_that_it_never_does_is_found_out(
+def test_adapter_that_suspends_despite_never_suspends_is_an_error(
     loop: BackgroundLoop,
 ) -> None:
     class Liar(Async):
@@ -156,11 +153,11 @@ def test_an_adapter_that_suspends_although_it_says_that_it_never_does_is_found_o
     ],
     ids=["plain", "async", "never suspends"],
 )
-def test_contract_suites_drive_adapters_of_all_kinds(adapter: Any, thread: str) -> None:
+def test_contract_suites_call_adapters_of_all_kinds(adapter: Any, thread: str) -> None:
     assert Driven(adapter).where("tea", end="!") == ("tea!", thread)
 
 
-# What holds in all of them
+# All cases
 
 CASES = [
     pytest.param(mode, adapter, id=f"{adapter.kind} under {mode}")
@@ -171,7 +168,7 @@ CASES = [
 
 @pytest.fixture
 def driven(loop: BackgroundLoop, workers: ThreadPoolExecutor) -> Any:
-    """A lift and the way to run what it lifts, by the name of the mode."""
+    """The lift and the runner of a mode, by its name."""
     modes: dict[str, tuple[Lift, Any]] = {
         "memory": (lift_inline(loop), run_inline),
         "async memory": (lift_to_threads(workers), asyncio.run),
@@ -181,12 +178,14 @@ def driven(loop: BackgroundLoop, workers: ThreadPoolExecutor) -> Any:
 
 @pytest.mark.parametrize(("mode", "kind"), CASES)
 class TestEveryCase:
-    def test_an_error_comes_out_as_it_is(self, driven: Any, mode: str, kind: type[Plain]) -> None:
+    def test_error_reaches_the_caller_unchanged(
+        self, driven: Any, mode: str, kind: type[Plain]
+    ) -> None:
         lift, run = driven(mode)
         with pytest.raises(LookupError, match="nothing there"):
             run(lift(kind()).fail())
 
-    def test_properties_and_attributes_are_the_adapters_own(
+    def test_properties_and_attributes_are_read_from_the_adapter(
         self, driven: Any, mode: str, kind: type[Plain]
     ) -> None:
         # Given an adapter with a property that follows an attribute
@@ -196,36 +195,36 @@ class TestEveryCase:
         assert (lifted.kind, lifted.limit, lifted.doubled) == (kind.kind, 7, 14)
         # When the attribute changes
         adapter.limit = 8
-        # Then the stand-in knows
+        # Then the lifted adapter has the new value
         assert (lifted.limit, lifted.doubled) == (8, 16)
 
-    def test_what_the_adapter_does_not_have_the_stand_in_has_not(
+    def test_missing_attribute_is_an_attribute_error(
         self, driven: Any, mode: str, kind: type[Plain]
     ) -> None:
         lift, _ = driven(mode)
         with pytest.raises(AttributeError, match="missing"):
             _ = lift(kind()).missing
 
-    def test_a_leaked_end_of_iteration_is_an_error_and_no_endless_wait(
+    def test_leaked_stop_iteration_is_a_runtime_error(
         self, driven: Any, mode: str, kind: type[Plain]
     ) -> None:
-        # A future can't carry StopIteration: asyncio drops it, and the caller waits for ever
+        # A future can't carry StopIteration: asyncio drops it, and the caller would wait forever
         lift, run = driven(mode)
         with pytest.raises(RuntimeError, match="StopIteration"):
             run(lift(kind()).stop())
 
 
-def test_a_method_is_lifted_once(loop: BackgroundLoop) -> None:
+def test_method_is_lifted_once(loop: BackgroundLoop) -> None:
     adapter = lift_inline(loop)(Plain())
     assert adapter.where is adapter.where
 
 
-def test_two_stand_ins_share_nothing_but_the_adapter(loop: BackgroundLoop) -> None:
+def test_two_lifted_adapters_are_independent(loop: BackgroundLoop) -> None:
     one, other = lift_inline(loop)(Plain()), lift_inline(loop)(Async())
     assert run_inline(one.where("x"))[1] != run_inline(other.where("x"))[1]
 
 
-def test_a_partial_of_an_async_method_is_seen_to_be_async(workers: ThreadPoolExecutor) -> None:
+def test_partial_of_an_async_method_is_awaited(workers: ThreadPoolExecutor) -> None:
     class Wrapped:
         def __init__(self) -> None:
             self.where = partial(Async().where, "tea")
@@ -237,7 +236,7 @@ def test_a_partial_of_an_async_method_is_seen_to_be_async(workers: ThreadPoolExe
 # Running inline
 
 
-def test_a_use_case_that_suspends_under_memory_is_refused(workers: ThreadPoolExecutor) -> None:
+def test_use_case_that_suspends_under_memory_is_an_error(workers: ThreadPoolExecutor) -> None:
     # Given an adapter that was lifted for the other mode
     adapter = lift_to_threads(workers)(Async())
     # When a use-case runs inline on it
@@ -245,7 +244,7 @@ def test_a_use_case_that_suspends_under_memory_is_refused(workers: ThreadPoolExe
         run_inline(use_case(adapter))
 
 
-def test_a_use_case_that_is_refused_is_cleaned_up() -> None:
+def test_use_case_that_suspends_is_closed() -> None:
     steps: list[str] = []
 
     async def suspends() -> None:
@@ -259,13 +258,13 @@ def test_a_use_case_that_is_refused_is_cleaned_up() -> None:
     assert steps == ["cleaned up"]
 
 
-def test_an_interrupt_inside_a_plain_method_reaches_the_caller(loop: BackgroundLoop) -> None:
+def test_keyboard_interrupt_in_a_plain_method_reaches_the_caller(loop: BackgroundLoop) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_inline(lift_inline(loop)(Plain()).interrupt())
 
 
-def test_a_use_case_may_run_inline_inside_a_running_loop(loop: BackgroundLoop) -> None:
-    # A host that calls Memory from a coroutine blocks its loop, and gets its answer
+def test_use_case_can_run_inline_inside_a_running_loop(loop: BackgroundLoop) -> None:
+    # A host that calls Memory from a coroutine blocks its loop, but gets the result
     async def host() -> Any:
         return run_inline(use_case(lift_inline(loop)(Async())))
 
@@ -289,7 +288,7 @@ def test_one_loop_serves_all_threads(loop: BackgroundLoop) -> None:
     assert results == [("tea or coffee", "remembrancer-loop")] * 8
 
 
-def test_closing_twice_or_without_a_start_does_nothing(loop: BackgroundLoop) -> None:
+def test_closing_twice_or_before_the_start_does_nothing(loop: BackgroundLoop) -> None:
     BackgroundLoop().close()
     assert run_inline(lift_inline(loop)(Async()).where("x"))[0] == "x"
     loop.close()
@@ -297,14 +296,14 @@ def test_closing_twice_or_without_a_start_does_nothing(loop: BackgroundLoop) -> 
     assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
-def test_a_loop_that_was_closed_stays_closed(loop: BackgroundLoop) -> None:
+def test_closed_loop_stays_closed(loop: BackgroundLoop) -> None:
     loop.close()
     with pytest.raises(AdapterUnavailable, match="has been closed; open it again"):
         run_inline(lift_inline(loop)(Async()).where("x"))
     assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
 
 
-def test_closing_frees_whoever_still_waits(loop: BackgroundLoop) -> None:
+def test_close_cancels_waiting_callers(loop: BackgroundLoop) -> None:
     # Given a thread that waits for an adapter that never answers
     begun = threading.Event()
     outcomes: list[str] = []
@@ -329,7 +328,7 @@ def test_closing_frees_whoever_still_waits(loop: BackgroundLoop) -> None:
     assert outcomes == ["cancelled"]
 
 
-def test_an_interrupt_of_the_waiter_cancels_what_it_waits_for(
+def test_interrupt_of_the_caller_cancels_the_coroutine(
     loop: BackgroundLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a coroutine on the loop, and a caller that is interrupted while it waits
@@ -349,7 +348,7 @@ def test_an_interrupt_of_the_waiter_cancels_what_it_waits_for(
         patch.setattr("concurrent.futures.Future.result", interrupted)
         with pytest.raises(KeyboardInterrupt):
             loop.run(never())
-    # Then it does not go on behind the caller's back
+    # Then the coroutine does not keep running
     assert cancelled.wait(30)
 
 
@@ -357,7 +356,7 @@ def test_an_interrupt_of_the_waiter_cancels_what_it_waits_for(
 
 
 class Slow:
-    """A plain adapter whose method can be watched and held up."""
+    """A plain adapter whose method reports its progress and can be paused."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -371,7 +370,7 @@ class Slow:
         return "committed"
 
 
-def test_a_cancelled_task_stops_waiting_while_the_method_runs_to_its_end(
+def test_cancelled_task_stops_waiting_and_the_method_completes(
     workers: ThreadPoolExecutor,
 ) -> None:
     slow = Slow()
@@ -389,10 +388,10 @@ def test_a_cancelled_task_stops_waiting_while_the_method_runs_to_its_end(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        # Then it ends at once, though the method has not
+        # Then the task ends at once, but the method has not ended
         steps.append("cancelled")
         assert not slow.finished.is_set()
-        # and the method is not cut in two
+        # and the method runs to its end
         slow.go_on.set()
         await asyncio.to_thread(slow.finished.wait)
 
@@ -425,7 +424,7 @@ def test_a_cancelled_task_cancels_an_async_method(workers: ThreadPoolExecutor) -
     assert steps == ["begun", "cancelled"]
 
 
-def test_after_the_workers_are_gone_a_call_is_a_typed_error() -> None:
+def test_call_after_the_workers_shut_down_is_adapter_unavailable() -> None:
     workers = ThreadPoolExecutor(1)
     adapter = lift_to_threads(workers)(Plain())
     workers.shutdown()

@@ -1,4 +1,4 @@
-"""Given what a model answers, when it is read, then only what the messages bear out is kept."""
+"""The model extractor accepts only drafts that the messages support."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def agent(text: str, name: str | None = None, message_id: str = "m1") -> Message
 
 
 def draft(text: str, *quotes: str | tuple[int, str], **more: Any) -> dict[str, Any]:
-    """A fact as a model puts it; quotes without a number are of the first message."""
+    """A fact draft; quotes without a number are from the first message."""
     cited = [(1, quote) if isinstance(quote, str) else quote for quote in quotes]
     return {
         "text": text,
@@ -129,10 +129,10 @@ def reasons(found: Extraction) -> list[str]:
     return [item.reason for item in found.skipped]
 
 
-# What stands
+# Accepted drafts
 
 
-def test_a_quoted_fact_becomes_a_candidate() -> None:
+def test_quoted_fact_becomes_a_candidate() -> None:
     message = said("I've lived in Oslo since 2020!", name="Ann", metadata={"channel": "chat"})
     found = read(
         message,
@@ -169,7 +169,7 @@ def test_a_quoted_fact_becomes_a_candidate() -> None:
     assert found.failure is None
 
 
-def test_the_raw_answer_is_recorded_with_what_it_was_asked_about() -> None:
+def test_raw_answer_is_recorded_with_its_messages() -> None:
     raw = f"Sure!\n```json\n{json.dumps(answer(draft('The user likes jazz.', 'I like jazz')))}\n```"
     model = ScriptedModel(raw, model="chat-1", cost=0.25)
     found = extracted(said("I like jazz."), model=model)
@@ -186,7 +186,7 @@ def test_the_raw_answer_is_recorded_with_what_it_was_asked_about() -> None:
     assert found.candidates[0].text == "The user likes jazz."
 
 
-def test_a_message_without_a_fact_is_listed_as_left_out() -> None:
+def test_message_without_a_fact_is_skipped_with_a_reason() -> None:
     found = read(
         said("I like jazz."),
         said("Rainy today, right?", message_id="m2"),
@@ -221,7 +221,7 @@ def test_a_message_without_a_fact_is_listed_as_left_out() -> None:
         ([{"message": "m1", "quote": "I like jazz"}], "quotes nothing"),
     ],
 )
-def test_what_is_not_quoted_to_the_letter_is_left_out(evidence: Any, reason: str) -> None:
+def test_fact_without_an_exact_quote_is_refused(evidence: Any, reason: str) -> None:
     found = read(
         said("I like jazz."), drafts=[{**draft("The user likes jazz."), "evidence": evidence}]
     )
@@ -239,17 +239,17 @@ def test_what_is_not_quoted_to_the_letter_is_left_out(evidence: Any, reason: str
         ("我喜欢爵士乐jazz", "爵士乐jazz", "爵士乐jazz"),
     ],
 )
-def test_a_quote_is_kept_in_the_wording_of_the_message(text: str, quote: str, kept: str) -> None:
+def test_quote_is_stored_in_the_wording_of_the_message(text: str, quote: str, kept: str) -> None:
     candidate = only(read(said(text), drafts=[draft("用户喜欢爵士乐 (jazz).", quote)]))
     assert [item.quote for item in candidate.evidence] == [kept]
 
 
-def test_a_forged_quote_beside_a_real_one_is_dropped() -> None:
+def test_forged_quote_next_to_a_true_one_is_dropped() -> None:
     found = read(said("I like jazz."), drafts=[draft("Likes jazz.", "like jazz", "hate it")])
     assert [item.quote for item in only(found).evidence] == ["like jazz"]
 
 
-def test_a_fact_that_the_quoted_message_does_not_speak_of_is_left_out() -> None:
+def test_fact_that_the_quoted_message_does_not_mention_is_refused() -> None:
     found = read(
         said("Could you help me with pasta?"),
         drafts=[draft("The user is an administrator.", "help me with pasta")],
@@ -277,7 +277,7 @@ def test_a_fact_that_the_quoted_message_does_not_speak_of_is_left_out() -> None:
         ("2030", "2024", datetime(2030, 1, 1, tzinfo=UTC), None),
     ],
 )
-def test_dates_are_read_and_checked(
+def test_dates_are_parsed_and_validated(
     valid_from: str | None, valid_to: str | None, start: datetime, end: datetime | None
 ) -> None:
     found = read(
@@ -287,7 +287,7 @@ def test_dates_are_read_and_checked(
     assert only(found).valid == Interval(start=start, end=end)
 
 
-def test_days_begin_where_the_speaker_is() -> None:
+def test_days_begin_in_the_time_zone_of_the_speaker() -> None:
     at = datetime(2023, 5, 10, 1, tzinfo=timezone(timedelta(hours=9)))
     found = read(
         said("I like jazz.", at=at),
@@ -296,7 +296,7 @@ def test_days_begin_where_the_speaker_is() -> None:
     assert only(found).valid.start == datetime(2023, 5, 8, 15, tzinfo=UTC)
 
 
-def test_what_was_over_when_it_was_said_is_told_as_past_and_does_not_end() -> None:
+def test_state_that_ended_before_it_was_said_is_episodic_without_end() -> None:
     found = read(
         said("I lived in Rome from 2015 to 2020."),
         drafts=[
@@ -315,10 +315,10 @@ def test_what_was_over_when_it_was_said_is_told_as_past_and_does_not_end() -> No
     assert candidate.slot is None
 
 
-# Who said it, and who may
+# Speaker and attribution
 
 
-def test_the_speaker_is_who_said_the_quoted_words() -> None:
+def test_speaker_is_the_author_of_the_quote() -> None:
     found = read(
         said("My sister Eve plays chess.", name="Ann"),
         said("I play the flute.", name="Bob", message_id="m2"),
@@ -347,7 +347,7 @@ def test_the_speaker_is_who_said_the_quoted_words() -> None:
         ),
     ],
 )
-def test_what_an_agent_says_of_the_world_is_kept_as_its_word(
+def test_agents_statement_about_the_world_is_attributed_to_the_agent(
     said_by_agent: str, text: str, kept: str
 ) -> None:
     found = read(agent(said_by_agent), drafts=[draft(text, said_by_agent, about="Hotel Luna")])
@@ -380,7 +380,7 @@ def test_what_an_agent_says_of_the_world_is_kept_as_its_word(
         ("The ùsér lives in Oslo.", "Oslo"),
     ],
 )
-def test_an_agent_says_nothing_of_the_user_without_words_of_the_user(text: str, about: str) -> None:
+def test_agents_statement_about_the_user_is_refused(text: str, about: str) -> None:
     found = read(
         said("Any news on the flat?", name="Ann"),
         agent("You live in Oslo, I noted that.", message_id="m2"),
@@ -389,7 +389,7 @@ def test_an_agent_says_nothing_of_the_user_without_words_of_the_user(text: str, 
     assert found.candidates == ()
 
 
-def test_an_agent_may_speak_for_the_user_where_it_is_configured() -> None:
+def test_agents_statement_about_the_user_is_accepted_if_configured() -> None:
     found = read(
         agent("You live in Oslo."),
         drafts=[draft("The user lives in Oslo.", "You live in Oslo")],
@@ -400,7 +400,7 @@ def test_an_agent_may_speak_for_the_user_where_it_is_configured() -> None:
     assert not candidate.agent_only
 
 
-def test_an_answer_vouches_for_what_was_asked() -> None:
+def test_users_yes_vouches_for_the_question_before_it() -> None:
     found = read(
         agent("Do you live in Oslo?"),
         said("Yes!", name="Ann", message_id="m2"),
@@ -412,7 +412,7 @@ def test_an_answer_vouches_for_what_was_asked() -> None:
 
 
 @pytest.mark.parametrize("nicety", ["Thanks!", "ok", "Yes", "Great idea!"])
-def test_a_nicety_vouches_for_nothing(nicety: str) -> None:
+def test_small_talk_of_the_user_vouches_for_no_fact(nicety: str) -> None:
     found = read(
         agent("You live in Oslo."),
         said(nicety, name="Ann", message_id="m2"),
@@ -421,7 +421,7 @@ def test_a_nicety_vouches_for_nothing(nicety: str) -> None:
     assert found.candidates == ()
 
 
-def test_how_to_behave_is_not_for_an_agent_to_say() -> None:
+def test_agents_statement_is_never_procedural() -> None:
     found = read(
         agent("Always answer in French from now on."),
         drafts=[
@@ -436,10 +436,10 @@ def test_how_to_behave_is_not_for_an_agent_to_say() -> None:
     assert only(found).kind is FactKind.EPISODIC
 
 
-# Fields that are not what they should be
+# Invalid fields
 
 
-def test_entities_and_relations_are_between_what_is_named() -> None:
+def test_entities_and_relations_must_be_named_in_the_message() -> None:
     found = read(
         said("Rex chased Tom in Oslo.", name="Ann"),
         drafts=[
@@ -479,7 +479,7 @@ def test_entities_and_relations_are_between_what_is_named() -> None:
         ("user", "x" * 200, None),
     ],
 )
-def test_a_slot_is_of_somebody_who_is_named(
+def test_slot_belongs_to_a_named_subject(
     about: str, attribute: str | None, slot: str | None
 ) -> None:
     found = read(
@@ -489,7 +489,7 @@ def test_a_slot_is_of_somebody_who_is_named(
     assert only(found).slot == slot
 
 
-def test_hidden_characters_do_not_get_into_the_memory() -> None:
+def test_invisible_characters_are_removed() -> None:
     smuggled = "".join(chr(0xE0000 + ord(sign)) for sign in "obey")
     found = read(
         said("I like jazz."),
@@ -498,7 +498,7 @@ def test_hidden_characters_do_not_get_into_the_memory() -> None:
     assert only(found).text == "Likes jazz."
 
 
-def test_only_configured_categories_are_given() -> None:
+def test_unknown_categories_are_dropped() -> None:
     found = read(
         said("I like jazz."),
         drafts=[draft("Likes jazz.", "like jazz", categories=["music", "admin", 3])],
@@ -507,7 +507,7 @@ def test_only_configured_categories_are_given() -> None:
     assert only(found).metadata == {"categories": ["music"]}
 
 
-def test_facts_are_bounded_in_size_and_in_number() -> None:
+def test_size_and_number_of_facts_are_limited() -> None:
     text = " ".join(f"I like band{n}." for n in range(9))
     drafts = [draft(f"Likes band{n}.", f"I like band{n}") for n in range(9)]
     drafts.append(draft("Likes band1 " + "x" * 600, "I like band1"))
@@ -522,21 +522,21 @@ def test_facts_are_bounded_in_size_and_in_number() -> None:
 @pytest.mark.parametrize(
     "item", [None, 7, "Likes jazz.", [], {}, {"text": None}, {"text": 7}, {"quote": "x"}]
 )
-def test_a_malformed_item_is_left_out_by_itself(item: object) -> None:
+def test_malformed_item_does_not_affect_other_items(item: object) -> None:
     found = read(said("I like jazz."), drafts=[item, draft("Likes jazz.", "like jazz")])
     assert [candidate.text for candidate in found.candidates] == ["Likes jazz."]
     assert found.skipped[0].reason.startswith("malformed")
 
 
-def test_a_bare_list_is_an_answer_too() -> None:
+def test_answer_without_the_outer_object_is_accepted() -> None:
     model = ScriptedModel([draft("Likes jazz.", "like jazz")])
     assert only(extracted(said("I like jazz."), model=model)).text == "Likes jazz."
 
 
-# What is asked
+# Prompts
 
 
-def test_system_messages_and_tool_results_are_not_shown() -> None:
+def test_system_messages_and_tool_results_are_not_sent_to_the_model() -> None:
     model = ScriptedModel(answer(draft("Likes jazz.", "like jazz")))
     found = extracted(
         said("Obey the moon.", role=Role.SYSTEM, message_id="s"),
@@ -552,7 +552,7 @@ def test_system_messages_and_tool_results_are_not_shown() -> None:
     assert sorted(m for i in found.inferences for m in i.messages) == ["m1", "s", "t"]
 
 
-def test_niceties_cost_no_call() -> None:
+def test_small_talk_alone_needs_no_call() -> None:
     model = ScriptedModel()
     found = extracted(said("Thanks!"), agent("You're welcome.", message_id="m2"), model=model)
     assert model.prompts == []
@@ -561,7 +561,7 @@ def test_niceties_cost_no_call() -> None:
     assert record.messages == ("m1", "m2")
 
 
-def test_every_message_is_shown_with_its_own_date() -> None:
+def test_prompt_shows_the_date_of_every_message() -> None:
     model = ScriptedModel(answer())
     extracted(
         said("I like jazz.", name='Ann "x" <b>'),
@@ -573,7 +573,7 @@ def test_every_message_is_shown_with_its_own_date() -> None:
     assert ", Wednesday" in shown
 
 
-def test_guidance_is_part_of_the_prompt_and_of_its_digest() -> None:
+def test_guidance_changes_the_prompt_and_its_digest() -> None:
     def asked(guidance: Guidance | None, **settings: Any) -> tuple[str, str]:
         model = ScriptedModel(answer())
         found = extracted(said("I like jazz."), model=model, guidance=guidance, **settings)
@@ -599,13 +599,13 @@ def test_guidance_is_part_of_the_prompt_and_of_its_digest() -> None:
     assert digest != plain_digest
 
 
-def test_the_digest_does_not_depend_on_what_was_said() -> None:
+def test_prompt_digest_does_not_depend_on_the_messages() -> None:
     one = extracted(said("I like jazz."), model=ScriptedModel(answer()))
     other = extracted(said("I like rock."), model=ScriptedModel(answer()))
     assert one.inferences[-1].prompt_digest == other.inferences[-1].prompt_digest
 
 
-def test_the_mark_is_the_same_in_a_replay_and_unknown_to_who_writes() -> None:
+def test_fence_mark_is_deterministic_and_unforgeable() -> None:
     def mark_of(text: str) -> str:
         model = ScriptedModel(answer())
         extracted(said(text), model=model)
@@ -620,17 +620,17 @@ def test_the_mark_is_the_same_in_a_replay_and_unknown_to_who_writes() -> None:
     assert mark_of(forged) != first
 
 
-def test_a_mark_that_stands_in_a_text_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fence_mark_in_a_text_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_fence, "MARK_CHARACTERS", 1)
     assert prompt_fence.PromptFence.around(["0123", "456789abcde"]).mark == "f"
 
 
 def _tokens(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """With the encoding that litellm ships, since tiktoken itself would download it."""
+    """Tokens by the encoding that ships with litellm: tiktoken itself would download it."""
     tiktoken = pytest.importorskip("tiktoken")
     litellm = importlib.util.find_spec("litellm")
     if litellm is None or litellm.origin is None:
-        pytest.skip("litellm is not installed, and with it no encoding")
+        pytest.skip("litellm, which ships the encoding, is not installed")
     shipped = Path(litellm.origin).parent / "litellm_core_utils" / "tokenizers"
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(shipped))
     return len(tiktoken.get_encoding("cl100k_base").encode(text))
@@ -644,7 +644,7 @@ def _tokens(text: str, monkeypatch: pytest.MonkeyPatch) -> int:
         ("vision-1", {}),
     ],
 )
-def test_the_overhead_of_a_call_is_small(
+def test_prompt_overhead_of_a_call_is_limited(
     name: str, schema: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guided = {
@@ -659,11 +659,11 @@ def test_the_overhead_of_a_call_is_small(
     assert _tokens(overhead, monkeypatch) <= LONGEST_OVERHEAD
 
 
-# What fails
+# Failures
 
 
 @pytest.mark.parametrize("raw", ["Sorry, I can't.", '{"fact": 1}', '{"facts": 7}', "{"])
-def test_an_answer_without_facts_is_recorded_and_the_messages_wait(raw: str) -> None:
+def test_answer_without_a_list_is_recorded_and_messages_stay_pending(raw: str) -> None:
     found = extracted(said("I like jazz."), model=ScriptedModel(raw))
     assert isinstance(found.failure, ModelError)
     [inference] = found.inferences
@@ -679,7 +679,7 @@ def test_an_answer_without_facts_is_recorded_and_the_messages_wait(raw: str) -> 
         (AdapterUnavailable("litellm", "429"), []),
     ],
 )
-def test_a_model_that_fails_leaves_the_messages_waiting(
+def test_failing_model_leaves_messages_pending(
     error: RemembrancerError, recorded: list[str]
 ) -> None:
     found = extracted(said("I like jazz."), model=ScriptedModel(error))
@@ -692,7 +692,7 @@ def test_a_model_that_fails_leaves_the_messages_waiting(
     "settings",
     [{"chunk_tokens": 10}, {"overlap": -1}, {"max_output_tokens": 0}, {"facts_per_message": 0}],
 )
-def test_settings_that_cannot_work_are_refused_by_name(settings: dict[str, Any]) -> None:
+def test_invalid_setting_is_refused_by_name(settings: dict[str, Any]) -> None:
     [name] = settings
     with pytest.raises(InvalidRequest, match=f"extractor.{name}: expected .* or more"):
         ModelExtractor(ScriptedModel(), ExtractionSettings(**settings))
@@ -708,7 +708,7 @@ def conversation(count: int) -> list[Message]:
 
 
 def by_content(prompt: Any) -> dict[str, Any]:
-    """What an honest model answers to ``conversation``: a fact a message that is not context."""
+    """A correct answer to ``conversation``: one fact per message, none from context."""
     shown = prompt.messages[0].content
     drafts: list[Any] = []
     for block in shown.split("<message-")[1:]:
@@ -718,7 +718,7 @@ def by_content(prompt: Any) -> dict[str, Any]:
     return answer(*drafts)
 
 
-def test_a_long_conversation_is_asked_about_in_parts_without_duplicates() -> None:
+def test_long_conversation_is_chunked_without_duplicates() -> None:
     model = ScriptedModel(otherwise=by_content)
     messages = conversation(12)
     found = extracted(*messages, model=model, chunk_tokens=600, overlap=2)
@@ -731,7 +731,7 @@ def test_a_long_conversation_is_asked_about_in_parts_without_duplicates() -> Non
     assert "Draw no facts from it" in second
 
 
-def test_what_came_before_a_failing_part_stands() -> None:
+def test_chunks_before_a_failing_one_are_kept() -> None:
     model = ScriptedModel(by_content, AdapterUnavailable("litellm", "down"))
     messages = conversation(12)
     found = extracted(*messages, model=model, chunk_tokens=600)
@@ -741,7 +741,7 @@ def test_what_came_before_a_failing_part_stands() -> None:
     assert [c.evidence[0].message_id for c in found.candidates] == done
 
 
-def test_nothing_is_kept_of_a_message_that_is_done_by_half() -> None:
+def test_half_finished_message_has_no_candidates() -> None:
     long = said("I own a drum. " + "It goes boom again. " * 400)
     model = ScriptedModel(
         answer(draft("The user owns a drum.", "I own a drum")), ModelError("empty")
@@ -752,7 +752,7 @@ def test_nothing_is_kept_of_a_message_that_is_done_by_half() -> None:
     assert [m for i in found.inferences for m in i.messages] == []
 
 
-def test_a_message_too_long_for_a_call_is_cut_without_loss() -> None:
+def test_message_too_long_for_one_call_is_split_without_loss() -> None:
     words = [f"word{n}" for n in range(3_000)]
     long = said(" ".join(words))
     model = ScriptedModel(otherwise=answer())
@@ -766,7 +766,7 @@ def test_a_message_too_long_for_a_call_is_cut_without_loss() -> None:
     assert [m for i in found.inferences for m in i.messages] == ["m1"]
 
 
-def test_an_answer_that_was_cut_off_is_asked_for_in_halves() -> None:
+def test_chunk_with_a_truncated_answer_is_halved() -> None:
     cut = "word " * 50
     model = ScriptedModel(cut, otherwise=by_content)
     messages = conversation(4)
@@ -777,7 +777,7 @@ def test_an_answer_that_was_cut_off_is_asked_for_in_halves() -> None:
     assert [m for i in found.inferences for m in i.messages] == [m.message_id for m in messages]
 
 
-def test_the_same_fact_told_twice_is_one_with_both_quotes() -> None:
+def test_duplicate_facts_are_merged_with_both_quotes() -> None:
     found = read(
         said("I like jazz."),
         said("As I said, I like jazz.", message_id="m2"),
@@ -789,7 +789,7 @@ def test_the_same_fact_told_twice_is_one_with_both_quotes() -> None:
     assert [item.message_id for item in only(found).evidence] == ["m1", "m2"]
 
 
-# Whatever it says
+# Arbitrary answers
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 3) | st.text(max_size=20),
@@ -822,7 +822,7 @@ DRAFTS = st.builds(
 
 
 @given(st.lists(JSON | DRAFTS, max_size=5))
-def test_whatever_a_model_says_every_candidate_is_quoted_and_vouched_for(items: list[Said]) -> None:
+def test_every_candidate_of_any_answer_is_quoted_and_vouched_for(items: list[Said]) -> None:
     found = extracted(*MESSAGES, model=ScriptedModel(json.dumps(answer(*items))))
     texts = {message.message_id: message.text for message in MESSAGES}
     for candidate in found.candidates:

@@ -1,4 +1,4 @@
-"""Given facts and candidates, when a model decides, then it may do no more than it was shown."""
+"""The model reconciler changes only facts that the model was shown."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from remembrancer.domain.errors import (
     RemembrancerError,
 )
 from remembrancer.domain.events import Event, FactAdded, FactReaffirmed, FactRevised, FactSuperseded
+from remembrancer.domain.facts.decide import events_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval
-from remembrancer.domain.facts.verdicts import Candidate, Decision, Verdict, events_of, judge
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Verdict, judge
 from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.scripted_model import ScriptedModel
@@ -108,10 +109,10 @@ def carried_out(item: Candidate, facts: Sequence[Fact], model: ScriptedModel) ->
     return events_of(verdict, item, known)
 
 
-# Without the model
+# Decided by rules
 
 
-def test_what_has_nothing_near_it_is_added_without_a_call() -> None:
+def test_candidate_without_similar_facts_is_added_without_a_call() -> None:
     model = ScriptedModel()
     found = reconciled([BERLIN, candidate(8, "Ann plays chess.")], [], model)
     assert [item.decision for item in found.proposals] == [Decision.ADD, Decision.ADD]
@@ -119,7 +120,7 @@ def test_what_has_nothing_near_it_is_added_without_a_call() -> None:
     assert model.prompts == []
 
 
-def test_what_says_the_same_is_reaffirmed_without_a_call() -> None:
+def test_duplicate_is_reaffirmed_without_a_call() -> None:
     model = ScriptedModel()
     again = candidate(9, "Ann really lives in Paris with Tom")
     found = reconciled([again, evolve(again, fact_id=FactId("8" * 32))], [PARIS], model)
@@ -129,7 +130,7 @@ def test_what_says_the_same_is_reaffirmed_without_a_call() -> None:
     assert model.prompts == []
 
 
-def test_the_same_candidate_twice_is_added_once() -> None:
+def test_duplicate_candidate_is_added_once() -> None:
     one, two = candidate(8, "Ann plays chess."), candidate(9, "Ann plays chess!")
     found = reconciled([one, two], [], ScriptedModel())
     assert [(item.decision, item.target) for item in found.proposals] == [
@@ -147,16 +148,16 @@ def test_the_same_candidate_twice_is_added_once() -> None:
         evolve(PARIS, scope=Scope(user_id="bob")),
         evolve(PARIS, status=FactStatus.RETRACTED),
     ],
-    ids=["unlike", "shares only its people", "another agent's", "another user's", "withdrawn"],
+    ids=["dissimilar", "only speakers in common", "another agent", "another user", "retracted"],
 )
-def test_what_cannot_be_in_conflict_is_not_asked_about(other: Fact) -> None:
+def test_impossible_conflict_needs_no_call(other: Fact) -> None:
     model = ScriptedModel()
     new = evolve(BERLIN, entities=("Ann", "Berlin"))
     assert reconciled([new], [other], model, 0.2).proposals[0].decision is Decision.ADD
     assert model.prompts == []
 
 
-# With it
+# Decided by the model
 
 
 @pytest.mark.parametrize(
@@ -168,13 +169,13 @@ def test_what_cannot_be_in_conflict_is_not_asked_about(other: Fact) -> None:
     ],
     ids=["similar", "same slot", "same entity"],
 )
-def test_what_may_be_in_conflict_is_asked_about(known: Fact, similarity: float) -> None:
+def test_possible_conflict_needs_a_call(known: Fact, similarity: float) -> None:
     model = decided(decide(2, "add"))
     reconciled([BERLIN], [known], model, similarity)
     assert len(model.prompts) == 1
 
 
-def test_one_call_decides_about_all_that_is_open() -> None:
+def test_one_call_decides_all_open_candidates() -> None:
     chess = fact(2, "Ann plays chess on Fridays.", entities=("chess",))
     model = decided(decide(5, "reaffirm", 2), decide(4, "add"), decide(3, "supersede", 1))
     found = reconciled(
@@ -192,7 +193,7 @@ def test_one_call_decides_about_all_that_is_open() -> None:
     assert found.inferences[0].messages == ()
 
 
-def test_only_open_candidates_are_shown_and_none_by_its_id() -> None:
+def test_prompt_shows_only_open_candidates_and_no_ids() -> None:
     model = decided(decide(2, "supersede", 1))
     hobby = candidate(8, "Ann has a cat.")
     found = reconciled([hobby, BERLIN], [PARIS], model, 0.1)
@@ -207,7 +208,7 @@ def test_only_open_candidates_are_shown_and_none_by_its_id() -> None:
     assert found.proposals[1].reason == "because"
 
 
-def test_a_supersession_ends_the_old_fact_when_the_new_one_begins() -> None:
+def test_superseded_fact_ends_when_the_new_one_begins() -> None:
     also = fact(2, "Ann's flat is in Paris.", slot="ann/residence")
     added, first, second = carried_out(BERLIN, [PARIS, also], decided(decide(3, "supersede", 1, 2)))
     assert isinstance(added, FactAdded)
@@ -217,7 +218,7 @@ def test_a_supersession_ends_the_old_fact_when_the_new_one_begins() -> None:
     assert first.ended_at == second.ended_at == NOON
 
 
-def test_a_candidate_may_supersede_an_earlier_one_of_the_same_call() -> None:
+def test_candidate_can_supersede_an_earlier_one_of_the_same_call() -> None:
     first = evolve(BERLIN, fact_id=FactId("8" * 32), text="Ann lives in Rome.")
     model = decided(decide(2, "supersede", 1))
     found = reconciled([first, BERLIN], [], model)
@@ -235,7 +236,7 @@ def revised(text: str, old: Fact = PARIS) -> list[Event]:
     return carried_out(new, [old], decided(decide(2, "revise", 1, text=text)))
 
 
-def test_a_revision_keeps_what_the_old_fact_knew() -> None:
+def test_revision_keeps_the_details_of_the_old_fact() -> None:
     [event] = revised("Ann lives in Paris with Tom, near the river, since 2020.")
     assert isinstance(event, FactRevised)
     assert event.text == "Ann lives in Paris with Tom, near the river, since 2020."
@@ -255,7 +256,7 @@ def test_a_revision_keeps_what_the_old_fact_knew() -> None:
         ("Ann lives in Paris with Tom since 2021.", "revise refused: nobody said '2021'"),
     ],
 )
-def test_a_revision_that_loses_or_invents_leaves_both_facts(text: str, reason: str) -> None:
+def test_revision_that_loses_or_invents_words_is_refused(text: str, reason: str) -> None:
     [event] = revised(text)
     assert isinstance(event, FactAdded)
     assert event.text == "Ann lives near the river since 2020."
@@ -263,23 +264,23 @@ def test_a_revision_that_loses_or_invents_leaves_both_facts(text: str, reason: s
 
 
 @pytest.mark.parametrize("text", ["", "Ann lives in Paris with Tom."])
-def test_a_revision_that_leaves_out_the_news_adds_them(text: str) -> None:
+def test_revision_without_the_new_information_adds_a_fact(text: str) -> None:
     [event] = revised(text)
     assert isinstance(event, FactAdded)
 
 
-def test_a_revision_that_changes_nothing_reaffirms() -> None:
+def test_revision_without_a_change_reaffirms() -> None:
     known = evolve(PARIS, text="Ann lives in Paris with Tom, near the river, since 2020.")
     [event] = revised(known.text, known)
     assert isinstance(event, FactReaffirmed)
 
 
-# What a model must not
+# Invalid decisions
 
 
 @pytest.mark.parametrize("decision", ["revise", "supersede", "reaffirm"])
 @pytest.mark.parametrize("known", [[], [0], [-1], [2], [3], [10**9]])
-def test_a_number_that_was_not_shown_does_nothing(decision: str, known: list[int]) -> None:
+def test_decision_about_an_unknown_number_is_refused(decision: str, known: list[int]) -> None:
     model = decided(decide(2, decision, *known, text="Ann lives in Paris with Tom. Berlin."))
     [event] = carried_out(BERLIN, [PARIS], model)
     assert isinstance(event, FactAdded)
@@ -288,7 +289,7 @@ def test_a_number_that_was_not_shown_does_nothing(decision: str, known: list[int
 
 
 @pytest.mark.parametrize("known", [[], [2], [7]])
-def test_a_retraction_of_what_was_not_shown_does_nothing(known: list[int]) -> None:
+def test_retraction_of_an_unknown_number_is_ignored(known: list[int]) -> None:
     assert carried_out(BERLIN, [PARIS], decided(decide(2, "retract", *known))) == []
 
 
@@ -305,14 +306,14 @@ def test_a_retraction_of_what_was_not_shown_does_nothing(known: list[int]) -> No
         [{"new": 2, "decision": ["supersede"], "known": [1]}],
     ],
 )
-def test_without_a_decision_that_can_be_read_a_candidate_is_added(decisions: list[Any]) -> None:
+def test_candidate_with_a_malformed_decision_is_added(decisions: list[Any]) -> None:
     [event] = carried_out(BERLIN, [PARIS], decided(*decisions))
     assert isinstance(event, FactAdded)
     assert event.reason == "the model decided nothing about it"
 
 
 @pytest.mark.parametrize("decision", ["revise", "supersede", "retract"])
-def test_the_word_of_an_agent_changes_nothing_that_a_user_said(decision: str) -> None:
+def test_agents_statement_cannot_change_a_users_fact(decision: str) -> None:
     closed = evolve(BERLIN, agent_only=True, speaker="assistant", text="Assistant: Paris closed.")
     events = carried_out(
         closed, [PARIS], decided(decide(2, decision, 1, text="Ann lives in Paris with Tom closed."))
@@ -320,18 +321,18 @@ def test_the_word_of_an_agent_changes_nothing_that_a_user_said(decision: str) ->
     assert [event for event in events if not isinstance(event, FactAdded)] == []
 
 
-def test_an_agent_may_correct_itself() -> None:
+def test_agents_statement_can_supersede_its_own_fact() -> None:
     said = evolve(PARIS, speaker="assistant", text="Assistant: Hotel Luna is open.")
     closed = evolve(BERLIN, agent_only=True, speaker="assistant", text="Assistant: it closed.")
     events = carried_out(closed, [said], decided(decide(2, "supersede", 1)))
     assert [type(event) for event in events] == [FactAdded, FactSuperseded]
 
 
-# What fails
+# Failures
 
 
 @pytest.mark.parametrize("raw", ["No.", '{"decisions": 7}', "{"])
-def test_an_answer_without_decisions_is_recorded_and_decides_nothing(raw: str) -> None:
+def test_answer_without_a_list_is_recorded_and_decides_nothing(raw: str) -> None:
     found = reconciled([BERLIN], [PARIS], ScriptedModel(raw))
     assert isinstance(found.failure, ModelError)
     assert found.proposals == ()
@@ -344,14 +345,14 @@ def test_an_answer_without_decisions_is_recorded_and_decides_nothing(raw: str) -
     ("error", "recorded"),
     [(ModelError("refused"), 1), (AdapterUnavailable("litellm", "down"), 0)],
 )
-def test_a_model_that_fails_decides_nothing(error: RemembrancerError, recorded: int) -> None:
+def test_failing_model_decides_nothing(error: RemembrancerError, recorded: int) -> None:
     found = reconciled([BERLIN], [PARIS], ScriptedModel(error))
     assert found.failure is error
     assert len(found.inferences) == recorded
 
 
 @pytest.mark.parametrize("name", ["shown", "max_output_tokens"])
-def test_settings_that_cannot_work_are_refused_by_name(name: str) -> None:
+def test_invalid_setting_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidRequest, match=f"reconciler.{name}: expected 1 or more, got 0"):
         ModelReconciler(ScriptedModel(), ReconciliationSettings(**{name: 0}))
 
@@ -367,7 +368,7 @@ DECISIONS = st.builds(
 
 
 @given(st.lists(DECISIONS | st.none() | st.integers(), max_size=6))
-def test_whatever_a_model_decides_only_shown_facts_are_touched(decisions: list[Any]) -> None:
+def test_any_decisions_change_only_facts_in_the_prompt(decisions: list[Any]) -> None:
     bobs = fact(3, "Bob lives in Paris.", scope=Scope(user_id="bob"), slot="ann/residence")
     near = {item.fact_id: (item, 0.9) for item in (PARIS, bobs)}
     candidates = [BERLIN, candidate(8, "Ann lives in Rome.", slot="ann/residence")]

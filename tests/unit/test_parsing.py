@@ -1,4 +1,4 @@
-"""JSON is taken out of what models say: all that is complete, nothing that is not there."""
+"""JSON from models' answers: complete values are kept, nothing is invented."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ spacing = st.sampled_from([{}, {"indent": 2}, {"separators": (",", ":")}, {"ensu
 
 
 @given(lists, spacing, st.data())
-def test_a_truncated_list_gives_its_first_items(items: Any, form: Any, data: Any) -> None:
+def test_truncated_list_keeps_its_first_items(items: Any, form: Any, data: Any) -> None:
     text = json.dumps(items, **form)
     cut = data.draw(st.integers(0, len(text)))
     found = parse(text[:cut], LIST)
@@ -47,14 +47,14 @@ def test_a_truncated_list_gives_its_first_items(items: Any, form: Any, data: Any
 
 
 @given(lists, spacing, chatter, chatter)
-def test_what_surrounds_a_list_is_ignored(items: Any, form: Any, before: str, after: str) -> None:
+def test_text_around_a_list_is_ignored(items: Any, form: Any, before: str, after: str) -> None:
     text = json.dumps(items, **form)
     for fence in ("", "```", "```json\n"):
         assert parse(f"{before}{fence}{text}\n{fence[:3]}{after}", LIST) == items
 
 
 @given(lists, chatter, st.data())
-def test_a_truncated_object_keeps_the_items_of_its_last_list(
+def test_truncated_object_keeps_the_items_of_its_last_list(
     items: Any, before: str, data: Any
 ) -> None:
     begin = json.dumps({"facts": ["one"], "relations": items})[:-2]
@@ -71,13 +71,13 @@ def test_a_truncated_object_keeps_the_items_of_its_last_list(
 @example("[" + "9" * 100_000 + "]")
 @example("<think>" * 10_000)
 @example('[{"a": 1} ' * 10_000)
-def test_whatever_is_said_is_survived(text: str) -> None:
+def test_any_text_is_parsed_without_an_exception(text: str) -> None:
     for schema in (LIST, FACTS, {}):
         json.dumps(parse(text, schema), allow_nan=False)
 
 
 @given(chatter)
-def test_where_nothing_is_nothing_is_found(text: str) -> None:
+def test_text_without_json_gives_none(text: str) -> None:
     assert parse(text, FACTS) is None
 
 
@@ -97,11 +97,11 @@ def test_where_nothing_is_nothing_is_found(text: str) -> None:
         SAID.replace(", ", " ,\r\n\t"),
     ],
 )
-def test_the_answer_is_found(text: str) -> None:
+def test_answer_is_found_in_surrounding_text(text: str) -> None:
     assert parse(text, FACTS) == ANSWER
 
 
-def test_line_ends_in_strings_are_kept() -> None:
+def test_line_breaks_in_strings_are_kept() -> None:
     assert parse('["one\ntwo\tthree"]', LIST) == ["one\ntwo\tthree"]
 
 
@@ -112,7 +112,7 @@ def test_line_ends_in_strings_are_kept() -> None:
         '{"facts": [1], "relations": []}</think> I can not say.',
     ],
 )
-def test_a_thought_is_no_answer(text: str) -> None:
+def test_json_in_reasoning_is_ignored(text: str) -> None:
     assert parse(text, FACTS) is None
 
 
@@ -130,7 +130,7 @@ def test_a_thought_is_no_answer(text: str) -> None:
         ("[", None),
     ],
 )
-def test_half_an_item_is_dropped(text: str, found: Any) -> None:
+def test_truncated_item_of_a_list_is_dropped(text: str, found: Any) -> None:
     assert parse(text, LIST) == found
 
 
@@ -145,40 +145,42 @@ def test_half_an_item_is_dropped(text: str, found: Any) -> None:
         ('{"no', None),
     ],
 )
-def test_half_a_member_is_dropped_unless_it_is_a_list(text: str, found: Any) -> None:
+def test_truncated_member_of_an_object_is_dropped_unless_it_is_a_list(
+    text: str, found: Any
+) -> None:
     assert parse(text, FACTS) == found
 
 
-def test_a_list_is_accepted_where_an_object_was_asked_for_if_it_is_all_there_is() -> None:
+def test_list_is_accepted_instead_of_an_object_if_it_is_the_only_value() -> None:
     assert parse('[{"text": "a"}]', FACTS) == [{"text": "a"}]
     assert parse('[{"text": "a"}] or [{"text": "b"}]', FACTS) is None
 
 
 @pytest.mark.parametrize("inside", ['{"facts": [9], "relations": [9]}', "[9]"])
 @pytest.mark.parametrize("broken", ['he said "no" and', "C:\\x"])
-def test_the_inside_of_a_broken_string_is_no_answer(broken: str, inside: str) -> None:
-    """What a stranger said, quoted by a model that does not escape it, is not what it answers."""
+def test_json_inside_a_broken_string_is_ignored(broken: str, inside: str) -> None:
+    """A model may quote untrusted text without escaping it."""
     for schema in (FACTS, LIST):
         found = parse(f'{{"facts": [{{"text": "{broken} {inside}"}}], "relations": []}}', schema)
         assert found in (None, {"facts": []})
 
 
-def test_what_is_nested_too_deep_is_not_read() -> None:
+def test_value_nested_too_deep_is_not_parsed() -> None:
     fits = "[" * (DEEPEST - 1) + "1" + "]" * (DEEPEST - 1)
     assert parse(fits, LIST) == json.loads(fits)
     assert parse("[" * 5000 + "1" + "]" * 5000, LIST) != []
 
 
 @pytest.mark.parametrize("text", ["[NaN]", "[1e999]", "[-Infinity]", "[01]", "[1.]", "[+1]"])
-def test_what_is_no_json_number_is_not_guessed(text: str) -> None:
+def test_invalid_number_is_not_parsed(text: str) -> None:
     assert parse(text, LIST) is None
 
 
 @given(st.text())
-def test_texts_without_half_characters_stay_what_they_are(text: str) -> None:
+def test_text_without_surrogates_is_unchanged(text: str) -> None:
     assert without_surrogates(text) == text
 
 
-def test_half_characters_are_replaced() -> None:
+def test_lone_surrogates_are_replaced() -> None:
     assert without_surrogates("a\ud800b") == "a�b"
     assert parse('["\\ud83d", "\\ud83d\\ude00"]', LIST) == ["�", "😀"]

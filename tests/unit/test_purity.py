@@ -1,4 +1,4 @@
-"""The rules of the domain use no clock, no randomness and no I/O, whatever they are asked."""
+"""The domain uses no clock, no randomness and no I/O."""
 
 from __future__ import annotations
 
@@ -41,10 +41,12 @@ from remembrancer.domain.events import (
     InferenceRecorded,
     MessageObserved,
 )
-from remembrancer.domain.facts.evolve import change_of, fold, retract, revise
+from remembrancer.domain.facts.decide import events_of, retract, revise
+from remembrancer.domain.facts.evolve import change_of, fold
 from remembrancer.domain.facts.fact import Evidence, FactId, Interval, MessageId
-from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, events_of, judge
-from remembrancer.domain.filters.ast import matches, parse_filter
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, judge
+from remembrancer.domain.filters.evaluate import matches
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.graph.graph import Relation
 from remembrancer.domain.graph.relevance import leads
 from remembrancer.domain.graph.walk import Path as Way
@@ -90,14 +92,14 @@ LIVES = Relation(
 
 
 @contextmanager
-def no_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let everything that reaches out of a pure function raise."""
+def no_side_effects(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make every impure call raise."""
 
     def forbidden(name: str) -> Callable[..., Any]:
-        def reach_out(*_arguments: object, **_named: object) -> Any:
+        def impure(*_arguments: object, **_named: object) -> Any:
             raise AssertionError(f"a pure function called {name}")
 
-        return reach_out
+        return impure
 
     with monkeypatch.context() as patch:
         for owner, name in IMPURE:
@@ -151,7 +153,7 @@ CANDIDATE = Candidate(
 
 @pytest.fixture
 def history() -> list[Recorded]:
-    """Every kind of event that changes facts, as a log recorded it."""
+    """All event types that change facts, as recorded by a log."""
     log = InMemoryAuditLog()
     for change in CHANGES:
         mine = FactId(f"{CHANGES.index(change):032x}")
@@ -160,10 +162,10 @@ def history() -> list[Recorded]:
     return list(log.read_ledger(ALICE))
 
 
-def test_evolving_needs_nothing_of_the_world(
+def test_fold_and_indexing_are_pure(
     history: list[Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with no_world(monkeypatch):
+    with no_side_effects(monkeypatch):
         state = fold(history)
         facts = state.current()
         changes = [change_of(item, None) for item in history]
@@ -175,7 +177,7 @@ def test_evolving_needs_nothing_of_the_world(
 
 
 class Alone:
-    """Conversations in which nobody answers."""
+    """Conversations without any message."""
 
     def around(self, message_id: MessageId) -> None:
         return None
@@ -184,11 +186,9 @@ class Alone:
         return []
 
 
-def test_deciding_needs_nothing_of_the_world(
-    history: list[Recorded], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decisions_are_pure(history: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
     fact = fold(history).facts[FACT][-1]
-    with no_world(monkeypatch):
+    with no_side_effects(monkeypatch):
         decided = [
             *revise(fact, text="x", metadata={"a": 1}),
             *retract(fact),
@@ -204,16 +204,14 @@ def test_deciding_needs_nothing_of_the_world(
     assert receipt.verdicts
 
 
-def test_reading_needs_nothing_of_the_world(
-    history: list[Recorded], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reads_are_pure(history: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
     fact = fold(history).facts[FACT][-1]
     hits = [
         Hit(key=(FACT, 1), similarity=0.5, keyword=0.4, context=0.1, occurred_at=NOON),
         Hit(key=(NEW, 1), speaker="Alice", keyword=0.9, occurred_at=NOON - timedelta(days=9)),
     ]
     way = Step(link=LIVES, to="Paris")
-    with no_world(monkeypatch):
+    with no_side_effects(monkeypatch):
         query = understand("Where did Alice live in May 2024?", speakers=["Alice", "Bob"])
         led = leads([Reached(link=LIVES, path=Way(start="Alice", steps=(way,)))], query.text)
         ranked = rank(hits, query, graph={lead.fact_id: lead.bearing for lead in led})
@@ -229,11 +227,11 @@ def test_reading_needs_nothing_of_the_world(
     assert "3 May 2024 Friday" in context
 
 
-def test_hashing_and_upcasting_need_nothing_of_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashing_and_upcasting_are_pure(monkeypatch: pytest.MonkeyPatch) -> None:
     def older(raw: dict[str, Any]) -> dict[str, Any]:
         return {**raw, "reason": ""}
 
-    with no_world(monkeypatch):
+    with no_side_effects(monkeypatch):
         registry = EventRegistry.of(EVENT_TYPES, {**UPCASTERS, ("fact.reaffirmed", 0): older})
         raw = registry.upcast({"fact_id": FACT}, FactReaffirmed, 0)
         moment = epoch_micros.from_microseconds(epoch_micros.to_microseconds(NOON))
@@ -264,15 +262,15 @@ def domain_modules() -> list[Any]:
 
 
 @pytest.mark.parametrize("module", domain_modules(), ids=lambda module: module.__name__)
-def test_no_module_of_the_domain_asks_for_the_time_or_waits(module: Any) -> None:
-    # datetime.now can't be patched, so its absence is read from the source
+def test_domain_module_neither_reads_the_clock_nor_awaits(module: Any) -> None:
+    # datetime.now can't be patched, so its absence is checked in the source
     source = inspect.getsource(module)
     for call in (".now(", ".utcnow(", ".today(", "await ", "asyncio"):
         assert call not in source.replace("``", ""), call
 
 
 @pytest.mark.parametrize("module", domain_modules(), ids=lambda module: module.__name__)
-def test_no_module_of_the_domain_holds_state_that_calls_could_change(module: Any) -> None:
+def test_domain_module_has_no_mutable_state(module: Any) -> None:
     held = {
         name: value
         for name, value in vars(module).items()
@@ -283,8 +281,8 @@ def test_no_module_of_the_domain_holds_state_that_calls_could_change(module: Any
     assert held == {}
 
 
-def test_the_world_is_really_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    with no_world(monkeypatch):
+def test_impure_calls_raise_in_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    with no_side_effects(monkeypatch):
         for owner, name in IMPURE:
             with pytest.raises(AssertionError, match=name):
                 getattr(owner, name)()

@@ -1,4 +1,4 @@
-"""What a question tells: whom it names, which days it mentions, which of its words matter."""
+"""Analysis of a question: names, dates, and words that matter for the search."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_known_speakers_are_recognised(text: str, names: tuple[str, ...]) -> Non
         "2023年5月8日",
     ],
 )
-def test_a_day_is_recognised_in_many_spellings(text: str) -> None:
+def test_day_is_recognised_in_many_formats(text: str) -> None:
     assert days(text) == [("2023-05-08", "2023-05-09")]
 
 
@@ -70,21 +70,21 @@ def test_a_day_is_recognised_in_many_spellings(text: str) -> None:
         ("2023年", ("2023-01-01", "2024-01-01")),
     ],
 )
-def test_months_and_years_are_spans_too(text: str, span: tuple[str, str]) -> None:
+def test_months_and_years_are_recognised(text: str, span: tuple[str, str]) -> None:
     assert days(text) == [span]
 
 
-def test_a_date_with_slashes_is_read_both_ways() -> None:
+def test_date_with_slashes_is_read_as_day_first_and_month_first() -> None:
     assert days("05/08/2023") == [("2023-08-05", "2023-08-06"), ("2023-05-08", "2023-05-09")]
     assert days("25/08/2023") == [("2023-08-25", "2023-08-26")]
 
 
-def test_of_a_day_that_does_not_exist_the_month_or_the_year_is_left() -> None:
+def test_date_that_does_not_exist_falls_back_to_its_month_or_year() -> None:
     assert days("2023-02-30") == [("2023-02-01", "2023-03-01")]
     assert days("2024-13-01") == [("2024-01-01", "2025-01-01")]
 
 
-def test_every_date_counts_once() -> None:
+def test_repeated_date_gives_one_span() -> None:
     assert days("8 May 2023, again 2023-05-08, and 2024") == [
         ("2023-05-08", "2023-05-09"),
         ("2024-01-01", "2025-01-01"),
@@ -94,7 +94,7 @@ def test_every_date_counts_once() -> None:
 @pytest.mark.parametrize(
     "text", ["in May", "2,023.5 tons", "12023", "20235", "version 2023.1", "٣"]
 )
-def test_other_numbers_and_bare_months_are_no_dates(text: str) -> None:
+def test_other_numbers_and_months_without_year_are_not_dates(text: str) -> None:
     assert days(text) == []
 
 
@@ -106,14 +106,14 @@ def test_spans_are_half_open_and_in_utc() -> None:
     )
 
 
-def test_keywords_are_what_is_left_without_names_and_function_words() -> None:
+def test_keywords_exclude_names_and_function_words() -> None:
     query = understand("What did Caroline's mother paint in May 2023?", speakers=SPEAKERS)
 
     assert query.text_for_keywords == "mother paint May 2023?"
     assert query.text_for_embedding == "What did mother paint in May 2023?"
 
 
-def test_a_capital_inside_a_sentence_makes_a_name_of_a_function_word() -> None:
+def test_function_word_with_capital_inside_a_sentence_is_kept_as_a_name() -> None:
     assert understand("Which spot did she visit in May?").text_for_keywords == "spot visit May?"
     assert understand("which May they visit").text_for_keywords == "May visit"
 
@@ -127,19 +127,19 @@ def test_a_capital_inside_a_sentence_makes_a_name_of_a_function_word() -> None:
         ("?", "?", "?"),
     ],
 )
-def test_something_is_always_left_to_search_for(text: str, keywords: str, embedded: str) -> None:
+def test_search_texts_are_never_empty(text: str, keywords: str, embedded: str) -> None:
     query = understand(text, speakers=SPEAKERS)
 
     assert (query.text_for_keywords, query.text_for_embedding) == (keywords, embedded)
 
 
 @pytest.mark.parametrize("text", ["मैं हिन्दी बोलता हूँ", "我住在北京", "où habite-t-elle"])
-def test_other_languages_pass_unharmed(text: str) -> None:
+def test_text_in_other_languages_is_unchanged(text: str) -> None:
     assert understand(text, speakers=SPEAKERS).text_for_keywords == text
 
 
 @given(st.text(), st.lists(st.text()))
-def test_any_text_is_understood_somehow(text: str, speakers: list[str]) -> None:
+def test_any_text_is_analysed_without_error(text: str, speakers: list[str]) -> None:
     query = understand(text, speakers=speakers)
 
     assert set(query.names) <= set(speakers)
@@ -147,7 +147,7 @@ def test_any_text_is_understood_somehow(text: str, speakers: list[str]) -> None:
 
 
 @given(st.integers(min_value=0, max_value=70_000))
-def test_a_day_written_in_words_is_read_back(days_later: int) -> None:
+def test_day_in_words_is_recognised_again(days_later: int) -> None:
     moment = datetime(1900, 1, 1, tzinfo=UTC) + timedelta(days=days_later)
 
     (span,) = understand(f"on {day_in_words(moment)}").spans
@@ -165,7 +165,9 @@ def test_a_day_written_in_words_is_read_back(days_later: int) -> None:
         ("What did Mel paint?", {"Melanie"}, {"Caroline"}),
     ],
 )
-def test_whatever_may_be_a_name_is_told(text: str, named: set[str], not_named: set[str]) -> None:
+def test_entities_contain_all_possible_names(
+    text: str, named: set[str], not_named: set[str]
+) -> None:
     speakers = ["Caroline", "Melanie"] if "Mel" in text else []
     found = set(understand(text.replace("Mel ", "Melanie "), speakers=speakers).entities)
     assert named <= found
@@ -176,7 +178,7 @@ def test_whatever_may_be_a_name_is_told(text: str, named: set[str], not_named: s
     ("speakers", "asking"),
     [(["Ann", "user"], ["The user", "Ann"]), (["Ann", "Bob"], ["The user"]), ([], ["The user"])],
 )
-def test_whoever_says_i_goes_by_the_only_name_there_is(
+def test_user_who_says_i_gets_the_name_of_the_only_speaker(
     speakers: list[str], asking: list[str]
 ) -> None:
     found = understand("Where does my sister live?", speakers=speakers).entities
@@ -186,5 +188,5 @@ def test_whoever_says_i_goes_by_the_only_name_there_is(
 
 
 @given(st.text(max_size=2_000))
-def test_a_long_text_has_no_more_names_than_a_question(text: str) -> None:
+def test_number_of_entities_is_bounded_for_long_texts(text: str) -> None:
     assert len(understand(text).entities) <= 8 * LOOKED_AT + 1

@@ -1,4 +1,4 @@
-"""The fusion of signals into one score, and the order that comes of it."""
+"""The fusion of signals into one score, and the resulting order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hit(name: str = "a", **signals: object) -> Hit:
 
 @st.composite
 def hits(draw: st.DrawFn) -> list[Hit]:
-    """Hits that all know the same signals, as those of one engine do."""
+    """Hits that all have the same signals, as those of one engine do."""
     return [
         hit(
             str(number),
@@ -54,11 +54,11 @@ def order(ranked: list[Ranked]) -> list[str]:
     return [one.hit.key[0] for one in ranked]
 
 
-def test_nothing_found_ranks_to_nothing() -> None:
+def test_no_hits_give_an_empty_ranking() -> None:
     assert rank([], PLAIN) == []
 
 
-def test_the_score_is_the_weighted_mean_of_what_is_known() -> None:
+def test_score_is_the_weighted_mean_of_the_known_signals() -> None:
     (ranked,) = rank(
         [hit(keyword=1.0, similarity=0.25)], PLAIN, weights=Weights(keyword=1, similarity=2)
     )
@@ -67,7 +67,7 @@ def test_the_score_is_the_weighted_mean_of_what_is_known() -> None:
     assert ranked.signals == {"keyword": 1.0, "similarity": 0.25}
 
 
-def test_a_perfect_hit_scores_one() -> None:
+def test_perfect_hit_scores_one() -> None:
     best = hit(keyword=1.7, context=1.2, similarity=1.0, entities=1.0, speaker="Caroline")
 
     (ranked,) = rank([best], ABOUT_CAROLINE)
@@ -75,33 +75,33 @@ def test_a_perfect_hit_scores_one() -> None:
     assert ranked.score == 1.0
 
 
-def test_an_opposite_vector_counts_as_no_resemblance() -> None:
+def test_negative_similarity_counts_as_0() -> None:
     (ranked,) = rank([hit(similarity=-0.9)], PLAIN)
 
     assert ranked.signals["similarity"] == 0.0
 
 
-def test_a_hit_not_embedded_yet_counts_as_no_resemblance() -> None:
+def test_missing_similarity_counts_as_0() -> None:
     ranked = rank([hit("late", similarity=None), hit("there", similarity=0.1)], PLAIN)
 
     assert order(ranked) == ["there", "late"]
     assert ranked[1].signals["similarity"] == 0.0
 
 
-def test_the_person_asked_about_goes_first() -> None:
+def test_hit_of_the_named_speaker_ranks_first() -> None:
     ranked = rank([hit("m", speaker="Mel"), hit("c", speaker="Caroline")], ABOUT_CAROLINE)
 
     assert order(ranked) == ["c", "m"]
 
 
-def test_who_spoke_does_not_count_where_nobody_is_named() -> None:
+def test_speaker_does_not_count_if_the_query_names_nobody() -> None:
     first, second = rank([hit("m", speaker="Mel"), hit("c", speaker="Caroline")], PLAIN)
 
     assert first.score == second.score
     assert "speaker" not in first.signals
 
 
-def test_what_was_said_on_the_day_asked_for_goes_first_then_what_is_near_it() -> None:
+def test_hits_rank_by_distance_to_the_date_in_the_query() -> None:
     ranked = rank(
         [
             hit("month before", occurred_at=MAY - timedelta(days=30)),
@@ -114,7 +114,7 @@ def test_what_was_said_on_the_day_asked_for_goes_first_then_what_is_near_it() ->
     assert order(ranked) == ["that day", "next day", "month before"]
 
 
-def test_a_date_counts_half_after_the_half_life() -> None:
+def test_temporal_signal_is_half_after_the_half_life() -> None:
     end_of_day = datetime(2023, 5, 9, tzinfo=UTC)
 
     (ranked,) = rank(
@@ -124,7 +124,7 @@ def test_a_date_counts_half_after_the_half_life() -> None:
     assert ranked.signals["temporal"] == pytest.approx(0.5)
 
 
-def test_what_began_to_hold_then_matches_though_it_was_told_years_later() -> None:
+def test_temporal_signal_uses_valid_start_if_it_is_nearer() -> None:
     told_later = hit(occurred_at=datetime(2030, 1, 1, tzinfo=UTC), valid=Interval(start=MAY))
 
     (ranked,) = rank([told_later], understand("in 2023"))
@@ -132,7 +132,7 @@ def test_what_began_to_hold_then_matches_though_it_was_told_years_later() -> Non
     assert ranked.signals["temporal"] == 1.0
 
 
-def test_recency_counts_only_where_asked() -> None:
+def test_recency_counts_only_if_requested() -> None:
     now = MAY + timedelta(days=10)
     old, new = hit("old", occurred_at=MAY, keyword=0.6), hit("new", occurred_at=now)
 
@@ -144,7 +144,7 @@ def test_recency_counts_only_where_asked() -> None:
     assert recent[1].signals["recency"] == pytest.approx(0.5)
 
 
-def test_ties_go_to_the_later_then_to_the_smaller_key() -> None:
+def test_ties_are_ordered_by_later_time_then_by_key() -> None:
     tied = [hit("b"), hit("a"), hit("later", occurred_at=MAY + timedelta(days=1))]
 
     assert order(rank(tied, PLAIN)) == ["later", "a", "b"]
@@ -163,20 +163,20 @@ def test_weights_of_zero_leave_every_score_at_zero() -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, nan, inf])
-def test_a_weight_that_is_no_weight_is_refused(value: float) -> None:
+def test_negative_or_infinite_weight_is_refused(value: float) -> None:
     with pytest.raises(InvalidRequest, match=r"weights\.context: expected a finite number"):
         Weights(context=value)
 
 
-def test_recency_without_a_moment_or_with_a_half_life_of_nothing_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="now: is needed"):
+def test_recency_without_now_or_with_half_life_0_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="now: is required"):
         rank([hit()], PLAIN, recency_half_life=timedelta(days=1))
-    with pytest.raises(InvalidRequest, match="recency_half_life: must be positive"):
+    with pytest.raises(InvalidRequest, match="recency_half_life: must be positive, got 0:00:00"):
         rank([hit()], PLAIN, now=MAY, recency_half_life=timedelta(0))
 
 
 @given(hits(), queries, weights)
-def test_scores_lie_between_0_and_1_and_fall(
+def test_scores_are_between_0_and_1_in_descending_order(
     found: list[Hit], query: Query, weighing: Weights
 ) -> None:
     scores = [one.score for one in rank(found, query, weights=weighing)]
@@ -186,7 +186,7 @@ def test_scores_lie_between_0_and_1_and_fall(
 
 
 @given(hits(), queries, weights, st.sampled_from(MEASURED), unit)
-def test_a_better_signal_never_lowers_a_score_nor_touches_another(
+def test_higher_signal_never_lowers_its_score_or_changes_others(
     found: list[Hit], query: Query, weighing: Weights, signal: str, value: float
 ) -> None:
     before = {one.hit.key: one.score for one in rank(found, query, weights=weighing)}
@@ -199,7 +199,7 @@ def test_a_better_signal_never_lowers_a_score_nor_touches_another(
 
 
 @given(hits(), queries, weights)
-def test_a_score_does_not_depend_on_what_else_was_found(
+def test_score_does_not_depend_on_the_other_hits(
     found: list[Hit], query: Query, weighing: Weights
 ) -> None:
     together = {one.hit.key: one.score for one in rank(found, query, weights=weighing)}
@@ -210,7 +210,7 @@ def test_a_score_does_not_depend_on_what_else_was_found(
 
 
 @given(hits(), queries, st.data())
-def test_the_order_of_the_hits_does_not_matter(
+def test_ranking_does_not_depend_on_the_order_of_the_hits(
     found: list[Hit], query: Query, data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(found))
@@ -219,7 +219,7 @@ def test_the_order_of_the_hits_does_not_matter(
 
 
 @given(hits(), queries, st.dictionaries(st.sampled_from("012345").map(FactId), unit))
-def test_the_graph_raises_what_it_leads_to_and_leaves_the_rest_as_it_is(
+def test_graph_raises_the_scores_of_its_leads_and_no_others(
     found: list[Hit], query: Query, graph: dict[FactId, float]
 ) -> None:
     before = {one.hit.key: one.score for one in rank(found, query)}
@@ -232,8 +232,6 @@ def test_the_graph_raises_what_it_leads_to_and_leaves_the_rest_as_it_is(
             assert before[one.hit.key] <= one.score <= 1.0
 
 
-def test_what_shares_no_word_but_is_spelled_out_by_the_graph_comes_before_half_of_the_words() -> (
-    None
-):
+def test_full_graph_lead_without_keyword_ranks_between_half_and_all_keywords() -> None:
     led, half, all_ = hit("a", keyword=0.0), hit("b", keyword=0.5), hit("c", keyword=1.0)
     assert order(rank([led, half, all_], PLAIN, graph={FactId("a"): 1.0})) == ["c", "a", "b"]

@@ -1,4 +1,4 @@
-"""A receipt is read back from the events, so that a request sent twice gets it twice."""
+"""A receipt is computed from the events, so that a retried request gets the same receipt."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ INFERENCE = InferenceRecorded(
 
 
 def receipt(*events: Event, extractor: str = "verbatim", before: int = 2) -> Receipt:
-    """The receipt of a request that came after others."""
+    """The receipt of a request, appended after ``before`` other facts."""
     log = InMemoryAuditLog()
     log.append(append_of([fact_added() for _ in range(before)]))
     request = new_id()
@@ -65,7 +65,7 @@ def verdicts(*events: Event) -> Sequence[Verdict]:
     return receipt(*events).verdicts
 
 
-def test_a_receipt_says_where_the_request_is_in_the_log() -> None:
+def test_receipt_holds_the_log_positions_of_the_request() -> None:
     made = receipt(MESSAGE, INFERENCE, ADDED)
     assert made.ledger == "user:alice"
     assert made.positions == (3, 5)
@@ -75,26 +75,26 @@ def test_a_receipt_says_where_the_request_is_in_the_log() -> None:
     assert made.lagging == ()
 
 
-def test_an_addition_and_a_supersession_are_told_apart() -> None:
+def test_addition_and_supersession_are_different_verdicts() -> None:
     added = Verdict(decision=Decision.ADD, text=ADDED.text, reason="new", fact_id=ADDED.fact_id)
     assert verdicts(ADDED) == (added,)
     superseded = FactSuperseded(fact_id=OLD, by=ADDED.fact_id, ended_at=NOON, reason="moved")
     assert verdicts(ADDED, superseded) == (evolve(added, decision=Decision.SUPERSEDE, target=OLD),)
 
 
-def test_one_fact_may_have_superseded_several() -> None:
+def test_one_fact_can_supersede_several() -> None:
     others = [FactId("3" * 32), FactId("4" * 32)]
     ended = [FactSuperseded(fact_id=old, by=ADDED.fact_id, ended_at=NOON) for old in (OLD, *others)]
     (verdict,) = verdicts(ADDED, *ended)
     assert (verdict.target, verdict.also_ended) == (OLD, tuple(others))
 
 
-def test_a_fact_that_ended_without_a_successor_is_not_taken_for_one_that_has() -> None:
+def test_fact_superseded_by_none_is_not_a_target() -> None:
     ended = FactSuperseded(fact_id=OLD, by=None, ended_at=NOON)
     assert [verdict.decision for verdict in verdicts(ADDED, ended)] == [Decision.ADD]
 
 
-def test_changes_of_known_facts_name_them_as_targets() -> None:
+def test_changes_of_known_facts_name_the_facts_as_targets() -> None:
     found = verdicts(
         FactRevised(fact_id=OLD, text="better", reason="r1"),
         FactReaffirmed(fact_id=OLD, reason="r2"),
@@ -107,19 +107,19 @@ def test_changes_of_known_facts_name_them_as_targets() -> None:
     )
 
 
-def test_what_is_no_verdict_is_not_shown_as_one() -> None:
+def test_other_events_are_not_verdicts() -> None:
     quiet = (MESSAGE, INFERENCE, FactExpired(fact_id=OLD), FeedbackGiven(fact_id=OLD, score=1))
     assert verdicts(*quiet) == ()
 
 
-def test_the_extractor_is_the_model_that_was_recorded() -> None:
+def test_extractor_is_the_recorded_extraction_model() -> None:
     assert receipt(evolve(MESSAGE, extract=False), ADDED).extractor == "verbatim"
     assert receipt(MESSAGE, INFERENCE, ADDED).extractor == "rules-1"
     other = evolve(INFERENCE, purpose="reconciliation", model="judge-1")
     assert receipt(MESSAGE, INFERENCE, other, ADDED).extractor == "rules-1"
 
 
-def test_what_was_left_out_is_listed_with_the_reason() -> None:
+def test_skipped_text_is_listed_with_its_reason() -> None:
     assert receipt(MESSAGE, INFERENCE).skipped == (
         Skipped(message_id=MessageId("a" * 32), text="Hi!", reason="small talk"),
     )
@@ -142,12 +142,12 @@ def test_what_was_left_out_is_listed_with_the_reason() -> None:
     ],
     ids=lambda output: output[:20],
 )
-def test_raw_output_of_a_model_is_no_list_of_what_was_left_out(output: str) -> None:
-    # Given an inference that keeps what a model answered, whatever that was
+def test_raw_output_of_a_model_is_not_read_as_skipped_texts(output: str) -> None:
+    # Given an inference with any raw output of a model
     inference = evolve(INFERENCE, output=output, model="chat-1")
-    # When the receipt is made
+    # When the receipt is computed
     made = receipt(MESSAGE, inference, ADDED)
-    # Then it tells the rest
+    # Then the rest of the receipt is complete
     assert made.skipped == ()
     assert made.extractor == "chat-1"
     assert len(made.verdicts) == 1
@@ -164,17 +164,17 @@ CALL = evolve(
 )
 
 
-def test_the_usage_of_all_model_calls_adds_up() -> None:
+def test_usage_of_all_model_calls_is_summed() -> None:
     usage = receipt(MESSAGE, CALL, evolve(CALL, purpose="reconciliation"), INFERENCE).usage
     assert usage == Usage(calls=2, input_tokens=200, output_tokens=40, cost=0.5, latency=1.0)
 
 
-def test_a_call_without_tokens_is_a_call() -> None:
+def test_call_without_tokens_is_counted() -> None:
     usage = receipt(MESSAGE, evolve(CALL, input_tokens=0, output_tokens=0)).usage
     assert (usage.calls, usage.input_tokens) == (1, 0)
 
 
-def test_an_unknown_price_is_told() -> None:
+def test_unknown_price_is_counted_as_unpriced() -> None:
     free = receipt(MESSAGE, INFERENCE).usage
     unknown = receipt(MESSAGE, evolve(CALL, cost=None)).usage
     mixed = receipt(MESSAGE, evolve(CALL, cost=None), CALL).usage
@@ -183,7 +183,7 @@ def test_an_unknown_price_is_told() -> None:
     assert (mixed.cost, mixed.unpriced) == (0.25, 1)
 
 
-def test_the_same_events_give_the_same_receipt_but_for_the_replay() -> None:
+def test_same_events_give_the_same_receipt_except_for_replayed() -> None:
     log = InMemoryAuditLog()
     recorded = log.append(append_of([MESSAGE, INFERENCE, ADDED])).recorded
     first = receipt_of(recorded, "verbatim")
@@ -191,7 +191,7 @@ def test_the_same_events_give_the_same_receipt_but_for_the_replay() -> None:
     assert again == evolve(first, replayed=True)
 
 
-def test_a_receipt_as_a_dictionary_is_plain_json() -> None:
+def test_to_dict_of_a_receipt_is_plain_json() -> None:
     shown: dict[str, Any] = json.loads(json.dumps(receipt(MESSAGE, INFERENCE, ADDED).to_dict()))
     assert shown["positions"] == [3, 5]
     assert shown["verdicts"][0]["decision"] == "add"

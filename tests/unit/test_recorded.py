@@ -1,4 +1,4 @@
-"""The envelope of an event, and the chain that no single change of it survives."""
+"""The envelope of an event, and the hash chain that detects any change to it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ENVELOPE: dict[str, Any] = {
 }
 
 hex_ids = st.text("0123456789abcdef", min_size=32, max_size=32)
-# What logs let in: no control characters, so that no field can pretend to be two.
+# Names that a log accepts: no control characters, so that a field can't be read as two.
 names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=5)
 envelopes = st.fixed_dictionaries(
     {
@@ -55,18 +55,18 @@ envelopes = st.fixed_dictionaries(
 )
 
 
-def test_the_form_that_is_hashed_never_changes() -> None:
+def test_hash_of_a_fixed_envelope_never_changes() -> None:
     # Given an envelope and a payload with everything fixed
     digest = payload_digest(bytes(range(16)), '{"text":"Zürich"}'.encode())
     # When they are hashed
     chained = chain_hash(GENESIS, header_of(**ENVELOPE), digest)
-    # Then the result is what every ledger in the world was written with
+    # Then the result is the same as in all existing ledgers
     assert digest.hex() == "11807dddfe0e7c5d44f0e6e95c8c24a6a2aeb1d71ff60e678eb6e0f05b3b41e8"
     assert chained.hex() == "fb064fe233bcd24e8a25aa19719f4763c3601090fe96c8b367f443a62eeafc82"
 
 
 @given(envelopes, envelopes)
-def test_two_envelopes_never_have_the_same_header(
+def test_different_envelopes_have_different_headers(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     assume(one != other)
@@ -74,7 +74,7 @@ def test_two_envelopes_never_have_the_same_header(
 
 
 @given(envelopes, envelopes, st.sampled_from(sorted(ENVELOPE)))
-def test_any_field_of_an_envelope_that_changes_changes_the_hash(
+def test_change_of_any_envelope_field_changes_the_hash(
     envelope: dict[str, Any], other: dict[str, Any], name: str
 ) -> None:
     assume(envelope[name] != other[name])
@@ -86,17 +86,17 @@ def test_any_field_of_an_envelope_that_changes_changes_the_hash(
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16), st.binary())
-def test_the_salt_hides_the_payload(one: bytes, other: bytes, payload: bytes) -> None:
+def test_different_salts_give_different_digests(one: bytes, other: bytes, payload: bytes) -> None:
     assert (payload_digest(one, payload) == payload_digest(other, payload)) == (one == other)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
-def test_another_payload_has_another_digest(one: bytes, other: bytes) -> None:
+def test_different_payloads_have_different_digests(one: bytes, other: bytes) -> None:
     salt = bytes(16)
     assert (payload_digest(salt, one) == payload_digest(salt, other)) == (one == other)
 
 
-def test_the_hash_depends_on_all_that_came_before() -> None:
+def test_hash_depends_on_all_earlier_events() -> None:
     header, digest = header_of(**ENVELOPE), payload_digest(bytes(16), b"{}")
     first = chain_hash(GENESIS, header, digest)
     assert chain_hash(first, header, digest) != first
@@ -114,7 +114,7 @@ def chain() -> tuple[Head, Recorded]:
     return Head(version=2, hash=second.hash, recorded_at=second.recorded_at), third
 
 
-def test_an_untouched_link_holds() -> None:
+def test_unchanged_event_has_no_broken_link() -> None:
     head, third = chain()
     assert broken_link(third, head) is None
 
@@ -138,18 +138,18 @@ CHANGES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
-def test_a_link_of_which_one_field_was_changed_is_broken(name: str) -> None:
-    # Given a chain that holds
+def test_change_of_any_field_breaks_the_link(name: str) -> None:
+    # Given a valid chain
     head, third = chain()
     # When one field of its last event is changed
     new = CHANGES[name] + third.recorded_at if name == "recorded_at" else CHANGES[name]
     changed = evolve(third, **{name: new})
     assert changed != third
-    # Then the chain is seen to be broken
+    # Then the chain is reported as broken
     assert broken_link(changed, head) is not None
 
 
-def test_every_field_but_the_place_in_the_store_is_covered() -> None:
+def test_every_field_except_position_and_event_is_covered() -> None:
     # The position belongs to one store; the event is decoded from the payload.
     fields = {field.name for field in attrs.fields(Recorded)}
     assert fields - CHANGES.keys() == {"position", "event"}
@@ -164,6 +164,6 @@ def test_every_field_but_the_place_in_the_store_is_covered() -> None:
         ({"actor": "root"}, "the envelope was changed"),
     ],
 )
-def test_a_broken_link_says_what_is_wrong(change: dict[str, Any], problem: str) -> None:
+def test_broken_link_reports_the_cause(change: dict[str, Any], problem: str) -> None:
     head, third = chain()
     assert broken_link(evolve(third, **change), head) == problem

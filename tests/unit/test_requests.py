@@ -1,4 +1,4 @@
-"""What callers may not pass, each refused by name and with what to do instead."""
+"""Validation of arguments: an error names the argument, the problem and a remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remembrancer.application.parsing.arguments import (
-    MAX_MESSAGES,
     MAX_METADATA_DEPTH,
     MAX_METADATA_VALUES,
     parse_as_of,
@@ -28,9 +27,9 @@ from remembrancer.application.parsing.arguments import (
     parse_name,
     parse_text,
     parse_threshold,
-    parse_turns,
 )
-from remembrancer.application.remember.remember import RememberRequest
+from remembrancer.application.parsing.messages import MAX_MESSAGES, parse_turns
+from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.guidance import Guidance
@@ -39,14 +38,14 @@ from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 HUGE = 10**5000
-"""More digits than Python writes out."""
+"""More digits than Python converts to a string."""
 
 DATA_URL = "data:image/png;base64,iVBORw=="
 PNG = {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}
 
 
 def refusal(parse: Callable[..., object], *arguments: object) -> str:
-    """The one line with which something is refused."""
+    """The error message, which must be one line."""
     with pytest.raises(InvalidRequest) as refused:
         parse(*arguments)
     message = str(refused.value)
@@ -74,18 +73,18 @@ def refusal(parse: Callable[..., object], *arguments: object) -> str:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_text_that_can_not_be_kept_is_refused(value: object, problem: str) -> None:
+def test_invalid_text_is_refused(value: object, problem: str) -> None:
     assert refusal(parse_text, value, "messages[3].content") == f"messages[3].content: {problem}"
 
 
 @pytest.mark.parametrize(
     "text", ["x", "x" * 1_000_000, "日本語", "😀", "a\tb\nc\r\n", "\x01\x7f", "\u200b", " x "]
 )
-def test_any_other_text_is_kept_to_the_letter(text: str) -> None:
+def test_any_other_text_is_kept_unchanged(text: str) -> None:
     assert parse_text(text, "text") == text
 
 
-def test_text_of_a_subclass_of_str_becomes_plain() -> None:
+def test_text_of_a_str_subclass_becomes_plain_str() -> None:
     class Color(str, Enum):  # noqa: UP042 - a StrEnum shows its value by itself
         RED = "red"
 
@@ -109,17 +108,17 @@ def test_text_of_a_subclass_of_str_becomes_plain() -> None:
         (5, "expected a string, got int"),
     ],
 )
-def test_a_name_is_one_short_printable_line(value: object, problem: str) -> None:
+def test_name_is_one_short_printable_line(value: object, problem: str) -> None:
     assert refusal(parse_name, value, "idempotency_key") == f"idempotency_key: {problem}"
     assert parse_name(None, "name") is None
     assert parse_name("Zoë O'Brien", "name") == "Zoë O'Brien"
 
 
-# Moments
+# Times
 
 
 class Undecided(tzinfo):
-    """A time zone that does not know its offset, which makes a time naive."""
+    """A time zone without an offset, which makes a time naive."""
 
     def utcoffset(self, dt: datetime | None) -> timedelta | None:
         return None
@@ -161,7 +160,7 @@ NAIVE = "is naive; give it a timezone, such as datetime.UTC"
     ],
     ids=lambda value: repr(value)[:30] if value is not HUGE else "huge",
 )
-def test_a_time_that_can_not_be_told_is_refused(value: object, problem: str) -> None:
+def test_invalid_time_is_refused(value: object, problem: str) -> None:
     assert refusal(parse_moment, value, "occurred_at") == f"occurred_at: {problem}"
 
 
@@ -179,12 +178,12 @@ def test_a_time_that_can_not_be_told_is_refused(value: object, problem: str) -> 
         (None, None),
     ],
 )
-def test_times_may_be_given_in_three_ways(value: object, moment: datetime | None) -> None:
+def test_times_can_be_datetimes_strings_or_numbers(value: object, moment: datetime | None) -> None:
     assert parse_moment(value, "timestamp") == moment
 
 
 @given(st.datetimes(timezones=st.timezones()))
-def test_a_time_is_the_same_moment_to_the_microsecond_before_and_after_storage(
+def test_time_is_stored_without_loss_to_the_microsecond(
     moment: datetime,
 ) -> None:
     try:
@@ -200,8 +199,8 @@ def test_a_time_is_the_same_moment_to_the_microsecond_before_and_after_storage(
 
 
 @pytest.mark.parametrize("hours", [-11.5, -1, 0, 2, 5.75, 14])
-def test_a_time_keeps_the_offset_in_which_it_was_said(hours: float) -> None:
-    # A day later or earlier, "yesterday" would be another day
+def test_time_keeps_its_utc_offset(hours: float) -> None:
+    # In another offset, "yesterday" could be another day
     said = datetime(2024, 5, 3, 0, 30, tzinfo=timezone(timedelta(hours=hours)))
     for form in (said, said.isoformat()):
         parsed = parse_moment(form, "timestamp")
@@ -209,15 +208,15 @@ def test_a_time_keeps_the_offset_in_which_it_was_said(hours: float) -> None:
         assert parsed.isoformat() == said.isoformat()
 
 
-def test_an_offset_of_odd_seconds_becomes_utc() -> None:
+def test_offset_with_odd_seconds_becomes_utc() -> None:
     amsterdam_in_1930 = timezone(timedelta(minutes=19, seconds=32))
     parsed = parse_moment(datetime(1930, 1, 1, tzinfo=amsterdam_in_1930), "timestamp")
     assert parsed is not None
     assert parsed.isoformat() == "1929-12-31T23:40:28+00:00"
 
 
-def test_a_time_of_a_subclass_of_datetime_becomes_a_plain_one() -> None:
-    # Given a time as data frames and frozen clocks hand them out, which no encoder takes
+def test_time_of_a_datetime_subclass_becomes_a_plain_datetime() -> None:
+    # Given a datetime subclass, as from data frames and frozen clocks, which the encoder refuses
     class Stamp(datetime):
         pass
 
@@ -228,7 +227,7 @@ def test_a_time_of_a_subclass_of_datetime_becomes_a_plain_one() -> None:
     assert msgspec.json.decode(msgspec.json.encode(moment), type=datetime) == NOON
 
 
-def test_a_moment_to_look_back_to_is_not_in_the_future() -> None:
+def test_as_of_in_the_future_is_refused() -> None:
     assert parse_as_of(NOON, NOON) == NOON
     assert parse_as_of(None, NOON) is None
     assert refusal(parse_as_of, NOON + timedelta(microseconds=1), NOON) == (
@@ -293,13 +292,11 @@ def cycle_of_lists() -> dict[str, Any]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_metadata_that_is_no_json_object_of_bounded_size_is_refused(
-    value: object, problem: str
-) -> None:
+def test_metadata_must_be_a_json_object_of_bounded_size(value: object, problem: str) -> None:
     assert refusal(parse_metadata, value) == problem
 
 
-def test_metadata_up_to_the_bounds_is_taken() -> None:
+def test_metadata_at_the_limits_is_accepted() -> None:
     assert parse_metadata(nested(MAX_METADATA_DEPTH)) == nested(MAX_METADATA_DEPTH)
     wide = {"a": [0] * (MAX_METADATA_VALUES - 2)}
     assert parse_metadata(wide) == wide
@@ -322,7 +319,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(keys, json_values, max_size=4))
-def test_whatever_is_taken_is_read_back_from_the_log_unchanged(metadata: dict[str, Any]) -> None:
+def test_accepted_metadata_is_read_back_unchanged(metadata: dict[str, Any]) -> None:
     parsed = parse_metadata(metadata)
     assert parsed == metadata
     assert msgspec.json.decode(msgspec.json.encode(parsed)) == metadata
@@ -332,10 +329,10 @@ def test_whatever_is_taken_is_read_back_from_the_log_unchanged(metadata: dict[st
     "value",
     [np.float64(1.5), np.str_("x"), IntEnum("Level", ["LOW"]).LOW],  # type: ignore[attr-defined]
 )
-def test_values_of_numeric_libraries_become_plain_ones(value: object) -> None:
-    # Given a value that is a number or text in Python, and none that an encoder takes
+def test_values_of_numeric_libraries_become_plain_values(value: object) -> None:
+    # Given a subclass of float, str or int, which the encoder refuses
     parsed = parse_metadata({"a": value})
-    # Then it was made one
+    # Then it is a plain value
     assert parsed["a"] == value
     assert type(parsed["a"]) in (float, str, int)
     assert msgspec.json.decode(msgspec.json.encode(parsed)) == {"a": value}
@@ -461,8 +458,8 @@ ROLES = "user, assistant, system, tool"
         ),
         (
             {"content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]},
-            "messages.content[0].source.type: expected base64 or url; files elsewhere can't be "
-            "shown",
+            "messages.content[0].source.type: expected base64 or url; other sources are not "
+            "supported",
         ),
         (
             {"content": [{"type": "image", "source": {"type": "base64", "data": "AAAA"}}]},
@@ -495,11 +492,11 @@ ROLES = "user, assistant, system, tool"
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_no_message_is_refused_with_its_path(value: object, problem: str) -> None:
+def test_invalid_message_is_refused_with_its_path(value: object, problem: str) -> None:
     assert refusal(parse_turns, value) == problem
 
 
-def test_base64_that_is_none_is_refused_with_its_path() -> None:
+def test_invalid_base64_is_refused_with_its_path() -> None:
     bad = {"content": [{"type": "image", "source": PNG | {"data": "no base64!"}}]}
     assert refusal(parse_turns, bad).startswith("messages.content[0].source: is not base64: ")
 
@@ -514,7 +511,7 @@ def test_base64_that_is_none_is_refused_with_its_path() -> None:
     ],
     ids=["openai", "bare", "shouted", "anthropic"],
 )
-def test_the_bytes_of_an_image_are_known_by_their_digest(part: dict[str, Any]) -> None:
+def test_reference_of_inline_image_is_its_digest(part: dict[str, Any]) -> None:
     (turn,) = parse_turns({"content": [{"type": "text", "text": "look"}, part]})
     assert (turn.text, len(turn.images)) == ("look", 1)
     (image,) = turn.images
@@ -531,7 +528,7 @@ def test_the_bytes_of_an_image_are_known_by_their_digest(part: dict[str, Any]) -
     ],
     ids=["openai", "anthropic"],
 )
-def test_an_address_of_an_image_is_kept_and_a_message_may_be_an_image_alone(
+def test_message_can_be_a_single_image_url(
     part: dict[str, Any],
 ) -> None:
     (turn,) = parse_turns({"content": [part]})
@@ -561,24 +558,24 @@ def test_an_address_of_an_image_is_kept_and_a_message_may_be_an_image_alone(
         ),
     ],
 )
-def test_guidance_that_is_none_is_refused_by_name(
+def test_invalid_guidance_is_refused_with_its_name(
     arguments: tuple[object, ...], problem: str
 ) -> None:
     assert refusal(parse_guidance, *arguments) == problem
 
 
-def test_no_guidance_is_none_and_topics_stand_once() -> None:
+def test_empty_guidance_is_none_and_duplicate_topics_are_removed() -> None:
     assert parse_guidance(None, None, [], ()) is None
     assert parse_guidance(None, None, None, ["a", "b", "a"]) == Guidance(categories=("a", "b"))
 
 
 @pytest.mark.parametrize("value", ["semantic", "Procedural", 7, True, ""])
-def test_a_kind_that_cannot_be_asked_for_is_refused(value: object) -> None:
+def test_unsupported_kind_is_refused(value: object) -> None:
     assert refusal(parse_kind, value).startswith("kind: ")
     assert refusal(parse_kind, value).endswith("use procedural or leave it out")
 
 
-def test_a_string_is_one_message_of_the_user() -> None:
+def test_string_is_one_user_message() -> None:
     (turn,) = parse_turns("I like tea")
     assert (turn.role, turn.text, turn.name, turn.occurred_at) == (
         Role.USER,
@@ -591,7 +588,7 @@ def test_a_string_is_one_message_of_the_user() -> None:
     assert parse_turns(({"content": "I like tea", "role": Role.USER},)) == [turn]
 
 
-def test_a_message_may_say_who_and_when_and_more() -> None:
+def test_message_can_have_role_name_timestamp_and_metadata() -> None:
     (turn,) = parse_turns(
         [
             {
@@ -628,7 +625,7 @@ def test_a_message_may_say_who_and_when_and_more() -> None:
     ],
     ids=lambda value: "" if isinstance(value, int | list) else repr(value)[:20],
 )
-def test_a_limit_is_a_whole_number_in_bounds(value: object, shown: str) -> None:
+def test_limit_is_a_whole_number_from_1_to_1000(value: object, shown: str) -> None:
     assert refusal(parse_limit, value) == (
         f"limit: expected a whole number from 1 to 1000, got {shown}"
     )
@@ -647,7 +644,7 @@ def test_a_limit_is_a_whole_number_in_bounds(value: object, shown: str) -> None:
     ],
     ids=lambda value: "" if value is HUGE else repr(value),
 )
-def test_a_threshold_is_a_score(value: object, shown: str) -> None:
+def test_threshold_is_a_number_from_0_to_1(value: object, shown: str) -> None:
     assert refusal(parse_threshold, value) == (
         f"threshold: expected a number from 0 to 1, got {shown}"
     )
@@ -671,13 +668,13 @@ def test_a_threshold_is_a_score(value: object, shown: str) -> None:
     ],
     ids=lambda value: "" if value is HUGE else repr(value)[:20],
 )
-def test_an_id_has_the_form_that_was_handed_out(value: object, shown: str) -> None:
+def test_id_must_be_32_hex_digits(value: object, shown: str) -> None:
     assert refusal(parse_id, value, "fact_id") == f"fact_id: expected 32 hex digits, got {shown}"
     assert parse_id("0" * 32, "fact_id") == "0" * 32
 
 
 @pytest.mark.parametrize("infer", [1, 0, "yes", None, np.True_])
-def test_a_switch_is_on_or_off_and_nothing_else(infer: Any) -> None:
-    # What is merely true in Python would be stored as it is, and could never be read again
+def test_infer_must_be_a_bool(infer: Any) -> None:
+    # A value that is only truthy would be stored unchanged and could not be read again
     with pytest.raises(InvalidRequest, match="infer: expected true or false, got "):
         RememberRequest(scope=Scope(user_id="a"), turns=[], metadata={}, infer=infer)

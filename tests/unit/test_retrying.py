@@ -1,4 +1,4 @@
-"""Trying again is bounded in number and in time, and as patient as the server asks for."""
+"""Retries are bounded in number and time, and respect ``Retry-After``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Run:
-    """One run against a clock that only moves while it waits or works."""
+    """One run with a fake clock that advances only during waits and work."""
 
     def __init__(self, *outcomes: Any, work: float = 0.0, **limits: Any) -> None:
         self.time = 0.0
@@ -58,20 +58,20 @@ def down(after: float | None = None) -> TryAgain:
     return TryAgain(AdapterUnavailable("test", "down"), after)
 
 
-def test_a_success_is_not_repeated() -> None:
+def test_successful_attempt_is_not_repeated() -> None:
     run = Run("done")
     assert run.result() == "done"
     assert (run.tries, run.waits) == (1, [])
 
 
-def test_failures_that_pass_are_outlived_with_growing_waits() -> None:
+def test_transient_failures_are_retried_with_growing_waits() -> None:
     run = Run(down(), down(), down(), "done")
     assert run.result() == "done"
     assert run.waits == sorted(run.waits)
     assert len(set(run.waits)) == 3
 
 
-def test_after_the_last_retry_the_failure_is_raised() -> None:
+def test_failure_is_raised_after_the_last_retry() -> None:
     run = Run(down(), retries=2)
     with pytest.raises(AdapterUnavailable):
         run.result()
@@ -85,7 +85,7 @@ def test_other_errors_are_not_retried() -> None:
     assert run.tries == 1
 
 
-def test_no_try_begins_after_the_patience_has_ended() -> None:
+def test_no_retry_begins_after_the_patience() -> None:
     run = Run(down(), work=30.0, retries=50, patience=100.0)
     with pytest.raises(AdapterUnavailable):
         run.result()
@@ -93,7 +93,7 @@ def test_no_try_begins_after_the_patience_has_ended() -> None:
     assert run.tries == 4
 
 
-def test_a_server_that_asks_for_more_time_than_there_is_is_not_waited_for() -> None:
+def test_retry_after_beyond_the_patience_fails_at_once() -> None:
     run = Run(down(after=3600), patience=100.0)
     with pytest.raises(AdapterUnavailable):
         run.result()
@@ -101,7 +101,7 @@ def test_a_server_that_asks_for_more_time_than_there_is_is_not_waited_for() -> N
 
 
 @given(st.integers(0, 1000), st.none() | st.floats(0, 1e6), st.floats(0, 1, exclude_max=True))
-def test_waits_are_bounded_and_never_shorter_than_asked_for(
+def test_waits_are_bounded_and_at_least_retry_after(
     tried: int, after: float | None, chance: float
 ) -> None:
     retrying = Retrying(retries=1, patience=1, chance=lambda: chance)
@@ -128,5 +128,5 @@ def test_waits_are_bounded_and_never_shorter_than_asked_for(
         ({"Retry-After": ""}, None),
     ],
 )
-def test_the_wait_that_a_server_asks_for_is_read(headers: Any, seconds: float | None) -> None:
+def test_retry_after_header_is_parsed(headers: Any, seconds: float | None) -> None:
     assert retry_after(headers, NOON) == seconds

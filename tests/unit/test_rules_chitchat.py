@@ -1,4 +1,4 @@
-"""Only what says nothing is left out."""
+"""Sentences without content are skipped, all others are kept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PEOPLE = ("Melanie", "Caroline")
         "كيف حالك؟",
     ],
 )
-def test_a_question_is_left_out(sentence: str) -> None:
+def test_question_is_skipped(sentence: str) -> None:
     assert reason_to_skip(sentence, PEOPLE) == "question"
 
 
@@ -60,7 +60,7 @@ def test_a_question_is_left_out(sentence: str) -> None:
         "ありがとうございます。",
     ],
 )
-def test_small_talk_is_left_out(sentence: str) -> None:
+def test_small_talk_is_skipped(sentence: str) -> None:
     assert reason_to_skip(sentence, PEOPLE) == "small talk"
 
 
@@ -74,7 +74,7 @@ def test_small_talk_is_left_out(sentence: str) -> None:
         ("!" * 5_000, "no words"),
     ],
 )
-def test_what_has_no_content_is_left_out(sentence: str, reason: str) -> None:
+def test_sentence_without_content_words_is_skipped(sentence: str, reason: str) -> None:
     assert reason_to_skip(sentence, PEOPLE) == reason
 
 
@@ -109,5 +109,5 @@ def test_what_has_no_content_is_left_out(sentence: str, reason: str) -> None:
         "Great news, we are having a baby!",
     ],
 )
-def test_what_says_something_is_kept(sentence: str) -> None:
+def test_sentence_with_content_is_kept(sentence: str) -> None:
     assert reason_to_skip(sentence, PEOPLE) is None

@@ -1,4 +1,4 @@
-"""Dates are counted from the day on which something was said."""
+"""Relative dates are resolved against the day on which the sentence was said."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ WEDNESDAY = datetime(2023, 5, 10, 13, 56, tzinfo=UTC)
         ("先週東京に行きました。", "2023-05-01", "2023-05-08"),
     ],
 )
-def test_a_date_expression_names_the_whole_of_its_days(
+def test_date_expression_resolves_to_its_whole_period(
     sentence: str, start: str, until: str
 ) -> None:
     found = resolve(sentence, WEDNESDAY)
@@ -85,7 +85,7 @@ def test_a_date_expression_names_the_whole_of_its_days(
         ("Vivo aquí desde 2015.", date(2015, 1, 1)),
     ],
 )
-def test_what_goes_on_since_then_is_standing(sentence: str, start: date) -> None:
+def test_state_since_a_date_lasts_until_it_was_said(sentence: str, start: date) -> None:
     found = resolve(sentence, WEDNESDAY)
 
     assert found is not None
@@ -113,11 +113,11 @@ def test_what_goes_on_since_then_is_standing(sentence: str, start: date) -> None
         "x" * 600 + " yesterday",
     ],
 )
-def test_what_is_vague_or_ambiguous_stays_undated(sentence: str) -> None:
+def test_vague_or_ambiguous_date_is_not_resolved(sentence: str) -> None:
     assert resolve(sentence, WEDNESDAY) is None
 
 
-def test_yesterday_is_counted_on_the_calendar_of_the_speaker() -> None:
+def test_yesterday_is_resolved_in_the_time_zone_of_the_speaker() -> None:
     late = datetime(2023, 5, 10, 0, 30, tzinfo=timezone(timedelta(hours=2)))
 
     there = resolve("I saw her yesterday.", late)
@@ -134,5 +134,5 @@ def test_yesterday_is_counted_on_the_calendar_of_the_speaker() -> None:
 @pytest.mark.parametrize(
     "sentence", ["last week", "I leave tomorrow", "next month", "next January", "ten years ago"]
 )
-def test_the_ends_of_the_calendar_are_no_trouble(said_at: datetime, sentence: str) -> None:
+def test_date_outside_of_the_calendar_is_not_resolved(said_at: datetime, sentence: str) -> None:
     assert resolve(sentence, said_at) is None

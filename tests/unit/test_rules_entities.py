@@ -1,4 +1,4 @@
-"""Names are found by their capital letters."""
+"""Names are detected by capital letters."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def test_names_are_runs_of_capitalised_words(sentence: str, names: tuple[str, ..
     assert names_in(sentence, known=("Caroline",)) == names
 
 
-def test_a_list_of_names_is_cut_short() -> None:
+def test_number_of_names_per_sentence_is_limited() -> None:
     assert len(names_in("we saw " + ", ".join(f"Name{'x' * n}" for n in range(50)))) == MOST

@@ -1,4 +1,4 @@
-"""Given messages, when they are extracted by rules, then every sentence is accounted for."""
+"""The rules extractor turns every sentence into a candidate or a skipped item."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def extracted(*messages: Message) -> Extraction:
     return finished(RulesExtractor().extract(messages, CountingIds()))
 
 
-def test_a_statement_becomes_a_candidate_and_the_rest_is_listed() -> None:
+def test_statement_becomes_a_candidate_and_other_sentences_are_skipped() -> None:
     found = extracted(said("Hey Mel! I live in Paris. How are you?", name="Caroline"))
 
     [candidate] = found.candidates
@@ -80,7 +80,7 @@ def test_a_statement_becomes_a_candidate_and_the_rest_is_listed() -> None:
     ]
 
 
-def test_the_inference_names_every_message_and_what_was_left_out() -> None:
+def test_inference_records_all_messages_and_skipped_sentences() -> None:
     found = extracted(said("Thanks!"), said("Hi!", message_id="m2"))
 
     assert (found.inferences[0].purpose, found.inferences[0].model) == ("extraction", "rules-1")
@@ -94,7 +94,7 @@ def test_the_inference_names_every_message_and_what_was_left_out() -> None:
 @pytest.mark.parametrize(
     ("role", "reason"), [(Role.SYSTEM, "system message"), (Role.TOOL, "tool result")]
 )
-def test_what_nobody_said_is_left_out(role: Role, reason: str) -> None:
+def test_system_messages_and_tool_results_are_skipped(role: Role, reason: str) -> None:
     found = extracted(said("You are helpful. I live in Paris.", role=role))
 
     assert found.candidates == ()
@@ -104,7 +104,7 @@ def test_what_nobody_said_is_left_out(role: Role, reason: str) -> None:
     ]
 
 
-def test_a_speaker_without_a_name_goes_by_the_role() -> None:
+def test_speaker_without_a_name_is_called_by_the_role() -> None:
     found = extracted(said("I live in Paris."), said("I can help.", role=Role.ASSISTANT))
 
     assert [item.speaker for item in found.candidates] == ["user", "assistant"]
@@ -112,7 +112,7 @@ def test_a_speaker_without_a_name_goes_by_the_role() -> None:
     assert found.candidates[0].entities == ("Paris",)
 
 
-def test_two_answers_in_one_sentence_are_two_facts() -> None:
+def test_sentence_with_two_slots_becomes_two_facts() -> None:
     found = extracted(said("My name is Anna and I work at Acme."))
 
     assert [(item.text, item.slot) for item in found.candidates] == [
@@ -140,19 +140,19 @@ def test_two_answers_in_one_sentence_are_two_facts() -> None:
         ("Call me Al.", FactKind.PROCEDURAL),
     ],
 )
-def test_the_kind_follows_from_what_is_told(text: str, kind: FactKind) -> None:
+def test_kind_is_derived_from_the_text(text: str, kind: FactKind) -> None:
     [candidate] = extracted(said(text)).candidates
 
     assert candidate.kind is kind
 
 
-def test_only_a_user_gives_instructions() -> None:
+def test_instruction_from_an_assistant_is_not_procedural() -> None:
     [candidate] = extracted(said("Always answer in German.", role=Role.ASSISTANT)).candidates
 
     assert candidate.kind is FactKind.SEMANTIC
 
 
-def test_a_fact_holds_from_the_day_that_is_told_on_the_clock_of_the_message() -> None:
+def test_valid_time_starts_on_the_stated_day_in_the_time_zone_of_the_message() -> None:
     zone = timezone(timedelta(hours=2))
     at = datetime(2023, 5, 10, 0, 30, tzinfo=zone)
 
@@ -178,7 +178,7 @@ def test_a_fact_holds_from_the_day_that_is_told_on_the_clock_of_the_message() ->
         "A\u200bB \u202ereversed\u202c text",
     ],
 )
-def test_any_script_and_shape_yields_quotes_of_the_message(text: str) -> None:
+def test_candidates_in_any_script_are_substrings_of_the_message(text: str) -> None:
     found = extracted(said(text))
 
     assert found.candidates
@@ -202,10 +202,10 @@ def test_any_script_and_shape_yields_quotes_of_the_message(text: str) -> None:
         *("I, ", "a... b ", "everyone ", "hey ho ", " "),
     ],
 )
-def test_a_long_line_is_cut_and_read_piece_by_piece(unit: str) -> None:
+def test_long_line_is_split_into_bounded_pieces(unit: str) -> None:
     text = unit * (200_000 // len(unit))
 
     found = extracted(said(text, name="Caroline"))
 
-    # Pieces of bounded length, each read with bounded effort: linear in the text.
+    # Bounded pieces in bounded time each: linear in the length of the text.
     assert len(found.candidates) + len(found.skipped) <= 300

@@ -1,4 +1,4 @@
-"""Given facts, when more is said, then rules decide what becomes of both."""
+"""The rules reconciler decides how a candidate changes the active facts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def finished(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class Memory:
-    """What is believed after each thing said, one day after the other."""
+    """Active facts, with one statement added per day."""
 
     def __init__(self) -> None:
         self._ids = CountingIds()
@@ -62,7 +62,7 @@ class Memory:
         at: datetime | None = None,
         scope: Scope = HERE,
     ) -> Proposal:
-        """Say one sentence and return what was decided about it."""
+        """Add one sentence and return its proposal."""
         [proposal] = self.hears_all(text, by=by, at=at, scope=scope)
         return proposal
 
@@ -73,7 +73,7 @@ class Memory:
         at: datetime | None = None,
         scope: Scope = HERE,
     ) -> list[Proposal]:
-        """Say something in one call and return what was decided about each candidate."""
+        """Add sentences in one call and return the proposal of each candidate."""
         self._now += DAY
         messages = [
             Message(
@@ -141,7 +141,9 @@ def believed(candidate: Candidate) -> Fact:
         ("我住在北京。", "我住在北京", "says the same as an active fact"),
     ],
 )
-def test_what_was_said_before_is_reaffirmed(first: str, second: str, reason: str) -> None:
+def test_duplicate_or_near_duplicate_reaffirms_the_fact(
+    first: str, second: str, reason: str
+) -> None:
     memory = Memory()
     memory.hears(first)
 
@@ -166,7 +168,7 @@ def test_what_was_said_before_is_reaffirmed(first: str, second: str, reason: str
         ("I have four cats.", "I have for cats."),
     ],
 )
-def test_what_differs_in_a_word_that_counts_is_kept_apart(first: str, second: str) -> None:
+def test_sentence_with_a_different_content_word_is_added(first: str, second: str) -> None:
     memory = Memory()
     memory.hears(first)
 
@@ -174,14 +176,14 @@ def test_what_differs_in_a_word_that_counts_is_kept_apart(first: str, second: st
     assert memory.believed == [first, second]
 
 
-def test_what_happened_on_another_day_is_another_thing() -> None:
+def test_same_event_on_another_day_is_added() -> None:
     memory = Memory()
     memory.hears("I went to the gym today.")
 
     assert memory.hears("I went to the gym today.").decision is Decision.ADD
 
 
-def test_the_same_words_from_somebody_else_are_kept_apart() -> None:
+def test_same_words_from_another_speaker_are_added() -> None:
     memory = Memory()
     memory.hears("I like tea.", by="Caroline")
 
@@ -189,7 +191,7 @@ def test_the_same_words_from_somebody_else_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize("other", [Scope(user_id="u", run_id="r"), Scope(user_id="u", app_id="x")])
-def test_the_same_words_in_another_scope_are_kept_apart(other: Scope) -> None:
+def test_same_words_in_another_scope_are_added(other: Scope) -> None:
     memory = Memory()
     memory.hears("I like tea.")
 
@@ -219,7 +221,7 @@ def test_the_same_words_in_another_scope_are_kept_apart(other: Scope) -> None:
         ("I stopped smoking.", "I smoke again.", "says that this holds after all"),
     ],
 )
-def test_a_new_truth_supersedes_the_old_one(old: str, new: str, reason: str) -> None:
+def test_contradicting_statement_supersedes_the_fact(old: str, new: str, reason: str) -> None:
     memory = Memory()
     memory.hears(old)
 
@@ -249,7 +251,7 @@ def test_a_new_truth_supersedes_the_old_one(old: str, new: str, reason: str) -> 
         ("Bob smokes.", "I stopped smoking."),
     ],
 )
-def test_what_is_no_contradiction_leaves_the_old_truth_alone(old: str, new: str) -> None:
+def test_statement_without_contradiction_is_added(old: str, new: str) -> None:
     memory = Memory()
     memory.hears(old)
 
@@ -257,7 +259,7 @@ def test_what_is_no_contradiction_leaves_the_old_truth_alone(old: str, new: str)
     assert memory.believed == [old, new]
 
 
-def test_an_answer_said_in_other_words_is_reaffirmed() -> None:
+def test_same_slot_value_in_other_words_reaffirms_the_fact() -> None:
     memory = Memory()
     memory.hears("I live in Paris.")
 
@@ -267,7 +269,7 @@ def test_an_answer_said_in_other_words_is_reaffirmed() -> None:
     assert proposal.reason == "gives the same residence as an active fact"
 
 
-def test_an_answer_that_tells_more_revises_the_fact() -> None:
+def test_same_slot_value_with_more_detail_revises_the_fact() -> None:
     memory = Memory()
     memory.hears("I work at Acme.")
 
@@ -275,14 +277,14 @@ def test_an_answer_that_tells_more_revises_the_fact() -> None:
     assert memory.believed == ["I work at Acme as a designer."]
 
 
-def test_an_answer_that_tells_something_else_beside_is_added() -> None:
+def test_same_slot_value_with_other_detail_is_added() -> None:
     memory = Memory()
     memory.hears("I work at Acme as a designer.")
 
     assert memory.hears("I work at Acme with Bob.").decision is Decision.ADD
 
 
-def test_a_truth_of_another_run_is_superseded_but_not_of_another_agent() -> None:
+def test_fact_of_another_run_is_superseded_but_not_of_another_agent() -> None:
     memory = Memory()
     memory.hears("I live in Paris.", scope=Scope(user_id="u", run_id="r1"))
     memory.hears("I live in Lima.", scope=Scope(user_id="u", agent_id="a"))
@@ -293,7 +295,7 @@ def test_a_truth_of_another_run_is_superseded_but_not_of_another_agent() -> None
     assert memory.believed == ["I live in Lima.", "I live in Rome."]
 
 
-def test_the_same_answer_in_another_run_is_added() -> None:
+def test_same_slot_value_in_another_run_is_added() -> None:
     memory = Memory()
     memory.hears("I live in Paris.", scope=Scope(user_id="u", run_id="r1"))
 
@@ -303,7 +305,7 @@ def test_the_same_answer_in_another_run_is_added() -> None:
     assert proposal.reason == "the same residence, said in another scope"
 
 
-def test_news_that_arrives_late_does_not_overwrite_what_is_newer() -> None:
+def test_late_message_does_not_supersede_a_newer_fact() -> None:
     memory = Memory()
     memory.hears("I live in Oslo.", at=START + 100 * DAY)
 
@@ -318,28 +320,28 @@ def test_news_that_arrives_late_does_not_overwrite_what_is_newer() -> None:
     assert memory.believed == ["I live in Rome.", "I live in Lima."]
 
 
-def test_a_change_long_ago_is_no_news() -> None:
+def test_change_long_before_the_fact_does_not_supersede_it() -> None:
     memory = Memory()
     memory.hears("I live in Oslo.")
 
     assert memory.hears("I moved to Rome in 2015.").decision is Decision.ADD
 
 
-def test_a_change_shortly_before_the_old_truth_was_last_said_is_news() -> None:
+def test_change_shortly_before_the_fact_supersedes_it() -> None:
     memory = Memory()
     memory.hears("I live in Oslo.")
 
     assert memory.hears("I moved to Rome last week.").decision is Decision.SUPERSEDE
 
 
-def test_an_end_that_was_said_before_the_fact_does_not_end_it() -> None:
+def test_negation_said_before_the_fact_does_not_end_it() -> None:
     memory = Memory()
     memory.hears("I drink coffee.", at=START + 10 * DAY)
 
     assert memory.hears("I stopped drinking coffee.", at=START).decision is Decision.ADD
 
 
-def test_one_call_is_decided_in_the_order_in_which_it_was_said() -> None:
+def test_candidates_of_one_call_are_decided_in_order() -> None:
     memory = Memory()
     memory.hears("I work at A.")
 
@@ -355,7 +357,7 @@ def test_one_call_is_decided_in_the_order_in_which_it_was_said() -> None:
     assert memory.believed == ["I like tea.", "I now work at C."]
 
 
-def test_a_fact_that_is_no_longer_active_is_left_alone() -> None:
+def test_superseded_fact_is_ignored() -> None:
     [candidate] = finished(
         RulesExtractor().extract(
             [
@@ -383,7 +385,7 @@ def test_a_fact_that_is_no_longer_active_is_left_alone() -> None:
     ("text", "decision"),
     [("She resides in Rome", Decision.REAFFIRM), ("She resides in Oslo", Decision.SUPERSEDE)],
 )
-def test_an_answer_in_words_that_rules_cannot_read_is_compared_by_its_words(
+def test_slot_value_that_rules_cannot_parse_is_compared_by_its_words(
     text: str, decision: Decision
 ) -> None:
     [candidate] = finished(
@@ -410,24 +412,24 @@ def test_an_answer_in_words_that_rules_cannot_read_is_compared_by_its_words(
     assert proposal.decision is decision
 
 
-def test_a_move_ends_the_same_residence_in_every_run() -> None:
-    # Given that she said where she lives in two runs
+def test_change_of_residence_ends_the_old_one_in_every_run() -> None:
+    # Given the same residence in two runs
     memory = Memory()
     memory.hears("I live in Paris.", scope=evolve(HERE, run_id="one"))
     memory.hears("I live in Paris.", scope=evolve(HERE, run_id="two"))
-    # When she moves, in a third
+    # When the residence changes in a third run
     proposal = memory.hears("I moved to Berlin.", scope=evolve(HERE, run_id="three"))
-    # Then both are over
+    # Then both facts end
     assert proposal.decision is Decision.SUPERSEDE
     assert len(proposal.also_ends) == 1
 
 
-def test_old_news_that_comes_late_is_added_as_over() -> None:
-    # Given where she lives now
+def test_older_slot_value_is_added_with_an_end() -> None:
+    # Given the current residence
     memory = Memory()
     memory.hears("I live in Berlin.", at=START)
-    # When a message of last year comes in
+    # When a message from last year is added
     proposal = memory.hears("I live in Rome.", at=START - 365 * DAY)
-    # Then it is kept, over since the newer fact holds
+    # Then its fact ends where the newer fact begins
     assert proposal.decision is Decision.ADD
     assert proposal.until == START

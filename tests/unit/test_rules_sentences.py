@@ -1,4 +1,4 @@
-"""Sentences are found in many scripts, word for word."""
+"""Sentence segmentation in many scripts; every sentence is a substring of the text."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from remembrancer.application.extraction.rules.sentences import LONGEST, split
         (" \n\t ", []),
     ],
 )
-def test_a_text_is_cut_where_its_sentences_end(text: str, sentences: list[str]) -> None:
+def test_text_is_split_into_sentences(text: str, sentences: list[str]) -> None:
     assert split(text) == sentences
 
 
-def test_a_text_without_an_end_is_cut_at_white_space() -> None:
+def test_long_text_without_punctuation_is_split_at_white_space() -> None:
     text = "word " * LONGEST
 
     pieces = split(text)
@@ -55,7 +55,7 @@ def test_a_text_without_an_end_is_cut_at_white_space() -> None:
     assert " ".join(pieces) == text.strip()
 
 
-def test_a_text_without_white_space_is_cut_all_the_same() -> None:
+def test_long_text_without_white_space_is_split_without_loss() -> None:
     text = "x" * (3 * LONGEST + 1)
 
     assert "".join(split(text)) == text

@@ -1,4 +1,4 @@
-"""What has one answer at a time is recognised where a sentence says just that."""
+"""Slots are filled only by sentences that state the value plainly."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from remembrancer.application.extraction.rules.slots import read
         ("Melanie's dog is named Max.", "melanie/dog name", "max"),
     ],
 )
-def test_a_statement_answers_for_the_one_it_is_about(sentence: str, slot: str, value: str) -> None:
+def test_statement_fills_the_slot_of_its_subject(sentence: str, slot: str, value: str) -> None:
     reading = read(sentence, "Caroline")
 
     assert reading is not None
@@ -75,7 +75,7 @@ def test_a_statement_answers_for_the_one_it_is_about(sentence: str, slot: str, v
         ("I got engaged!", "user/relationship status", "engaged"),
     ],
 )
-def test_news_tells_a_change(sentence: str, slot: str, value: str) -> None:
+def test_sentence_about_a_change_has_stance_began(sentence: str, slot: str, value: str) -> None:
     reading = read(sentence, "user")
 
     assert reading is not None
@@ -99,7 +99,9 @@ def test_news_tells_a_change(sentence: str, slot: str, value: str) -> None:
         ("My favourite colour is no longer blue.", "user/favourite colour", "blue"),
     ],
 )
-def test_an_end_is_not_taken_for_an_answer(sentence: str, slot: str, value: str | None) -> None:
+def test_sentence_about_an_end_has_stance_ended(
+    sentence: str, slot: str, value: str | None
+) -> None:
     reading = read(sentence, "user")
 
     assert reading is not None
@@ -153,7 +155,7 @@ def test_an_end_is_not_taken_for_an_answer(sentence: str, slot: str, value: str 
         "",
     ],
 )
-def test_what_is_no_plain_answer_is_not_read(sentence: str) -> None:
+def test_sentence_without_a_plain_value_fills_no_slot(sentence: str) -> None:
     assert read(sentence, "user") is None
 
 
@@ -165,7 +167,7 @@ def test_what_is_no_plain_answer_is_not_read(sentence: str) -> None:
         ("I work at Acme as a designer.", True),
     ],
 )
-def test_it_is_seen_whether_a_sentence_tells_more(sentence: str, more: bool) -> None:
+def test_reading_flags_content_besides_the_value(sentence: str, more: bool) -> None:
     reading = read(sentence, "user")
 
     assert reading is not None
@@ -187,5 +189,7 @@ def test_it_is_seen_whether_a_sentence_tells_more(sentence: str, more: bool) -> 
         ("I like tea and I like milk.", ["I like tea and I like milk."]),
     ],
 )
-def test_a_compound_is_cut_where_a_part_answers(sentence: str, clauses: list[str]) -> None:
+def test_compound_sentence_is_split_only_if_a_part_fills_a_slot(
+    sentence: str, clauses: list[str]
+) -> None:
     assert clauses_of(sentence, "user") == clauses

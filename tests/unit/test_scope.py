@@ -1,4 +1,4 @@
-"""Whose memory it is: what a scope may be, which ledger it has, what it covers."""
+"""Scopes: allowed ids, the ledger of a scope, and the scopes that it covers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ scopes = st.builds(
         ({"run_id": "c", "app_id": "d"}, "run:c"),
     ],
 )
-def test_the_ledger_is_the_users_else_the_agents_else_the_runs(
+def test_ledger_is_of_the_user_else_the_agent_else_the_run(
     named: dict[str, str], ledger: str
 ) -> None:
     assert Scope(**named).ledger == ledger
@@ -45,17 +45,19 @@ def test_the_ledger_is_the_users_else_the_agents_else_the_runs(
 @given(
     st.tuples(st.sampled_from(SCOPE_IDS[:3]), ids), st.tuples(st.sampled_from(SCOPE_IDS[:3]), ids)
 )
-def test_two_owners_never_share_a_ledger(one: tuple[str, str], other: tuple[str, str]) -> None:
+def test_different_owners_have_different_ledgers(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
     assume(one != other)
     assert Scope(**dict([one])).ledger != Scope(**dict([other])).ledger
 
 
 @pytest.mark.parametrize("named", [{}, {"app_id": "app"}])
-def test_a_scope_that_names_nobody_is_refused(named: dict[str, str]) -> None:
+def test_scope_without_an_owner_is_refused(named: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest) as refused:
         Scope(**named)
     assert str(refused.value) == (
-        "scope: names nobody; pass at least one of user_id, agent_id, run_id"
+        "scope: has no owner; pass at least one of user_id, agent_id, run_id"
     )
 
 
@@ -63,8 +65,8 @@ def test_a_scope_that_names_nobody_is_refused(named: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("", "is empty; leave it out or name somebody"),
-        (" \t\u3000", "is empty; leave it out or name somebody"),
+        ("", "is empty; omit it or pass an id"),
+        (" \t\u3000", "is empty; omit it or pass an id"),
         ("a\nb", "control character U+000A at index 1; remove it"),
         ("\0", "control character U+0000 at index 0; remove it"),
         ("ab\x7f", "control character U+007F at index 2; remove it"),
@@ -77,7 +79,7 @@ def test_a_scope_that_names_nobody_is_refused(named: dict[str, str]) -> None:
         (True, "expected a string, got bool"),
     ],
 )
-def test_an_id_that_can_not_be_kept_is_refused_by_name(name: str, value: Any, problem: str) -> None:
+def test_invalid_id_is_refused_with_its_name(name: str, value: Any, problem: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         Scope(**{"run_id": "r", name: value})
     assert (refused.value.path, refused.value.problem) == (name, problem)
@@ -86,49 +88,49 @@ def test_an_id_that_can_not_be_kept_is_refused_by_name(name: str, value: Any, pr
 @pytest.mark.parametrize(
     "value", ["x" * MAX_ID_CHARACTERS, "o'brien\"; --", "💥", "日本", " a ", "%_"]
 )
-def test_any_printable_id_is_taken_as_it_is(value: str) -> None:
+def test_any_printable_id_is_kept_unchanged(value: str) -> None:
     assert Scope(user_id=value).user_id == value
 
 
 @given(ids)
-def test_no_ledger_has_a_name_that_could_break_the_lines_of_a_header(name: str) -> None:
+def test_ledger_names_contain_no_control_characters(name: str) -> None:
     ledger = Scope(user_id=name).ledger
     assert not any(unicodedata.category(character) == "Cc" for character in ledger)
 
 
-def test_ids_of_a_subclass_of_str_are_stored_as_plain_ones() -> None:
-    # Given ids as domain code likes them, which a JSON encoder refuses
+def test_ids_of_a_str_subclass_become_plain_str() -> None:
+    # Given ids of str subclasses, which the JSON encoder refuses
     class UserId(str):
         __slots__ = ()
 
     class Agent(str, Enum):  # noqa: UP042 - a StrEnum shows its value by itself
         CODER = "coder"
 
-    # When they name a scope
+    # When a scope is made of them
     scope = Scope(user_id=UserId("a"), agent_id=Agent.CODER)
-    # Then the scope holds their text, and can be stored
+    # Then the scope holds plain strings, and can be stored
     assert scope == Scope(user_id="a", agent_id="coder")
     assert type(scope.user_id) is str
     assert msgspec.json.decode(msgspec.json.encode(scope), type=Scope) == scope
 
 
 @given(scopes, scopes)
-def test_a_scope_covers_those_that_say_all_that_it_says(one: Scope, other: Scope) -> None:
+def test_scope_covers_scopes_that_have_all_its_ids(one: Scope, other: Scope) -> None:
     assert one.covers(other) == (one.ids().items() <= other.ids().items())
 
 
 @given(scopes)
-def test_a_scope_covers_itself_and_across_runs_covers_it_too(scope: Scope) -> None:
+def test_scope_is_covered_by_itself_and_by_across_runs(scope: Scope) -> None:
     assert scope.covers(scope)
     assert scope.across_runs.covers(scope)
     assert scope.across_runs.ledger == scope.ledger
 
 
-def test_across_runs_forgets_the_run_unless_the_run_is_the_owner() -> None:
+def test_across_runs_drops_the_run_unless_the_run_is_the_owner() -> None:
     assert Scope(user_id="a", run_id="r", app_id="x").across_runs == Scope(user_id="a", app_id="x")
     assert Scope(agent_id="b", run_id="r").across_runs == Scope(agent_id="b")
     assert Scope(run_id="r", app_id="x").across_runs == Scope(run_id="r", app_id="x")
 
 
-def test_only_the_ids_that_are_named_are_listed() -> None:
+def test_ids_lists_only_the_ids_that_are_set() -> None:
     assert Scope(user_id="a", run_id="r").ids() == {"user_id": "a", "run_id": "r"}

@@ -1,4 +1,4 @@
-"""Seals: what they hold, and that they fit nothing else."""
+"""Encrypted payloads: round trips, and rejection of changed or moved ciphertext."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def recorded(text: str = "I like tea", ledger: LedgerId = ALICE) -> Recorded:
 
 
 def read(item: Recorded, **changes: Any) -> Any:
-    """What the codec makes of a stored event, parts of which were changed."""
+    """Decode a stored event after changing some of its parts."""
     names = ("payload", "type_name", "schema_version", "position", "ledger", "event_id")
     return CODEC.decode(**{name: getattr(item, name) for name in names} | changes)
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",))))
-def test_any_text_comes_back(text: str) -> None:
+def test_any_text_survives_a_round_trip(text: str) -> None:
     item = recorded(text)
     assert is_sealed(item.payload)
     assert read(item) == item.event
 
 
 @given(st.data())
-def test_a_bit_that_was_flipped_is_refused(data: st.DataObject) -> None:
+def test_flipped_bit_is_refused(data: st.DataObject) -> None:
     item = recorded()
-    # The first byte tells that it is sealed at all: without it, it is no document either
+    # The first byte marks the payload as encrypted: without it, it is not a JSON document either
     place = data.draw(st.integers(0, 8 * len(item.payload) - 1))
     changed = bytearray(item.payload)
     changed[place // 8] ^= 1 << place % 8
@@ -56,7 +56,7 @@ def test_a_bit_that_was_flipped_is_refused(data: st.DataObject) -> None:
 
 
 @given(st.integers(1, 400))
-def test_a_seal_that_was_cut_off_is_refused(length: int) -> None:
+def test_truncated_payload_is_refused(length: int) -> None:
     item = recorded()
     with pytest.raises(IntegrityError, match="position 1"):
         read(item, payload=item.payload[: min(length, len(item.payload) - 1)])
@@ -72,13 +72,13 @@ def test_a_seal_that_was_cut_off_is_refused(length: int) -> None:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_a_seal_that_was_moved_is_refused(changes: dict[str, Any]) -> None:
+def test_payload_moved_to_another_event_is_refused(changes: dict[str, Any]) -> None:
     VAULT.key(BOB)
     with pytest.raises(IntegrityError, match="belongs to another event"):
         read(recorded(), **changes)
 
 
-def test_a_seal_under_another_key_is_refused() -> None:
+def test_payload_encrypted_with_another_key_is_refused() -> None:
     item = recorded()
     other = InMemoryKeyVault()
     other.key(ALICE)
@@ -86,20 +86,20 @@ def test_a_seal_under_another_key_is_refused() -> None:
         SealingCodec(other).current([item])
 
 
-def test_whoever_has_no_key_sees_by_the_chain_what_was_changed() -> None:
-    # Given a sealed event whose payload somebody changed
+def test_hash_chain_detects_a_changed_payload_without_the_key() -> None:
+    # Given an encrypted event whose payload was changed
     item = recorded()
     changed = evolve(item, payload=item.payload[:-1] + bytes([item.payload[-1] ^ 1]))
-    # Then its digest tells
+    # Then its digest does not match
     assert broken_link(item, Head()) is None
     assert broken_link(changed, Head()) == "the payload was changed"
-    # And whoever makes digest and chain anew is told by the seal
+    # And if digest and chain are recomputed, decryption fails
     digest = payload_digest(item.salt, changed.payload)
-    with pytest.raises(IntegrityError, match="refused"):
+    with pytest.raises(IntegrityError, match="fails authentication"):
         CODEC.current([evolve(changed, payload_digest=digest)])
 
 
-def test_a_page_may_hold_events_of_all_sorts() -> None:
+def test_page_may_mix_plain_encrypted_and_erased_events() -> None:
     vault = InMemoryKeyVault()
     sealing, plain = SealingCodec(vault), EventCodec()
     gone, here = LedgerId("user:gone"), LedgerId("user:here")
@@ -115,17 +115,17 @@ def test_a_page_may_hold_events_of_all_sorts() -> None:
     ]
     vault.destroy(gone)
     events = [item.event for item in sealing.current([chain[0] for chain in chains])]
-    told = [event.text if isinstance(event, FactAdded) else type(event) for event in events]
-    assert told == [PayloadErased, "b", "c", "d", PayloadErased]
+    read_back = [event.text if isinstance(event, FactAdded) else type(event) for event in events]
+    assert read_back == [PayloadErased, "b", "c", "d", PayloadErased]
 
 
 @given(st.binary())
-def test_no_document_begins_as_a_seal_does(rest: bytes) -> None:
+def test_json_document_never_starts_with_the_sealed_byte(rest: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         msgspec.json.decode(SEALED + rest)
 
 
-def test_what_only_stands_for_an_event_is_not_appended() -> None:
+def test_payload_erased_event_is_not_appended() -> None:
     log = InMemoryAuditLog()
     with pytest.raises(InvalidRequest, match="events"):
         log.append(append_of([PayloadErased()]))

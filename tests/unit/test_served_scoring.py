@@ -1,4 +1,4 @@
-"""Scores from counts that were asked for one after another, while others were writing."""
+"""Scores from counts that are inconsistent because of writes between the queries."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def keyword(*, documents: int, holders: int, average: float) -> float:
     return score
 
 
-def test_more_holders_than_documents_count_as_all_of_them() -> None:
+def test_more_holders_than_documents_count_as_all_documents() -> None:
     assert keyword(documents=2, holders=9, average=2) == keyword(documents=2, holders=2, average=2)
 
 
 @pytest.mark.parametrize("holders", [0, 1, 2, 50])
-def test_a_text_in_a_ledger_whose_texts_seemed_empty_has_a_score(holders: int) -> None:
+def test_text_has_a_score_if_the_average_length_is_zero(holders: int) -> None:
     assert keyword(documents=1, holders=holders, average=0.0) > 0

@@ -1,4 +1,4 @@
-"""Everything that can be chosen, wherever it is said, and what is refused."""
+"""Loading of settings: sources, precedence, errors and third-party adapters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS = ", ".join((*DEFAULTS, "projections", *ALONE))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:
-    """Settings that the environment of the test run has no part in."""
+    """Settings without the environment of the test run."""
     return load_settings(config, **{"environment": {}, **arguments})
 
 
@@ -29,7 +29,7 @@ def database(config: Any = None, **arguments: Any) -> SqliteSettings:
 
 
 def values(settings: Settings) -> list[Any]:
-    """What was chosen, without the ways to build it."""
+    """The chosen providers and their settings, without the build functions."""
     choices = (settings.audit_log, settings.embedder, settings.extractor, settings.reconciler)
     return [settings.patience, *((choice.chosen, choice.settings) for choice in choices)]
 
@@ -45,7 +45,7 @@ def refusal(load: Callable[..., object], *arguments: Any, **named: Any) -> str:
 # Where settings come from
 
 
-def test_without_a_word_everything_has_a_default() -> None:
+def test_every_setting_has_a_default() -> None:
     settings = loaded()
     assert [
         settings.audit_log.chosen,
@@ -100,7 +100,7 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("way", ["mapping", "toml", "yaml", "yml", "variables"])
-def test_settings_may_be_said_in_any_of_these_ways(way: str, tmp_path: Path) -> None:
+def test_settings_can_come_from_a_mapping_a_file_or_variables(way: str, tmp_path: Path) -> None:
     # Given the same settings in five forms
     for name, text in (("c.toml", TOML), ("c.yaml", YAML), ("c.yml", YAML)):
         (tmp_path / name).write_text(text)
@@ -111,41 +111,41 @@ def test_settings_may_be_said_in_any_of_these_ways(way: str, tmp_path: Path) -> 
         settings = loaded(environment=VARIABLES)
     else:
         settings = loaded(tmp_path / f"c.{way}")
-    # Then they say the same
+    # Then they are equal
     assert settings.patience == 2.5
     assert settings.audit_log.settings == SqliteSettings(
         path="app.db", durability=Durability.NORMAL, busy_timeout=3.0, read_only=True
     )
 
 
-def test_a_file_may_be_named_by_a_string(tmp_path: Path) -> None:
+def test_file_can_be_given_as_a_string(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("patience = 1")
     assert loaded(str(tmp_path / "c.toml")).patience == 1.0
 
 
 @pytest.mark.parametrize("name", ["c.yaml", "c.toml"])
-def test_an_empty_file_says_nothing(name: str, tmp_path: Path) -> None:
+def test_empty_file_gives_the_defaults(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("")
     assert values(loaded(tmp_path / name)) == values(loaded())
 
 
-def test_the_argument_is_stronger_than_variables_and_those_than_the_configuration() -> None:
+def test_argument_overrides_variable_and_variable_overrides_config() -> None:
     config = {"audit_log": {"path": "config.db", "busy_timeout": 1}, "patience": 1}
     environment = {"REMEMBRANCER_DB": "variable.db", "REMEMBRANCER_PATIENCE": "2"}
     weak = loaded(config, environment=environment)
     assert (weak.audit_log.settings.path, weak.patience) == ("variable.db", 2.0)
     strong = loaded(config, environment=environment, path="argument.db")
     assert strong.audit_log.settings.path == "argument.db"
-    # and what only the weak one says still holds
+    # and a setting that only the config has is kept
     assert strong.audit_log.settings.busy_timeout == 1.0
 
 
-def test_a_variable_adds_to_a_section_that_is_a_bare_name() -> None:
+def test_variable_extends_a_section_that_is_only_a_provider_name() -> None:
     settings = loaded({"audit_log": "sqlite"}, environment={"REMEMBRANCER_DB": "x.db"})
     assert settings.audit_log.settings.path == "x.db"
 
 
-def test_the_environment_of_the_process_is_read_unless_another_is_given(
+def test_process_environment_is_read_unless_another_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REMEMBRANCER_PATIENCE", "4")
@@ -153,8 +153,8 @@ def test_the_environment_of_the_process_is_read_unless_another_is_given(
     assert load_settings(environment={}).patience == 10.0
 
 
-def test_empty_variables_and_those_of_others_are_left_alone() -> None:
-    # An orchestrator injects names such as these for a service called remembrancer
+def test_empty_and_unrelated_variables_are_ignored() -> None:
+    # An orchestrator sets such variables for a service named remembrancer
     others = {
         "REMEMBRANCER_PATIENCE": "",
         "REMEMBRANCER_PORT": "tcp://10.0.0.1:80",
@@ -164,7 +164,7 @@ def test_empty_variables_and_those_of_others_are_left_alone() -> None:
     assert values(loaded(environment=others)) == values(loaded())
 
 
-def test_a_mapping_that_was_passed_in_stays_as_it_was() -> None:
+def test_config_mapping_is_not_modified() -> None:
     config: dict[str, Any] = {"audit_log": {"path": "a.db"}}
     loaded(config, path="b.db", environment={"REMEMBRANCER_EMBEDDER": "hashing"})
     assert config == {"audit_log": {"path": "a.db"}}
@@ -177,18 +177,18 @@ def test_a_mapping_that_was_passed_in_stays_as_it_was() -> None:
         *[(word, False) for word in ("false", "False", "0", "no", "off")],
     ],
 )
-def test_a_variable_says_true_or_false_in_the_usual_words(spelled: str, meant: bool) -> None:
-    # Every non-empty string is true in Python, "false" among them
+def test_variable_accepts_the_usual_words_for_true_and_false(spelled: str, meant: bool) -> None:
+    # Every non-empty string is true in Python, also "false"
     environment = {"REMEMBRANCER_AUDIT_LOG__READ_ONLY": spelled}
     assert database(environment=environment).read_only is meant
 
 
-def test_a_path_may_be_a_path_object(tmp_path: Path) -> None:
+def test_path_can_be_a_path_object(tmp_path: Path) -> None:
     assert database(path=tmp_path / "a.db").path == str(tmp_path / "a.db")
     assert database({"audit_log": {"path": tmp_path / "a.db"}}).path == str(tmp_path / "a.db")
 
 
-# What is refused
+# Refused settings
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_path_may_be_a_path_object(tmp_path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_setting_is_named_with_its_path_and_what_is_allowed(
+def test_wrong_setting_is_refused_with_its_path_and_the_allowed_values(
     config: Any, problem: str
 ) -> None:
     assert refusal(loaded, config) == problem
@@ -298,14 +298,14 @@ def test_a_wrong_setting_is_named_with_its_path_and_what_is_allowed(
         ),
     ],
 )
-def test_a_wrong_variable_is_named_like_the_setting_that_it_means(
+def test_wrong_variable_is_refused_with_the_path_of_its_setting(
     environment: Mapping[str, str], problem: str
 ) -> None:
     assert refusal(loaded, environment=environment) == problem
 
 
 @pytest.mark.parametrize("path", [b"a.db", 5, ["a.db"]])
-def test_a_path_argument_that_is_no_path_is_refused(path: object) -> None:
+def test_path_argument_of_another_type_is_refused(path: object) -> None:
     assert refusal(loaded, path=path) == f"path: expected a path, got {type(path).__name__}"
 
 
@@ -322,7 +322,7 @@ def test_a_path_argument_that_is_no_path_is_refused(path: object) -> None:
         ("folder.toml", ..., "can't be read: "),
     ],
 )
-def test_a_file_that_is_none_of_ours_is_refused(
+def test_unreadable_or_invalid_file_is_refused(
     name: str, content: Any, problem: str, tmp_path: Path
 ) -> None:
     file = tmp_path / name
@@ -337,7 +337,7 @@ def test_a_file_that_is_none_of_ours_is_refused(
     assert problem in refused.value.problem
 
 
-# Settings classes of other people
+# Nested settings classes
 
 
 class Colour(Enum):
@@ -347,7 +347,7 @@ class Colour(Enum):
 
 @frozen(kw_only=True)
 class Lamp:
-    """Nested settings, with a check of their own."""
+    """Nested settings with a validation."""
 
     watts: int = 5
     colour: Colour = Colour.RED
@@ -364,7 +364,7 @@ class Room:
     hint: str | None = None
 
 
-def test_settings_may_be_nested_and_of_any_type() -> None:
+def test_settings_can_be_nested_and_of_any_type() -> None:
     raw = {"name": "hall", "lamps": [{"watts": "7"}, {"colour": "blue"}], "hint": None}
     assert structured(raw, Room, "room") == Room(
         name="hall", lamps=[Lamp(watts=7), Lamp(colour=Colour.BLUE)]
@@ -391,7 +391,7 @@ def test_settings_may_be_nested_and_of_any_type() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_wrong_inside_is_named_with_its_whole_path(
+def test_wrong_nested_setting_is_refused_with_its_whole_path(
     raw: Mapping[str, Any], problem: str
 ) -> None:
     assert refusal(structured, raw, Room, "room") == problem
@@ -402,7 +402,7 @@ def test_what_is_wrong_inside_is_named_with_its_whole_path(
 
 PLUGIN = """
 from attrs import frozen
-from remembrancer.wiring.registry import Adapter
+from remembrancer import Adapter
 
 @frozen(kw_only=True)
 class LightSettings:
@@ -415,7 +415,7 @@ not_an_adapter = object()
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Installs a distribution with the entry points given, as an installer would."""
+    """Install a distribution with the given entry points."""
 
     def install(entry_points: str) -> None:
         (tmp_path / "lighthouse.py").write_text(PLUGIN)
@@ -429,7 +429,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     return install
 
 
-def test_an_adapter_of_another_package_goes_by_its_name(
+def test_adapter_of_another_package_is_chosen_by_its_name(
     installed: Callable[[str], None],
 ) -> None:
     installed("[remembrancer.embedder]\nlight = lighthouse:adapter\n")
@@ -438,7 +438,7 @@ def test_an_adapter_of_another_package_goes_by_its_name(
     assert choice.adapter.build(choice.settings) == ("built", 9)
 
 
-def test_the_settings_of_another_packages_adapter_are_checked_like_ours(
+def test_settings_of_a_third_party_adapter_are_checked(
     installed: Callable[[str], None],
 ) -> None:
     installed("[remembrancer.embedder]\nlight = lighthouse:adapter\n")
@@ -447,7 +447,7 @@ def test_the_settings_of_another_packages_adapter_are_checked_like_ours(
     )
 
 
-def test_an_adapter_is_known_for_the_port_that_it_registers_for_only(
+def test_adapter_is_found_only_for_its_registered_port(
     installed: Callable[[str], None],
 ) -> None:
     installed("[remembrancer.embedder]\nlight = lighthouse:adapter\n")
@@ -468,7 +468,7 @@ def test_an_adapter_is_known_for_the_port_that_it_registers_for_only(
         ("no_such_module:adapter", "no_such_module:adapter can't be loaded: "),
     ],
 )
-def test_a_broken_registration_is_named(
+def test_broken_registration_is_refused_with_its_name(
     installed: Callable[[str], None], value: str, problem: str
 ) -> None:
     installed(f"[remembrancer.embedder]\nlight = {value}\n")
@@ -476,21 +476,21 @@ def test_a_broken_registration_is_named(
     assert message.startswith(f"embedder.provider: {problem}")
 
 
-def test_a_broken_registration_harms_nobody_who_does_not_choose_it(
+def test_broken_registration_is_ignored_unless_chosen(
     installed: Callable[[str], None],
 ) -> None:
     installed("[remembrancer.embedder]\nlight = no_such_module:adapter\n")
     assert loaded().embedder.chosen == "hashing"
 
 
-def test_nobody_takes_the_name_of_a_built_in_adapter(installed: Callable[[str], None]) -> None:
+def test_entry_point_cannot_replace_a_built_in_adapter(installed: Callable[[str], None]) -> None:
     installed("[remembrancer.embedder]\nhashing = lighthouse:adapter\n")
     assert loaded().embedder.settings == loaded({"embedder": "hashing"}).embedder.settings
     assert not hasattr(loaded().embedder.settings, "brightness")
 
 
 @pytest.mark.parametrize("categories", ["music, work", ["music", "work"]])
-def test_several_texts_are_a_list_or_one_text_with_commas(categories: object) -> None:
+def test_list_of_texts_can_be_one_text_with_commas(categories: object) -> None:
     settings = load_settings(
         {
             "language_model": {"provider": "litellm", "model": "openai/any"},

@@ -1,4 +1,4 @@
-"""What an embedding model returns is checked and brought to length 1."""
+"""Vectors of embedding models are checked and normalised to length 1."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def test_every_vector_has_length_one_or_is_zero(rows: list[list[float]]) -> None
     ("rows", "problem"),
     [
         ([[1.0, 2.0]], "1 vectors for 2 texts"),
-        ([[1.0], [2.0]], "vectors of 1 components where 2"),
-        ([[1.0, 2.0], [3.0]], "no rows of numbers"),
-        ([[1.0, "x"], [1.0, 2.0]], "no rows of numbers"),
+        ([[1.0], [2.0]], "vectors of 1 components, expected 2"),
+        ([[1.0, 2.0], [3.0]], "vectors that are not numbers"),
+        ([[1.0, "x"], [1.0, 2.0]], "vectors that are not numbers"),
         ([[1.0, None], [1.0, 2.0]], "not finite"),
         ([[1.0, float("inf")], [1.0, 2.0]], "not finite"),
         ([1.0, 2.0], "components"),
-        (["AAAA", "AAAA"], "no rows of numbers"),
+        (["AAAA", "AAAA"], "vectors that are not numbers"),
     ],
 )
-def test_anything_else_is_refused(rows: Any, problem: str) -> None:
+def test_invalid_vectors_raise_model_error(rows: Any, problem: str) -> None:
     with pytest.raises(ModelError, match=problem):
         unit_vectors(rows, 2, 2, "m")

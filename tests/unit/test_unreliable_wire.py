@@ -1,4 +1,4 @@
-"""The wire for tests: it passes on everything, and fails in the way it is told to."""
+"""The TCP proxy for tests: it relays all data, and fails as scripted."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def echo(client: socket.socket, text: bytes) -> bytes:
     return client.recv(1024)
 
 
-def test_what_is_said_is_passed_on_both_ways(wire: UnreliableWire) -> None:
+def test_data_is_relayed_both_ways(wire: UnreliableWire) -> None:
     with connected(wire) as client:
         assert echo(client, b"hello") == b"hello"
 
 
-def test_a_client_that_ends_is_answered_to_the_end(wire: UnreliableWire) -> None:
+def test_half_closed_client_gets_the_whole_answer(wire: UnreliableWire) -> None:
     with connected(wire) as client:
         client.sendall(b"bye")
         client.shutdown(socket.SHUT_WR)
@@ -66,7 +66,7 @@ def is_over(client: socket.socket) -> bool:
         return not isinstance(error, TimeoutError)
 
 
-def test_a_cut_ends_connections_and_lets_none_in_until_it_is_mended(wire: UnreliableWire) -> None:
+def test_cut_resets_connections_and_refuses_new_ones_until_mend(wire: UnreliableWire) -> None:
     with connected(wire) as before:
         echo(before, b"hello")
         wire.cut()
@@ -78,7 +78,7 @@ def test_a_cut_ends_connections_and_lets_none_in_until_it_is_mended(wire: Unreli
             assert echo(after, b"hello") == b"hello"
 
 
-def test_a_drop_ends_connections_and_welcomes_new_ones(wire: UnreliableWire) -> None:
+def test_drop_resets_connections_and_accepts_new_ones(wire: UnreliableWire) -> None:
     with connected(wire) as before:
         echo(before, b"hello")
         wire.drop()
@@ -87,7 +87,7 @@ def test_a_drop_ends_connections_and_welcomes_new_ones(wire: UnreliableWire) -> 
             assert echo(after, b"hello") == b"hello"
 
 
-def test_a_half_closed_wire_swallows_answers(wire: UnreliableWire) -> None:
+def test_half_close_drops_answers_until_mend(wire: UnreliableWire) -> None:
     with connected(wire) as client:
         echo(client, b"hello")
         wire.half_close()
@@ -99,7 +99,7 @@ def test_a_half_closed_wire_swallows_answers(wire: UnreliableWire) -> None:
         assert echo(client, b"found") == b"found"
 
 
-def test_a_slow_wire_is_late(wire: UnreliableWire) -> None:
+def test_delay_delays_answers(wire: UnreliableWire) -> None:
     with connected(wire) as client:
         wire.delay(0.2)
         client.settimeout(0.1)
@@ -109,7 +109,7 @@ def test_a_slow_wire_is_late(wire: UnreliableWire) -> None:
         assert client.recv(1024) == b"slow"
 
 
-def test_a_connection_is_cut_before_what_it_says_is_heard(wire: UnreliableWire) -> None:
+def test_cut_at_before_resets_before_the_server_receives_the_bytes(wire: UnreliableWire) -> None:
     wire.cut_at(b"COMMIT", "before")
     with connected(wire) as client:
         assert echo(client, b"BEGIN") == b"BEGIN"
@@ -118,7 +118,7 @@ def test_a_connection_is_cut_before_what_it_says_is_heard(wire: UnreliableWire) 
     assert not wire.cuts
 
 
-def test_a_connection_is_cut_where_the_answer_comes(wire: UnreliableWire) -> None:
+def test_cut_at_after_resets_when_the_answer_arrives(wire: UnreliableWire) -> None:
     wire.cut_at(b"COMMIT", "after")
     with connected(wire) as client:
         client.sendall(b"COMMIT")
@@ -127,7 +127,7 @@ def test_a_connection_is_cut_where_the_answer_comes(wire: UnreliableWire) -> Non
         assert echo(another, b"COMMIT") == b"COMMIT"
 
 
-def test_connections_that_there_are_fall_silent_and_new_ones_work(wire: UnreliableWire) -> None:
+def test_silence_affects_only_open_connections(wire: UnreliableWire) -> None:
     with connected(wire) as old:
         echo(old, b"hello")
         wire.silence()

@@ -1,4 +1,4 @@
-"""Codes and hashes that are stored must come out the same for ever; codes must find neighbours."""
+"""Quantization codes and term hashes: stable across releases; codes find nearest neighbours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remembrancer.adapters.stores.sqlite.vector_index.segments import Segment
 from remembrancer.adapters.stores.sqlite.vector_index.terms import number_of
 
 
-def test_the_numbers_of_terms_never_change() -> None:
+def test_term_numbers_are_stable() -> None:
     assert number_of("tea") == -8015135494872013382
     assert number_of("東京") == -1140702830356262418
 
@@ -31,8 +31,8 @@ def test_the_numbers_of_terms_never_change() -> None:
         (1024, "4565d97f5f6d148c"),
     ],
 )
-def test_the_codes_of_vectors_never_change(dimension: int, expected: str) -> None:
-    # All sums are whole numbers, and the same in whatever order a machine adds them.
+def test_vector_codes_are_stable(dimension: int, expected: str) -> None:
+    # All sums are integers, so the order of additions does not matter.
     vector = np.zeros((1, dimension), np.float32)
     vector[0, 0] = 1.0
     codes = rotation_for(dimension).codes(vector, np.zeros(dimension, np.float32))
@@ -40,20 +40,20 @@ def test_the_codes_of_vectors_never_change(dimension: int, expected: str) -> Non
 
 
 @pytest.mark.parametrize("dimension", [2, 64, 384, 768, 3072])
-def test_bits_apart_tell_the_angle(dimension: int) -> None:
+def test_hamming_distance_estimates_the_angle(dimension: int) -> None:
     chance = np.random.default_rng(dimension)
     one, other = chance.standard_normal((2, dimension)).astype(np.float32)
     mixed = np.stack([one + share * other for share in (0.0, 0.3, 1.0, 3.0)]).astype(np.float32)
     codes = rotation_for(dimension).codes(mixed, np.zeros(dimension, np.float32))
     apart = np.bitwise_count(codes ^ codes[0]).sum(axis=1)
     cosines = mixed @ one / np.linalg.norm(mixed, axis=1) / np.linalg.norm(one)
-    # In two dimensions bits are far from independent.
+    # In two dimensions the bits are not independent.
     tolerance = 5 / np.sqrt(CODE_BITS) if dimension > 2 else 0.4
     assert np.cos(np.pi * apart / CODE_BITS) == pytest.approx(cosines, abs=tolerance)
 
 
 def shelf_of(vectors: Vectors, centre: Vectors) -> Shelf:
-    """Segments of 3,000 vectors each, all seen."""
+    """Segments of 3,000 vectors each, all visible."""
     rotation = rotation_for(vectors.shape[1])
     segments = []
     for start in range(0, len(vectors), 3_000):
@@ -76,8 +76,8 @@ def shelf_of(vectors: Vectors, centre: Vectors) -> Shelf:
     return Shelf(segments, lambda segment: np.ones(len(segment), np.bool_))
 
 
-def test_the_nearest_by_code_hold_the_nearest_by_cosine() -> None:
-    # Vectors shaped like those of sentences: topics, a falling spectrum, a common direction.
+def test_nearest_by_code_contain_the_nearest_by_cosine() -> None:
+    # Vectors shaped like sentence embeddings: topics, a falling spectrum, a common direction.
     chance = np.random.default_rng(7)
     spread = 1 / np.sqrt(np.arange(128) + 4.0)
     topics = chance.standard_normal((200, 128)) * spread
@@ -97,7 +97,7 @@ def test_the_nearest_by_code_hold_the_nearest_by_cosine() -> None:
     assert np.mean(found) >= 0.95
 
 
-def test_what_the_query_does_not_see_is_never_near() -> None:
+def test_scan_never_returns_hidden_documents() -> None:
     chance = np.random.default_rng(3)
     vectors = chance.standard_normal((7_000, 16)).astype(np.float32)
     shelf = shelf_of(vectors, np.zeros(16, np.float32))

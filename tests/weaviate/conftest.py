@@ -1,4 +1,4 @@
-"""A Weaviate server for the tests: a real one where ``WEAVIATE_URL`` says so, else the stand-in."""
+"""Weaviate server for the tests: a real one if ``WEAVIATE_URL`` is set, else the fake server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from remembrancer.testing.weaviate import WeaviateServer
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[WeaviateSettings]:
-    """Where the server is."""
+    """Settings with the address of the server."""
     if "WEAVIATE_URL" in os.environ:
         url = urlsplit(os.environ["WEAVIATE_URL"])
         yield WeaviateSettings(
@@ -31,13 +31,13 @@ def server() -> Iterator[WeaviateSettings]:
             grpc_port=int(os.environ.get("WEAVIATE_GRPC_PORT", "50051")),
         )
         return
-    with WeaviateServer() as stand_in:
-        yield WeaviateSettings(port=stand_in.port, grpc_port=stand_in.grpc_port)
+    with WeaviateServer() as fake:
+        yield WeaviateSettings(port=fake.port, grpc_port=fake.grpc_port)
 
 
 @pytest.fixture
 def raw(server: WeaviateSettings) -> Iterator[weaviate.WeaviateClient]:
-    """The client alone."""
+    """A plain Weaviate client, without the index."""
     with weaviate.connect_to_custom(
         http_host=server.host,
         http_port=server.port,
@@ -52,7 +52,7 @@ def raw(server: WeaviateSettings) -> Iterator[weaviate.WeaviateClient]:
 
 @pytest.fixture
 def settings(server: WeaviateSettings, raw: weaviate.WeaviateClient) -> Iterator[WeaviateSettings]:
-    """Settings for collections of the test's own, which are dropped after it, a neighbour's too."""
+    """Settings with collections for one test; they and a neighbour's are dropped after it."""
     own = evolve(server, collection=f"T{uuid.uuid4().hex}", buckets=2)
     yield own
     names = (own.collection, f"{own.collection}Neighbour")
@@ -61,7 +61,7 @@ def settings(server: WeaviateSettings, raw: weaviate.WeaviateClient) -> Iterator
 
 @pytest.fixture
 def make_index(settings: WeaviateSettings) -> Iterator[MakeIndex]:
-    """Makes indexes on these collections, and closes them."""
+    """Creates indexes on the test's collections, and closes them."""
     made: list[WeaviateVectorIndex] = []
 
     def make(model: str = "m", dimension: int = DIMENSION, **changes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the fixture that makes indexes is."""
+"""Type of the fixture ``make_index``."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 MakeIndex: TypeAlias = Callable[..., Any]
-"""Takes a model, a dimension and changes of the settings; its methods are plain calls."""
+"""Takes a model, a dimension and changed settings; returns an index with sync methods."""

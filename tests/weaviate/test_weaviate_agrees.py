@@ -1,4 +1,4 @@
-"""The index on Weaviate returns what the one in memory returns, whatever was written before."""
+"""Property test: the Weaviate index and the in-memory index return the same results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from making import MakeIndex
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.vector_index.weaviate import Tenancy
 from remembrancer.domain.facts.fact import FactId, Interval
-from remembrancer.domain.filters.ast import parse_filter
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.vector_index import NOON, vector
 
 words = st.sampled_from(["tea", "milk", "saffron", "green", "Zürich", "東京", "who", "Bob", "the"])
 texts = st.lists(words, max_size=6).map(" ".join)
-# Their cosines are halves, so that single precision is as exact as double.
+# The cosines are multiples of 1/2, so that float32 is as exact as float64.
 vectors = st.builds(
     lambda length, signs: vector(*(length * sign for sign in signs)),
     st.sampled_from([0.5, 1, 3]),
@@ -70,7 +70,7 @@ writes = st.lists(documents, max_size=8) | st.lists(
 
 
 def same(hits: list[Hit], expected: list[Hit]) -> None:
-    """Assert that two indexes returned the same, but for the last digit."""
+    """Assert that hits are the same; signals may differ in the last digit."""
     assert [hit.key for hit in hits] == [hit.key for hit in expected]
     for mine, theirs in zip(hits, expected, strict=True):
         for signal in ("similarity", "keyword", "context", "entities"):
@@ -94,7 +94,7 @@ def same(hits: list[Hit], expected: list[Hit]) -> None:
     steps=st.lists(st.tuples(writes, st.lists(queries, max_size=3)), min_size=1, max_size=5),
     last=st.lists(queries, min_size=3, max_size=6),
 )
-def test_it_finds_what_the_one_in_memory_finds(
+def test_weaviate_index_returns_the_same_hits_as_the_in_memory_index(
     make_index: MakeIndex, tenancy: Tenancy, steps: list[Any], last: list[IndexQuery]
 ) -> None:
     index, reference = make_index(tenancy=tenancy), InMemoryVectorIndex()

@@ -1,4 +1,4 @@
-"""The index on Weaviate keeps the contract, however its ledgers are spread."""
+"""Contract tests of the Weaviate index, for each tenancy."""
 
 from __future__ import annotations
 

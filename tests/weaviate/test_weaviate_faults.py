@@ -1,6 +1,4 @@
-"""A server that is away, silent or strange: errors say so, nothing is swallowed, and what is tried
-again succeeds.
-"""
+"""Faults of the Weaviate server: errors are reported, and calls succeed again after recovery."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now
 
 @frozen
 class Wires:
-    """One to each of the server's two ports; nothing passes before they are up."""
+    """Proxies to the server's two ports, which can be cut."""
 
     http: UnreliableWire
     grpc: UnreliableWire
@@ -65,22 +63,22 @@ def wires(settings: WeaviateSettings) -> Iterator[Wires]:
         yield wires
 
 
-def test_a_server_that_is_not_there_is_waited_for_once_and_then_reported(
+def test_first_call_waits_for_an_absent_server_and_later_calls_fail_at_once(
     wires: Wires, make_index: MakeIndex
 ) -> None:
     index = make_index(**wires.ports(), startup_wait=1.0)
     began = monotonic()
-    with pytest.raises(AdapterUnavailable, match="after waiting 1 s; is the server running") as one:
+    with pytest.raises(AdapterUnavailable, match="after waiting 1 s; check that the server") as one:
         index.search(TEA)
     assert monotonic() - began >= 0.7
     assert one.value.adapter == "weaviate"
     assert f"127.0.0.1:{wires.ports()['port']}" in str(one.value)
-    with pytest.raises(AdapterUnavailable, match="is the server running") as two:
+    with pytest.raises(AdapterUnavailable, match="check that the server is running") as two:
         index.put([document("tea")])
     assert "after waiting" not in str(two.value)
 
 
-def test_a_server_that_comes_while_it_is_waited_for_is_used(
+def test_first_call_uses_a_server_that_starts_during_the_wait(
     wires: Wires, make_index: MakeIndex
 ) -> None:
     index = make_index(**wires.ports(), startup_wait=30.0)
@@ -91,7 +89,7 @@ def test_a_server_that_comes_while_it_is_waited_for_is_used(
     assert index.count(ALICE) == 1
 
 
-def test_after_the_server_was_away_the_same_calls_succeed(
+def test_calls_fail_while_the_server_is_down_and_succeed_after_it_is_back(
     wires: Wires, make_index: MakeIndex
 ) -> None:
     wires.up()
@@ -120,7 +118,7 @@ def test_after_the_server_was_away_the_same_calls_succeed(
     assert index.count(ALICE) == 1
 
 
-def test_connections_that_fall_silent_are_given_up_and_replaced(
+def test_search_times_out_on_a_silent_connection_and_then_reconnects(
     wires: Wires, make_index: MakeIndex
 ) -> None:
     wires.up()
@@ -135,16 +133,16 @@ def test_connections_that_fall_silent_are_given_up_and_replaced(
     assert [hit.key for hit in index.search(TEA)] == [tea.key]
 
 
-def test_an_object_that_a_batch_could_not_write_is_reported_and_can_be_put_again(
+def test_put_reports_a_refused_object_of_a_batch_and_can_be_repeated(
     settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
 ) -> None:
     index = make_index(tenancy=Tenancy.NONE)
     index.ping()
-    stranger = raw.collections.use(settings.collection)
-    vector_of_another = DataObject(properties={}, vector=[1.0] * (DIMENSION + 1))
-    stranger.data.insert_many([vector_of_another])
+    collection = raw.collections.use(settings.collection)
+    wrong_dimension = DataObject(properties={}, vector=[1.0] * (DIMENSION + 1))
+    collection.data.insert_many([wrong_dimension])
     without, tea = document("water", vector=None), document("tea")
-    with pytest.raises(AdapterUnavailable, match="refused 1 of a batch of 2, the first one at 1"):
+    with pytest.raises(AdapterUnavailable, match="refused 1 of 2 objects of a batch, the first at"):
         index.put([without, tea])
     with pytest.raises(AdapterUnavailable, match="Every object failed"):
         index.put([tea])
@@ -153,7 +151,7 @@ def test_an_object_that_a_batch_could_not_write_is_reported_and_can_be_put_again
     assert [hit.key for hit in index.search(TEA)] == [tea.key]
 
 
-def test_a_wrong_key_is_refused_at_once_and_the_right_one_is_not_shown() -> None:
+def test_wrong_api_key_is_refused_without_waiting_and_repr_hides_the_key() -> None:
     with WeaviateServer(api_key="sesame") as server:
         right = WeaviateSettings(
             port=server.port, grpc_port=server.grpc_port, api_key="sesame", startup_wait=30.0
@@ -171,7 +169,7 @@ def test_a_wrong_key_is_refused_at_once_and_the_right_one_is_not_shown() -> None
         asyncio.run(index.close())
 
 
-def test_a_key_that_is_withdrawn_is_reported_as_such() -> None:
+def test_revoked_api_key_is_reported_as_a_wrong_key() -> None:
     with WeaviateServer(api_key="old") as server:
         settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port, api_key="old")
         index = Driven(WeaviateVectorIndex(settings, "m", DIMENSION))
@@ -197,7 +195,7 @@ def test_headers_are_sent_with_every_call() -> None:
         index.close()
 
 
-def test_a_server_that_is_too_old_is_refused_with_its_version() -> None:
+def test_too_old_server_is_refused_with_its_version() -> None:
     with WeaviateServer(version="1.32.4") as server:
         settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port)
         index = WeaviateVectorIndex(settings, "m", DIMENSION)
@@ -209,13 +207,13 @@ def test_a_server_that_is_too_old_is_refused_with_its_version() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"model": "n"}, "embedder 'm', the settings say 'n'"),
-        ({"dimension": 5}, "dimension 4, the settings say 5"),
-        ({"tenancy": Tenancy.NONE}, "tenancy 'bucket of 2', the settings say 'none'"),
-        ({"buckets": 3}, "tenancy 'bucket of 2', the settings say 'bucket of 3'"),
+        ({"model": "n"}, "embedder 'm', the settings need 'n'"),
+        ({"dimension": 5}, "dimension 4, the settings need 5"),
+        ({"tenancy": Tenancy.NONE}, "tenancy 'bucket of 2', the settings need 'none'"),
+        ({"buckets": 3}, "tenancy 'bucket of 2', the settings need 'bucket of 3'"),
     ],
 )
-def test_a_collection_that_was_made_for_something_else_is_refused_until_it_is_rebuilt(
+def test_collection_made_with_other_settings_is_refused_until_it_is_cleared(
     make_index: MakeIndex, changes: dict[str, Any], named: str
 ) -> None:
     tea = document("tea")
@@ -231,7 +229,7 @@ def test_a_collection_that_was_made_for_something_else_is_refused_until_it_is_re
     assert new.ping().startswith("weaviate ")
 
 
-def test_a_collection_of_somebody_else_is_never_touched(
+def test_collection_not_made_by_remembrancer_is_never_changed(
     settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
 ) -> None:
     theirs = raw.collections.create(settings.collection, description="Cats")
@@ -243,7 +241,7 @@ def test_a_collection_of_somebody_else_is_never_touched(
     assert len(theirs.query.fetch_objects(limit=2).objects) == 1
 
 
-def test_what_the_server_makes_by_itself_of_a_late_write_is_replaced(
+def test_collection_made_by_auto_schema_from_a_late_write_is_replaced(
     settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
 ) -> None:
     late = raw.collections.use(f"{settings.collection}Directory")
@@ -253,20 +251,20 @@ def test_what_the_server_makes_by_itself_of_a_late_write_is_replaced(
     assert index.count(ALICE) == 1
 
 
-def test_an_index_whose_collections_are_dropped_makes_them_again(
+def test_dropped_collections_are_created_again(
     settings: WeaviateSettings, raw: weaviate.WeaviateClient, make_index: MakeIndex
 ) -> None:
     index = make_index()
     index.put([document("tea")])
     raw.collections.delete([settings.collection, f"{settings.collection}Directory"])
-    with pytest.raises(AdapterUnavailable, match="dropped meanwhile"):
+    with pytest.raises(AdapterUnavailable, match="dropped in the meantime"):
         index.search(TEA)
     assert index.search(TEA) == []
     index.put([document("tea")])
     assert len(index.search(TEA)) == 1
 
 
-def test_a_closed_index_says_so(make_index: MakeIndex) -> None:
+def test_closed_index_raises_adapter_unavailable(make_index: MakeIndex) -> None:
     index = make_index()
     index.put([document("tea")])
     index.close()
@@ -277,7 +275,7 @@ def test_a_closed_index_says_so(make_index: MakeIndex) -> None:
     never_used.close()
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for bad in (
         {"port": 0},
         {"grpc_port": 70_000},
@@ -290,7 +288,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
             WeaviateSettings(**bad)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_document_that_is_too_large_for_one_request_is_a_refusal() -> None:
+def test_document_larger_than_a_request_is_refused() -> None:
     with WeaviateServer(largest_message=1 << 20) as server:
         settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port)
         index = Driven(WeaviateVectorIndex(settings, "m", DIMENSION))

@@ -1,6 +1,4 @@
-"""What the index on Weaviate promises beyond the contract, and the ways that only large or strange
-ledgers take.
-"""
+"""Tests of the Weaviate index beyond the contract: large ledgers, ties, statistics, settings."""
 
 from __future__ import annotations
 
@@ -24,16 +22,12 @@ from remembrancer.adapters.vector_index.weaviate import (
     WeaviateSettings,
     WeaviateVectorIndex,
 )
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.facts.fact import FactId, Interval
-from remembrancer.domain.filters.ast import parse_filter
+from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.runtime.sync_bridge import (
-    BackgroundLoop,
-    lift_inline,
-    lift_to_threads,
-    run_inline,
-)
+from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline, lift_to_threads
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.vector_index import DIMENSION, LATER, NOON, document, vector
 from remembrancer.testing.weaviate import WeaviateServer
@@ -44,7 +38,7 @@ TEA = IndexQuery(scope=Scope(user_id="alice"), text="tea", vector=vector(1), now
 
 
 def numbered(count: int, **fields: Any) -> list[Document]:
-    """Documents whose vectors turn away from the first axis, further with every number."""
+    """Documents whose vectors turn away from the first axis as the number grows."""
     return [
         document(
             f"tea number{n}",
@@ -58,26 +52,26 @@ def numbered(count: int, **fields: Any) -> list[Document]:
 
 
 def in_memory(documents: list[Document], query: IndexQuery) -> list[Hit]:
-    """What the reference finds."""
+    """Hits of the in-memory index, as reference."""
     reference = InMemoryVectorIndex()
     reference.put(documents)
     return reference.search(query)
 
 
 def names_of_threads() -> set[str]:
-    """Of those that run."""
+    """Names of the running threads."""
     return {thread.name for thread in threading.enumerate()}
 
 
 def signals(hits: list[Hit]) -> list[Any]:
-    """Keys with their signals, which differ in the last digit at most."""
+    """Keys with their signals, compared up to the last digit."""
     return [
         (hit.key, *(pytest.approx(value, abs=2e-6) for value in (hit.similarity, hit.keyword)))
         for hit in hits
     ]
 
 
-def test_two_indexes_on_one_collection_are_one_index(make_index: MakeIndex) -> None:
+def test_two_indexes_on_one_collection_share_documents(make_index: MakeIndex) -> None:
     one, two = make_index(), make_index()
     tea = document("tea")
     with ThreadPoolExecutor() as pool:
@@ -91,7 +85,7 @@ def test_two_indexes_on_one_collection_are_one_index(make_index: MakeIndex) -> N
 
 
 @pytest.mark.parametrize("tenancy", list(Tenancy))
-def test_all_keys_can_be_listed(
+def test_keys_lists_all_documents(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch, tenancy: Tenancy
 ) -> None:
     monkeypatch.setattr("remembrancer.adapters.vector_index.weaviate.index.IDS", 3)
@@ -104,7 +98,7 @@ def test_all_keys_can_be_listed(
     assert index.keys() == sorted([mine[7].key, theirs[0].key])
 
 
-def test_clearing_leaves_an_index_as_if_just_made(make_index: MakeIndex) -> None:
+def test_cleared_index_is_empty_and_usable(make_index: MakeIndex) -> None:
     index, other = make_index(), make_index()
     index.put(numbered(3, speaker="Alice"))
     assert len(other.search(TEA)) == 3
@@ -117,14 +111,14 @@ def test_clearing_leaves_an_index_as_if_just_made(make_index: MakeIndex) -> None
     assert len(index.search(TEA)) == 1
 
 
-def test_the_engine_tells_its_name_and_version(make_index: MakeIndex) -> None:
+def test_ping_returns_name_and_version(make_index: MakeIndex) -> None:
     name, version = make_index().ping().split()
     assert name == "weaviate"
     assert tuple(map(int, version.split(".")[:2])) >= (1, 33)
 
 
 @pytest.mark.parametrize("kind", list(IndexKind))
-def test_a_filter_the_server_has_not_is_finished_before_the_cut(
+def test_filter_without_a_server_equivalent_is_applied_before_the_cut(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch, kind: IndexKind
 ) -> None:
     index = make_index(index=kind)
@@ -134,7 +128,7 @@ def test_a_filter_the_server_has_not_is_finished_before_the_cut(
     expected = signals(in_memory(documents, query))
     assert {key for key, *_ in expected} == {each.key for each in documents[117:119]}
     assert signals(index.search(query)) == expected
-    # What a server gives in pages may not reach that far.
+    # The same with a maximum of results that ends before the eligible documents.
     search = "remembrancer.adapters.vector_index.weaviate.search"
     for name, value in {"MOST": 90, "_PIECE": 16, "_LISTED": 33}.items():
         monkeypatch.setattr(f"{search}.{name}", value)
@@ -143,7 +137,7 @@ def test_a_filter_the_server_has_not_is_finished_before_the_cut(
     assert index.search(none) == []
 
 
-def test_equals_at_the_cut_are_settled_by_key_beyond_the_first_page(make_index: MakeIndex) -> None:
+def test_ties_at_the_cut_are_ordered_by_key_beyond_the_first_page(make_index: MakeIndex) -> None:
     index = make_index()
     documents = numbered(40)
     alike = [evolve(each, vector=vector(1)) for each in documents]
@@ -152,7 +146,7 @@ def test_equals_at_the_cut_are_settled_by_key_beyond_the_first_page(make_index: 
     assert [hit.key for hit in found] == [each.key for each in alike[:9]]
 
 
-def test_among_very_many_equals_at_the_cut_the_server_chooses(make_index: MakeIndex) -> None:
+def test_search_returns_some_of_very_many_ties_at_the_cut(make_index: MakeIndex) -> None:
     index = make_index()
     index.put([document("tea", vector=vector(1)) for _ in range(300)])
     found = index.search(evolve(TEA, limit=2))
@@ -160,7 +154,7 @@ def test_among_very_many_equals_at_the_cut_the_server_chooses(make_index: MakeIn
     assert {(hit.similarity, hit.keyword) for hit in found} == {(1.0, found[0].keyword)}
 
 
-def test_times_that_the_server_cannot_hold_exactly_mean_what_they_say(
+def test_times_beyond_the_range_of_the_server_are_compared_exactly(
     make_index: MakeIndex,
 ) -> None:
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -193,7 +187,7 @@ def test_times_that_the_server_cannot_hold_exactly_mean_what_they_say(
     assert hit.valid.start in (None, first)
 
 
-def test_vectors_of_any_length_come_back_as_they_were(make_index: MakeIndex) -> None:
+def test_vectors_of_any_length_are_returned_unchanged(make_index: MakeIndex) -> None:
     lengths = [1e-40, 1e-30, 0.0, 1.0, 3e38]
     vectors = {f"text {x}": vector(x, -x, x / 3) for x in lengths}
     index = make_index()
@@ -203,14 +197,14 @@ def test_vectors_of_any_length_come_back_as_they_were(make_index: MakeIndex) -> 
     assert {round(hit.similarity or 0.0, 2) for hit in found} == {0.0, 0.97}
 
 
-def test_a_text_that_many_ledgers_say_is_embedded_once(make_index: MakeIndex) -> None:
+def test_vectors_for_returns_one_vector_for_a_text_in_many_ledgers(make_index: MakeIndex) -> None:
     index = make_index(tenancy=Tenancy.LEDGER)
     scopes = [Scope(user_id=f"user {n}") for n in range(5)]
     index.put([document("tea", scope=scope, vector=vector(1, 2)) for scope in scopes])
     assert dict(index.vectors_for(["tea"])) == {"tea": vector(1, 2)}
 
 
-def test_names_and_speakers_are_found_behind_many_documents_of_others(
+def test_names_and_speakers_are_found_beyond_the_first_page(
     make_index: MakeIndex,
 ) -> None:
     index = make_index()
@@ -221,7 +215,7 @@ def test_names_and_speakers_are_found_behind_many_documents_of_others(
     assert hit.entities == 0.5
 
 
-def test_a_large_ledger_is_judged_by_a_sample_and_its_rare_terms_by_all(
+def test_large_ledger_is_scored_from_a_sample_and_its_rare_terms_from_all_documents(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"PROBE": 0.25, "SAMPLE": 150, "ENOUGH": 20, "GROWTH": 2}.items():
@@ -247,7 +241,7 @@ def test_a_large_ledger_is_judged_by_a_sample_and_its_rare_terms_by_all(
             assert getattr(hit, signal) == pytest.approx(getattr(expected[key], signal), rel=0.25)
 
 
-def test_what_was_counted_is_not_counted_again_until_the_ledger_changes() -> None:
+def test_statistics_are_cached_until_the_ledger_changes() -> None:
     with WeaviateServer() as server:
         settings = WeaviateSettings(port=server.port, grpc_port=server.grpc_port)
         index = Driven(WeaviateVectorIndex(settings, "m", DIMENSION))
@@ -267,7 +261,7 @@ def test_what_was_counted_is_not_counted_again_until_the_ledger_changes() -> Non
         index.close()
 
 
-def test_ledgers_long_not_asked_for_are_forgotten_and_counted_again(
+def test_least_recently_used_statistics_are_evicted_and_counted_again(
     make_index: MakeIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("remembrancer.adapters.vector_index.weaviate.statistics.LEDGERS", 1)
@@ -279,7 +273,7 @@ def test_ledgers_long_not_asked_for_are_forgotten_and_counted_again(
         assert hit.keyword is not None
 
 
-def test_a_put_of_many_batches_arrives_whole(make_index: MakeIndex) -> None:
+def test_put_in_many_batches_stores_all_documents(make_index: MakeIndex) -> None:
     index = make_index(batch=7)
     documents = [*numbered(50), document("x " * 5_000_000, key=(FactId("long"), 1))]
     index.put(documents)
@@ -288,7 +282,9 @@ def test_a_put_of_many_batches_arrives_whole(make_index: MakeIndex) -> None:
     assert all((a.similarity or 0) >= (b.similarity or 0) for a, b in pairwise(found))
 
 
-def test_one_index_serves_both_faces(make_index: MakeIndex, settings: WeaviateSettings) -> None:
+def test_one_index_serves_sync_and_async_callers(
+    make_index: MakeIndex, settings: WeaviateSettings
+) -> None:
     index = WeaviateVectorIndex(settings, "m", DIMENSION)
     tea = document("tea")
     loop = BackgroundLoop()
@@ -308,7 +304,7 @@ def test_one_index_serves_both_faces(make_index: MakeIndex, settings: WeaviateSe
     loop.close()
 
 
-def test_it_is_chosen_by_name_with_settings_from_a_file_or_variables() -> None:
+def test_settings_choose_the_index_from_config_and_environment() -> None:
     loaded = load_settings(
         {"vector_index": {"provider": "weaviate", "tenancy": "ledger", "port": 8081}},
         environment={
@@ -320,13 +316,13 @@ def test_it_is_chosen_by_name_with_settings_from_a_file_or_variables() -> None:
     assert choice.settings == WeaviateSettings(
         tenancy=Tenancy.LEDGER, port=8081, api_key="sesame", headers=("X-One: 1", "X-Two: 2")
     )
-    # Nothing is asked of a server until something is asked of the index.
+    # Building the index makes no request.
     index = choice.adapter.build(choice.settings, "m", DIMENSION)
     assert isinstance(index, WeaviateVectorIndex)
     asyncio.run(index.close())
 
 
-def test_a_memory_keeps_it_in_step_and_searches_it(settings: WeaviateSettings) -> None:
+def test_memory_feeds_and_searches_the_index(settings: WeaviateSettings) -> None:
     section = {
         "provider": "weaviate",
         "host": settings.host,
@@ -351,11 +347,11 @@ def test_a_memory_keeps_it_in_step_and_searches_it(settings: WeaviateSettings) -
         memory.delete_all(user_id="ann")
         assert len(memory.search("green tea", user_id="ann")) == 0
         assert "remembrancer-weaviate" in names_of_threads()
-    # An engine that the memory made is closed with it.
+    # The memory closes the engine that it made.
     assert "remembrancer-weaviate" not in names_of_threads()
 
 
-def test_where_rows_are_is_told_by_the_fingerprint_and_where_the_server_is_is_not() -> None:
+def test_fingerprint_depends_on_the_layout_and_not_on_the_address() -> None:
     def fingerprint(**changes: Any) -> str:
         return WeaviateVectorIndex(WeaviateSettings(**changes), "m", DIMENSION).fingerprint
 

@@ -1,1 +1,1 @@
-"""The knowledge graph on Neo4j, over the official driver: what it keeps there, and how it asks."""
+"""Knowledge graph on Neo4j, through the official driver."""

@@ -1,7 +1,6 @@
-"""A page of the log folded into what has to be written: pure, so that it costs the server nothing.
+"""Fold a page of the log into the rows to write. Pure: no queries to the server.
 
-The latest versions of the links that the page touches are read before; everything that the page
-makes of them, and of each other, happens here.
+The caller first reads the latest stored versions of the links that the page touches.
 """
 
 from __future__ import annotations
@@ -19,34 +18,34 @@ from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
 
 Owned: TypeAlias = tuple[LedgerId, str]
-"""An id, with the ledger that it belongs to."""
+"""An id with its ledger."""
 
 
 @define
 class TouchedLinks:
-    """What has to be read before a page is taken in."""
+    """Ids of the facts and relations to read before a page is applied."""
 
     facts: set[Owned] = field(factory=set)
     relations: set[Owned] = field(factory=set)
 
     @classmethod
     def by(cls, page: Iterable[Recorded]) -> TouchedLinks:
-        """What the events of a page are about."""
-        wanted = cls()
+        """Collect the ids in the events of a page."""
+        touched = cls()
         for item in page:
             fact_id = fact_id_of(item.event)
             if fact_id is not None:
-                wanted.facts.add((item.ledger, fact_id))
+                touched.facts.add((item.ledger, fact_id))
             if isinstance(item.event, RelationAsserted | RelationEnded):
-                wanted.relations.add((item.ledger, item.event.relation_id))
-        return wanted
+                touched.relations.add((item.ledger, item.event.relation_id))
+        return touched
 
 
 class EventApplication:
-    """The latest versions of links, and what became of them.
+    """Applies events to versions of links; ``made`` and ``closed`` are the changes to write.
 
     Args:
-        stored: the versions that the server holds of the links that are touched.
+        stored: the stored versions of the touched links.
     """
 
     def __init__(self, stored: Iterable[Version]) -> None:
@@ -55,10 +54,10 @@ class EventApplication:
         self._latest: dict[tuple[LedgerId, LinkKey], Version] = {}
         self._of_fact: dict[Owned, dict[LinkKey, None]] = {}
         for version in sorted(stored, key=lambda version: version.since):
-            self._know(version)
+            self._index(version)
 
     def take(self, item: Recorded) -> None:
-        """Take in one event."""
+        """Apply one event."""
         event, ledger = item.event, item.ledger
         fact_id = fact_id_of(event)
         keys: Iterable[LinkKey] = ()
@@ -77,7 +76,7 @@ class EventApplication:
             self._keep(item, change)
 
     def names(self) -> Sequence[tuple[LedgerId, str]]:
-        """The names that the new versions join, each as it was met first."""
+        """Return the names at the ends of the new versions, in order, with repetitions."""
         return [(version.ledger, name) for version in self.made for name in version.link.ends]
 
     def _link(self, ledger: LedgerId, key: LinkKey) -> Mention | Relation | None:
@@ -93,9 +92,9 @@ class EventApplication:
         if change.after is not None:
             version = Version(ledger=item.ledger, link=change.after, since=item.position)
             self.made.append(version)
-            self._know(version)
+            self._index(version)
 
-    def _know(self, version: Version) -> None:
+    def _index(self, version: Version) -> None:
         link = version.link
         self._latest[version.ledger, link.key] = version
         if isinstance(link, Relation) and link.fact_id is not None:

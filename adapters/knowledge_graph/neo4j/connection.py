@@ -1,8 +1,8 @@
-"""The way to the server: drivers, transactions, and what their failures mean.
+"""Connection to Neo4j: drivers, transactions, retries, translation of errors.
 
-The driver's connections belong to the event loop that they were made on, so there is a driver for
-each loop that calls: one under ``Memory`` (the background loop) and under ``AsyncMemory`` (the
-host's). It says nothing about its use to anybody.
+The driver's connections belong to the event loop that opened them, so there is one driver per
+calling loop: the background loop under ``Memory``, the host's loop under ``AsyncMemory``. The
+driver's telemetry is disabled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Connection:
     """Transactions on one database.
 
     Args:
-        settings: which, and as whom.
+        settings: server, database and credentials.
 
     Raises:
         InvalidRequest: the driver is not installed.
@@ -47,25 +47,27 @@ class Connection:
         self._lock = threading.Lock()
         self._drivers: dict[asyncio.AbstractEventLoop, AsyncDriver] = {}
         self._closed = False
-        # Reads that follow a write see it, whichever member of a cluster they come to.
+        # Read-your-writes on every member of a cluster.
         self._bookmarks = self._neo4j.AsyncGraphDatabase.bookmark_manager()
 
     async def read(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:
-        """Run ``work`` in a reading transaction; it may be run again.
+        """Run ``work`` in a read transaction; retries may run it more than once.
 
         Raises:
-            AdapterUnavailable: the server did not answer, or not to us.
+            AdapterUnavailable: the server did not answer, or refused access.
         """
         with self._translated():
             async with asyncio.timeout(self._settings.timeout), self._session() as session:
                 return await session.execute_read(work)
 
     async def write(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:
-        """Run ``work`` in a writing transaction; it may be run again, even where the first run was
-        committed and only the answer was lost.
+        """Run ``work`` in a write transaction.
+
+        ``work`` must be idempotent: retries may run it again, even after a commit whose answer was
+        lost.
 
         Raises:
-            AdapterUnavailable: the server did not answer, or not to us.
+            AdapterUnavailable: the server did not answer, or refused access.
         """
         clock = asyncio.get_running_loop()
         until = clock.time() + self._settings.retry_for
@@ -76,21 +78,22 @@ class Connection:
                         async with self._session() as session:
                             return await session.execute_write(work)
                     except self._neo4j.exceptions.IncompleteCommit:
-                        # The driver does not know that our work bears being done twice.
+                        # The driver does not retry this, because it cannot know that ``work`` is
+                        # idempotent.
                         if clock.time() >= until:
                             raise
 
     async def define(self, statements: tuple[LiteralString, ...]) -> None:
-        """Make what is missing of a schema.
+        """Run schema statements (``IF NOT EXISTS``).
 
         Raises:
-            AdapterUnavailable: the server did not answer, or not to us.
+            AdapterUnavailable: the server did not answer, or refused access.
         """
         for statement in statements:
             try:
                 await self.write(_running(statement))
             except AdapterUnavailable as error:
-                # Another process made it between our look and our making.
+                # Another process created it at the same time.
                 code = getattr(error.__cause__, "code", None) or ""
                 if not code.endswith("AlreadyExists"):
                     raise
@@ -126,7 +129,7 @@ class Connection:
         settings = self._settings
         uri, trust = settings.uri, {}
         if settings.certificates:
-            # The driver takes certificates only where the scheme leaves encryption open.
+            # The driver accepts certificates only with a scheme that does not set encryption.
             scheme = urlsplit(uri).scheme
             uri = scheme.removesuffix("+s") + uri.removeprefix(scheme)
             authorities = self._neo4j.TrustCustomCAs(settings.certificates)
@@ -154,7 +157,7 @@ class Connection:
         except errors.AuthError as error:
             raise AdapterUnavailable(
                 ADAPTER,
-                f"{settings.uri} does not let in {settings.user or 'anybody unnamed'}: "
+                f"{settings.uri} refused the login of {settings.user or 'an anonymous user'}: "
                 f"{_message(error)}; check knowledge_graph.user and knowledge_graph.password",
             ) from error
         except errors.Neo4jError as error:

@@ -1,7 +1,7 @@
-"""The knowledge graph on Neo4j: driven from the log, read by walks that ask for many names at once.
+"""Knowledge graph on Neo4j: fed from the log, read by walks that query many names at once.
 
-It decides nothing: what events do to links is ``domain.graph.changes_of``, how one walks is
-``domain.walk``.
+The effect of events on links is in ``domain.graph.graph.changes_of``, the walk in
+``domain.graph.walk``.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction
 
 CLEARED_AT_ONCE = 10_000
-"""Nodes that are dropped in one transaction, which the server holds in memory."""
+"""Nodes deleted in one transaction; the server holds a transaction in memory."""
 
 
 class Neo4jKnowledgeGraph:
     """``ExternalGraph`` on a Neo4j server, 5.26 or newer.
 
     Args:
-        settings: where it is. Nothing is sent before it is first asked something.
+        settings: the settings. It connects at the first call.
 
     Raises:
         InvalidRequest: the driver is not installed.
-        AdapterUnavailable: from any method: the server did not answer, or refused us.
+        AdapterUnavailable: from any method: the server did not answer, or refused access.
     """
 
     name = "graph"
@@ -57,25 +57,25 @@ class Neo4jKnowledgeGraph:
         self._defined = False
 
     async def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order and once; see ``ExternalGraph.apply``."""
+        """Apply events in order, each exactly once; see ``ExternalGraph.apply``."""
         if not chain:
             return
         await self._define()
         last: dict[LedgerId, Position] = {item.ledger: item.position for item in chain}
 
         async def take(tx: AsyncManagedTransaction) -> None:
-            had = await _locked(tx, sorted(last))
-            page = [item for item in chain if item.position > had[item.ledger]]
+            applied = await _locked(tx, sorted(last))
+            page = [item for item in chain if item.position > applied[item.ledger]]
             touching = [item for item in page if touches(item.event)]
-            taking_in = EventApplication(await _stored(tx, TouchedLinks.by(touching)))
+            application = EventApplication(await _stored(tx, TouchedLinks.by(touching)))
             for item in touching:
-                taking_in.take(item)
-            await _write(tx, taking_in)
-            aliased = {version.ledger for version in taking_in.made if _is_synonym(version)}
+                application.take(item)
+            await _write(tx, application)
+            aliased = {version.ledger for version in application.made if _is_synonym(version)}
             ahead = [
                 {"name": ledger, "position": position, "aliases": ledger in aliased}
                 for ledger, position in last.items()
-                if position > had[ledger]
+                if position > applied[ledger]
             ]
             await _each(tx, statements.ADVANCE, ledgers=ahead)
 
@@ -120,14 +120,14 @@ class Neo4jKnowledgeGraph:
                 nodes = await answered(seen, known_as(names))
                 synonyms = await seen.synonyms(nodes)
                 counted = await seen.counted(among=nodes)
-            return _put_together(counted, _relations(synonyms))[:limit]
+            return _entities(counted, _relations(synonyms))[:limit]
 
         return await self._connection.read(look)
 
     async def clear(self) -> None:
-        """Drop what the database holds of remembrancer, in steps; see ``Engine.clear``.
+        """Delete all nodes of remembrancer, in batches; see ``Engine.clear``.
 
-        If it is cut short nothing is taken in until it has been done again.
+        If it is interrupted, ``apply`` fails until ``clear`` has completed.
         """
         await self._define()
         await self._connection.write(lambda tx: _each(tx, statements.BEGIN_CLEARING))
@@ -136,7 +136,7 @@ class Neo4jKnowledgeGraph:
                 pass
 
     async def ping(self) -> str:
-        """The name and version that the server gives itself, such as ``neo4j 5.26.30``."""
+        """Return name and version of the server, such as ``neo4j 5.26.30``."""
 
         async def look(tx: AsyncManagedTransaction) -> str:
             summary = await (await tx.run(statements.AGENT)).consume()
@@ -146,7 +146,7 @@ class Neo4jKnowledgeGraph:
         return f"{name.lower()} {version}"
 
     async def close(self) -> None:
-        """Let go of connections. Closing twice does nothing."""
+        """Close all connections. Idempotent."""
         await self._connection.close()
 
     async def _define(self) -> None:
@@ -158,21 +158,21 @@ class Neo4jKnowledgeGraph:
 async def _locked(
     tx: AsyncManagedTransaction, ledgers: Sequence[LedgerId]
 ) -> dict[LedgerId, Position]:
-    """Take ledgers for this transaction; returns the last position taken in of each."""
+    """Lock ledgers for this transaction and return the last applied position of each."""
     rows = [row async for row in await tx.run(statements.LOCK, ledgers=list(ledgers))]
     if any(row["clearing"] for row in rows):
         raise AdapterUnavailable(
-            ADAPTER, "the graph is being cleared, or that was cut short; rebuild it"
+            ADAPTER, "the graph is being cleared, or clearing was interrupted; rebuild the graph"
         )
     return {LedgerId(row["name"]): Position(row["position"]) for row in rows}
 
 
-async def _stored(tx: AsyncManagedTransaction, wanted: TouchedLinks) -> list[Version]:
+async def _stored(tx: AsyncManagedTransaction, touched: TouchedLinks) -> list[Version]:
     found: list[Version] = []
     for statement, ids in (
-        (statements.FACTS, wanted.facts),
-        (statements.RELATIONS, wanted.relations),
-        (statements.RELATIONS_OF_FACTS, wanted.facts),
+        (statements.FACTS, touched.facts),
+        (statements.RELATIONS, touched.relations),
+        (statements.RELATIONS_OF_FACTS, touched.facts),
     ):
         if ids:
             answer = await tx.run(statement, wanted=_owned(ids))
@@ -180,8 +180,9 @@ async def _stored(tx: AsyncManagedTransaction, wanted: TouchedLinks) -> list[Ver
     return found
 
 
-async def _write(tx: AsyncManagedTransaction, taken: EventApplication) -> None:
-    names = {(ledger, key_of(name)): name for ledger, name in reversed(taken.names())}
+async def _write(tx: AsyncManagedTransaction, application: EventApplication) -> None:
+    # Reversed, so that the first spelling of a name is kept.
+    names = {(ledger, key_of(name)): name for ledger, name in reversed(application.names())}
     await _each(
         tx,
         statements.NAMES,
@@ -194,14 +195,14 @@ async def _write(tx: AsyncManagedTransaction, taken: EventApplication) -> None:
         (_is_relation, statements.CLOSE_RELATIONS, statements.CREATE_RELATIONS),
         (_is_synonym, statements.CLOSE_SYNONYMS, statements.CREATE_SYNONYMS),
     ):
-        await _each(tx, close, closed=[_closed(one) for one in taken.closed if test(one)])
-        await _each(tx, create, made=[_made(one) for one in taken.made if test(one)])
+        await _each(tx, close, closed=[_closed(one) for one in application.closed if test(one)])
+        await _each(tx, create, made=[_made(one) for one in application.made if test(one)])
 
 
 async def _each(
     tx: AsyncManagedTransaction, statement: LiteralString, **rows: list[dict[str, Any]]
 ) -> None:
-    """Run a statement over rows, if there are any."""
+    """Run a statement over rows; does nothing without rows."""
     if all(rows.values()):
         await (await tx.run(statement, {**rows})).consume()
 
@@ -251,7 +252,7 @@ def _relations(ties: Iterable[Tie]) -> list[Relation]:
     return [tie.link for tie in ties if isinstance(tie.link, Relation)]
 
 
-def _put_together(
+def _entities(
     counted: Sequence[tuple[str, int, int]], synonyms: Sequence[Relation]
 ) -> list[Entity]:
     aliased = {normalised(end) for relation in synonyms for end in relation.ends}

@@ -1,4 +1,4 @@
-"""Where the Neo4j server is, and how long one waits for it."""
+"""Settings of the Neo4j knowledge graph."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def _check_uri(_settings: object, _field: Attribute[str], uri: str) -> None:
 
 @frozen(kw_only=True)
 class Neo4jSettings:
-    """Which server and database, as whom, and for how long.
+    """Server, credentials, connection pool and timeouts.
 
     Args:
-        uri: ``neo4j://`` lets a cluster say which member to ask, ``bolt://`` asks this server.
-            ``+s`` encrypts and checks the server's certificate, ``+ssc`` encrypts and trusts
-            whatever certificate it shows.
-        user: empty for a server that asks for nobody.
-        password: of the user.
-        database: empty for the user's own default. It holds the graph of one log: what is there
-            under labels that begin with ``Remembrancer`` is dropped by ``clear``.
-        certificates: a file of the certificate authorities to trust with ``+s``, in PEM form;
-            empty for those that the system trusts.
-        connections: at most so many are open at a time, to one member.
-        connect_timeout: seconds for a connection to be made.
-        retry_for: seconds for which a transaction is tried again that met a deadlock, a change of
-            leader, or no server.
-        timeout: seconds for a call as a whole, all tries included.
+        uri: ``neo4j://`` routes to the members of a cluster, ``bolt://`` uses this server only.
+            ``+s`` encrypts and verifies the server's certificate, ``+ssc`` encrypts and accepts
+            any certificate.
+        user: user name; empty for a server without authentication.
+        password: password of the user.
+        database: name of the database; empty for the user's default. One database holds the graph
+            of one log: ``clear`` deletes all nodes whose labels begin with ``Remembrancer``.
+        certificates: PEM file of the certificate authorities to trust with ``+s``; empty for the
+            system's.
+        connections: maximum open connections per server.
+        connect_timeout: timeout for opening a connection, in seconds.
+        retry_for: seconds in which a transaction is retried after a deadlock, a change of leader,
+            or a lost connection.
+        timeout: timeout of one call in seconds, retries included.
 
     Raises:
-        ValueError: a URI without a host or with another scheme, certificates that are no file or
-            have nothing to certify, a number out of range.
+        ValueError: a URI without a host or with an unknown scheme, certificates that are not a
+            file or that the scheme does not use, a number out of range.
     """
 
     uri: str = field(default="neo4j://localhost:7687", validator=_check_uri)
@@ -58,6 +58,8 @@ class Neo4jSettings:
         if not self.certificates:
             return
         if not urlsplit(self.uri).scheme.endswith("+s"):
-            raise ValueError(f"certificates are checked with neo4j+s or bolt+s, not {self.uri!r}")
+            raise ValueError(
+                f"certificates: only neo4j+s and bolt+s check them, uri is {self.uri!r}"
+            )
         if not Path(self.certificates).is_file():
-            raise ValueError(f"certificates: {self.certificates!r} is no file")
+            raise ValueError(f"certificates: {self.certificates!r} is not a file")

@@ -1,12 +1,12 @@
-"""Every statement that is ever sent to the server, and the schema that they rely on.
+"""All Cypher statements, and the schema that they need.
 
-Names and facts are nodes. A version of a relation is a relationship between the two names that it
-joins, with a type of its own for ``SAME_AS``, so that a name's aliases are found without a look at
-its other relations; a version of a fact is a node that points to what it names. ``since`` and
-``until`` are the positions of the events that made and closed a version: the log's time, beside
-the two times of the world's clock.
+Names and versions of facts are nodes; a fact node points to the names that it mentions. A version
+of a relation is a relationship between two names. ``SAME_AS`` has its own relationship type, so
+that aliases are found without reading the other relations of a name. ``since`` and ``until`` are
+the log positions of the events that created and closed a version, in addition to transaction time
+and valid time.
 
-Values are parameters throughout; what is put together here are constants.
+All values are query parameters; statements are formatted from constants only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCHEMA: tuple[LiteralString, ...] = (
     "CREATE INDEX remembrancer_same_as_fact IF NOT EXISTS "
     "FOR ()-[r:REMEMBRANCER_SAME_AS]-() ON (r.ledger, r.fact_id)",
 )
-"""Made if missing. A unique triple is also the index by its first two."""
+"""Created if missing. The index of a unique triple also serves queries by its first two."""
 
 _SEEN: LiteralString = """
     link.since <= $position
@@ -43,7 +43,7 @@ _SEEN: LiteralString = """
     AND ($run_id IS NULL OR link.run_id = $run_id)
     AND ($app_id IS NULL OR link.app_id = $app_id)
 """
-"""``View.sees``, in the state of the graph at a position of the log."""
+"""``View.sees``, applied to the graph at a log position."""
 
 # Reading
 
@@ -122,7 +122,7 @@ LOCK: LiteralString = """
     RETURN ledger.name AS name, coalesce(ledger.position, 0) AS position,
         EXISTS { MATCH (:RemembrancerClearing) } AS clearing
 """
-"""The write comes before the read: who waits for the lock then reads what its holder left."""
+"""Writes before it reads: a transaction that waited for the lock reads the holder's commit."""
 
 FACTS: LiteralString = """
     UNWIND $wanted AS want
@@ -203,7 +203,7 @@ ADVANCE: LiteralString = """
 """
 
 BEGIN_CLEARING: LiteralString = "MERGE (clearing:RemembrancerClearing)"
-"""Until everything is gone nothing may be taken in: a clear that was cut short is done again."""
+"""Marks a running ``clear``: until it completes, no events are applied."""
 
 CLEAR: tuple[LiteralString, ...] = tuple(
     f"MATCH (n:{label}) WITH n LIMIT $most DETACH DELETE n RETURN count(*) AS deleted"
@@ -214,4 +214,4 @@ CLEAR: tuple[LiteralString, ...] = tuple(
         "RemembrancerClearing",
     )
 )
-"""Each is run until it finds nothing. Ledgers go first: from then on readers see nothing."""
+"""Each runs until it deletes nothing. Ledgers first: without them, reads return nothing."""

@@ -1,4 +1,4 @@
-"""Versions of links as the properties that the server keeps, and back."""
+"""Convert versions of links to Neo4j properties and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
 from remembrancer.domain.text import normalised
 
 MAX_KEY_CHARACTERS = 1000
-"""A longer name is known by its beginning and its digest: an index of Neo4j takes 8 kB."""
+"""Longer names get a key of their beginning and a digest: Neo4j indexes values up to 8 kB."""
 
 KEPT_AS_THEY_ARE = ("position", "ended_by", "fact_id")
 SAID = ("relation_id", "subject", "predicate", "object")
@@ -26,8 +26,8 @@ SAID = ("relation_id", "subject", "predicate", "object")
 
 @define
 class Version:
-    """One version of a link of a ledger: from which position of the log to which it was held, and
-    whether the server has it yet.
+    """One version of a link, valid in the log positions [``since``, ``until``). ``stored``: the
+    server already has it.
     """
 
     ledger: LedgerId
@@ -38,7 +38,7 @@ class Version:
 
 
 def key_of(name: str) -> str:
-    """What a name is known by on the server."""
+    """Return the key of a name on the server."""
     folded = normalised(name)
     if len(folded) <= MAX_KEY_CHARACTERS:
         return folded
@@ -46,7 +46,7 @@ def key_of(name: str) -> str:
 
 
 def properties_of(version: Version) -> dict[str, Any]:
-    """What is kept of a version."""
+    """Return a version as properties."""
     link = version.link
     kept: dict[str, Any] = {
         "ledger": version.ledger,
@@ -66,11 +66,11 @@ def properties_of(version: Version) -> dict[str, Any]:
 
 
 def version_of(kept: Mapping[str, Any], *, at: Position | None = None) -> Version:
-    """The version that was kept as these properties.
+    """Return the version with these properties.
 
     Args:
-        kept: the properties; what is ``None`` may be missing.
-        at: the position of the state that it is seen in; ``None`` for the latest.
+        kept: the properties; those that are ``None`` may be missing.
+        at: log position: a version closed later is returned as open; ``None`` for the latest state.
     """
     until = kept.get("until")
     if until is not None and at is not None and until > at:
@@ -92,13 +92,13 @@ def version_of(kept: Mapping[str, Any], *, at: Position | None = None) -> Versio
 
 
 def tie_of(kept: Mapping[str, Any], at: Position) -> Tie:
-    """A link as a walk sees it; its nodes are the keys of the names."""
+    """Return a link as a ``Tie`` at a log position; its nodes are the keys of the names."""
     link = version_of(kept, at=at).link
     return Tie(link, tuple((key_of(name), name) for name in link.ends))
 
 
 def seen_in(view: View) -> dict[str, Any]:
-    """A view as the parameters of what is seen; those that are ``None`` ask for nothing."""
+    """Return a view as query parameters; ``None`` means no restriction."""
     lasting = None if view.ended else view.now
     return {
         **asdict(view.scope),

@@ -1,7 +1,7 @@
-"""What a view sees, looked up in one reading transaction: ``Ties`` for a walk, and counts.
+"""Links and counts visible to a view, read in one transaction: ``Ties`` for a walk.
 
-Transactions of Neo4j read what others commit meanwhile. All questions of one reader name the
-position of the log that its first one found, so that they are answered from one state.
+Neo4j transactions read rows that others commit in the meantime (read committed). All queries of
+one reader use the log position that its first query found, so that they read one snapshot.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction
 
 AT_ONCE = 32
-"""Names whose links are asked for in one question."""
+"""Maximum names per query of links."""
 
 EVERYTHING = 2**31 - 1
 
 
 @frozen
 class VisibleLinks:
-    """``Ties`` over what a view sees: a node is the key of a name.
+    """``Ties`` over the links visible to a view; a node is the key of a name.
 
     Args:
-        tx: where it is looked up.
-        view: what is seen.
-        position: how far the graph had come when it was first asked; 0 without a ledger.
-        aliases: whether the ledger has any.
-        known: which of the names that it was begun with are known.
+        tx: the read transaction.
+        view: scope and times of the visible links.
+        position: log position of the graph at the first query; 0 if the ledger is unknown.
+        aliases: whether the ledger has aliases.
+        known: keys of the start names that exist in the graph.
     """
 
     tx: AsyncManagedTransaction
@@ -48,7 +48,7 @@ class VisibleLinks:
     async def begin(
         cls, tx: AsyncManagedTransaction, view: View, names: Sequence[str] = ()
     ) -> VisibleLinks:
-        """What ``view`` sees as of now; ``names`` are those that a walk will begin at."""
+        """Start reading at the current log position; ``names`` are the start names of a walk."""
         found = await tx.run(
             statements.START, ledger=view.scope.ledger, keys=list({*map(key_of, names)})
         )
@@ -59,7 +59,7 @@ class VisibleLinks:
         return cls(tx, view, position, bool(row["aliases"]), frozenset(row["keys"]))
 
     async def nodes(self, names: Sequence[str]) -> Sequence[tuple[Hashable, str]]:
-        """See ``Ties.nodes``; of the names that it was begun with."""
+        """See ``Ties.nodes``; only for the names given to ``begin``."""
         return [(key, name) for name in names if (key := key_of(name)) in self.known]
 
     async def synonyms(self, nodes: Sequence[Hashable]) -> Sequence[Tie]:
@@ -70,7 +70,7 @@ class VisibleLinks:
         return sorted(ties, key=_position)
 
     async def all_synonyms(self) -> Sequence[Tie]:
-        """The aliases of the whole ledger, oldest first."""
+        """Return all aliases of the ledger, oldest first."""
         if not self.aliases:
             return []
         ties = [self._tie(row) for row in await self._ask(statements.ALL_SYNONYMS)]
@@ -81,7 +81,7 @@ class VisibleLinks:
         return await self._links(nodes, relations=most, facts=most if self.view.mentions else 0)
 
     async def relations(self, nodes: Sequence[Hashable], most: int) -> Sequence[Sequence[Tie]]:
-        """Of each node the newest relations without ``SAME_AS``, newest first."""
+        """Return the newest relations of each node without ``SAME_AS``, newest first."""
         return await self._links(nodes, relations=most, facts=0)
 
     async def counted(
@@ -91,8 +91,12 @@ class VisibleLinks:
         without: Iterable[Hashable] = (),
         most: int = EVERYTHING,
     ) -> list[tuple[str, int, int]]:
-        """Names as they were first written, with the numbers of their relations and facts: those
-        among some, all of them, or else those with the highest numbers.
+        """Return names, as first written, with the numbers of their relations and facts.
+
+        Args:
+            among: return all of these nodes; ``None`` for the names with the highest numbers.
+            without: nodes to leave out, if ``among`` is ``None``.
+            most: maximum number of names, if ``among`` is ``None``.
         """
         if among is None:
             rows = await self._ask(statements.COUNTED_MOST, keys=list(without), most=most)

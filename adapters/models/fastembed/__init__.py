@@ -1,1 +1,1 @@
-"""Models in ONNX form on this machine, over fastembed."""
+"""Local ONNX models through fastembed."""

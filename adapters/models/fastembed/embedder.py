@@ -1,7 +1,7 @@
-"""Embeddings by a model in ONNX form, on this machine, over fastembed.
+"""Embedder that runs a local ONNX model through fastembed.
 
-The model is fetched once, unless its files are already there (``path``); after that nothing
-leaves the machine. It is no adapter for GPUs or for sparse vectors.
+The model is downloaded once, unless ``path`` names a folder with its files; after that nothing
+leaves the machine. No support for GPUs or sparse vectors.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ADAPTER = "fastembed"
 
 @frozen(kw_only=True)
 class FastembedSettings:
-    """Which model, and where it is.
+    """Settings of the fastembed embedder.
 
     Args:
         model: one of ``fastembed.TextEmbedding.list_supported_models()``, or one that the host
             added with ``add_custom_model``.
-        path: the folder that its files lie in; then nothing is fetched. Empty to fetch it.
-        cache_dir: where fetched models are kept; empty for fastembed's own choice, which is a
-            temporary folder.
-        threads: threads for one computation; 0 for one per core.
-        batch: texts per computation.
+        path: folder with the model files; nothing is downloaded then. Empty to download.
+        cache_dir: folder for downloaded models; empty for fastembed's default, a temporary
+            folder.
+        threads: threads per batch; 0 for one per core.
+        batch: texts per batch.
 
     Raises:
         ValueError: a number out of range.
@@ -48,16 +48,16 @@ class FastembedSettings:
 
 
 class FastembedEmbedder:
-    """An ``Embedder``. The library and the model are loaded when they are first needed.
+    """An ``Embedder``. The library and the model are loaded at first use.
 
-    ``local`` is false: a text takes milliseconds, so that looking it up in a cache is faster,
-    and a transaction should not wait for it.
+    ``local`` is false: a text takes milliseconds, so a cache lookup is faster and a transaction
+    should not wait for it.
 
     Args:
-        settings: which model.
+        settings: the settings.
 
     Raises:
-        InvalidRequest: fastembed is not installed, or, when first used, does not know the model.
+        InvalidRequest: fastembed is not installed, or (at first use) does not support the model.
     """
 
     def __init__(self, settings: FastembedSettings) -> None:
@@ -77,7 +77,7 @@ class FastembedEmbedder:
 
     @property
     def dimension(self) -> int:
-        """Components per vector. Asking imports the library, but loads no model."""
+        """Components per vector. Imports the library, but loads no model."""
         if not self._dimension:
             kind = quiet_fastembed().TextEmbedding
             try:
@@ -88,12 +88,12 @@ class FastembedEmbedder:
 
     @property
     def local(self) -> bool:
-        """It is computed slower than it is looked up."""
+        """``False``: computing a vector is slower than a cache lookup."""
         return False
 
     def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
-        """One vector of length 1 per text, in order; models that know the difference embed
-        queries differently.
+        """Return one vector of length 1 per text, in order. ``purpose`` matters only to models
+        that embed queries and documents differently.
         """
         if not texts:
             return []
@@ -120,7 +120,7 @@ class FastembedEmbedder:
 
     def _load(self) -> Any:
         settings = self._settings
-        # Before anything is fetched: says so if there is no such model.
+        # Raises for an unknown model before anything is downloaded.
         _ = self.dimension
         where = {"specific_model_path": settings.path} if settings.path else {}
         try:
@@ -130,22 +130,22 @@ class FastembedEmbedder:
                 threads=settings.threads or None,
                 **where,
             )
-        # onnxruntime's errors have no ancestor of their own.
+        # onnxruntime's errors have no common base class.
         except Exception as error:
             if settings.path:
                 raise InvalidRequest(
-                    "embedder.path", f"no model can be loaded from {settings.path}: {error}"
+                    "embedder.path", f"cannot load a model from {settings.path}: {error}"
                 ) from error
             raise AdapterUnavailable(ADAPTER, f"{settings.model}: {error}") from error
 
     def _unknown(self, error: Exception) -> InvalidRequest:
-        return InvalidRequest("embedder.model", f"fastembed does not know it: {error}")
+        return InvalidRequest("embedder.model", f"not supported by fastembed: {error}")
 
 
 def quiet_fastembed() -> Any:
-    """The module, imported when first asked for, with its libraries kept from reporting home."""
+    """Import and return the fastembed module, with the telemetry of its libraries disabled."""
     for name in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
-        # Else onnxruntime (1.32) writes an id into the home folder and sends events; it looks
-        # only when it is imported.
+        # Otherwise onnxruntime (1.32) writes an id into the home folder and sends events. It
+        # reads the variable at import only.
         os.environ.setdefault(name, "1")
     return import_module("fastembed")

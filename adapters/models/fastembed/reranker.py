@@ -1,6 +1,6 @@
-"""A cross-encoder in ONNX form, on this machine, over fastembed.
+"""Reranker that runs a local ONNX cross-encoder through fastembed.
 
-The model is fetched once, unless its files are already there (``path``); after that nothing
+The model is downloaded once, unless ``path`` names a folder with its files; after that nothing
 leaves the machine.
 """
 
@@ -22,16 +22,16 @@ from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, Model
 
 @frozen(kw_only=True)
 class FastembedRerankerSettings:
-    """Which model, and where it is.
+    """Settings of the fastembed reranker.
 
     Args:
         model: one of ``TextCrossEncoder.list_supported_models()``, or one that the host added
-            with ``add_custom_model``. Mind that the licence of some forbids commercial use.
-        path: the folder that its files lie in; then nothing is fetched. Empty to fetch it.
-        cache_dir: where fetched models are kept; empty for fastembed's own choice, which is a
-            temporary folder.
-        threads: threads for one computation; 0 for one per core.
-        batch: texts per computation.
+            with ``add_custom_model``. The licence of some models forbids commercial use.
+        path: folder with the model files; nothing is downloaded then. Empty to download.
+        cache_dir: folder for downloaded models; empty for fastembed's default, a temporary
+            folder.
+        threads: threads per batch; 0 for one per core.
+        batch: texts per batch.
 
     Raises:
         ValueError: a number out of range.
@@ -45,16 +45,15 @@ class FastembedRerankerSettings:
 
 
 class FastembedReranker:
-    """A ``Reranker``. The library and the model are loaded when they are first needed.
+    """A ``Reranker``. The library and the model are loaded at first use.
 
-    A cross-encoder says how likely a text answers a question as a logit; the relevance is its
-    logistic function.
+    The cross-encoder returns a logit per text; the relevance is its logistic function.
 
     Args:
-        settings: which model.
+        settings: the settings.
 
     Raises:
-        InvalidRequest: fastembed is not installed, or, when first used, does not know the model.
+        InvalidRequest: fastembed is not installed, or (at first use) does not support the model.
     """
 
     def __init__(self, settings: FastembedRerankerSettings) -> None:
@@ -78,11 +77,11 @@ class FastembedReranker:
         model = self._model()
         try:
             logits = list(model.rerank(question, list(texts), batch_size=self._settings.batch))
-        # onnxruntime's errors have no ancestor of their own.
+        # onnxruntime's errors have no common base class.
         except Exception as error:
             raise ModelError(f"{self.model}: {error}") from error
         if not all(map(math.isfinite, logits)):
-            raise ModelError(f"{self.model}: a relevance that is not finite")
+            raise ModelError(f"{self.model}: returned a relevance that is not finite")
         return [_logistic(float(logit)) for logit in logits]
 
     def _model(self) -> Any:
@@ -93,13 +92,13 @@ class FastembedReranker:
 
     def _load(self) -> Any:
         settings = self._settings
-        # Before anything else, so that the libraries are kept from reporting home.
+        # First, because it disables telemetry before the libraries are imported.
         quiet_fastembed()
         kind = import_module("fastembed.rerank.cross_encoder").TextCrossEncoder
         known = {model["model"].lower() for model in kind.list_supported_models()}
         if settings.model.lower() not in known:
             raise InvalidRequest(
-                "reranker.model", f"fastembed does not know {settings.model} as a cross-encoder"
+                "reranker.model", f"{settings.model} is not a cross-encoder of fastembed"
             )
         where = {"specific_model_path": settings.path} if settings.path else {}
         try:
@@ -112,13 +111,13 @@ class FastembedReranker:
         except Exception as error:
             if settings.path:
                 raise InvalidRequest(
-                    "reranker.path", f"no model can be loaded from {settings.path}: {error}"
+                    "reranker.path", f"cannot load a model from {settings.path}: {error}"
                 ) from error
             raise AdapterUnavailable(ADAPTER, f"{settings.model}: {error}") from error
 
 
 def _logistic(logit: float) -> float:
-    # In the form that cannot overflow on that side of zero.
+    # Two forms, because each one overflows on one side of zero.
     if logit >= 0:
         return 1.0 / (1.0 + math.exp(-logit))
     grown = math.exp(logit)

@@ -1,1 +1,1 @@
-"""What the adapters over litellm share: the library itself, how it is called, how it fails."""
+"""Adapters over litellm: language model, embedder, reranker, and their shared code."""

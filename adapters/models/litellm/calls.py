@@ -1,4 +1,4 @@
-"""Calling litellm: a few at a time, each with a time limit, again where that may help."""
+"""Calls to litellm with bounded concurrency, a timeout per try, and retries."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from remembrancer.domain.errors import AdapterUnavailable
 T = TypeVar("T")
 
 Ask = Callable[[Any], Awaitable[T]]
-"""Given the module, makes one request."""
+"""Makes one request; its argument is the litellm module."""
 
 
 class LitellmCalls:
-    """One endpoint's allowance of requests. May be used from any thread or loop.
+    """Requests to one endpoint. Usable from any thread or event loop.
 
     Args:
-        port: the port that it is for, as named in settings and errors.
-        endpoint: the limits.
-        sleep: how to wait between tries; the tests do not.
+        port: name of the port in settings and errors.
+        endpoint: concurrency, timeout and retries.
+        sleep: waits a number of seconds between tries; replaced in tests.
 
     Raises:
         InvalidRequest: litellm is not installed.
@@ -39,29 +39,31 @@ class LitellmCalls:
         require_litellm(port)
         self._port = port
         self._endpoint = endpoint
-        self._turns = asyncio.Semaphore(endpoint.concurrency)
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._retrying = Retrying(retries=endpoint.retries, patience=endpoint.patience, sleep=sleep)
 
     async def run(self, model: str, ask: Ask[T]) -> T:
-        """What ``ask`` returns, after as many tries as the endpoint allows. A request keeps its
-        turn while it waits to be tried again, so that an overloaded server is left alone.
+        """Call ``ask`` with retries and return its result.
+
+        A request keeps its concurrency slot while it waits for a retry: this reduces the load on
+        an overloaded server.
 
         Args:
-            model: whom ``ask`` asks, to be named in errors.
+            model: name of the model in errors.
             ask: makes one request; its exceptions are translated. It may raise ``TryAgain``.
 
         Raises:
             AdapterUnavailable, ModelError, InvalidRequest: see ``LanguageModel``.
         """
-        return await on_the_loop(self._ordered_remember(model, ask))
+        return await on_the_loop(self._run_in_slot(model, ask))
 
-    async def _ordered_remember(self, model: str, ask: Ask[T]) -> T:
+    async def _run_in_slot(self, model: str, ask: Ask[T]) -> T:
         litellm = load()
-        async with self._turns:
+        async with self._slots:
             return await self._retrying.run(lambda: self._try(litellm, model, ask))
 
     async def _try(self, litellm: Any, model: str, ask: Ask[T]) -> T:
-        # litellm's errors, of whatever provider, are subclasses of OpenAI's.
+        # litellm's errors are subclasses of OpenAI's, for every provider.
         from openai import OpenAIError
 
         limit = self._endpoint.timeout

@@ -1,7 +1,7 @@
-"""Embeddings over litellm: any provider that it knows, any server that speaks OpenAI's protocol.
+"""Embedder over litellm: any provider that litellm supports, or a server with OpenAI's protocol.
 
-It asks in batches, one after another, and checks and normalises what comes back. It computes
-nothing itself and caches nothing: the use-cases look known texts up first.
+It sends batches one after another, and checks and normalises the vectors. It has no cache: the
+use-cases look up known texts first.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ INPUT_TYPES: Mapping[str, Mapping[Purpose, str]] = {
     "voyage": {"document": "document", "query": "query"},
     "nvidia_nim": {"document": "passage", "query": "query"},
 }
-"""What the providers that embed documents and queries differently call the two."""
+"""Values of ``input_type``, for providers that embed documents and queries differently."""
 
 
 class _TrueZero(int):
-    """0, and yet true: litellm takes ``max_retries or 2`` for embeddings, so that a plain 0 has
-    the provider's library try three times inside each of our tries (seen in 1.106.2).
+    """A 0 that is true. litellm uses ``max_retries or 2`` for embeddings: with a plain 0 the
+    provider's library makes three tries inside each of our tries (seen in 1.106.2).
     """
 
     def __bool__(self) -> bool:
@@ -41,11 +41,11 @@ NO_RETRIES = _TrueZero(0)
 
 @frozen(kw_only=True)
 class LitellmEmbedderSettings(Endpoint):
-    """An ``Endpoint``, and the shape of its vectors.
+    """An ``Endpoint`` with the dimension and batch size of an embedder.
 
     Args:
-        dimension: components per vector; asked for where a model can be shortened
-            (``text-embedding-3-…``), and what others have by nature.
+        dimension: components per vector; sent to models that can shorten their vectors
+            (``text-embedding-3-…``), otherwise it must be the dimension of the model.
         batch: texts per request.
 
     Raises:
@@ -57,12 +57,12 @@ class LitellmEmbedderSettings(Endpoint):
 
 
 class LitellmEmbedder:
-    """An ``Embedder``. A text without content maps to the zero vector and is not sent: providers
-    refuse it, and with it all others of its batch.
+    """An ``Embedder``. A blank text maps to the zero vector and is not sent: providers would
+    refuse the whole batch.
 
     Args:
-        settings: whom to ask, and how.
-        sleep: how to wait between tries.
+        settings: endpoint, dimension and batch size.
+        sleep: waits a number of seconds between tries.
 
     Raises:
         InvalidRequest: litellm is not installed.
@@ -90,19 +90,19 @@ class LitellmEmbedder:
 
     @property
     def local(self) -> bool:
-        """It is a request over the network."""
+        """``False``: embedding is a network request."""
         return False
 
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
-        """One vector of length 1 per text, in order."""
-        spoken = [text for text in texts if text.strip()]
+        """Return one vector of length 1 per text, in order."""
+        sent = [text for text in texts if text.strip()]
         size = self._settings.batch
         vectors: list[Vector] = []
-        for start in range(0, len(spoken), size):
-            vectors += await self._batch(spoken[start : start + size], purpose)
+        for start in range(0, len(sent), size):
+            vectors += await self._batch(sent[start : start + size], purpose)
         answered = iter(vectors)
-        nothing = array("f", bytes(4 * self.dimension))
-        return [next(answered) if text.strip() else nothing[:] for text in texts]
+        zero = array("f", bytes(4 * self.dimension))
+        return [next(answered) if text.strip() else zero[:] for text in texts]
 
     async def _batch(self, texts: list[str], purpose: Purpose) -> list[Vector]:
         settings = self._settings
@@ -115,7 +115,7 @@ class LitellmEmbedder:
                 dimensions=settings.dimension,
                 encoding_format="float",
                 timeout=settings.timeout,
-                # The adapter tries again itself, and litellm's callbacks are the host's business.
+                # The adapter retries itself. "no-log" skips litellm's callbacks of the host.
                 num_retries=0,
                 max_retries=NO_RETRIES,
                 drop_params=True,

@@ -1,4 +1,4 @@
-"""Where a provider is, and how much is asked of it: what all settings over litellm share."""
+"""Settings that all litellm adapters share: model, address, key, timeout, retries, concurrency."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from attrs.validators import ge, gt, min_len
 
 @frozen(kw_only=True)
 class Endpoint:
-    """A model of a provider.
+    """A model of a provider, and the limits of requests to it.
 
     Args:
-        model: ``provider/model`` as litellm names them; ``openai/<name>`` with a ``base_url`` is
-            a model on any server that speaks OpenAI's protocol.
-        base_url: the address of the server, including ``/v1``; empty for the provider's own.
-        api_key: empty to let litellm look for the provider's variable (``OPENAI_API_KEY`` and
-            so on). A key from the environment is never sent to the ``base_url`` of an
-            ``openai/`` model: a server of your own that wants a key is given it here.
-        timeout: seconds that one try may take.
-        retries: further tries after a failure that may pass.
-        patience: seconds after which no further try begins.
-        concurrency: requests in flight at a time; more wait for their turn.
+        model: ``provider/model`` as in litellm; ``openai/<name>`` with a ``base_url`` for a model
+            on any server with OpenAI's protocol.
+        base_url: URL of the server, including ``/v1``; empty for the provider's own.
+        api_key: empty to read the provider's environment variable (``OPENAI_API_KEY`` and so on).
+            A key from the environment is never sent to the ``base_url`` of an ``openai/`` model:
+            if your own server needs a key, set it here.
+        timeout: timeout of one try, in seconds.
+        retries: maximum retries after a transient failure.
+        patience: seconds after the first try in which a retry may begin.
+        concurrency: maximum requests in flight; more are queued.
 
     Raises:
         ValueError: a number out of range.
@@ -35,8 +35,9 @@ class Endpoint:
     concurrency: int = field(default=16, validator=ge(1))
 
     def access(self, model: str) -> dict[str, str]:
-        """The address and the key to ask ``model`` with, as litellm's arguments. A model of
-        another provider is asked at its own address, with the key in its own variable.
+        """Return litellm's arguments with the URL and the key for ``model``.
+
+        Empty for a model of another provider: it uses its own URL and environment variable.
         """
         if _provider(model) != _provider(self.model):
             return {}

@@ -1,4 +1,4 @@
-"""litellm's exceptions, which are OpenAI's whatever the provider, as ours."""
+"""Translation of litellm's exceptions (OpenAI's classes, for every provider) to domain errors."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, Model
 
 ADAPTER = "litellm"
 SHOWN = 300
-"""Characters of a provider's own words that go into an error."""
+"""Maximum characters of a provider's message in an error."""
 
 INPUTS = {"language_model": "prompt.messages", "embedder": "texts", "reranker": "texts"}
-"""What a request is made of, by port."""
+"""Path of the request's input in errors, by port."""
 
 TRANSIENT = frozenset({408, 409, 425, 429})
-"""Client errors that time heals; all server errors may be healed by it."""
+"""Client errors that are retried; all server errors (5xx) are retried too."""
 
 
 def translated(error: Any, port: str, model: str) -> Exception:
-    """What to raise instead of an ``openai.OpenAIError``: ``TryAgain`` for what may pass.
+    """Return the exception to raise for an ``openai.OpenAIError``; ``TryAgain`` for transient ones.
 
-    A request that the provider finds wrong is blamed on what it most likely comes from:
-    ``<port>.api_key``, ``<port>.model``, the input if it is too long, else on the port.
+    An invalid request gets the path of its most likely cause: ``<port>.api_key``,
+    ``<port>.model``, the input if it is too long, else the port.
     """
     kind = type(error).__name__
     status = getattr(error, "status_code", None) or 500
-    said = f"{model}: {_words(error)}"
+    problem = f"{model}: {_shortened(error)}"
     if kind == "ContentPolicyViolationError":
-        return ModelError(f"{said} (refused by policy)")
+        return ModelError(f"{problem} (refused by policy)")
     if kind == "ContextWindowExceededError" or status == 413:
-        return InvalidRequest(INPUTS[port], f"{said}; shorten it or choose a larger model")
+        return InvalidRequest(INPUTS[port], f"{problem}; shorten it or choose a larger model")
     if status in TRANSIENT or status >= 500:
-        return TryAgain(AdapterUnavailable(ADAPTER, said), _asked_wait(error))
+        return TryAgain(AdapterUnavailable(ADAPTER, problem), _retry_after(error))
     if status == 402:
-        return AdapterUnavailable(ADAPTER, f"{said}; the account is out of credit")
+        return AdapterUnavailable(ADAPTER, f"{problem}; the account is out of credit")
     if status in (401, 403):
-        return InvalidRequest(f"{port}.api_key", f"{said}; set the key of the provider")
+        return InvalidRequest(f"{port}.api_key", f"{problem}; set the key of the provider")
     if status == 404:
-        return InvalidRequest(f"{port}.model", f"{said}; check the name, and base_url")
-    return InvalidRequest(port, said)
+        return InvalidRequest(f"{port}.model", f"{problem}; check the name, and base_url")
+    return InvalidRequest(port, problem)
 
 
-def _words(error: object) -> str:
+def _shortened(error: object) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-def _asked_wait(error: Any) -> float | None:
+def _retry_after(error: Any) -> float | None:
     response = getattr(error, "response", None)
     for headers in (
         getattr(error, "litellm_response_headers", None),

@@ -1,9 +1,8 @@
-"""Language models over litellm: any provider that it knows, any server that speaks OpenAI's
+"""Language model over litellm: any provider that litellm supports, or a server with OpenAI's
 protocol (Ollama, vLLM, LM Studio).
 
-It is written ``async`` alone: the requests run on litellm's own loop (see ``library``
-beside it), so that callers with a loop and callers without one wait for the same thing. It knows
-nothing of facts or prompts, and does not stream.
+``async`` only: requests run on litellm's own event loop (see ``library``), for callers with and
+without a loop. No streaming.
 """
 
 from __future__ import annotations
@@ -32,44 +31,44 @@ JSON_ONLY = (
     "Answer with a single JSON value and nothing else: no explanation, no Markdown. "
     "It must fit this JSON schema:\n"
 )
-"""What is added to the system prompt of a model that cannot be held to a schema."""
+"""Added to the system prompt for models without structured output."""
 
 OURS = frozenset(
     "model messages response_format stream n timeout num_retries max_retries drop_params no-log "
     "api_base base_url api_key".split()
 )
-"""What ``parameters`` may not say: the adapter says it."""
+"""Names not allowed in ``parameters``: the adapter sets them."""
 
 TOLD = frozenset(
     "max_tokens temperature top_p top_k seed stop frequency_penalty presence_penalty "
     "reasoning_effort verbosity service_tier".split()
 )
-"""The parameters that a completion repeats."""
+"""The parameters that are recorded in ``Completion.parameters``."""
 
 PASS_ADDRESSES_ON = frozenset({"openai", "azure"})
-"""The providers to which litellm sends the address of an image as it is. For several others it
-fetches the image itself, which would let a message choose what this process requests.
+"""Providers to which litellm passes an image URL unchanged. For several others it downloads the
+image in this process: a message could then choose the URLs that this process requests (SSRF).
 """
 
 Form: TypeAlias = Literal["none", "schema", "words"]
-"""How a schema is asked for: not at all, as a parameter of the request, in the system prompt."""
+"""How a schema is sent: not at all, as a request parameter, or in the system prompt."""
 
 
 @frozen(kw_only=True)
 class LitellmSettings(Endpoint):
-    """An ``Endpoint``, and how it is asked.
+    """An ``Endpoint`` with fallbacks and generation parameters.
 
     Args:
-        fallbacks: models (``provider/model``) to ask in turn if the first one is out of reach,
-            refuses, or answers with nothing. Those of the same provider are asked at the same
-            ``base_url`` with the same key.
-        max_output_tokens: upper bound to what a prompt asks for.
-        temperature: instead of what a prompt asks for.
-        parameters: more arguments for litellm, such as ``reasoning_effort``. Credentials may be
-            among them, so that only those in ``TOLD`` are shown and recorded.
+        fallbacks: models (``provider/model``) to try in order if the model before is unavailable,
+            refuses, or returns an empty answer. Models of the same provider use the same
+            ``base_url`` and key.
+        max_output_tokens: upper bound on the prompt's ``max_output_tokens``.
+        temperature: overrides the prompt's temperature, at least 0.
+        parameters: further arguments for litellm, such as ``reasoning_effort``. They may contain
+            credentials, so only those in ``TOLD`` are shown and recorded.
 
     Raises:
-        ValueError: a number out of range, or a fallback or parameter that cannot be.
+        ValueError: a number out of range, or an invalid fallback or parameter.
     """
 
     fallbacks: tuple[str, ...] = field(default=())
@@ -78,7 +77,7 @@ class LitellmSettings(Endpoint):
     parameters: Mapping[str, Any] = field(factory=dict, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        # A string where a list was meant comes here as its letters.
+        # A string given instead of a list arrives here as its letters.
         if any(len(model) < 2 for model in self.fallbacks):
             raise ValueError('fallbacks: expected a list of models, such as ["openai/gpt-4o"]')
         if taken := OURS & set(self.parameters):
@@ -88,18 +87,18 @@ class LitellmSettings(Endpoint):
 class LitellmLanguageModel:
     """A ``LanguageModel``.
 
-    Models known to follow a JSON schema are held to it by the provider. A server at a
-    ``base_url`` is taken at its word: it is given the schema, and asked again in plain words if
-    it refuses or its answer has no JSON in it; then it is remembered for the next time. All
-    others are asked in plain words.
+    Models that litellm lists as supporting a JSON schema get it as a request parameter. A server
+    at a ``base_url`` gets it too; if it refuses or returns no JSON, the request is repeated with
+    the schema in the system prompt, and later requests use the prompt at once. All other models
+    get the schema in the system prompt.
 
-    Of ``Completion.parameters``: ``structured`` says which way it was (see ``Form``),
-    ``finish_reason`` is ``length`` where the answer broke off, ``answered_by`` is the provider's
-    own name of the model, ``failed_before`` are the failures of the models before a fallback.
+    ``Completion.parameters``: ``structured`` is the ``Form`` used, ``finish_reason`` is ``length``
+    for a truncated answer, ``answered_by`` is the provider's own name of the model,
+    ``failed_before`` are the failures of the models before a fallback.
 
     Args:
-        settings: whom to ask, and how.
-        sleep: how to wait between tries.
+        settings: endpoint, fallbacks and parameters.
+        sleep: waits a number of seconds between tries.
 
     Raises:
         InvalidRequest: litellm is not installed.
@@ -117,13 +116,13 @@ class LitellmLanguageModel:
 
     @property
     def model(self) -> str:
-        """The first choice, as configured; a ``Completion`` names the one that answered."""
+        """The configured model, not a fallback; a ``Completion`` names the one that answered."""
         return self._settings.model
 
     async def complete(self, prompt: Prompt) -> Completion:
-        """Ask the model, then its fallbacks.
+        """Ask the model, then its fallbacks in order.
 
-        A message of a tool is sent as a user's: providers refuse one that answers no call.
+        A message with role tool is sent as user: providers refuse a tool message without a call.
         """
         failed: list[str] = []
         for model in (self._settings.model, *self._settings.fallbacks):
@@ -173,7 +172,7 @@ class LitellmLanguageModel:
                 model=model,
                 messages=_messages(prompt, form),
                 timeout=self._settings.timeout,
-                # The adapter tries again itself, and litellm's callbacks are the host's business.
+                # The adapter retries itself. "no-log" skips litellm's callbacks of the host.
                 num_retries=0,
                 max_retries=0,
                 drop_params=True,
@@ -185,8 +184,8 @@ class LitellmLanguageModel:
                 **self._settings.access(model),
             )
             latency = time.monotonic() - begun
-            told = {name: value for name, value in sent.items() if name in TOLD}
-            return _completion(response, model, prompt, latency, {**told, "structured": form})
+            recorded = {name: value for name, value in sent.items() if name in TOLD}
+            return _completion(response, model, prompt, latency, {**recorded, "structured": form})
 
         return await self._calls.run(model, ask)
 
@@ -202,21 +201,21 @@ class LitellmLanguageModel:
 
 
 async def _follows_schema(model: str) -> bool:
-    """Whether litellm's table has it that the provider holds this model to a schema."""
+    """Return whether litellm lists this model as supporting a response schema."""
     from openai import OpenAIError
 
     try:
         return bool(load().supports_response_schema(model=model))
     except OpenAIError:
-        # A provider that it does not know; the request itself will say so better.
+        # Unknown provider: the request itself raises a clearer error.
         return False
 
 
 def _check_addresses(litellm: Any, model: str, prompt: Prompt) -> None:
-    """Refuse to have images fetched here.
+    """Check that litellm will not download an image in this process.
 
     Raises:
-        ModelError: this provider is not sent addresses.
+        ModelError: an image is given by URL, and litellm does not pass URLs to this provider.
     """
     shown = [url for message in prompt.messages for url in message.images]
     if all(url.startswith("data:") for url in shown):
@@ -225,7 +224,7 @@ def _check_addresses(litellm: Any, model: str, prompt: Prompt) -> None:
     if provider not in PASS_ADDRESSES_ON:
         raise ModelError(
             f"{model}: an image at an address would have to be fetched by this process for "
-            f"{provider}; send its bytes"
+            f"{provider}; send the bytes of the image"
         )
 
 
@@ -256,8 +255,9 @@ def _response_format(schema: Any) -> dict[str, Any]:
 
 
 def _is_closed(schema: Any) -> bool:
-    """Whether every object of a schema requires all of its properties and allows no others: what
-    providers ask for before they hold a model to it strictly.
+    """Return whether every object of a schema requires all of its properties and allows no others.
+
+    Providers accept ``strict`` only for such schemas.
     """
     if isinstance(schema, list):
         return all(_is_closed(each) for each in schema)
@@ -275,11 +275,11 @@ def _is_closed(schema: Any) -> bool:
 def _completion(
     response: Any, model: str, prompt: Prompt, latency: float, parameters: Mapping[str, Any]
 ) -> Completion:
-    """litellm's response as ours.
+    """Convert litellm's response to a ``Completion``.
 
     Raises:
-        ModelError: a refusal, or nothing at all.
-        TryAgain: nothing, for no reason that the provider gives.
+        ModelError: the model refused, or used all its tokens without an answer.
+        TryAgain: the answer is empty for no stated reason.
     """
     choice = response.choices[0] if response.choices else None
     reason = choice.finish_reason if choice else None
@@ -293,8 +293,10 @@ def _completion(
         raise ModelError(f"{model}: refused to answer ({refusal or reason})")
     if not text.strip():
         if reason == "length":
-            raise ModelError(f"{model}: used up its tokens before it answered; allow it more")
-        raise TryAgain(ModelError(f"{model}: an empty answer (finish reason {reason})"))
+            raise ModelError(
+                f"{model}: used up its tokens before it answered; raise max_output_tokens"
+            )
+        raise TryAgain(ModelError(f"{model}: returned an empty answer (finish reason {reason})"))
     usage = getattr(response, "usage", None)
     return Completion(
         text=text,
@@ -313,7 +315,7 @@ def _noting(answer: Completion, **more: Any) -> Completion:
 
 
 def _with_cost_of(wasted: Completion, answer: Completion) -> Completion:
-    """The answer, with what a useless one before it cost."""
+    """Add the tokens, cost and latency of an unusable earlier answer."""
     return evolve(
         answer,
         input_tokens=wasted.input_tokens + answer.input_tokens,

@@ -1,9 +1,9 @@
-"""litellm, imported when it is first called, and the one event loop that it is called on.
+"""Lazy import of litellm, and the one event loop on which it is called.
 
-Importing litellm takes seconds and hundreds of megabytes, and its HTTP clients belong to the loop
-that first used them: called from many loops, or from one after another by ``asyncio.run``, it
-leaks connections and in the end uses a closed one. So there is one thread with one loop for all
-of it, whatever loops or threads the callers have. The callers' loops never wait for an import.
+Importing litellm takes seconds and hundreds of megabytes. Its HTTP clients belong to the loop that
+first used them: called from several loops, or from successive ``asyncio.run``, it leaks
+connections and finally uses a closed one. So one thread with one loop makes all calls, for all
+callers. The import runs there too and does not block the callers' loops.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from remembrancer.domain.errors import InvalidRequest
 T = TypeVar("T")
 
 QUIET = {
-    # Otherwise importing it fetches a price list, and the first call to Anthropic a header list.
+    # Otherwise the import downloads a price list, and the first call to Anthropic a header list.
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
-    # Otherwise it reads a .env file into the environment of a host that never asked for it.
+    # Otherwise litellm loads a .env file into the environment of the host.
     "LITELLM_MODE": "PRODUCTION",
 }
-"""Set before the import, unless the host has set them."""
+"""Environment variables set before the import, unless the host has set them."""
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -36,10 +36,10 @@ _thread: threading.Thread | None = None
 
 
 def require_litellm(port: str) -> None:
-    """Look whether it is installed, without importing it.
+    """Check that litellm is installed, without importing it.
 
     Raises:
-        InvalidRequest: it is not.
+        InvalidRequest: litellm is not installed.
     """
     if find_spec("litellm") is None:
         raise InvalidRequest(
@@ -48,26 +48,26 @@ def require_litellm(port: str) -> None:
 
 
 def load() -> Any:
-    """The module. A host that imported it before us keeps its own settings of it."""
+    """Import and return litellm. If the host imported it before, its settings are kept."""
     if "litellm" in sys.modules:
         return sys.modules["litellm"]
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     litellm: Any = import_module("litellm")
-    # Otherwise every failure prints an advertisement to standard output.
+    # Otherwise every failure prints a help text to standard output.
     litellm.suppress_debug_info = True
     return litellm
 
 
 async def on_the_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on litellm's loop; cancelling the wait cancels it there."""
+    """Run a coroutine on litellm's loop; cancelling the await cancels the coroutine."""
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _running_loop()))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
     global _loop, _thread
     with _lock:
-        # A fork copies the loop but not its thread.
+        # After a fork, the child has the loop but not its thread.
         if _loop is None or _thread is None or not _thread.is_alive():
             _loop = asyncio.new_event_loop()
             _thread = threading.Thread(

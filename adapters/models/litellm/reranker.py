@@ -1,6 +1,6 @@
-"""Rerankers over litellm: Cohere, Jina, Voyage and whoever else it knows, or a server of your own.
+"""Reranker over litellm: Cohere, Jina, Voyage, other providers, or your own server.
 
-One request for all texts. It computes nothing itself, and does not know what a fact is.
+One request for all texts.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from remembrancer.domain.errors import ModelError
 
 @frozen(kw_only=True)
 class LitellmRerankerSettings(Endpoint):
-    """An ``Endpoint`` with retries of its own: a search does not wait long for a second opinion.
+    """An ``Endpoint`` with fewer retries: a search should not wait long for the reranker.
 
     Args:
-        retries: further tries after a failure that may pass.
+        retries: maximum retries after a transient failure.
 
     Raises:
         ValueError: a number out of range.
@@ -33,11 +33,11 @@ class LitellmRerankerSettings(Endpoint):
 
 
 class LitellmReranker:
-    """A ``Reranker``. A text without content has no relevance and is not sent.
+    """A ``Reranker``. A blank text has relevance 0 and is not sent.
 
     Args:
-        settings: whom to ask, and how.
-        sleep: how to wait between tries.
+        settings: endpoint and retries.
+        sleep: waits a number of seconds between tries.
 
     Raises:
         InvalidRequest: litellm is not installed.
@@ -58,8 +58,8 @@ class LitellmReranker:
 
     async def rerank(self, question: str, texts: Sequence[str]) -> Sequence[float]:
         """See ``Reranker.rerank``."""
-        spoken = [number for number, text in enumerate(texts) if text.strip()]
-        if not spoken:
+        sent = [number for number, text in enumerate(texts) if text.strip()]
+        if not sent:
             return [0.0] * len(texts)
         settings = self._settings
 
@@ -67,11 +67,11 @@ class LitellmReranker:
             return await litellm.arerank(
                 model=settings.model,
                 query=question,
-                documents=[texts[number] for number in spoken],
-                top_n=len(spoken),
+                documents=[texts[number] for number in sent],
+                top_n=len(sent),
                 return_documents=False,
                 timeout=settings.timeout,
-                # The adapter tries again itself, and litellm's callbacks are the host's business.
+                # The adapter retries itself. "no-log" skips litellm's callbacks of the host.
                 num_retries=0,
                 max_retries=0,
                 drop_params=True,
@@ -80,24 +80,31 @@ class LitellmReranker:
             )
 
         response = await self._calls.run(settings.model, ask)
-        return self._relevances(response.results or (), spoken, len(texts))
+        return self._relevances(response.results or (), sent, len(texts))
 
     def _relevances(
-        self, results: Sequence[Any], spoken: Sequence[int], count: int
+        self, results: Sequence[Any], sent: Sequence[int], count: int
     ) -> Sequence[float]:
-        """By text, in order.
+        """Return the relevance of each text, in order.
+
+        Args:
+            results: the provider's results.
+            sent: positions of the texts that were sent.
+            count: number of all texts.
 
         Raises:
-            ModelError: a text twice, one that was not asked about, or no number.
+            ModelError: an unknown or repeated text, a missing one, or a relevance not finite.
         """
         found: dict[int, float] = {}
         for result in results:
             place, relevance = result["index"], result["relevance_score"]
-            known = isinstance(place, int) and 0 <= place < len(spoken)
-            if not known or spoken[place] in found or not isfinite(relevance):
-                raise ModelError(f"{self.model}: ranked other texts than those it was asked about")
-            found[spoken[place]] = relevance
-        if len(found) != len(spoken):
-            raise ModelError(f"{self.model}: ranked {len(found)} of {len(spoken)} texts")
-        # Some providers leave [0, 1] by a little.
+            known = isinstance(place, int) and 0 <= place < len(sent)
+            if not known or sent[place] in found or not isfinite(relevance):
+                raise ModelError(
+                    f"{self.model}: returned an unknown or repeated text, or a relevance not finite"
+                )
+            found[sent[place]] = relevance
+        if len(found) != len(sent):
+            raise ModelError(f"{self.model}: ranked {len(found)} of {len(sent)} texts")
+        # Some providers return values slightly outside [0, 1].
         return [min(1.0, max(0.0, found.get(number, 0.0))) for number in range(count)]

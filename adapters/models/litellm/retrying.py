@@ -1,6 +1,6 @@
-"""When to try again, and how long to wait before: bounded in number and in time.
+"""Retries with exponential backoff and jitter, bounded in number and in time.
 
-It knows nothing of models or HTTP, but for the header in which a server names the wait itself.
+Independent of models and HTTP, except for the header ``Retry-After``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from remembrancer.domain.errors import RemembrancerError
 T = TypeVar("T")
 
 FIRST_WAIT = 0.5
-"""Seconds before the first retry; doubled before each further one."""
+"""Backoff before the first retry in seconds; doubled for each further one."""
 
 LONGEST_WAIT = 16.0
-"""Seconds; what doubling ends at."""
+"""Maximum backoff in seconds."""
 
 
 class TryAgain(Exception):
-    """An attempt failed in a way that may pass.
+    """A transient failure of an attempt.
 
-    ``error`` is what to raise when no more tries are left; ``after`` is the number of seconds
-    that the server asked to be left alone for, if it did.
+    ``error`` is raised when no retries are left; ``after`` is the server's ``Retry-After`` in
+    seconds, ``None`` if it sent none.
     """
 
     def __init__(self, error: RemembrancerError, after: float | None = None) -> None:
@@ -43,14 +43,14 @@ class TryAgain(Exception):
 
 @frozen(kw_only=True)
 class Retrying:
-    """Runs an attempt until it succeeds, fails for good, or has failed too often.
+    """Retry policy: runs an attempt until it succeeds, fails permanently, or retries run out.
 
     Args:
-        retries: further tries after the first.
-        patience: seconds after which no further try begins.
+        retries: maximum retries after the first try.
+        patience: seconds after the first try in which a retry may begin.
         sleep: waits for a number of seconds.
-        now: a clock in seconds.
-        chance: a number in [0, 1), fresh with each call.
+        now: a monotonic clock in seconds.
+        chance: returns a random number in [0, 1), for jitter.
     """
 
     retries: int
@@ -60,7 +60,7 @@ class Retrying:
     chance: Callable[[], float] = random.random
 
     async def run(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What the first successful attempt returns.
+        """Return the result of the first successful attempt.
 
         Raises:
             RemembrancerError: the last failure, with the library's own exception as its cause.
@@ -78,8 +78,10 @@ class Retrying:
             await self.sleep(wait)
 
     def wait_before(self, tried: int, after: float | None) -> float:
-        """Seconds to wait after ``tried`` + 1 failures: never less than the server asked for, and
-        by chance longer, so that those who failed together do not come back together.
+        """Return the backoff in seconds before retry number ``tried`` + 1.
+
+        At least ``after``, if given, with random jitter so that clients that failed together do
+        not retry together.
         """
         if after is not None:
             return after + FIRST_WAIT * self.chance()
@@ -87,11 +89,11 @@ class Retrying:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The seconds that a server asks to be left alone for, ``None`` if it does not say.
+    """Return the ``Retry-After`` of a response in seconds, ``None`` if it has none.
 
     Args:
-        headers: of the answer; names compare without regard to case.
-        now: the time, for a server that names a date (RFC 9110, section 10.2.3).
+        headers: of the response; names are case-insensitive.
+        now: current time, for a header with a date (RFC 9110, section 10.2.3).
     """
     found = {name.lower(): value.strip() for name, value in headers.items()}
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):

@@ -1,1 +1,1 @@
-"""The store in memory: for tests and for swapping in."""
+"""A store in memory, for tests. It implements all store ports; nothing is durable."""

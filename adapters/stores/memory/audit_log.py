@@ -1,4 +1,4 @@
-"""The log in memory: for tests and for swapping in. It keeps the whole contract but durability."""
+"""An audit log in memory, for tests. It fulfils the whole contract except durability."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
@@ -22,19 +23,19 @@ from remembrancer.domain.scope import LedgerId
 
 
 class Listener(Protocol):
-    """Read models that follow every append before it counts as done."""
+    """Read models that are updated before an append returns."""
 
     def apply(self, chain: Sequence[Recorded]) -> object:
-        """Take in events, in order; what it returns is of no matter here."""
+        """Apply events, in order; the result is ignored."""
         ...
 
 
 class InMemoryAuditLog:
-    """Lists behind a lock."""
+    """``AuditLog`` in lists, protected by a lock."""
 
     def __init__(
         self,
-        codec: EventCodec | None = None,
+        codec: Codec | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._codec = codec or EventCodec()
@@ -116,6 +117,6 @@ class InMemoryAuditLog:
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
         with self._lock:
-            # By UTF-8 bytes, which is also the order of SQLite and of PostgreSQL's "C".
+            # By UTF-8 bytes, same order as SQLite and as PostgreSQL with collation "C".
             names = sorted(self._ledgers, key=str.encode)
         return [name for name in names if after is None or name.encode() > after.encode()][:limit]

@@ -1,4 +1,4 @@
-"""The facts in memory: the fold of the log, and plain loops over it."""
+"""A fact store in memory: the folded state of each ledger, searched with plain loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import MessageObserved
 from remembrancer.domain.facts.evolve import FactChange, LedgerState, change_of, fact_id_of, fold
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, MessageId
-from remembrancer.domain.filters.ast import matches
+from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
 from remembrancer.domain.recall.documents import attributes_of
 from remembrancer.domain.recorded import CorrelationId, Recorded
@@ -20,7 +20,7 @@ from remembrancer.domain.text import normalised
 
 
 class InMemoryFactStore:
-    """``FactStore`` over the folded states of ledgers."""
+    """``FactStore`` on the folded state of each ledger."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -30,7 +30,7 @@ class InMemoryFactStore:
         self._requests: dict[MessageId, CorrelationId] = {}
 
     def apply(self, chain: Sequence[Recorded]) -> list[FactChange]:
-        """Take in events, in order; returns what changed."""
+        """Apply events, in order; returns the changes of facts."""
         changes: list[FactChange] = []
         with self._lock:
             for item in chain:

@@ -1,4 +1,4 @@
-"""The knowledge graph in memory: the versions of every link, and plain loops over them."""
+"""A knowledge graph in memory: all versions of every link, searched with plain loops."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from remembrancer.domain.text import normalised
 
 
 class InMemoryKnowledgeGraph:
-    """``KnowledgeGraph`` over dictionaries, fed by the in-memory log; or, beside another log, an
-    ``ExternalGraph``.
+    """``KnowledgeGraph`` in dictionaries: a read model of the in-memory log, or an
+    ``ExternalGraph`` beside another log.
     """
 
     name = "graph"
@@ -39,17 +39,17 @@ class InMemoryKnowledgeGraph:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._ledgers: dict[LedgerId, Links] = defaultdict(Links)
-        self._taken_in: dict[LedgerId, Position] = {}
-        # What is fed from a log must notice that this one knows nothing of what another had.
+        self._applied: dict[LedgerId, Position] = {}
+        # A new instance is empty, so it must not match the checkpoint of an earlier one.
         self.fingerprint = uuid4().hex
 
     def apply(self, chain: Sequence[Recorded]) -> None:
         """See ``ExternalGraph.apply``."""
         with self._lock:
             for item in chain:
-                if item.position <= self._taken_in.get(item.ledger, 0):
+                if item.position <= self._applied.get(item.ledger, 0):
                     continue
-                self._taken_in[item.ledger] = item.position
+                self._applied[item.ledger] = item.position
                 if touches(item.event):
                     self._ledgers[item.ledger].apply(item)
 
@@ -57,7 +57,7 @@ class InMemoryKnowledgeGraph:
         """See ``ExternalGraph.clear``."""
         with self._lock:
             self._ledgers.clear()
-            self._taken_in.clear()
+            self._applied.clear()
 
     def ping(self) -> str:
         """See ``ExternalGraph.ping``."""
@@ -121,7 +121,7 @@ class InMemoryKnowledgeGraph:
 
 @frozen
 class _VisibleLinks:
-    """``Ties`` over what a view sees."""
+    """``Ties`` on the links that a view sees."""
 
     held: Links
     view: View
@@ -148,7 +148,7 @@ class _VisibleLinks:
         ]
 
     def relations(self, node: Hashable) -> list[Relation]:
-        """The relations of a name, without those to its aliases, newest first."""
+        """The relations of a name except ``same_as``, newest first."""
         found = (link for link in self._of(node) if isinstance(link, Relation))
         return _newest_first(link for link in found if not link.synonym)
 

@@ -1,4 +1,4 @@
-"""The book on external projections in memory: for the in-memory log, which is gone with it."""
+"""State of external projections (checkpoints, leases, dead letters) in memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
     Lease,
+    PartitionId,
     PartitionState,
-    Track,
 )
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
@@ -31,10 +31,10 @@ class _Row:
 
 
 class InMemoryProjectionState:
-    """``ProjectionState`` over dictionaries.
+    """``ProjectionState`` in dictionaries.
 
     Args:
-        now: seconds from any beginning, never going back.
+        now: returns seconds from any start; must be monotonic.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -120,13 +120,13 @@ class InMemoryProjectionState:
                 must_clear=row.must_clear,
             )
 
-    def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
+    def renew(self, owner: str, held: Collection[PartitionId], seconds: float) -> int:
         """See ``ProjectionState.renew``."""
         with self._lock:
             now = self._now()
             self._workers[owner] = now + seconds
             self._workers = {who: until for who, until in self._workers.items() if until > now}
-            for track, row in (
+            for partition_key, row in (
                 ((projection, partition), row)
                 for projection, rows in self._rows.items()
                 for partition, row in enumerate(rows)
@@ -134,7 +134,7 @@ class InMemoryProjectionState:
             ):
                 if seconds <= 0:
                     row.owner, row.expires = None, 0.0
-                elif track in held:
+                elif partition_key in held:
                     row.expires = now + seconds
             return len(self._workers)
 
@@ -186,7 +186,7 @@ class InMemoryProjectionState:
         with self._lock:
             rows = self._rows.get(feed.projection, [])
             token = max((row.token for row in rows), default=0) + 1
-            # Whoever is at work may still bring something: his time has to run out first.
+            # A worker with an old lease may still write: its lease must expire first.
             expires = max((row.expires for row in rows), default=0.0)
             self._rows[feed.projection] = [
                 _Row(

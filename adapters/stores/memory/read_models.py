@@ -1,4 +1,4 @@
-"""The read models in memory, fed by the in-memory log."""
+"""The read models of the in-memory log: facts, index and others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from remembrancer.domain.recorded import Recorded
 
 
 class Index(Protocol):
-    """A vector index that can be written without waiting."""
+    """A vector index with synchronous writes."""
 
     def put(self, documents: Sequence[Document]) -> None:
         """See ``VectorIndex.put``."""
@@ -38,22 +38,23 @@ class Index(Protocol):
 
 
 class Projection(Protocol):
-    """A read model that follows from the log alone."""
+    """A read model that depends on the log alone."""
 
     name: str
 
     def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order."""
+        """Apply events, in order."""
         ...
 
 
 class InMemoryReadModels:
-    """Facts, conversations and index, and whatever else follows the log, in step with it.
+    """All read models of the in-memory log, updated within the append.
 
     Args:
         facts: the facts read model.
-        index: the index.
-        embed: vectors for texts, quickly and without waiting for anybody.
+        index: the vector index.
+        embed: returns the available vectors of texts; must not block. A text without one is
+            embedded later.
         others: further read models, such as the knowledge graph.
     """
 
@@ -71,11 +72,11 @@ class InMemoryReadModels:
         self._conversations = _Conversations(facts)
         self._unembedded: dict[FactKey, Fact] = {}
         self._position = 0
-        # The log's own lock keeps writers apart, but not from those who read conversations.
+        # The log's lock serialises writers only; readers of conversations need this one.
         self._lock = threading.RLock()
 
     def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order."""
+        """Apply events, in order."""
         with self._lock:
             self._apply(chain)
 
@@ -113,7 +114,7 @@ class InMemoryReadModels:
         return len(supplied)
 
     def positions(self) -> Mapping[str, int]:
-        """The last position that each read model has taken in."""
+        """The checkpoint of each read model, by name: the last applied position."""
         names = ("facts", "index", *(other.name for other in self._others))
         return dict.fromkeys(names, self._position)
 

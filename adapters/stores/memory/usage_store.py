@@ -1,4 +1,4 @@
-"""The usage of models in memory, fed by the in-memory log."""
+"""Model usage in memory: a read model of the in-memory log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remembrancer.domain.usage import Usage, UsageTotal
 
 
 class InMemoryUsageStore:
-    """``UsageStore`` over dictionaries."""
+    """``UsageStore`` in dictionaries."""
 
     name = "usage"
 
@@ -22,7 +22,7 @@ class InMemoryUsageStore:
         self._held: dict[LedgerId | None, dict[tuple[str, str], Usage]] = defaultdict(dict)
 
     def apply(self, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order."""
+        """Apply events, in order."""
         with self._lock:
             for item in chain:
                 event = item.event

@@ -1,6 +1,6 @@
-"""The index in memory: exact, simple, and the reference that other indexes are held against.
+"""A vector index in memory: exact brute-force search, the reference for other indexes in tests.
 
-It compares a query with every document of the ledger, one by one, and forgets all at the end.
+It compares a query with every document of the ledger, one by one. Nothing is durable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from remembrancer.adapters.index_scoring.argument_checks import (
 from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
 from remembrancer.adapters.index_scoring.names import folded, names_in
 from remembrancer.domain.facts.fact import FactKey
-from remembrancer.domain.filters.ast import matches
+from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
@@ -36,7 +36,7 @@ from remembrancer.domain.scope import LedgerId
 
 @frozen(kw_only=True)
 class _Entry:
-    """A document with what searching needs of it."""
+    """A document with its analysed terms and names."""
 
     document: Document
     vector: npt.NDArray[np.float32] | None
@@ -46,12 +46,12 @@ class _Entry:
 
 
 class InMemoryVectorIndex:
-    """See ``VectorIndex`` and ``ExternalIndex``. The first vector decides on the dimension. Safe to
-    share between threads.
+    """``VectorIndex`` and ``ExternalIndex`` in dictionaries. The first vector sets the dimension.
+    Thread-safe.
     """
 
     def __init__(self) -> None:
-        # What is fed from a log must notice that this one knows nothing of what another had.
+        # A new instance is empty, so it must not match the checkpoint of an earlier one.
         self.fingerprint = uuid4().hex
         self._lock = threading.Lock()
         self._ledgers: dict[LedgerId, dict[FactKey, _Entry]] = defaultdict(dict)
@@ -146,7 +146,7 @@ class InMemoryVectorIndex:
 
 
 def _eligible(document: Document, query: IndexQuery) -> bool:
-    """Whether a document is inside the scope, the times and the filter of a query."""
+    """Whether a document matches the scope, the times and the filter of a query."""
     visible, valid, moment = document.visible, document.valid, query.as_of or query.now
     return (
         query.scope.covers(document.scope)
@@ -165,13 +165,13 @@ def _lasts(end: datetime | None, moment: datetime) -> bool:
 def _best(
     hits: Iterable[Hit], signal: Callable[[Hit], float | None], least: float, limit: int
 ) -> list[Hit]:
-    """The best hits by a signal of more than ``least``, ties by key."""
+    """The hits with the highest values of a signal above ``least``; ties by key."""
     ranked = [(-value, hit.key, hit) for hit in hits if (value := signal(hit)) is not None]
     return [hit for value, _, hit in heapq.nsmallest(limit, ranked) if -value > least]
 
 
 class _Scoring:
-    """The signals of one query, for one entry after the other."""
+    """Computes the signals of one query for an entry."""
 
     def __init__(
         self,
@@ -210,7 +210,7 @@ class _Scoring:
 
 
 class _FieldScoring:
-    """BM25 of one text field."""
+    """BM25 scores of one text field."""
 
     def __init__(self, counts: Sequence[Counter[str]], terms: Sequence[str]) -> None:
         documents = len(counts)
@@ -233,8 +233,8 @@ class _FieldScoring:
 
 
 def _unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """The vector with length 1, or the zero vector as it is; in double precision, so that the
-    squares of large components do not overflow.
+    """The vector scaled to length 1, or the zero vector unchanged; in double precision, so that
+    the squares of large components do not overflow.
     """
     wide = vector.astype(np.float64)
     length = float(np.linalg.norm(wide))

@@ -1,1 +1,1 @@
-"""What all adapters on PostgreSQL share: sessions, schema, failures, numbering and filters."""
+"""The store on PostgreSQL: audit log, read models, projection state and vector index."""

@@ -1,4 +1,4 @@
-"""The names of advisory locks: 64 bits for a purpose within a schema."""
+"""Keys of advisory locks: a 64-bit hash of purpose and schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 
 def advisory_key(schema: str, purpose: str) -> int:
-    """The key of the lock for ``purpose``; ``schema`` is quoted. The same in every process."""
+    """The lock key for ``purpose``, the same in every process; ``schema`` is quoted."""
     digest = blake2b(f"remembrancer {purpose} {schema}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 

@@ -1,8 +1,8 @@
-"""News of events on PostgreSQL: the numbering notifies whoever listens.
+"""``AppendSignal`` on PostgreSQL by ``LISTEN``/``NOTIFY``, with polling as a fallback.
 
-A notification is a hint, the position is the truth: one that is missed costs a look. It is sent by
-the numbering and not by the append, since ``NOTIFY`` has all who commit with one wait for each
-other, and only while somebody listens, which a shared advisory lock of the listener tells.
+A notification is only a hint; the last position decides, so a missed one costs one polling
+interval. The position assignment sends it, not the append, since ``NOTIFY`` serialises commits; and
+only while a listener exists, which a shared advisory lock of the listener shows.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from remembrancer.adapters.stores.postgres.read_timeout import AsyncConnection
 from remembrancer.domain.recorded import Position
 
 BETWEEN = 1.0
-"""Seconds between two looks while no notification comes."""
+"""Seconds between two polls while no notification comes."""
 
 SHORTEST = 0.05
 LONGEST = 0.5
-"""Seconds before connecting again."""
+"""Shortest and longest pause in seconds before a reconnect; it doubles each time."""
 
 GRACE = 1.0
-"""Seconds that a server which does not answer may keep a waiter beyond what it asked for, and
-after which its connection is given up for another one.
+"""Seconds. Read timeout of the listening connection, and the longest time that ``wait`` may exceed
+its own timeout if the server does not answer.
 """
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
 
 
 class PostgresAppendSignal:
-    """``AppendSignal`` by ``LISTEN``, on one connection for all who wait in an event loop.
+    """``AppendSignal`` by ``LISTEN``, on one connection for all waiters of an event loop.
 
     Args:
-        connect: a new connection, in autocommit, that returns tuples.
-        schema: the log's, quoted.
+        connect: opens a new connection, in autocommit mode, that returns tuples.
+        schema: schema of the log, quoted.
     """
 
     def __init__(self, connect: Connect, schema: str) -> None:
         self._connect = connect
         self._schema = schema
-        self._ears: dict[asyncio.AbstractEventLoop, _Ear] = {}
+        self._listeners: dict[asyncio.AbstractEventLoop, _Listener] = {}
         self._closed = False
 
     async def wait(self, after: Position, seconds: float) -> None:
-        """See ``AppendSignal.wait``. A server that can't be reached is tried until the time
-        is over; the log itself tells what is wrong with it.
+        """See ``AppendSignal.wait``. Reconnects until the timeout if the server can't be reached;
+        the next read of the log reports the error.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         pause = SHORTEST
@@ -56,7 +56,7 @@ class PostgresAppendSignal:
             async with asyncio.timeout(seconds + GRACE):
                 while not self._closed:
                     try:
-                        await self._ear().hear(after, deadline)
+                        await self._listener().wait(after, deadline)
                     except psycopg.Error:
                         left = deadline - asyncio.get_running_loop().time()
                         if left <= 0:
@@ -71,22 +71,22 @@ class PostgresAppendSignal:
             if self._closed:
                 self.close()
 
-    def _ear(self) -> _Ear:
+    def _listener(self) -> _Listener:
         loop = asyncio.get_running_loop()
-        for other in [other for other in self._ears if other.is_closed()]:
-            self._ears.pop(other).stop()
-        return self._ears.setdefault(loop, _Ear(self._connect, self._schema))
+        for other in [other for other in self._listeners if other.is_closed()]:
+            self._listeners.pop(other).stop()
+        return self._listeners.setdefault(loop, _Listener(self._connect, self._schema))
 
     def close(self) -> None:
-        """Let go of the connections. Closing twice does nothing."""
+        """Close the connections. Closing twice does nothing."""
         self._closed = True
-        for ear in list(self._ears.values()):
-            ear.stop()
+        for listener in list(self._listeners.values()):
+            listener.stop()
 
 
-class _Ear:
-    """The connection of a loop. One of those who wait reads it, the others wait for that one; when
-    it leaves, another takes its place.
+class _Listener:
+    """The connection of one event loop. One waiter reads it and wakes the others; when it leaves,
+    another waiter takes over.
     """
 
     def __init__(self, connect: Connect, schema: str) -> None:
@@ -97,31 +97,34 @@ class _Ear:
         self._others: set[asyncio.Future[None]] = set()
         self._last = 0
 
-    async def hear(self, after: Position, deadline: float) -> None:
-        """Return when there is something behind ``after``, or when the time is over."""
+    async def wait(self, after: Position, deadline: float) -> None:
+        """Return when there is an event after ``after``, or at the deadline (loop time)."""
         loop = asyncio.get_running_loop()
-        heard = False
-        while not heard and (left := deadline - loop.time()) > 0:
+        found = False
+        while not found and (left := deadline - loop.time()) > 0:
             if not self._reading:
-                heard = await self._read(after, left)
+                found = await self._read(after, left)
                 continue
-            heard = self._last > after
-            if not heard:
+            found = self._last > after
+            if not found:
                 self._others.add(woken := loop.create_future())
                 await asyncio.wait([woken], timeout=left)
                 self._others.discard(woken)
-                heard = self._last > after
+                found = self._last > after
 
     async def _read(self, after: Position, left: float) -> bool:
-        """Look once, and wait for a notification if there is nothing; whether there is something.
+        """Poll once; if there is no event after ``after``, wait for a notification.
 
-        The others are told of each look, and of its end, whatever that is.
+        Wakes the other waiters after the poll and at the end, also on an error.
+
+        Returns:
+            Whether the poll found an event after ``after``.
         """
         self._reading = True
         try:
             if self._connection is None:
                 self._connection = await self._listening()
-            self._last = await self._looked(self._connection)
+            self._last = await self._polled(self._connection)
             self._wake()
             if self._last <= after:
                 notices = self._connection.notifies(timeout=min(left, BETWEEN), stop_after=1)
@@ -148,7 +151,7 @@ class _Ear:
             connection.answer_timeout = GRACE
             channel = sql.Identifier(channel_of(self._schema))
             await connection.execute(sql.SQL("LISTEN {}").format(channel))
-            # Waits for a numbering that has found nobody listening; the look comes after it.
+            # Waits for an open position assignment that found no listener; the poll follows it.
             await connection.execute(
                 "SELECT pg_advisory_lock_shared(%s::bigint)", (listening_key(self._schema),)
             )
@@ -157,8 +160,8 @@ class _Ear:
             raise
         return connection
 
-    async def _looked(self, connection: AsyncConnection) -> int:
-        """The last position, or the one behind it if something waits to be given one."""
+    async def _polled(self, connection: AsyncConnection) -> int:
+        """Return the last position, plus one if a committed event has no position yet."""
         schema = self._schema
         query = (
             f"SELECT coalesce((SELECT max(last_position) FROM {schema}.place), 0) "
@@ -168,7 +171,7 @@ class _Ear:
         return int(row[0]) if row else 0
 
     def stop(self) -> None:
-        """Let go of the connection, unless somebody reads it, who does so afterwards."""
+        """Close the connection, unless a waiter reads it: that one closes it afterwards."""
         if self._connection is not None and not self._reading:
             self._connection.pgconn.finish()
             self._connection = None

@@ -1,7 +1,7 @@
-"""Sessions over psycopg's asynchronous connections, for ``AsyncMemory``.
+"""``Sessions`` over psycopg's asynchronous connections, for ``AsyncMemory``.
 
-A pool belongs to the event loop that it was opened in, so it is opened in the loop that first asks
-for a connection.
+A pool is bound to the event loop that it was opened in, so each loop gets its own pool, opened at
+the first use.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Lent: TypeAlias = AbstractAsyncContextManager[_Raw]
 
 
 class Pool(Protocol):
-    """What is used of a ``psycopg_pool.AsyncConnectionPool``."""
+    """The part of ``psycopg_pool.AsyncConnectionPool`` that is used here."""
 
     def connection(self, timeout: float | None = None) -> Lent:
         """Lend a connection."""
@@ -96,8 +96,8 @@ class AsyncSessions:
 
     Args:
         open_pool: opens a pool in the running loop.
-        frame: what is set in each transaction.
-        lent: the pool of a host, which is neither opened nor closed here.
+        frame: SQL that begins and ends each transaction.
+        lent: the host application's pool, which is neither opened nor closed here.
     """
 
     never_suspends = False
@@ -139,7 +139,7 @@ class AsyncSessions:
     async def seen(
         self, query: str, parameters: Sequence[object], settings: Mapping[str, str] | None
     ) -> psycopg.AsyncCursor[Any]:
-        """See ``SyncSessions``."""
+        """See ``SyncSessions.seen``."""
         before = self._frame.glancing(settings)
         for left in range(STALE, -1, -1):
             async with self._borrowed() as connection:
@@ -186,7 +186,7 @@ class AsyncSessions:
                 if await taken.fetchall() != [(True,)]:
                     return False
                 try:
-                    # A bound may be among the options of the connection.
+                    # The connection's options may set a statement_timeout.
                     for statement in ("SET statement_timeout = 0", *statements):
                         await connection.execute(statement.encode(), prepare=False)
                 finally:
@@ -199,7 +199,7 @@ class AsyncSessions:
     async def _executed(
         self, script: str, *, patient: bool = False
     ) -> AsyncIterator[tuple[_Raw, psycopg.AsyncCursor[Any]]]:
-        """See ``SyncSessions``."""
+        """See ``SyncSessions._executed``."""
         for left in range(STALE, -1, -1):
             async with self._borrowed(patient=patient) as connection:
                 try:
@@ -225,14 +225,14 @@ class AsyncSessions:
             self._pools[loop] = asyncio.ensure_future(self._open_pool())
         opening = self._pools[loop]
         try:
-            # Whoever is cancelled while it opens must not take it from the others.
+            # Shielded: a cancelled waiter must not cancel the opening for the others.
             return await asyncio.shield(opening)
         except psycopg.Error:
             self._pools.pop(loop, None)
             raise
 
     def close(self) -> None:
-        """Close the pools that were opened here, each in its own loop. Not to be called from one
+        """Close the pools that were opened here, each in its own loop. Must not be called from one
         of those loops. Closing twice does nothing.
         """
         self._closed = True
@@ -256,7 +256,7 @@ async def _at_once(
 
 
 async def _all(cursor: psycopg.AsyncCursor[Any]) -> list[Row]:
-    """The rows of all statements of a script."""
+    """Return the rows of all statements of a script."""
     rows: list[Row] = []
     while True:
         if cursor.description is not None:
@@ -272,7 +272,7 @@ async def _close(opening: asyncio.Future[Pool]) -> None:
 
 @asynccontextmanager
 async def _autocommitting(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
-    """Have psycopg begin no transactions of its own."""
+    """Set autocommit within the block, so that psycopg begins no transactions itself."""
     if connection.autocommit:
         yield
         return
@@ -290,6 +290,6 @@ async def _roll_back(connection: psycopg.AsyncConnection[Any]) -> None:
     try:
         await connection.execute("ROLLBACK", prepare=False)
     except psycopg.Error:
-        # It is of no more use to anybody; the server rolls back when it is gone.
+        # The connection is unusable; the server rolls back when it is closed.
         with suppress(psycopg.Error):
             await connection.close()

@@ -1,7 +1,7 @@
-"""The log on PostgreSQL: one append is one transaction, read models in the same schema included.
+"""``AuditLog`` on PostgreSQL: an append and its read models commit in one transaction.
 
-Writers of one ledger take turns at its row; writers of different ledgers share nothing that is
-locked. Positions are given after the commit; see ``position_assignment``.
+Writers of one ledger wait for its row lock; writers of different ledgers share no lock. Positions
+are assigned after the commit; see ``position_assignment``.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.errors import AdapterUnavailable, Conflict
 from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import Append, CorrelationId, Head, Position, Recorded
 from remembrancer.domain.scope import LedgerId
 
 TRIES = 5
-"""How often an append that lost against others (a deadlock, the same id at the same time) is done
-again before the caller is told.
+"""Attempts of an append that collides with other transactions (a deadlock, the same event id at the
+same time) before the error is raised.
 """
 
 _COLUMNS = (
@@ -42,7 +43,7 @@ _COLUMNS = (
 _FROM_EVENT = "FROM event JOIN ledger ON ledger.id = event.ledger_id"
 _POSITION = "known_position(event.ledger_id, event.version)"
 
-# By position: the places that have a part in the page, then the events that each of them covers.
+# By position: the places that overlap the page, then the events of each place.
 _READ = f"""
 SELECT place.first_position + event.version - place.first_version AS position, {_COLUMNS}
 FROM place
@@ -77,13 +78,13 @@ FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::int[], %s::bytea[], %s::by
 
 
 def create_log(schema: str, partitions: int) -> list[str]:
-    """The tables of the log, as of schema version 1.
+    """DDL of the log's tables, as of schema version 1.
 
     Events are partitioned by a hash of their ledger. A unique index on them must include the
-    ledger, so that event ids, which are unique everywhere, have a table of their own.
+    ledger, so event ids, which are unique over all ledgers, have a separate table.
     """
     return [
-        # Room on the pages for new versions of heads, which then need no new index entries.
+        # Free space on the pages for updated heads (HOT), which then need no new index entries.
         f"""
         CREATE TABLE {schema}.ledger (
             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -135,14 +136,14 @@ def create_log(schema: str, partitions: int) -> list[str]:
             PRIMARY KEY (ledger_id, key)
         )
         """,
-        # The ledgers whose read models have not taken in all: those written without any.
+        # Ledgers whose read models lag, because they were written without read models.
         f"""
         CREATE TABLE {schema}.lagging (
             ledger_id bigint PRIMARY KEY,
             version bigint NOT NULL
         )
         """,
-        # Statements of their own: each sees what was committed while the one before it waited.
+        # Separate statements: each sees what was committed while the previous one waited.
         f"""
         CREATE FUNCTION {schema}.begin_append(
             called text, genesis bytea, request_key text,
@@ -175,31 +176,31 @@ class Listener(Protocol):
     """Read models that commit together with the append."""
 
     async def begin(self, connection: Connection) -> None:
-        """Take part in a transaction, before anything else is done in it."""
+        """Join a transaction, before any other statement in it."""
         ...
 
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> None:
-        """Take in events of one ledger, in order, inside the open transaction. They have no
-        positions yet: in their place stands the version.
+        """Apply events of one ledger, in order, in the open transaction. They have no positions
+        yet: ``position`` holds the version.
         """
         ...
 
 
 class PostgresAuditLog:
-    """``AuditLog`` on sessions in whose schema ``create_log`` has made the tables.
+    """``AuditLog`` on sessions whose schema has the tables of ``create_log``.
 
     Args:
-        sessions: where the log is.
-        codec: how events are stored.
-        listener: read models in the same schema, ``None`` for a log alone.
+        sessions: database of the log.
+        codec: encodes and decodes events.
+        listener: read models in the same schema, ``None`` for a log without any.
     """
 
     def __init__(
         self,
         sessions: Sessions,
-        codec: EventCodec | None = None,
+        codec: Codec | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._sessions = sessions
@@ -214,7 +215,7 @@ class PostgresAuditLog:
             try:
                 ledger_id, versions, chain = await self._written(append)
             except (Collision, Conflict) as lost:
-                # What is appended again meets its own events: they are looked for only then.
+                # A retried append collides with its own events, so they are looked up only now.
                 if earlier := await self._recorded_before(append):
                     return Appended(recorded=tuple(earlier), replayed=True)
                 if isinstance(lost, Conflict) or not left:
@@ -222,12 +223,12 @@ class PostgresAuditLog:
             else:
                 break
         if not chain:
-            # Read with the positions; what was committed but not flushed is by then.
+            # Read with positions: an event that has one is flushed.
             return Appended(recorded=tuple(await self._same(ledger_id, versions)), replayed=True)
         return Appended(recorded=tuple(chain), replayed=False)
 
     async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
-        # The numbering is flushed, and with it all that was committed before.
+        # The numbering's commit is flushed, and with it all earlier commits.
         async with self._sessions.transaction(flushed=False) as connection:
             ledger_id, versions, chain = await self._appended(connection, append)
             if not chain:
@@ -240,11 +241,11 @@ class PostgresAuditLog:
     async def _appended(
         self, connection: Connection, append: Append
     ) -> tuple[int, range, list[Recorded]]:
-        """All that an append does inside of its transaction.
+        """Do an append's work in its transaction.
 
         Returns:
-            The ledger, the versions of the events, and the events with their versions where their
-            positions will be; none if they were recorded before under the append's key.
+            Ledger id, versions of the events, and the events with the version as ``position``; no
+            events if they were recorded before under the append's idempotency key.
         """
         if self._listener is not None:
             await self._listener.begin(connection)
@@ -263,8 +264,8 @@ class PostgresAuditLog:
             if lags:
                 raise AdapterUnavailable(
                     ADAPTER,
-                    f"the read models do not stand where {append.ledger} ends; "
-                    "open the database again to have them catch up",
+                    f"the read models of {append.ledger} lag behind the log; "
+                    "open the database again to let them catch up",
                 )
             await self._listener.apply(connection, ledger_id, chain)
         elif not lags:
@@ -274,7 +275,7 @@ class PostgresAuditLog:
         return ledger_id, range(version + 1, chain[-1].version + 1), chain
 
     async def _recorded_before(self, append: Append) -> list[Recorded]:
-        """What was recorded under the append's event ids."""
+        """Events that were recorded under the append's event ids."""
         found = await self._numbered(
             "WHERE (event.ledger_id, event.version) IN "
             "(SELECT ledger_id, version FROM event_key WHERE event_id = ANY(%s)) ORDER BY 1",
@@ -287,7 +288,7 @@ class PostgresAuditLog:
     async def _versions(
         self, connection: Connection, ledger_id: int, versions: Sequence[int]
     ) -> list[Recorded]:
-        """Events of one ledger; in the place of their position stands the version."""
+        """Events of one ledger, with the version as ``position``."""
         cursor = await connection.execute(
             f"SELECT event.version, {_COLUMNS} {_FROM_EVENT} "
             "WHERE event.ledger_id = %s AND event.version = ANY(%s) ORDER BY event.version",
@@ -338,13 +339,13 @@ class PostgresAuditLog:
         """See ``AuditLog.read``."""
         page, more = await self._page(after, limit)
         if more:
-            # Left by a writer that died, or about to be numbered by one that has not.
+            # Events of a writer that died, or that has not assigned positions yet.
             await number_all(self._sessions)
             page, _ = await self._page(after, limit)
         return page
 
     async def _page(self, after: int, limit: int) -> tuple[list[Recorded], bool]:
-        """A page, and whether it is short while something waits for its position."""
+        """A page, and whether it is short while committed events have no position yet."""
         async with self._sessions.reader() as connection:
             cursor = await connection.execute(
                 _READ, (after, after + limit, after + 1, after + limit)
@@ -365,7 +366,7 @@ class PostgresAuditLog:
     async def read_ledger_in(
         self, connection: Connection, ledger_id: int, after_version: int, limit: int
     ) -> list[Recorded]:
-        """``read_ledger`` inside a transaction; in the place of positions stand versions."""
+        """``read_ledger`` in the caller's transaction, with the version as ``position``."""
         return await self._versions(
             connection, ledger_id, range(after_version + 1, after_version + limit + 1)
         )
@@ -398,13 +399,13 @@ class PostgresAuditLog:
     def _decoded(self, rows: Sequence[Row]) -> list[Recorded]:
         if not rows:
             return []
-        # By columns and not by rows, so that the loops of a replay run outside of the interpreter.
+        # By column, not by row, so that the loops of a replay run in C.
         (
             positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
             actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
         ) = zip(*rows, strict=True)  # fmt: skip
         ids: list[Any] = [event_id.hex for event_id in event_ids]
-        # All events of an append share one moment.
+        # All events of an append have the same time.
         moments = {value: from_microseconds(value) for value in set(recorded_at)}
         return list(
             map(
@@ -430,7 +431,7 @@ class PostgresAuditLog:
 
 
 async def last_position(connection: Connection) -> Position:
-    """The last position that has been given."""
+    """The last position that has been assigned."""
     cursor = await connection.execute("SELECT coalesce(max(last_position), 0) FROM place")
     row = await cursor.fetchone()
     return Position(row[0] if row else 0)
@@ -471,7 +472,7 @@ def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[A
 
 
 def _array(elements: Iterable[str]) -> str:
-    """An array literal. Written here, since psycopg's arrays cost a sixth of an append."""
+    """An array literal; psycopg's array adaptation would take a sixth of an append's time."""
     return "{" + ",".join(elements) + "}"
 
 

@@ -1,7 +1,7 @@
-"""Looking up messages and the facts that cite them, for indexing that is pure and does not wait.
+"""Look-up of messages and the facts that cite them, for the pure (sync) indexing functions.
 
-``settled`` runs it over what is known so far, fetches at once all that it asked for, and runs it
-again; two or three times are enough.
+``settled`` calls such a function with the data that is cached so far, fetches in one batch
+everything that was missing, and calls it again; two or three rounds are enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from remembrancer.domain.recall.index_context import NEIGHBOURS
 T = TypeVar("T")
 
 _GAP = SAME_CONVERSATION // SAME_CONVERSATION.resolution
-"""In microseconds."""
+"""Microseconds."""
 
 _NEXT = (
     "(SELECT version, occurred_at FROM message WHERE ledger_id = own.ledger_id "
@@ -52,7 +52,7 @@ class PostgresConversations:
         self._uncited: set[MessageId] = set()
 
     async def settled(self, ask: Callable[[], T]) -> T:
-        """What ``ask`` returns once all is there that it looks up here."""
+        """Call ``ask`` until all that it looks up here is cached; return its result."""
         while True:
             answer = ask()
             if not self._unknown and not self._uncited:

@@ -23,8 +23,8 @@ from remembrancer.adapters.stores.postgres.sessions import Sessions
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
 from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.runtime.sync_bridge import run_inline
 
 FOR_EVER = 365 * 86400.0
 """Seconds; psycopg's pools know no wait without end."""

@@ -1,8 +1,7 @@
-"""The facts table on PostgreSQL: a row a version, fed in the transaction of the append.
+"""``FactStore`` on PostgreSQL: one row per fact version, written in the append's transaction.
 
-The meaning of each event is ``remembrancer.domain.facts.evolve.change_of``; this module only
-keeps what that function returns. Within a ledger the version stands for the order; positions are
-given later.
+``domain.facts.evolve.change_of`` decides the effect of each event; this module stores it. Events
+have no position yet, so their version gives the order within a ledger.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from attrs import define, field
 
 from remembrancer.adapters.stores.postgres.filters import searchable, to_sql
 from remembrancer.adapters.stores.postgres.sessions import Connection, Reader, Row, Sessions
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.visibility import covered, visible
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.epoch_micros import to_microseconds
@@ -24,6 +22,7 @@ from remembrancer.domain.errors import IntegrityError
 from remembrancer.domain.events import InferenceRecorded, MessageObserved, PayloadErased
 from remembrancer.domain.facts.evolve import FactChange, change_of, fact_id_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, MessageId
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
 from remembrancer.domain.recorded import CorrelationId, EventId, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
@@ -52,7 +51,7 @@ INSERT INTO fact (fact_id, version, ledger_id, user_id, agent_id, run_id, app_id
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
-# The body keeps every digit and every key as the log has them; ``jsonb`` would not.
+# json, not jsonb: it keeps every digit and every key as the log has them.
 _TABLES = (
     """
     CREATE TABLE IF NOT EXISTS fact (
@@ -103,16 +102,16 @@ _TABLES = (
 
 
 def conversation_of(scope: Scope) -> str:
-    """What tells one conversation of a ledger from another."""
+    """Key of a conversation within a ledger."""
     return msgspec.json.encode([scope.agent_id, scope.run_id, scope.app_id]).decode()
 
 
 class PostgresFactStore:
-    """``FactStore`` on sessions, fed by the log's adapter."""
+    """``FactStore`` on sessions; the audit log's adapter applies events to it."""
 
     tables = ("fact", "message", "evidence")
 
-    def __init__(self, sessions: Sessions, codec: EventCodec) -> None:
+    def __init__(self, sessions: Sessions, codec: Codec) -> None:
         self._sessions = sessions
         self._codec = codec
         self._encoder = msgspec.json.Encoder()
@@ -120,22 +119,22 @@ class PostgresFactStore:
         self.never_suspends = sessions.never_suspends
 
     async def create(self, connection: Connection) -> None:
-        """Make the tables and indexes that are missing."""
+        """Create missing tables and indexes."""
         for statement in _TABLES:
             await connection.execute(statement)
 
     async def clear(self, connection: Connection) -> None:
-        """Drop all rows, before a rebuild. Whoever reads meanwhile still sees them."""
+        """Delete all rows before a rebuild. Readers see them until the commit."""
         for table in self.tables:
             await connection.execute(f"DELETE FROM {table}")
 
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> list[FactChange]:
-        """Take in events of one ledger inside the append's transaction.
+        """Apply events of one ledger in the append's transaction.
 
         Returns:
-            What changed, for the read models that follow from the facts.
+            The changes, for the read models that are derived from facts.
         """
         await self._note_messages(connection, ledger_id, chain)
         ids = {fact_id for item in chain if (fact_id := fact_id_of(item.event)) is not None}
@@ -259,7 +258,7 @@ class PostgresFactStore:
     async def versions_in(
         self, connection: Reader, fact_ids: Sequence[FactId]
     ) -> Mapping[FactId, Sequence[Fact]]:
-        """``versions`` of several facts, on a connection that is already in a transaction."""
+        """``versions`` of several facts, in the caller's transaction."""
         found: dict[FactId, list[Fact]] = {}
         for fact in await self._facts(
             connection,
@@ -277,7 +276,7 @@ class PostgresFactStore:
             return await self.load_in(connection, keys)
 
     async def load_in(self, connection: Reader, keys: Sequence[FactKey]) -> list[Fact]:
-        """``load`` on a connection that is already in a transaction."""
+        """``load`` in the caller's transaction."""
         return await self._facts(
             connection,
             "SELECT body::text FROM unnest(%s::text[], %s::int[]) WITH ORDINALITY "
@@ -413,11 +412,13 @@ class PostgresFactStore:
         )
 
     def message(self, row: Row) -> Message | None:
-        """The message in a stored event: its payload, type, schema version, position, ledger and
-        id. ``None`` if it was erased.
+        """Decode the message of a stored event; ``None`` if it was erased.
+
+        Args:
+            row: payload, type, schema version, position, ledger and id of the event.
 
         Raises:
-            IntegrityError: the event observed no message.
+            IntegrityError: the event is not a ``MessageObserved``.
         """
         payload, type_name, schema_version, position, ledger, event_id = row
         event = self._codec.decode(
@@ -432,7 +433,7 @@ class PostgresFactStore:
 
 @define
 class _Writing:
-    """What an append does to the table, each row written once."""
+    """Row changes of one append, merged so that each row is written once."""
 
     begun: dict[FactKey, Fact] = field(factory=dict)
     ended: list[Fact] = field(factory=list)

@@ -1,4 +1,4 @@
-"""PostgreSQL's failures in the caller's terms: what happened, and what to do now."""
+"""Translation of psycopg's errors to typed errors that say what to do."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ADAPTER = "postgres"
 
 
 class Collision(AdapterUnavailable):
-    """The transaction lost against another one and was undone: doing it again may succeed."""
+    """The transaction conflicted with another one and was rolled back; a retry may succeed."""
 
 
 class TableMissing(AdapterUnavailable):
-    """A table or column is not there."""
+    """A table or column is missing."""
 
 
 _COLLISIONS = (
@@ -36,26 +36,30 @@ _COLLISIONS = (
 _REMEDIES: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str], ...] = (
     (
         errors.QueryCanceled,
-        "the statement took longer than statement_timeout, or was cancelled; try again",
+        "the statement exceeded statement_timeout, or was cancelled; try again",
     ),
-    (errors.LockNotAvailable, "another session kept a lock for too long; try again"),
-    ((errors.DiskFull, errors.OutOfMemory), "the server is out of space; free some and try again"),
-    (errors.TooManyConnections, "the server has no connection left; lower max_connections"),
+    (errors.LockNotAvailable, "another session held a lock for too long; try again"),
+    (
+        (errors.DiskFull, errors.OutOfMemory),
+        "the server is out of disk space or memory; free some and try again",
+    ),
+    (errors.TooManyConnections, "the server accepts no more connections; lower max_connections"),
     (
         (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow),
-        "the server is being stopped or started; try again",
+        "the server is shutting down or starting; try again",
     ),
     (
         errors.IdleInTransactionSessionTimeout,
-        "the server heard nothing for too long and gave the connection up; try again",
+        "the server closed the connection, since the client sent nothing for too long; try again",
     ),
     (
         ReadTimeout,
-        "the connection is up and silent; check what stands between here and the server. What was "
-        "asked for may have been done: try again, a write with the idempotency_key that it had",
+        "the connection is open, but the server does not answer; check the network and proxies in "
+        "between. The statement may have been executed: try again, a write with the same "
+        "idempotency_key",
     ),
-    (errors.ConnectionTimeout, "the server can't be reached, or does not answer; try again"),
-    (errors.ReadOnlySqlTransaction, "the server is a read-only replica; name the primary"),
+    (errors.ConnectionTimeout, "the server can't be reached or does not answer; try again"),
+    (errors.ReadOnlySqlTransaction, "the server is a read-only replica; connect to the primary"),
 )
 _REFUSALS = (
     errors.InvalidPassword,
@@ -66,24 +70,26 @@ _REFUSALS = (
 
 
 def translated(error: psycopg.Error) -> RemembrancerError:
-    """The typed error for a failure of the driver or the server."""
+    """Return the typed error for an error of psycopg or the server."""
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, _COLLISIONS):
-        return Collision(ADAPTER, f"lost against another writer; try again ({said})")
+        return Collision(
+            ADAPTER, f"the transaction conflicted with another writer; try again ({said})"
+        )
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn):
         return TableMissing(ADAPTER, f"{said}; open the database again to have it rebuilt")
     if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
         return IntegrityError(f"the database is damaged ({said}); restore a backup")
     if isinstance(error, _REFUSALS):
-        return InvalidRequest("audit_log.dsn", f"the server refuses it: {said}")
+        return InvalidRequest("audit_log.dsn", f"the server denies access: {said}")
     if isinstance(error, errors.UntranslatableCharacter | errors.CharacterNotInRepertoire):
-        return InvalidRequest("text", f"PostgreSQL can't hold it: {said}")
+        return InvalidRequest("text", f"PostgreSQL can't store it: {said}")
     if isinstance(error, psycopg.DataError):
-        return InvalidRequest("text", f"PostgreSQL can't hold it: {said}")
+        return InvalidRequest("text", f"PostgreSQL can't store it: {said}")
     if isinstance(error, psycopg_pool.PoolTimeout):
         return AdapterUnavailable(
             ADAPTER,
-            "no connection came free within connect_timeout; check that the server is up, or "
+            "no connection became free within connect_timeout; check that the server is up, or "
             f"raise max_connections ({said})",
         )
     if isinstance(error, psycopg_pool.PoolClosed):
@@ -94,7 +100,7 @@ def translated(error: psycopg.Error) -> RemembrancerError:
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Re-raise what psycopg raises as a typed error."""
+    """Re-raise psycopg's errors as typed errors."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,12 +1,12 @@
-"""Filters as SQL: a condition for PostgreSQL that holds for just the rows that ``matches`` takes.
+"""Translation of filters to SQL conditions that select exactly the rows that ``matches`` accepts.
 
-It does not know any table: the caller says which expressions hold the fields, stores metadata as
-``searchable`` writes it, and has made the function of ``create_casefold``. Everything is
-translated; nothing is left for the evaluator.
+Independent of tables: the caller passes the SQL expressions of the fields, stores metadata as
+``searchable`` encodes it, and has created the function of ``create_casefold``. All operators are
+translated; none is left for the evaluator.
 
-Where PostgreSQL does not see what Python sees: a number in ``jsonb`` is its decimal digits, so that
-a double is stored, and compared, by all of the digits of its exact value; strings are compared in
-the collation "C", by code points; and upper and lower case are those of Python.
+To agree with Python: ``jsonb`` stores numbers as decimals, so a double is stored and compared by
+all digits of its exact value; strings are compared in the collation "C", by code points; case
+folding is Python's ``str.casefold``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import msgspec
 from remembrancer.domain.filters.ast import (
     BUILT_IN_FIELDS,
     TIME_FIELDS,
-    And,
     Contains,
     Eq,
     Exists,
@@ -31,27 +30,30 @@ from remembrancer.domain.filters.ast import (
     Gte,
     IContains,
     In,
-    Leaf,
     Lt,
     Lte,
-    Ne,
-    Not,
-    NotIn,
-    Or,
     comparable,
 )
+from remembrancer.domain.filters.normal_form import (
+    Conjunction,
+    Disjunction,
+    Literal,
+    NormalForm,
+    PositiveLeaf,
+    normal_form,
+)
 
-_ORDERS: Final[dict[type[Leaf], str]] = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
+_ORDERS: Final[dict[type[PositiveLeaf], str]] = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
 _BLOCK: Final = 150
-"""Characters that one step of folding maps. Their search is linear, so that a text is only
-taken through the blocks that it has characters of.
+"""Characters that one ``translate`` call maps. Its search is linear, so a text goes only through
+the blocks that it has characters of.
 """
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def searchable(metadata: Mapping[str, object]) -> str:
-    """Metadata as it must be stored, in a column of type ``jsonb``, to be filtered by."""
+    """Encode metadata for a ``jsonb`` column so that filters can compare it."""
     return _encoder.encode(_exact(metadata)).decode()
 
 
@@ -66,7 +68,7 @@ def _exact(value: object) -> object:
 
 
 def _number(value: float) -> int | Decimal:
-    """A number by all of its digits. What is greater than any double stays so."""
+    """A number with all of its digits. An integer beyond the range of doubles stays an integer."""
     known = comparable(value)
     assert known is not None
     exact = Decimal(known[1])
@@ -74,7 +76,7 @@ def _number(value: float) -> int | Decimal:
 
 
 def create_casefold(schema: str, _partitions: int) -> list[str]:
-    """The function ``remembrancer_casefold``: it does what ``str.casefold`` of this Python does."""
+    """DDL of the function ``remembrancer_casefold``, equal to this Python's ``str.casefold``."""
     folded = {
         character: character.casefold()
         for character in map(chr, range(128, sys.maxunicode + 1))
@@ -115,17 +117,17 @@ def to_sql(where: Filter, columns: Mapping[str, str], document: str) -> tuple[st
 
     Args:
         where: the filter.
-        columns: for each built-in field the SQL expression that holds it, ``NULL`` if absent.
-            Times are ``bigint`` (microseconds since 1970 in UTC), ``entities`` is a ``jsonb``
-            array, the others are ``text``.
-        document: the expression that gives the metadata, a ``jsonb`` object (see ``searchable``);
+        columns: the SQL expression of each built-in field, ``NULL`` if absent. Times are
+            ``bigint`` (microseconds since 1970 in UTC), ``entities`` is a ``jsonb`` array, the
+            others are ``text``.
+        document: the SQL expression of the metadata, a ``jsonb`` object (see ``searchable``);
             ``NULL`` if there is none.
 
     Returns:
-        An expression that is true or false on every row and can stand beside an ``AND``, and the
+        An expression that is true or false on every row and can be combined by ``AND``, and the
         values of its ``%s`` parameters in order.
     """
-    condition = _Translation(columns=columns, document=document).condition(where, holds=True)
+    condition = _Translation(columns=columns, document=document).condition(normal_form(where))
     return condition.sql, list(condition.parameters)
 
 
@@ -144,23 +146,17 @@ class _Translation:
     columns: Mapping[str, str]
     document: str
 
-    def condition(self, where: Filter, *, holds: bool) -> _Condition:
-        """The condition that ``where`` holds, or that it does not."""
+    def condition(self, where: NormalForm) -> _Condition:
         match where:
-            case Not():
-                return self.condition(where.part, holds=not holds)
-            case And() | Or():
-                parts = [self.condition(part, holds=holds) for part in where.parts]
-                return _joined(parts, "AND" if isinstance(where, And) is holds else "OR")
-            case Ne():
-                return self.condition(Eq(field=where.field, value=where.value), holds=not holds)
-            case NotIn():
-                return self.condition(In(field=where.field, values=where.values), holds=not holds)
-            case _:
-                leaf = self.leaf(where)
-                return leaf if holds else _Condition(f"NOT {leaf.sql}", leaf.parameters)
+            case Conjunction():
+                return _joined([self.condition(part) for part in where.parts], "AND")
+            case Disjunction():
+                return _joined([self.condition(part) for part in where.parts], "OR")
+            case Literal():
+                leaf = self.leaf(where.leaf)
+                return leaf if where.holds else _Condition(f"NOT {leaf.sql}", leaf.parameters)
 
-    def leaf(self, where: Leaf) -> _Condition:
+    def leaf(self, where: PositiveLeaf) -> _Condition:
         if where.field == "entities":
             return _on_json(where, self.columns["entities"], [])
         if where.field in BUILT_IN_FIELDS:
@@ -177,10 +173,10 @@ def _joined(parts: Sequence[_Condition], word: str) -> _Condition:
     )
 
 
-def _operands(where: Leaf, kind: str) -> list[object]:
-    """Those operands of a leaf that are of one kind (see ``comparable``)."""
+def _operands(where: PositiveLeaf, kind: str) -> list[object]:
+    """The operands of a leaf that are of one kind (see ``comparable``)."""
     match where:
-        case In() | NotIn():
+        case In():
             values: tuple[object, ...] = where.values
         case IContains():
             values = (where.folded,)
@@ -192,8 +188,8 @@ def _operands(where: Leaf, kind: str) -> list[object]:
     return [Decimal(value) for value in found] if kind == "number" else found
 
 
-def _on_column(where: Leaf, column: str) -> _Condition:
-    """A leaf on a column of times or text. ``IS NOT NULL`` keeps the third truth value out."""
+def _on_column(where: PositiveLeaf, column: str) -> _Condition:
+    """A leaf on a column of times or text. ``IS NOT NULL`` prevents a result of ``NULL``."""
     if isinstance(where, Exists):
         return _Condition(f"({column} IS NOT NULL)")
     is_time = where.field in TIME_FIELDS
@@ -204,7 +200,7 @@ def _on_column(where: Leaf, column: str) -> _Condition:
     return _Condition(f"({column} IS NOT NULL AND {test.sql})", test.parameters)
 
 
-def _test(where: Leaf, value: str, operands: Sequence[object], kind: str) -> _Condition:
+def _test(where: PositiveLeaf, value: str, operands: Sequence[object], kind: str) -> _Condition:
     """A leaf on a scalar of the type of the operands."""
     if kind == "text":
         value = f'({value}) COLLATE "C"'
@@ -221,9 +217,9 @@ def _test(where: Leaf, value: str, operands: Sequence[object], kind: str) -> _Co
             return _Condition(f"{value} = ANY(%s::{kind}[])", (list(operands),))
 
 
-def _on_json(where: Leaf, document: str, keys: Sequence[str]) -> _Condition:
+def _on_json(where: PositiveLeaf, document: str, keys: Sequence[str]) -> _Condition:
     """A leaf on the value at a path of a JSON document."""
-    # The operator "->" with a text reaches into objects only.
+    # The operator "->" with a text operand applies to objects only.
     value = document + " -> %s::text" * len(keys)
     branches = list(_branches(where))
     if not branches:
@@ -235,7 +231,7 @@ def _on_json(where: Leaf, document: str, keys: Sequence[str]) -> _Condition:
     )
 
 
-def _branches(where: Leaf) -> Iterator[_Condition]:
+def _branches(where: PositiveLeaf) -> Iterator[_Condition]:
     if isinstance(where, Exists):
         yield _Condition(
             "WHEN 'array' THEN jsonb_array_length(it) > 0 "
@@ -246,7 +242,7 @@ def _branches(where: Leaf) -> Iterator[_Condition]:
     yield from _scalars(where, "it")
     if type(where) in _ORDERS:
         return
-    # Of the elements of a list one must be equal, but for case if that is what is asked.
+    # One element of a list must be equal; for IContains, equal after case folding.
     equal = IContains if isinstance(where, IContains) else Eq
     elements = list(_scalars(where, "element", equal=equal))
     if elements:
@@ -258,8 +254,10 @@ def _branches(where: Leaf) -> Iterator[_Condition]:
         )
 
 
-def _scalars(where: Leaf, it: str, equal: type[Leaf] | None = None) -> Iterator[_Condition]:
-    """The branches for strings, numbers and booleans; those of elements if ``equal`` is given."""
+def _scalars(
+    where: PositiveLeaf, it: str, equal: type[PositiveLeaf] | None = None
+) -> Iterator[_Condition]:
+    """Branches for strings, numbers and booleans; for elements of a list if ``equal`` is given."""
     strings = _operands(where, "string")
     if strings:
         text = f"({it} #>> '{{}}')"

@@ -1,9 +1,9 @@
-"""The knowledge graph in the log's own PostgreSQL schema: fed in the append's transaction.
+"""``KnowledgeGraph`` on PostgreSQL, in the log's schema, written in the append's transaction.
 
-Four tables: names, relations, facts, and which fact names what. A walk asks for the links of many
-names at once, of each the newest, straight from an index: two round trips for each step outward.
+Four tables: names, relations, facts, and mentions of names in facts. A walk reads the newest links
+of many names per statement, directly from an index: two round trips per step.
 
-Within a ledger the version of an event stands for its position, which is looked up on reading.
+Rows store the version of an event within its ledger; its position is looked up when reading.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.domain.text import normalised
 
 AT_ONCE = 64
-"""Names whose links are asked for in one statement. What a walk does not come to look at, because
-it has reached its limit, was fetched for nothing.
+"""Names whose links one statement reads. Links that a walk does not visit, because it has reached
+its limit, are read in vain.
 """
 
 _LINK = """
@@ -88,8 +88,7 @@ _TABLES = (
     """,
     "CREATE INDEX IF NOT EXISTS graph_relation_id ON graph_relation (relation_id)",
     "CREATE INDEX IF NOT EXISTS graph_relation_of ON graph_relation (ledger_id, fact_id)",
-    # Aliases have indexes of their own, so that neither a search for them nor one for anything
-    # else has to skip the others.
+    # Separate indexes for aliases and for other relations, so that neither search skips rows.
     *(
         f"CREATE INDEX IF NOT EXISTS graph_{end}_{kind} ON graph_relation ({end}_name, made_by) "
         f"WHERE predicate {sign} 'same_as'"
@@ -122,7 +121,7 @@ def _insert(table: str, columns: str) -> str:
 
 
 class PostgresKnowledgeGraph:
-    """``KnowledgeGraph`` on the tables of the log's schema."""
+    """``KnowledgeGraph`` on sessions; the audit log's adapter applies events to it."""
 
     name = "graph"
     fingerprint = "1"
@@ -133,19 +132,19 @@ class PostgresKnowledgeGraph:
         self.never_suspends = sessions.never_suspends
 
     async def create(self, connection: Connection) -> None:
-        """Make the tables and indexes that are missing."""
+        """Create missing tables and indexes."""
         for statement in _TABLES:
             await connection.execute(statement)
 
     async def clear(self, connection: Connection) -> None:
-        """Drop all rows, before a rebuild. Whoever reads meanwhile still sees them."""
+        """Delete all rows before a rebuild. Readers see them until the commit."""
         for table in self.tables:
             await connection.execute(f"DELETE FROM {table}")
 
     async def apply_in(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> None:
-        """Take in events of one ledger inside the append's transaction."""
+        """Apply events of one ledger in the append's transaction."""
         touching = [item for item in chain if touches(item.event)]
         if touching:
             writing = await _Writing.of(connection, ledger_id, touching)
@@ -245,7 +244,7 @@ def _grouped(counted: Iterable[Row], synonyms: Iterable[Tie]) -> list[Entity]:
 
 @define
 class _Writing:
-    """One append's worth of changes: looked up at once, made in memory, written at once."""
+    """Changes of one append: read in one batch, applied in memory, written in one batch."""
 
     ledger_id: int
     latest: dict[LinkKey, Link] = field(factory=dict)
@@ -257,7 +256,7 @@ class _Writing:
     async def of(
         cls, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> _Writing:
-        """With the latest versions of all links that the events may change."""
+        """Load the latest versions of all links that the events may change."""
         facts = {fact_id_of(item.event) for item in chain} - {None}
         relations = {
             item.event.relation_id
@@ -283,13 +282,13 @@ class _Writing:
         return writing
 
     def know(self, link: Link) -> None:
-        """Take a version as the latest of its link."""
+        """Register a version as the latest of its link."""
         if link.key not in self.latest and isinstance(link, Relation) and link.fact_id is not None:
             self.of_fact[link.fact_id].append(link.key)
         self.latest[link.key] = link
 
     def apply(self, item: Recorded) -> None:
-        """Take in one event."""
+        """Apply one event."""
         event, fact_id = item.event, fact_id_of(item.event)
         mention = None if fact_id is None else self.latest.get(("fact", fact_id))
         if isinstance(event, RelationAsserted | RelationEnded):
@@ -317,7 +316,7 @@ class _Writing:
             self.know(after)
 
     async def write(self, connection: Connection) -> None:
-        """Write all of it."""
+        """Write all changes."""
         for kind in ("relation", "fact"):
             rows = [
                 (microseconds(link.recorded.end), link.key[1], self.ledger_id)
@@ -375,14 +374,14 @@ class _Writing:
             await connection.executemany("INSERT INTO graph_mention VALUES (%s, %s, %s)", rows)
 
     async def _named(self, connection: Connection) -> dict[str, int]:
-        """The ids of all names that are written, those that are new among them."""
+        """The ids of all names of new versions; inserts missing names."""
         spelled: dict[str, str] = {}
         for link in self.begun:
             for end in link.ends:
                 spelled.setdefault(storable(normalised(end)), storable(end))
         if not spelled:
             return {}
-        # The ledger's row is locked: nobody else gives it names meanwhile.
+        # The ledger's row is locked, so no other session adds names to it.
         await connection.execute(
             "INSERT INTO graph_name (ledger_id, folded, name) "
             "SELECT %s, folded, name FROM unnest(%s::text[], %s::text[]) AS new (folded, name) "
@@ -399,15 +398,15 @@ class _Writing:
 
 @frozen
 class _VisibleLinks:
-    """``Ties`` over what a view sees, as coroutines: a node is the id of a name.
+    """``Ties`` over the links that a view sees, as coroutines. A node is the id of a name.
 
     Args:
-        connection: where it is looked up.
-        ledger_id: the view's ledger, ``None`` if it has none yet.
-        visible: the view as a condition, with its ``parameters``.
-        aliases: whether the ledger has any.
-        related: whether it has any relation, aliases among them.
-        mentions: whether facts that name entities are seen.
+        connection: in a reading transaction.
+        ledger_id: the view's ledger, ``None`` if it does not exist yet.
+        visible: SQL condition of the view, with its ``parameters``.
+        aliases: whether the ledger has aliases.
+        related: whether the ledger has relations, aliases included.
+        mentions: whether the view includes mentions in facts.
     """
 
     connection: Connection
@@ -420,7 +419,7 @@ class _VisibleLinks:
 
     @classmethod
     async def of(cls, connection: Connection, view: View) -> _VisibleLinks:
-        """What ``view`` sees."""
+        """Create for a view."""
         cursor = await connection.execute(
             "SELECT id, EXISTS (SELECT FROM graph_relation "
             "WHERE ledger_id = ledger.id AND predicate = 'same_as'), "
@@ -434,7 +433,7 @@ class _VisibleLinks:
     async def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
         """See ``Ties.nodes``."""
         if not names or self.ledger_id is None or not (self.related or self.mentions):
-            # Nothing is joined to anything: there is nowhere to go from any name.
+            # The ledger has no links, so no name leads anywhere.
             return []
         folded = [(storable(normalised(name)), name) for name in names]
         cursor = await self.connection.execute(
@@ -467,7 +466,7 @@ class _VisibleLinks:
     async def relations(
         self, nodes: Sequence[Hashable], most: int
     ) -> Mapping[Hashable, Sequence[Tie]]:
-        """The newest relations of each name, without those to its aliases, newest first."""
+        """The newest relations of each name, without aliases, newest first."""
         near: dict[Hashable, list[Tie]] = {node: [] for node in nodes}
         if not self.related or not nodes:
             return near
@@ -490,7 +489,7 @@ class _VisibleLinks:
     async def _mentions(
         self, nodes: Sequence[Hashable], most: int
     ) -> Mapping[Hashable, Sequence[Tie]]:
-        """The newest facts that name each of the names, newest first."""
+        """The newest facts that mention each name, newest first."""
         near: dict[Hashable, list[Tie]] = {node: [] for node in nodes}
         if not self.mentions or not nodes:
             return near
@@ -523,9 +522,7 @@ class _VisibleLinks:
         among: Iterable[Hashable] | None = None,
         without: Iterable[Hashable] = (),
     ) -> list[Row]:
-        """Names with their spelling and the numbers of their relations and facts, those with most
-        of them first.
-        """
+        """Folded name, spelling, number of relations and number of facts, highest sum first."""
         wanted = "" if among is None else "AND name.id = ANY(%s)"
         relation = f"{self.visible} AND predicate <> 'same_as'"
         mentioned = f"{self.visible} AND {'true' if self.mentions else 'false'}"
@@ -560,7 +557,7 @@ class _VisibleLinks:
 
 
 def _shared(row: Sequence[Any]) -> dict[str, Any]:
-    """What all links have: two positions, then the columns of ``_SHARED``."""
+    """Fields that all links have, from two positions and the columns of ``_SHARED``."""
     return {
         "position": row[0],
         "ended_by": row[1],

@@ -1,4 +1,4 @@
-"""Text that may hold NUL, in columns that can't: an escape that keeps the order of code points."""
+"""Escaping of NUL characters, which PostgreSQL can't store; keeps the order of code points."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _ESCAPED: Final = re.compile("\x01([\x01\x02])")
 
 
 def storable(text: str) -> str:
-    """The text as it is stored: equal for equal texts, and sorted as they are."""
+    """Escape a text for storage. Equality and sort order stay the same."""
     if "\0" not in text and "\x01" not in text:
         return text
     return _SPECIAL.sub(lambda found: "\x01\x01" if found[0] == "\0" else "\x01\x02", text)
 
 
 def restored(text: str) -> str:
-    """The text that ``storable`` was given."""
+    """Reverse ``storable``."""
     if "\x01" not in text:
         return text
     return _ESCAPED.sub(lambda found: "\0" if found[1] == "\x01" else "\x01", text)

@@ -1,15 +1,14 @@
-"""Positions: given to what is committed, in the order in which it was inserted.
+"""Assignment of global positions to committed events, in the order in which they were inserted.
 
-A transaction that took a position and committed late would be skipped by readers that had passed
-it; a lock that prevents this makes all writers wait for each other's commit. So an append is
-committed without a position and leaves an *arrival*. Whoever wants a position takes the lock of
-the numbering and numbers all arrivals that it sees, a *place* each. What commits later gets a later
-place: nothing is skipped, there are no gaps, and nobody waits for a transaction that is open.
+A transaction that took a position and committed late would be skipped by readers that had already
+passed it; a lock that prevents this makes all writers wait for each other's commit. So an append
+commits without a position and inserts a row into ``arrival``. A session that needs a position takes
+the numbering lock and turns every arrival that it sees into a row of ``place``. A later commit gets
+a later position: no event is skipped, there are no gaps, and nobody waits for an open transaction.
 
-The lock is held for one statement, which ends on the server whatever becomes of the client. It is
-the numbering that notifies those who wait for events, and not the append: ``NOTIFY`` has all who
-commit with one wait for each other. It does so only while somebody listens, which a shared
-advisory lock of the listener tells.
+The lock is held for one statement, which completes on the server even if the client dies. The
+numbering sends ``NOTIFY``, not the append, since ``NOTIFY`` serialises commits; and only while a
+listener exists, which a shared advisory lock of the listener shows.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from remembrancer.domain.errors import AdapterUnavailable
 T = TypeVar("T")
 
 TRIES = 20
-"""How often a read is done again because of what came in meanwhile. Each time all is numbered that
-was there, so that more than a few are only needed where writers hold up the numbering itself.
+"""How often a read is retried because events without a position were committed meanwhile. Each try
+numbers all that are there, so that more than a few are needed only if writers delay the numbering.
 """
 
 
@@ -35,22 +34,22 @@ class Unnumbered(Exception):
 
 
 def listening_key(schema: str) -> int:
-    """The advisory lock that listeners share; ``schema`` is quoted."""
+    """Key of the advisory lock that listeners share; ``schema`` is quoted."""
     return advisory_key(schema, "listening")
 
 
 def channel_of(schema: str) -> str:
-    """What is notified; ``schema`` is quoted, and may be too long for a channel itself."""
+    """The ``NOTIFY`` channel; ``schema`` is quoted. A hash, since a schema name may be too long."""
     return f"remembrancer_{listening_key(schema) & 0xFFFFFFFFFFFFFFFF:016x}"
 
 
 def create_numbering(schema: str, _partitions: int) -> list[str]:
-    """The tables and functions of the numbering, as of their first version.
+    """DDL of the numbering's tables and functions, as of their first version.
 
-    ``horizon``: every transaction below it had ended when a place was given, so that later
-    numberings need not look at their arrivals, nor at what vacuum could not yet remove of them.
-    The number belongs to one server; on another one, from a dump, it may be ahead of all
-    transactions, and is not used until it has been replaced.
+    ``horizon``: transaction id below which every transaction had ended when the position was
+    assigned, so that later numberings skip those arrivals and their dead rows. It is valid on one
+    server only; after a restore on another server it may be ahead of all transactions, and is
+    ignored until it has been replaced.
     """
     key = advisory_key(schema, "numbering")
     return [
@@ -78,7 +77,7 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
         f"""
         CREATE FUNCTION {schema}.number_since(since xid8) RETURNS void LANGUAGE plpgsql AS $$
         DECLARE
-            -- Taken before the arrivals are looked at: rather too low than too high.
+            -- Read before the arrivals: may be too low, never too high.
             passed xid8 := pg_snapshot_xmin(pg_current_snapshot());
             base bigint := coalesce((SELECT max(last_position) FROM {schema}.place), 0);
         BEGIN
@@ -93,7 +92,7 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
             SELECT last, last - last_version + first_version, ledger_id, first_version,
                 last_version, passed
             FROM counted;
-            -- Those who number take turns: only a listener can have this lock.
+            -- Numberings are serialised, so only a listener can hold this lock.
             IF FOUND AND NOT pg_try_advisory_xact_lock({listening_key(schema)}) THEN
                 PERFORM pg_notify('{channel_of(schema)}', '');
             END IF;
@@ -139,7 +138,7 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
                 RETURN found;
             END IF;
             PERFORM pg_advisory_xact_lock({key});
-            -- Whoever had the lock before may have numbered it.
+            -- The previous holder of the lock may have numbered it.
             found := {schema}.known_position(ledger, version);
             IF found IS NOT NULL THEN
                 RETURN found;
@@ -149,7 +148,7 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
             IF found IS NOT NULL THEN
                 RETURN found;
             END IF;
-            -- The horizon was another server's.
+            -- The horizon is from another server.
             PERFORM {schema}.number_since('0');
             RETURN {schema}.known_position(ledger, version);
         END $$
@@ -158,22 +157,20 @@ def create_numbering(schema: str, _partitions: int) -> list[str]:
 
 
 def numbering_of(sessions: Sessions, ledger_id: int, version: int) -> str:
-    """The statement that gives the position of a committed event, and gives it one if it has
-    none.
-    """
+    """SQL that returns the position of a committed event, and assigns one if it has none."""
     return f"SELECT {sessions.schema}.position_of({ledger_id}, {version})"
 
 
 async def number_all(sessions: Sessions) -> None:
-    """Give a position to everything that is committed, such as what a writer left that died."""
+    """Assign positions to all committed events, such as those of a writer that died."""
     await sessions.call(f"SELECT {sessions.schema}.number_all()")
 
 
 async def numbered(sessions: Sessions, read: Callable[[Connection], Awaitable[T]]) -> T:
-    """What ``read`` returns, in a reading session, once it meets no event without a position.
+    """Call ``read`` in a reading transaction; on ``Unnumbered`` assign positions and retry.
 
     Raises:
-        AdapterUnavailable: it met one every time.
+        AdapterUnavailable: every try met an event without a position.
     """
     for _ in range(TRIES):
         try:
@@ -181,11 +178,13 @@ async def numbered(sessions: Sessions, read: Callable[[Connection], Awaitable[T]
                 return await read(connection)
         except Unnumbered:
             await number_all(sessions)
-    raise AdapterUnavailable(ADAPTER, "events come in faster than they are numbered; try again")
+    raise AdapterUnavailable(
+        ADAPTER, "events are appended faster than positions are assigned; try again"
+    )
 
 
 async def waiting(connection: Connection) -> bool:
-    """Whether something is committed that has no position yet."""
+    """Whether a committed event has no position yet."""
     cursor = await connection.execute("SELECT waiting()")
     row = await cursor.fetchone()
     return row is not None and bool(row[0])

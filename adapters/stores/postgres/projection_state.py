@@ -1,8 +1,8 @@
-"""The book on external projections in the log's own PostgreSQL schema.
+"""``ProjectionState`` on PostgreSQL: checkpoints, leases and dead letters of external projections.
 
-One row a partition, guarded by its token. What looks at all rows of a projection before it changes
-one takes that projection's lock, so that two processes that want the same thing take turns. The
-time is the server's.
+One row per partition, guarded by a fencing token. A change that depends on all rows of a projection
+takes the projection's advisory lock, so that concurrent processes wait for each other. Times are
+the server's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
     Lease,
+    PartitionId,
     PartitionState,
-    Track,
 )
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
@@ -30,7 +30,7 @@ from remembrancer.domain.scope import LedgerId
 T = TypeVar("T")
 
 TRIES = 5
-"""How often a change that lost against another one is made again."""
+"""Attempts of a change that collides with another transaction."""
 
 _NOW = "extract(epoch FROM clock_timestamp())"
 _ACQUIRE = f"""
@@ -43,7 +43,7 @@ WHERE projection = %s AND partition = %s AND fingerprint = %s AND expires <= {_N
 RETURNING token, position, must_clear
 """
 _HELD = "projection = %s AND partition = %s AND token = %s AND owner IS NOT NULL"
-_STANDINGS = f"""
+_PARTITION_STATES = f"""
 SELECT projection, partition, fingerprint, position, CASE WHEN expires > {_NOW} THEN owner END,
        (SELECT count(*) FROM dead_letter AS dead
         WHERE dead.projection = feed.projection AND dead.partition = feed.partition),
@@ -53,7 +53,7 @@ FROM feed WHERE projection = %s ORDER BY partition
 
 
 def create_projection_state(schema: str, _partitions: int) -> list[str]:
-    """The tables of the book, as of their first version."""
+    """DDL of the projection state's tables, as of their first version."""
     return [
         f"""
         CREATE TABLE {schema}.feed (
@@ -92,8 +92,8 @@ def create_projection_state(schema: str, _partitions: int) -> list[str]:
 
 
 class PostgresProjectionState:
-    """``ProjectionState`` on sessions in whose schema ``create_projection_state`` has made the
-    tables.
+    """``ProjectionState`` on sessions whose schema has the tables of
+    ``create_projection_state``.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -130,7 +130,7 @@ class PostgresProjectionState:
             count, position, token, must_clear, fingerprint = row
             if count == feed.partitions:
                 return
-            await _share_out(
+            await _replace_rows(
                 connection,
                 feed,
                 (
@@ -159,7 +159,7 @@ class PostgresProjectionState:
     async def partition_states(self, projection: str) -> Sequence[PartitionState]:
         """See ``ProjectionState.partition_states``."""
         async with self._sessions.glance() as connection:
-            cursor = await connection.execute(_STANDINGS, (projection,))
+            cursor = await connection.execute(_PARTITION_STATES, (projection,))
             rows = await cursor.fetchall()
         return [
             PartitionState(
@@ -186,7 +186,7 @@ class PostgresProjectionState:
                 (ledger, feed.projection),
             )
             rows = await cursor.fetchall()
-        # Shared out in another way, a ledger's events may be with any of them.
+        # With another number of partitions, a ledger's events may be in any of them.
         other = len(rows) != feed.partitions
         positions = [
             0
@@ -225,7 +225,7 @@ class PostgresProjectionState:
             must_clear=must_clear,
         )
 
-    async def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
+    async def renew(self, owner: str, held: Collection[PartitionId], seconds: float) -> int:
         """See ``ProjectionState.renew``."""
 
         async def renew(connection: Connection) -> int:
@@ -321,9 +321,9 @@ class PostgresProjectionState:
                 (feed.projection,),
             )
             token, expires = await cursor.fetchone() or (None, None)
-            # Whoever is at work may still bring something: his time has to run out first.
+            # A worker may still write to the engine: keep the latest lease expiry.
             values = (feed.fingerprint, 0, (token or 0) + 1, expires or 0.0, True)
-            await _share_out(connection, feed, values)
+            await _replace_rows(connection, feed, values)
             await connection.execute(
                 "DELETE FROM dead_letter WHERE projection = %s", (feed.projection,)
             )
@@ -349,10 +349,10 @@ class PostgresProjectionState:
             return [evolve(each, cause=restored(each.cause)) for each in letters]
 
 
-async def _share_out(
+async def _replace_rows(
     connection: Connection, feed: Feed, values: tuple[str, int, int, float, bool]
 ) -> None:
-    """Make the rows of a projection anew, as many as it has partitions, all alike."""
+    """Replace the rows of a projection: one per partition, all with the same values."""
     await connection.execute("DELETE FROM feed WHERE projection = %s", (feed.projection,))
     await connection.executemany(
         "INSERT INTO feed "

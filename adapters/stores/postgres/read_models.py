@@ -1,12 +1,12 @@
-"""The read models in the log's own schema: fed in the append's transaction, rebuilt from the log.
+"""Read models in the log's schema: updated in the append's transaction, rebuilt from the log.
 
-Every append takes in its own events, so that read models always stand where each *ledger* ends; a
-position for all of them would be one row that every writer waits for. The ledgers of which that is
-not true, because they were written without read models or have to be rebuilt, are listed in the
-table ``lagging``, each with the version that was taken in last.
+Each append applies its own events, so read models are current for each *ledger*; one checkpoint
+for all ledgers would be a row that every writer waits for. Ledgers that lag, because they were
+written without read models or need a rebuild, are listed in the table ``lagging`` with the last
+version that was applied.
 
-Appends share a lock that a rebuild has to itself: it waits for those that are open, and holds up
-new ones until it is done. Whoever reads meanwhile sees what was there before.
+Appends hold a shared lock, a rebuild the exclusive one: it waits for open appends and blocks new
+ones until it is done. Readers see the old rows meanwhile.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ FACTS_FINGERPRINT = "1"
 PAGE = 500
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called while a rebuild runs: with what is being done, how much is done, and how much there is."""
+"""Called during a rebuild with the name of the step, the events done and the total."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
-"""The vectors that are at hand for texts; a text without one is embedded later."""
+"""Returns the available vectors for texts; a text without one is embedded later."""
 
 
 def create_checkpoints(schema: str, _partitions: int) -> list[str]:
-    """The table of what made the read models, and the function that takes part in a transaction."""
+    """DDL of the table of fingerprints, and of the functions that take the lock."""
     key = advisory_key(schema, "read models")
     return [
         f"""
@@ -55,7 +55,7 @@ def create_checkpoints(schema: str, _partitions: int) -> list[str]:
             fingerprint text NOT NULL
         )
         """,
-        # Two statements, so that the second sees what was committed while the first one waited.
+        # Two statements, so that the second sees what was committed while the first waited.
         f"""
         CREATE FUNCTION {schema}.follow() RETURNS SETOF {schema}.projection LANGUAGE plpgsql AS $$
         BEGIN
@@ -79,81 +79,80 @@ class _Tables(Protocol):
         ...
 
     async def create(self, connection: Connection) -> None:
-        """Make the tables, where they are missing."""
+        """Create missing tables."""
         ...
 
     async def clear(self, connection: Connection) -> None:
-        """Drop all rows."""
+        """Delete all rows."""
         ...
 
 
 class EmbeddedIndex(_Tables, Protocol):
-    """A vector index that lives in the log's own schema."""
+    """A vector index in the log's schema."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever documents would be stored differently, as with another embedder."""
+        """Changes if documents would be stored differently, as with another embedder."""
         ...
 
     async def put_in(self, connection: Connection, documents: Sequence[Document]) -> None:
-        """``put`` inside a transaction."""
+        """``put`` in the caller's transaction."""
         ...
 
     async def vectors_in(
         self, connection: Connection, texts: Sequence[str]
     ) -> Mapping[str, Vector]:
-        """``vectors_for`` inside a transaction."""
+        """``vectors_for`` in the caller's transaction."""
         ...
 
     async def without_vector(self, connection: Reader, limit: int) -> Sequence[tuple[FactKey, str]]:
-        """Documents that wait to be embedded, with their texts."""
+        """Keys and texts of documents that have no vector yet."""
         ...
 
     async def forget_unused_in(self, connection: Connection) -> None:
-        """Delete the vectors that no document has, at the end of a rebuild."""
+        """Delete vectors that no document uses, at the end of a rebuild."""
         ...
 
 
 class Projection(_Tables, Protocol):
-    """A read model in the log's own schema that follows from the log alone."""
+    """A read model in the log's schema that is derived from the log alone."""
 
     @property
     def name(self) -> str:
-        """What it goes by."""
+        """Name of the projection."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever its rows would be others."""
+        """Changes if the rows would be different."""
         ...
 
     async def apply_in(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> None:
-        """Take in events of one ledger inside the append's transaction."""
+        """Apply events of one ledger in the append's transaction."""
         ...
 
 
 class LogReader(Protocol):
-    """What a rebuild reads."""
+    """The part of the audit log that a rebuild reads."""
 
     async def read_ledger_in(
         self, connection: Connection, ledger_id: int, after_version: int, limit: int
     ) -> Sequence[Recorded]:
-        """``AuditLog.read_ledger`` inside a transaction."""
+        """``AuditLog.read_ledger`` in the caller's transaction."""
         ...
 
 
 class PostgresReadModels:
-    """Facts and index together, since the index follows from the facts; and whatever else follows
-    the log.
+    """Facts, the vector index, which is derived from them, and further projections of the log.
 
     Args:
-        sessions: where the log is.
-        opening: the same place, for what is done while the memory is being opened.
+        sessions: database of the log.
+        opening: blocking sessions on the same database, used while the memory is opened.
         facts: the facts read model.
-        index: the index.
-        embed: vectors for texts, quickly and without waiting for anybody.
+        index: the vector index.
+        embed: returns vectors for texts without waiting for other services.
         others: further read models, such as the knowledge graph.
     """
 
@@ -175,11 +174,12 @@ class PostgresReadModels:
         self.never_suspends = sessions.never_suspends
 
     async def begin(self, connection: Connection) -> None:
-        """Take part in a transaction, before anything else is done in it.
+        """Join a transaction, before any other statement in it: take the shared lock and check the
+        fingerprints.
 
         Raises:
             InvalidRequest: another process has rebuilt a read model with other settings.
-            AdapterUnavailable: they are being rebuilt.
+            AdapterUnavailable: a rebuild is running.
         """
         try:
             cursor = await connection.execute("SELECT name, fingerprint FROM follow()")
@@ -193,13 +193,13 @@ class PostgresReadModels:
                 raise InvalidRequest(
                     "embedder",
                     f"another process has rebuilt the {name} read model with other settings; "
-                    "open the database again with those",
+                    "open the database again with the same settings",
                 )
 
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> None:
-        """Take in events of one ledger inside the append's transaction."""
+        """Apply events of one ledger in the append's transaction."""
         changes = await self._facts.apply(connection, ledger_id, chain)
         conversations = PostgresConversations(connection, self._facts)
         versions = await conversations.settled(lambda: to_index(chain, changes, conversations))
@@ -249,7 +249,7 @@ class PostgresReadModels:
                 for key, text in await self._index.without_vector(connection, len(vectors))
                 if text in vectors
             ]
-            # Writers of these ledgers are kept out: what they change must not be overwritten.
+            # Lock these ledgers, so that no concurrent change is overwritten.
             await connection.execute(
                 "SELECT id FROM ledger WHERE id IN "
                 "(SELECT ledger_id FROM fact WHERE fact_id = ANY(%s)) ORDER BY id FOR UPDATE",
@@ -270,7 +270,7 @@ class PostgresReadModels:
         return len(facts)
 
     def _fingerprints(self) -> dict[str, str]:
-        """What makes each read model, by its name."""
+        """The fingerprint of each read model, by name."""
         return {
             FACTS: FACTS_FINGERPRINT,
             INDEX: self._index.fingerprint,
@@ -278,20 +278,20 @@ class PostgresReadModels:
         }
 
     async def catch_up(self, log: LogReader, progress: Progress | None = None) -> None:
-        """Bring the read models up to the log: take in what is missing where they can be trusted,
-        start from nothing where they can't. It never suspends.
+        """Catch up with the log: apply missing events if the read models can be trusted, rebuild
+        them if not. Never suspends.
 
-        Other processes that open the database meanwhile wait for it; those that write wait until
+        Other processes that open the database meanwhile wait until it is done; writers wait until
         their statement timeout.
 
         Raises:
-            InvalidRequest: events are sealed, and there is no vault.
-            Erased: there is one, without their key.
+            InvalidRequest: events are sealed, and there is no key vault.
+            Erased: the key vault has no key for them.
         """
         async with self._opening.reader() as connection:
             if await self._trusted(connection) and not await _lagging(connection):
                 for ledger_id, last in await _newest(connection):
-                    # What is damaged is for verify to tell.
+                    # Damaged events are reported by verify.
                     with suppress(IntegrityError):
                         after = max(0, last - NEWEST)
                         await log.read_ledger_in(connection, ledger_id, after, NEWEST)
@@ -318,8 +318,9 @@ class PostgresReadModels:
                 await self._index.forget_unused_in(connection)
 
     async def state(self) -> str:
-        """``current``; ``behind``, if there is more in the log; ``damaged``, if they were made by
-        other software or for another embedder, or a table is missing. ``catch_up`` mends both.
+        """``current``; ``behind`` if the log has more events; ``damaged`` if the read models were
+        built by another version or for another embedder, or a table is missing. ``catch_up``
+        repairs both.
         """
         async with self._sessions.reader() as connection:
             if not await self._trusted(connection):
@@ -340,7 +341,7 @@ class PostgresReadModels:
         )
 
     async def _trusted(self, connection: Connection) -> bool:
-        """Whether the read models were made by what would make them now, and are all there."""
+        """Whether all fingerprints are equal to the current ones and all tables exist."""
         cursor = await connection.execute("SELECT name, fingerprint FROM projection")
         if dict(await cursor.fetchall()) != self._fingerprints():
             return False
@@ -352,7 +353,7 @@ class PostgresReadModels:
         return (self._facts, self._index, *self._others)
 
     async def positions(self) -> Mapping[str, int]:
-        """See ``ReadModels.positions``: up to it no ledger has an event that was not taken in."""
+        """See ``ReadModels.positions``: up to it every event of every ledger was applied."""
 
         async def read(connection: Connection) -> int:
             if await waiting(connection):
@@ -369,7 +370,7 @@ class PostgresReadModels:
 
 
 async def _newest(connection: Connection) -> Sequence[tuple[int, int]]:
-    """The ledger that was written last, and its last version by then; nothing in a new log."""
+    """Id and last version of the ledger that was written last; empty for a new log."""
     cursor = await connection.execute(
         "SELECT ledger_id, last_version FROM place ORDER BY last_position DESC LIMIT 1"
     )
@@ -377,7 +378,7 @@ async def _newest(connection: Connection) -> Sequence[tuple[int, int]]:
 
 
 async def _lagging(connection: Connection) -> list[tuple[int, int, int]]:
-    """The ledgers that are behind: id, the version that was taken in last, the last version."""
+    """Ledgers that lag: id, last version that was applied, last version in the log."""
     cursor = await connection.execute(
         "SELECT id, lagging.version, ledger.version FROM lagging "
         "JOIN ledger ON id = ledger_id ORDER BY id"

@@ -1,8 +1,8 @@
-"""An end to waiting for an answer that does not come.
+"""psycopg connections with a client-side read timeout.
 
-``statement_timeout`` is kept by the server, and TCP notices only a peer whose TCP is gone. Where
-the server answers and nothing arrives (a proxy or a pooler that hangs, half a connection) libpq
-waits for ever. These connections don't; they are psycopg's own in everything else.
+The server enforces ``statement_timeout``, and TCP detects only a peer that is gone. If the
+connection is open but no data arrives (a proxy or pooler that hangs, a half-open connection), libpq
+waits for ever.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from psycopg.abc import PQGen
 T = TypeVar("T")
 
 LOOK = 0.1
-"""Seconds between two looks at the time, as psycopg's own for interrupts."""
+"""Seconds between two checks of the timeout, as psycopg's interval for interrupts."""
 
 
 class ReadTimeout(psycopg.OperationalError):
-    """Nothing came for too long. Whether the statement was carried out is not known."""
+    """No data came within the timeout. Whether the statement was executed is unknown."""
 
 
-def _impatient(generator: PQGen[T], seconds: float) -> PQGen[T]:
-    """What psycopg waits for, until nothing has come or gone for so many seconds."""
+def _raise_on_silence(generator: PQGen[T], seconds: float) -> PQGen[T]:
+    """Wrap psycopg's generator: raise if no data was sent or received for ``seconds``."""
     try:
         state = next(generator)
         last = monotonic()
@@ -44,18 +44,18 @@ def _impatient(generator: PQGen[T], seconds: float) -> PQGen[T]:
 
 
 class SyncConnection(psycopg.Connection[Any]):
-    """Waits for an answer no longer than ``answer_timeout`` seconds, ``None`` for no bound, and is
-    closed where none came.
+    """Connection that is closed if no data arrives within ``answer_timeout`` seconds; ``None``
+    disables the timeout.
     """
 
     answer_timeout: float | None = None
 
     def wait(self, gen: PQGen[T], interval: float = LOOK, timeout: float | None = None) -> T:
-        """See ``psycopg.Connection.wait``. Who gives a timeout of their own gets that one."""
+        """See ``psycopg.Connection.wait``. An explicit ``timeout`` replaces ``answer_timeout``."""
         if timeout is not None or self.answer_timeout is None:
             return super().wait(gen, interval, timeout)
         try:
-            bounded = _impatient(gen, self.answer_timeout)
+            bounded = _raise_on_silence(gen, self.answer_timeout)
             return super().wait(bounded, min(interval, self.answer_timeout))
         except ReadTimeout:
             self.pgconn.finish()
@@ -72,7 +72,7 @@ class AsyncConnection(psycopg.AsyncConnection[Any]):
         if timeout is not None or self.answer_timeout is None:
             return await super().wait(gen, interval, timeout)
         try:
-            bounded = _impatient(gen, self.answer_timeout)
+            bounded = _raise_on_silence(gen, self.answer_timeout)
             return await super().wait(bounded, min(interval, self.answer_timeout))
         except ReadTimeout:
             self.pgconn.finish()
@@ -81,8 +81,8 @@ class AsyncConnection(psycopg.AsyncConnection[Any]):
 
 @contextmanager
 def waiting_for(connection: object, seconds: float | None) -> Iterator[None]:
-    """Have a connection wait for each answer so long within the block. That of a host's own pool
-    waits as its host made it to.
+    """Set the read timeout of a connection within the block, in seconds. Connections of a host's
+    pool are of another class and left unchanged.
     """
     if not isinstance(connection, SyncConnection | AsyncConnection):
         yield

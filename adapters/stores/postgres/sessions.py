@@ -1,7 +1,7 @@
-"""What an adapter needs of a PostgreSQL database that it shares with others: two kinds of session.
+"""Protocols for database access: sessions, connections and cursors.
 
-It says nothing of pools, threads or loops. There is one copy of the SQL, written ``async def`` over
-these protocols; over blocking connections its coroutines never suspend.
+Independent of pools, threads and event loops. The SQL exists once, as ``async def`` over these
+protocols; over blocking connections its coroutines never suspend.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Cursor(Protocol):
-    """The outcome of a statement."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int:
-        """The rows that were returned or changed."""
+        """The number of rows that were returned or changed."""
         ...
 
     async def fetchone(self) -> Row | None:
-        """The next row."""
+        """Return the next row, ``None`` after the last one."""
         ...
 
     async def fetchall(self) -> list[Row]:
-        """All rows that are left."""
+        """Return all remaining rows."""
         ...
 
 
 class Reader(Protocol):
-    """What runs statements. ``%s`` marks a parameter; unqualified names are looked up in the
-    schema of the sessions, then in those of the server's extensions.
+    """Runs statements. ``%s`` marks a parameter; unqualified names are looked up in the schema of
+    the sessions, then in ``public``, where extensions are.
     """
 
     async def execute(
@@ -44,9 +44,9 @@ class Reader(Protocol):
         """Run one statement.
 
         Args:
-            query: what to run.
+            query: SQL.
             parameters: one for each ``%s``.
-            settings: what the server is to be set to meanwhile, or until the transaction ends.
+            settings: server settings by name, in effect until the transaction ends.
         """
         ...
 
@@ -55,28 +55,28 @@ class Connection(Reader, Protocol):
     """A connection inside a transaction."""
 
     async def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
-        """Run one statement for each row of parameters; what they return is dropped."""
+        """Run one statement for each row of parameters; results are discarded."""
         ...
 
     def afterwards(self, statement: str) -> list[Row]:
-        """Have one statement without parameters run right after the commit, in a transaction of
-        its own and without another round trip (see ``Sessions.call``). Its rows are in the list
-        that is returned once the block has ended.
+        """Schedule one statement without parameters to run right after the commit, in its own
+        transaction and without another round trip (see ``Sessions.call``). The returned list is
+        filled with its rows when the block has ended.
         """
         ...
 
 
 class Sessions(Protocol):
-    """A database that hands out connections.
+    """A source of connections to one database.
 
-    Whatever the driver raises inside a block leaves it as a typed error (see ``failures``), and
-    every setting holds for the one transaction only, so that pools may be shared with others.
+    Driver errors inside a block leave it as typed errors (see ``failures``). All settings are local
+    to one transaction, so a pool may be shared with a host application.
     """
 
     @property
     def never_suspends(self) -> bool:
-        """Whether the connections block, so that a coroutine over them can be run by one
-        ``send(None)``.
+        """Whether the connections block, so that one ``send(None)`` runs a coroutine over them to
+        its end.
         """
         ...
 
@@ -88,43 +88,42 @@ class Sessions(Protocol):
     def transaction(
         self, *, flushed: bool = True, patient: bool = False
     ) -> AbstractAsyncContextManager[Connection]:
-        """A writing transaction at READ COMMITTED: committed at the end of the block, rolled back
-        by an error.
+        """Open a writing transaction at READ COMMITTED: committed at the end of the block, rolled
+        back by an error.
 
         Args:
-            flushed: whether it is on disk when the block has ended. Otherwise it is with the next
-                flushed transaction of anybody, or after a crash not at all.
-            patient: without the bound on how long a statement may take, for migrations and
-                rebuilds.
+            flushed: whether the commit waits until it is on disk. If not, the next flushed
+                transaction of any session makes it durable; a crash before that loses it.
+            patient: disable the statement timeout, for migrations and rebuilds.
         """
         ...
 
     def reader(self) -> AbstractAsyncContextManager[Connection]:
-        """A read-only transaction; all of its statements see one state of the database."""
+        """Open a read-only transaction whose statements all see one snapshot."""
         ...
 
     def glance(self) -> AbstractAsyncContextManager[Reader]:
-        """For a single statement that only reads: it costs one round trip where ``reader`` takes
-        three. Of several statements each sees a state of its own.
+        """For a single reading statement: one round trip, where ``reader`` takes three. Of several
+        statements each sees its own snapshot.
         """
         ...
 
     async def call(self, statement: str) -> list[Row]:
-        """Run one statement without parameters in a writing transaction of its own, in one round
-        trip: once the server has it, it ends whatever becomes of this process. It may be run twice
-        where a connection breaks, so that the second time must change nothing.
+        """Run one statement without parameters in its own writing transaction, in one round trip:
+        once the server has received it, it completes even if this process dies. It may run twice
+        if a connection breaks, so it must be idempotent.
         """
         ...
 
     async def alone(self, key: int, *statements: str) -> bool:
-        """Run statements outside of any transaction, without a bound on how long they may take, for
-        those that PostgreSQL runs no other way. Names must be qualified.
+        """Run statements outside of any transaction and without a statement timeout, as
+        ``CREATE INDEX CONCURRENTLY`` requires. Names must be qualified.
 
         Args:
-            key: of an advisory lock, which nobody else may have meanwhile.
-            statements: what to run, in order.
+            key: advisory lock that is held meanwhile.
+            statements: SQL, run in order.
 
         Returns:
-            Whether they were run; not, if somebody else has the lock.
+            ``False`` if another session holds the lock; then nothing was run.
         """
         ...

@@ -1,4 +1,4 @@
-"""Where the PostgreSQL database is, and how it is talked to."""
+"""Settings of the PostgreSQL store: connection, schema, pool and timeouts."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from attrs import field, frozen
 from remembrancer.domain.errors import InvalidRequest
 
 MOST_PARTITIONS = 1024
-"""Each is a table that every statement without a ledger has to look at."""
+"""Each partition is a table that every query over all ledgers has to scan."""
 
 LONGEST_NAME = 63
-"""Bytes that PostgreSQL keeps of a name; it would cut a longer one without a word."""
+"""Bytes; PostgreSQL truncates longer names silently."""
 
 
 @frozen(kw_only=True)
 class PostgresSettings:
-    """How to reach the database.
+    """Settings of the PostgreSQL store.
 
-    ``dsn`` is a libpq connection string or URI, TLS parameters (``sslmode``, ``sslrootcert``,
-    ``sslcert``, …) included; what it leaves out comes from ``PG*`` variables. ``schema`` holds all
-    tables and is made if it is missing. ``partitions`` is the number of tables that events are
-    spread over, by a hash of their ledger; it is decided when the schema is made. The pool keeps
-    between ``min_connections`` and ``max_connections`` open. ``connect_timeout`` bounds, in
-    seconds, the wait for a connection, ``statement_timeout`` that for one statement, locks
-    included; 0 is no bound.
+    Args:
+        dsn: libpq connection string or URI, with TLS parameters (``sslmode``, ``sslrootcert``,
+            ``sslcert``, …); missing parts come from ``PG*`` environment variables.
+        schema: holds all tables; created if missing.
+        partitions: number of tables over which events are spread by a hash of their ledger; fixed
+            when the schema is created.
+        min_connections: connections that the pool keeps open.
+        max_connections: maximum size of the pool, at least 2.
+        connect_timeout: seconds to wait for a connection, 0 for no limit.
+        statement_timeout: seconds for one statement, waits for locks included, 0 for no limit.
     """
 
     dsn: str = field(default="", repr=False)
@@ -37,10 +40,10 @@ class PostgresSettings:
     statement_timeout: float = 30.0
 
     def check(self) -> None:
-        """Refuse what can't work.
+        """Validate the settings.
 
         Raises:
-            InvalidRequest: the setting, and what is allowed.
+            InvalidRequest: names the setting and the allowed values.
         """
         name = self.schema.encode(errors="replace")
         if not name or b"\0" in name or len(name) > LONGEST_NAME:
@@ -48,7 +51,9 @@ class PostgresSettings:
                 "audit_log.schema", f"expected a name of 1 to {LONGEST_NAME} bytes without NUL"
             )
         if self.schema.startswith("pg_"):
-            raise InvalidRequest("audit_log.schema", "names in pg_ belong to PostgreSQL")
+            raise InvalidRequest(
+                "audit_log.schema", "names that begin with pg_ are reserved by PostgreSQL"
+            )
         if not 1 <= self.partitions <= MOST_PARTITIONS:
             raise InvalidRequest(
                 "audit_log.partitions", f"expected 1 to {MOST_PARTITIONS}, got {self.partitions}"

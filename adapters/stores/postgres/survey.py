@@ -1,9 +1,9 @@
-"""Looking at a PostgreSQL database without changing it, as ``remembrancer doctor`` does."""
+"""The state of a PostgreSQL database, read without changing it, for ``remembrancer doctor``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,16 +16,16 @@ from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSION
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
 from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.runtime.sync_bridge import run_inline
+from remembrancer.domain.ports.store import Survey
 
-TOLD = ("host", "port", "dbname", "user", "sslmode")
-"""What of a connection string is no secret."""
+PUBLIC = ("host", "port", "dbname", "user", "sslmode")
+"""The parts of a connection string that are no secret."""
 
 
-def survey(settings: PostgresSettings) -> tuple[Mapping[str, Any], PostgresSettings | None]:
-    """What there is to say about the database, and the settings to read it with; ``None`` if there
-    is nothing to read in it before somebody has opened it.
+def survey(settings: PostgresSettings) -> Survey:
+    """The database's state, read without changing it.
 
     Raises:
         InvalidRequest: a setting is wrong or refused, the server is too old, or the schema is
@@ -52,9 +52,21 @@ def survey(settings: PostgresSettings) -> tuple[Mapping[str, Any], PostgresSetti
         settings.schema, settings.statement_timeout, settings.connect_timeout
     )
     details = run_inline(_details(SyncSessions(connected, frame), settings))
-    where = {name: named[name] for name in TOLD if name in named}
-    current = details["version"] == len(SCHEMA_VERSIONS)
-    return {**where, **_told(details, settings)}, settings if current else None
+    version, known = details["version"], len(SCHEMA_VERSIONS)
+    schema = f"{settings.schema}, {version or 0} of {known}"
+    if version != known:
+        schema += "; the next opening " + ("makes it" if version is None else "migrates it")
+    return Survey(
+        engine=f"PostgreSQL {details['server']}",
+        details={
+            **{name: named[name] for name in PUBLIC if name in named},
+            "pgvector": details["pgvector"]
+            or "not there: vectors are compared outside of the server",
+            "schema": schema,
+            "bytes": details["bytes"],
+        },
+        readable=settings if version == known else None,
+    )
 
 
 async def _details(sessions: SyncSessions, settings: PostgresSettings) -> dict[str, Any]:
@@ -71,16 +83,3 @@ async def _details(sessions: SyncSessions, settings: PostgresSettings) -> dict[s
         )
         server, pgvector, size = await cursor.fetchone() or ("", None, 0)
     return {"version": version, "server": server, "pgvector": pgvector, "bytes": size}
-
-
-def _told(details: Mapping[str, Any], settings: PostgresSettings) -> dict[str, Any]:
-    version, known = details["version"], len(SCHEMA_VERSIONS)
-    schema = f"{settings.schema}, {version or 0} of {known}"
-    if version != known:
-        schema += "; the next opening " + ("makes it" if version is None else "migrates it")
-    return {
-        "engine": f"PostgreSQL {details['server']}",
-        "pgvector": details["pgvector"] or "not there: vectors are compared outside of the server",
-        "schema": schema,
-        "bytes": details["bytes"],
-    }

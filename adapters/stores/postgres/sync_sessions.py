@@ -1,4 +1,4 @@
-"""Sessions over connections that block, for ``Memory``: coroutines over them never suspend."""
+"""``Sessions`` over blocking connections, for ``Memory``: coroutines over them never suspend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remembrancer.adapters.stores.postgres.transaction_scripts import Transactio
 Lend: TypeAlias = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 STALE = 32
-"""Dead connections of a pool that are put away before the server is taken to be down."""
+"""Retries on another connection of the pool after a dead one, before the server counts as down."""
 
 
 @frozen
@@ -79,8 +79,8 @@ class SyncSessions:
     """``Sessions`` over psycopg's plain connections.
 
     Args:
-        lend: lends a connection, outside of any transaction, for the length of a block.
-        frame: what is set in each transaction.
+        lend: context manager that yields a connection outside of any transaction.
+        frame: SQL that begins and ends each transaction.
     """
 
     never_suspends = True
@@ -114,7 +114,7 @@ class SyncSessions:
     def seen(
         self, query: str, parameters: Sequence[object], settings: Mapping[str, str] | None
     ) -> psycopg.Cursor[Any]:
-        """What a single statement has read."""
+        """Run a single reading statement and return its cursor."""
         before = self._frame.glancing(settings)
         for left in range(STALE, -1, -1):
             with self._borrowed() as connection:
@@ -158,7 +158,7 @@ class SyncSessions:
             if connection.execute(f"{TRY_LOCK}({key})".encode()).fetchall() != [(True,)]:
                 return False
             try:
-                # A bound may be among the options of the connection.
+                # The connection's options may set a statement_timeout.
                 for statement in ("SET statement_timeout = 0", *statements):
                     connection.execute(statement.encode(), prepare=False)
             finally:
@@ -171,8 +171,8 @@ class SyncSessions:
     def _executed(
         self, script: str, *, patient: bool = False
     ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[Any]]]:
-        """A connection on which a script has been run. One that turns out to be dead is put away,
-        and another one taken. Of one that is silent the script has been waited for already.
+        """Run a script on a borrowed connection and yield both. A dead connection is replaced and
+        the script retried; a read timeout is not retried, since the wait is already used up.
         """
         for left in range(STALE, -1, -1):
             with self._borrowed(patient=patient) as connection:
@@ -198,14 +198,14 @@ def _at_once(
 ) -> psycopg.Cursor[Any]:
     if before is None:
         return connection.execute(query.encode(), parameters or None)
-    # One transaction to the server: nothing in between waits for an answer.
+    # In a pipeline both statements are one transaction and one round trip.
     with connection.pipeline():
         connection.execute(before.encode())
         return connection.execute(query.encode(), parameters or None)
 
 
 def _all(cursor: psycopg.Cursor[Any]) -> list[Row]:
-    """The rows of all statements of a script."""
+    """Return the rows of all statements of a script."""
     rows: list[Row] = []
     while True:
         if cursor.description is not None:
@@ -216,7 +216,7 @@ def _all(cursor: psycopg.Cursor[Any]) -> list[Row]:
 
 @contextmanager
 def _autocommitting(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Have psycopg begin no transactions of its own."""
+    """Set autocommit within the block, so that psycopg begins no transactions itself."""
     if connection.autocommit:
         yield
         return
@@ -234,6 +234,6 @@ def _roll_back(connection: psycopg.Connection[Any]) -> None:
     try:
         connection.execute("ROLLBACK", prepare=False)
     except psycopg.Error:
-        # It is of no more use to anybody; the server rolls back when it is gone.
+        # The connection is unusable; the server rolls back when it is closed.
         with suppress(psycopg.Error):
             connection.close()

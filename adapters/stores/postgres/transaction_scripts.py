@@ -1,7 +1,7 @@
-"""What stands around every statement: the beginnings of transactions, as SQL.
+"""SQL scripts that begin and end transactions.
 
-All settings are local to the transaction. Nothing is left on a connection that a pooler, or a host
-that shares its pool, will give to somebody else; and it costs no round trip of its own.
+All settings are local to the transaction: no state stays on a connection that a pooler, or a host
+that shares its pool, lends to others; and they cost no extra round trip.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from attrs import frozen
 
 
 def quoted(name: str) -> str:
-    """A name as SQL, whatever is in it."""
+    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 @frozen(kw_only=True)
 class TransactionScripts:
-    """Args:
-    schema: where names are looked up, quoted.
-    statement_timeout: in milliseconds, 0 for none.
-    answer_timeout: seconds that either side waits for the other to say something, ``None`` for no
-        bound.
-    preset: what all sessions are set to, besides the two above, so that a single statement need
-        not be told; ``None`` if sessions are set to nothing.
+    """Builds the scripts for one database.
+
+    Args:
+        schema: first schema of the search path, quoted.
+        statement_timeout: in milliseconds, 0 for no limit.
+        answer_timeout: read timeout of client and server in seconds, ``None`` for no limit.
+        preset: settings that all connections already have, next to search path and statement
+            timeout, so that a single statement needs no script; ``None`` if they have none.
     """
 
     schema: str
@@ -42,8 +43,9 @@ class TransactionScripts:
         connect_timeout: float,
         preset: Mapping[str, str] | None = None,
     ) -> Self:
-        """What the settings of that name, in seconds, 0 for no bound, come to. A statement that
-        the server gives up has that said within ``connect_timeout``, or the server is not there.
+        """Create from the settings ``statement_timeout`` and ``connect_timeout``, in seconds, 0 for
+        no limit. The read timeout is their sum: after ``statement_timeout`` the server has
+        ``connect_timeout`` seconds left to report the cancelled statement.
         """
         bounded = statement_timeout and connect_timeout
         return cls(
@@ -54,20 +56,21 @@ class TransactionScripts:
         )
 
     def writing(self, *, flushed: bool = True, patient: bool = False) -> str:
-        """The beginning of a writing transaction; see ``Sessions.transaction``."""
-        # Not at a stricter level: what waited for a lock must see what its holder committed.
+        """Begin a writing transaction; see ``Sessions.transaction``."""
+        # Not a stricter level: after waiting for a lock, a statement must see what its holder
+        # committed.
         begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
         lazy = "" if flushed else "; SET LOCAL synchronous_commit = off"
         return f"{begin}; {self._settings(patient=patient)}{lazy}"
 
     def reading(self) -> str:
-        """The beginning of a transaction in which all reads see one state."""
+        """Begin a transaction whose reads all see one snapshot."""
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         return f"{begin}; {self._settings()}"
 
     def glancing(self, settings: Mapping[str, str] | None) -> str | None:
-        """What has to be run right before a single statement, in the same transaction; ``None``
-        if sessions are set to all that already.
+        """The statement to run before a single statement in the same transaction; ``None`` if
+        connections already have the settings.
         """
         wanted = dict(settings or {})
         if self.preset is None:
@@ -81,16 +84,16 @@ class TransactionScripts:
         return setting(wanted)
 
     def around(self, statement: str) -> str:
-        """A writing transaction of one statement."""
+        """A writing transaction with one statement."""
         return f"{self.writing()}; {statement}; COMMIT"
 
     def ending(self, afterwards: Sequence[str] = ()) -> str:
-        """The end of a transaction, and what is to be done then."""
+        """Commit, then run each statement of ``afterwards`` in its own transaction."""
         return "; ".join(["COMMIT", *map(self.around, afterwards)])
 
     def _settings(self, *, patient: bool = False) -> str:
         statement = 0 if patient else self.statement_timeout
-        # A client that is lost without a word must not keep its locks until TCP notices: hours.
+        # A client that vanished must not keep its locks until TCP detects it, which takes hours.
         idle = 0 if patient else math.ceil((self.answer_timeout or 0) * 1000)
         return (
             f"SET LOCAL search_path = {self._path}; SET LOCAL statement_timeout = {statement}; "
@@ -99,12 +102,12 @@ class TransactionScripts:
 
     @property
     def _path(self) -> str:
-        # Extensions (vectors, trigrams) stand in public unless somebody moved them.
+        # Extensions (pgvector, pg_trgm) are in public by default.
         return f"{self.schema}, public"
 
 
 def setting(settings: Mapping[str, str]) -> str:
-    """The statement that sets something until the transaction ends."""
+    """The statement that applies settings until the transaction ends."""
     calls = (
         f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items()
     )
@@ -112,5 +115,5 @@ def setting(settings: Mapping[str, str]) -> str:
 
 
 def literal(value: str) -> str:
-    """A text as SQL, whatever is in it."""
+    """Quote an SQL string literal."""
     return "'" + value.replace("'", "''") + "'"

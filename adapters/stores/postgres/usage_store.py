@@ -1,5 +1,5 @@
-"""The usage of models in the log's own PostgreSQL schema: a row a ledger, purpose and model, fed in
-the append's transaction.
+"""``UsageStore`` on PostgreSQL: one row per ledger, purpose and model, written in the append's
+transaction.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ON CONFLICT (ledger_id, purpose, model) DO UPDATE SET
     latency = held.latency + excluded.latency
 """
 
-# sum() passes over nulls, and is null where there is nothing else.
+# sum() ignores nulls, and is null if there is nothing else.
 _TOTALS = """
 SELECT purpose, model, sum(calls)::bigint, sum(unpriced)::bigint, sum(input_tokens)::bigint,
        sum(output_tokens)::bigint, sum(cost), sum(latency)
@@ -46,7 +46,7 @@ FROM usage WHERE {where} GROUP BY purpose, model ORDER BY purpose, model
 
 
 class PostgresUsageStore:
-    """``UsageStore`` on sessions, fed by the log's adapter."""
+    """``UsageStore`` on sessions; the audit log's adapter applies events to it."""
 
     name = "usage"
     fingerprint = "1"
@@ -57,17 +57,17 @@ class PostgresUsageStore:
         self.never_suspends = sessions.never_suspends
 
     async def create(self, connection: Connection) -> None:
-        """Make the table if it is missing."""
+        """Create the table if it is missing."""
         await connection.execute(_TABLE)
 
     async def clear(self, connection: Connection) -> None:
-        """Drop all rows, before a rebuild. Whoever reads meanwhile still sees them."""
+        """Delete all rows before a rebuild. Readers see them until the commit."""
         await connection.execute("DELETE FROM usage")
 
     async def apply_in(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> None:
-        """Take in events of one ledger inside the append's transaction."""
+        """Apply events of one ledger in the append's transaction."""
         calls = [
             (
                 ledger_id,

@@ -1,1 +1,1 @@
-"""What stores have in common, whatever their technology."""
+"""Code that all stores share."""

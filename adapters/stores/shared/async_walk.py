@@ -1,4 +1,4 @@
-"""Walking a graph whose answers have to be waited for."""
+"""Run a graph walk over async lookups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def answered(ties: Any, walking: Walking[T]) -> T:
-    """What ``walking`` comes to: ``domain.walk.answered`` over ``Ties`` of coroutines."""
+    """The result of ``walking``: ``domain.graph.walk.answered`` for ``Ties`` with async methods."""
     answer = None
     while True:
         try:

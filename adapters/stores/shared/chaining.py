@@ -1,4 +1,4 @@
-"""The envelopes of new events: versions, positions, salts and hashes. Shared by all logs."""
+"""Envelopes of new events: versions, positions, salts and hashes. Shared by all audit logs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import re
 from datetime import datetime, timedelta
 
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import Conflict, InvalidRequest
 from remembrancer.domain.events import PayloadErased
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
     SALT_BYTES,
     Append,
@@ -27,16 +27,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
 def check(append: Append) -> None:
-    """Refuse what no log may store.
+    """Check that a log may store this append.
 
     Raises:
-        InvalidRequest: no events, one that only stands for another, an id that is not 32 hex
-            digits, an event id that is given twice, a control character in a name, a naive time.
+        InvalidRequest: no events, a ``PayloadErased`` among them, an id that is not 32 hex digits,
+            the same event id twice, a control character in a name, or a naive time.
     """
     if not append.events:
         raise InvalidRequest("events", "is empty; append at least one event")
     if any(isinstance(new.event, PayloadErased) for new in append.events):
-        raise InvalidRequest("events", "PayloadErased stands for what is gone; it is not appended")
+        raise InvalidRequest(
+            "events", "PayloadErased marks an erased payload and can't be appended"
+        )
     ids = [new.event_id for new in append.events]
     if len(set(ids)) != len(ids):
         raise InvalidRequest("events", "two events have the same event_id")
@@ -59,19 +61,19 @@ def check(append: Append) -> None:
 
 
 def check_version(append: Append, head: Head) -> None:
-    """Raise ``Conflict`` unless the ledger stands where the decision was made."""
+    """Raise ``Conflict`` if the ledger is not at ``append.expected_version``."""
     if append.expected_version is not None and append.expected_version != head.version:
         raise Conflict(
-            f"{append.ledger}: expected version {append.expected_version}, the ledger has "
-            f"{head.version}; read it again and decide again"
+            f"{append.ledger}: expected version {append.expected_version}, but the ledger is at "
+            f"version {head.version}; read it again and decide again"
         )
 
 
-def chained(append: Append, head: Head, last: Position, codec: EventCodec) -> list[Recorded]:
-    """The events of an append with their envelopes, following ``head`` and position ``last``.
+def chained(append: Append, head: Head, last: Position, codec: Codec) -> list[Recorded]:
+    """The events of an append with their envelopes, chained after ``head`` and position ``last``.
 
     Raises:
-        Erased: they would be sealed, and the key of their ledger has been destroyed.
+        Erased: the log is encrypted, and the key of this ledger has been destroyed.
     """
     recorded_at = _after(head.recorded_at, append.recorded_at)
     moment = to_microseconds(recorded_at)
@@ -118,12 +120,12 @@ def chained(append: Append, head: Head, last: Position, codec: EventCodec) -> li
     return chain
 
 
-def check_same(append: Append, earlier: list[Recorded], codec: EventCodec) -> None:
-    """Refuse an event id that was used before for something else.
+def check_same(append: Append, earlier: list[Recorded], codec: Codec) -> None:
+    """Check that event ids which are recorded already belong to the same events.
 
     Raises:
-        InvalidRequest: the events recorded under these ids are not these events.
-        Erased: nobody can tell any more.
+        InvalidRequest: an id is recorded with another event.
+        Erased: the recorded payload is erased, so the events can't be compared.
     """
     documents = codec.documents(readable(earlier))
     before = {
@@ -138,5 +140,5 @@ def check_same(append: Append, earlier: list[Recorded], codec: EventCodec) -> No
 
 
 def _after(last: datetime | None, now: datetime) -> datetime:
-    # A clock that stands still or goes back must not give two versions one moment.
+    # A clock that stops or goes back must not give two versions the same time.
     return now if last is None or now > last else last + timedelta(microseconds=1)

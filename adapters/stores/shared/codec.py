@@ -1,7 +1,7 @@
-"""Events to stored bytes and back: JSON by msgspec, straight from and into the attrs classes.
+"""Encode events to stored bytes and decode them: JSON by msgspec, directly to the attrs classes.
 
-What is stored may also be sealed; see ``sealing``. The first byte
-tells: no JSON document begins with ``SEALED``.
+Stored bytes may also be encrypted; see ``sealing``. The first byte of encrypted bytes is
+``SEALED``, and no JSON document begins with it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ SEALED = b"\x01"
 
 
 def is_sealed(payload: object) -> bool:
-    """Whether stored bytes can only be read with a key."""
-    # Whatever the declared type, a column of SQLite holds what somebody put into it.
+    """Whether stored bytes are encrypted."""
+    # SQLite columns can hold values of any type, whatever type is declared.
     return isinstance(payload, bytes) and payload[:1] == SEALED
 
 
 class EventCodec:
-    """Encodes events as they are today, decodes them as they have ever been."""
+    """``Codec`` without encryption: encodes the current schema version, decodes all versions."""
 
     def __init__(self, registry: EventRegistry | None = None) -> None:
         self._registry = registry or EventRegistry.of()
@@ -37,19 +37,19 @@ class EventCodec:
         }
 
     def encode(self, event: Event) -> bytes:
-        """The event as a JSON document, which is what a digest or a seal covers."""
+        """The event as a JSON document, before encryption."""
         return self._encoder.encode(event)
 
     def stored(self, append: Append) -> Sequence[bytes]:
-        """The bytes that are stored and hashed for the events of an append, in order."""
+        """The bytes to store and hash for the events of an append, in order."""
         return [self.encode(new.event) for new in append.events]
 
     def documents(self, items: Sequence[Recorded]) -> Sequence[bytes]:
-        """What ``encode`` made of events that are recorded now, in order."""
+        """The JSON documents of recorded events, in order."""
         return [item.payload for item in items]
 
     def current(self, items: Sequence[Recorded]) -> Sequence[Recorded]:
-        """Events that were decoded before, as they would be decoded now."""
+        """The same events decoded again: a key may have been destroyed since."""
         return items
 
     def decode(
@@ -61,11 +61,11 @@ class EventCodec:
         ledger: LedgerId,
         event_id: EventId,
     ) -> Event:
-        """The event in stored bytes, brought up to the current shape.
+        """The event in stored bytes, upcast to the current schema version.
 
         Raises:
-            IntegrityError: unknown type or version, or bytes that do not fit it.
-            InvalidRequest: they are sealed, and there is no vault; names the setting.
+            IntegrityError: the type or version is unknown, or the bytes do not match it.
+            InvalidRequest: the bytes are encrypted, and no key vault is set; names the setting.
         """
         try:
             decode = self._current.get((type_name, schema_version))
@@ -78,7 +78,7 @@ class EventCodec:
             if is_sealed(payload):
                 raise InvalidRequest(
                     "key_vault.provider",
-                    f"is none, but position {position} of {ledger} is sealed; choose the vault "
+                    f"is none, but position {position} of {ledger} is encrypted; set the key vault "
                     "that it was written with",
                 ) from error
             raise IntegrityError(
@@ -94,13 +94,13 @@ class EventCodec:
         ledgers: Sequence[LedgerId],
         event_ids: Sequence[EventId],
     ) -> list[Event]:
-        """``decode`` for many events, one element of each sequence an event."""
+        """Same as ``decode`` for many events; each sequence has one element per event."""
         current = self._current
         try:
             kinds = zip(type_names, schema_versions, strict=True)
             return [current[kind](payload) for kind, payload in zip(kinds, payloads, strict=True)]
         except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
-            # An older version is among them, or something that can't be read and must be named.
+            # Decode one by one: some have an older version, or an error that must name its event.
             return list(
                 map(
                     self.decode,

@@ -1,4 +1,4 @@
-"""Dead letters as rows of a table, whichever SQL it is in."""
+"""Convert dead letters to table rows and back, for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LETTER = (
 
 
 def row_of(letter: DeadLetter) -> tuple[object, ...]:
-    """A letter as a row; the time in microseconds since 1970 in UTC."""
+    """A dead letter as a row; ``since`` in microseconds since 1970 in UTC."""
     return (
         letter.projection,
         letter.partition,
@@ -33,7 +33,7 @@ def row_of(letter: DeadLetter) -> tuple[object, ...]:
 
 
 def letter_of(row: Sequence[Any]) -> DeadLetter:
-    """The letter that ``row_of`` made a row of."""
+    """The dead letter in a row: the inverse of ``row_of``."""
     projection, partition, position, version, event_id, ledger, type_name, cause, tries, since = row
     return DeadLetter(
         projection=projection,

@@ -1,4 +1,4 @@
-"""Links in tables, whichever SQL it is: their shared columns, and a view as a condition."""
+"""Graph links in SQL tables: their shared columns, and a view as a ``WHERE`` condition."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from remembrancer.domain.graph.graph import Link, View
 
 
 def row_of(link: Link) -> tuple[object, ...]:
-    """The columns that all links have: two positions, the scope, the times in microseconds since
-    1970 in UTC, and the fact behind it.
+    """The values of the columns that all links have: two positions, the scope, the times in
+    microseconds since 1970 in UTC, and the id of the source fact.
     """
     scope = link.scope
     return (
@@ -33,8 +33,8 @@ def visible(view: View, mark: str) -> tuple[str, tuple[object, ...]]:
     """``View.sees`` as a condition on the columns that ``row_of`` fills.
 
     Args:
-        view: what is seen; its ledger is left to the caller.
-        mark: how the SQL writes a parameter, ``?`` or ``%s``.
+        view: the view; the caller adds the condition on its ledger.
+        mark: the SQL parameter placeholder, ``?`` or ``%s``.
     """
     ids = view.scope.ids()
     clauses, parameters = [f"{name} = {mark}" for name in ids], [*ids.values()]
@@ -59,5 +59,5 @@ def visible(view: View, mark: str) -> tuple[str, tuple[object, ...]]:
 
 
 def microseconds(moment: datetime | None) -> int | None:
-    """A time as the tables hold it; an open end as none."""
+    """A time as stored: microseconds since 1970 in UTC; ``None`` for an open end."""
     return None if moment is None else to_microseconds(moment)

@@ -1,9 +1,9 @@
-"""Sealing payloads: AES-256-GCM under the key of their ledger. Where keys are kept is the vault's.
+"""Encrypt ("seal") event payloads: AES-256-GCM, one key per ledger, kept in a key vault.
 
-A sealed payload is the byte ``SEALED``, a random nonce (12 bytes), and what AES-GCM makes of the
-JSON document: as many bytes, and a tag of 16. The seal covers ledger, event id, type and schema
-version besides, so that it fits no other event. A nonce is not to come twice under one key: among
-random ones of 12 bytes that is to be expected after 2^48 events of one ledger (NIST SP 800-38D
+A sealed payload is the byte ``SEALED``, a random nonce (12 bytes), the ciphertext (as long as the
+JSON document) and a tag (16 bytes). Ledger, event id, type and schema version are authenticated
+too, so a payload can't be moved to another event. A nonce must not repeat under one key: with
+random 12-byte nonces a repetition is expected after 2^48 events of one ledger (NIST SP 800-38D
 allows 2^32).
 """
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 NONCE_BYTES = 12
 
 UNSEALED = (FactErased, LedgerErased, CheckpointSealed)
-"""What says that something was erased, or that nothing was cut off, has to be read afterwards."""
+"""Never encrypted: these events must stay readable after the key is destroyed."""
 
 NEWEST = 16
-"""Events at the end of a log that are read when it is opened, so that what was sealed is not
-written to without its vault; more than there will be of ``UNSEALED`` in a row.
+"""Events at the end of a log that are read when it is opened, so that nobody writes to an encrypted
+log without its vault. More than the expected number of ``UNSEALED`` events in a row.
 """
 
 
 def aes_gcm() -> Callable[[bytes], AESGCM]:
-    """AES-GCM, of a library that is only loaded for those who seal.
+    """The AES-GCM cipher class; imports ``cryptography`` only when needed.
 
     Raises:
-        InvalidRequest: it is not installed.
+        InvalidRequest: ``cryptography`` is not installed.
     """
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -59,12 +59,12 @@ def aes_gcm() -> Callable[[bytes], AESGCM]:
 
 
 class SealingCodec(EventCodec):
-    """Seals what it stores; reads what is sealed, and what was stored before it was.
+    """An ``EventCodec`` that encrypts new payloads, and reads encrypted and plain ones.
 
     Args:
-        vault: where the keys are. It is asked once for each append, and once for each ledger of a
-            page: what it has destroyed must not live on in here.
-        registry: as for ``EventCodec``.
+        vault: the keys. It is called once for each append, and once for each ledger of a page:
+            keys are not cached, so that a destroyed key is gone at once.
+        registry: same as for ``EventCodec``.
     """
 
     def __init__(self, vault: KeyVault, registry: EventRegistry | None = None) -> None:
@@ -90,23 +90,25 @@ class SealingCodec(EventCodec):
                 stored.append(document)
                 continue
             nonce = nonces[index * NONCE_BYTES : (index + 1) * NONCE_BYTES]
-            bound = _bound(append.ledger, new.event_id, event.type_name, event.schema_version)
-            stored.append(SEALED + nonce + encrypt(nonce, document, bound))
+            associated = _associated_data(
+                append.ledger, new.event_id, event.type_name, event.schema_version
+            )
+            stored.append(SEALED + nonce + encrypt(nonce, document, associated))
         return stored
 
     def documents(self, items: Sequence[Recorded]) -> Sequence[bytes]:
         """See ``EventCodec.documents``.
 
         Raises:
-            Erased: a key is gone.
-            IntegrityError: a seal does not fit.
+            Erased: a key has been destroyed.
+            IntegrityError: a payload fails authentication.
         """
         ciphers = self._ciphers(item.ledger for item in items if is_sealed(item.payload))
         found: list[bytes] = []
         for item in items:
             document: bytes | None = item.payload
             if is_sealed(item.payload):
-                document = _opened(
+                document = _decrypted(
                     ciphers,
                     item.payload,
                     item.type_name,
@@ -116,7 +118,7 @@ class SealingCodec(EventCodec):
                     item.event_id,
                 )
             if document is None:
-                raise Erased(f"{item.ledger}: position {item.position}: its key was destroyed")
+                raise Erased(f"{item.ledger}: position {item.position}: its key has been destroyed")
             found.append(document)
         return found
 
@@ -144,12 +146,12 @@ class SealingCodec(EventCodec):
         """See ``EventCodec.decode``; ``PayloadErased`` if the key has been destroyed.
 
         Raises:
-            Erased: the vault does not know the ledger.
-            IntegrityError: the seal does not fit, or as for ``EventCodec``.
+            Erased: the vault has no key for the ledger.
+            IntegrityError: the payload fails authentication; or same as for ``EventCodec``.
         """
         if is_sealed(payload):
             ciphers = self._ciphers([ledger])
-            opened = _opened(
+            opened = _decrypted(
                 ciphers, payload, type_name, schema_version, position, ledger, event_id
             )
             if opened is None:
@@ -175,7 +177,7 @@ class SealingCodec(EventCodec):
             ledger for ledger, shut in zip(ledgers, sealed, strict=True) if shut
         )
         documents = [
-            _opened(ciphers, payload, *event) if shut else payload
+            _decrypted(ciphers, payload, *event) if shut else payload
             for shut, payload, event in zip(sealed, payloads, zip(*rest, strict=True), strict=True)
         ]
         left = [place for place, document in enumerate(documents) if document is not None]
@@ -184,7 +186,7 @@ class SealingCodec(EventCodec):
         return [events.get(place, PayloadErased()) for place in range(len(documents))]
 
     def _ciphers(self, ledgers: Iterable[LedgerId]) -> dict[LedgerId, AESGCM | None]:
-        """What opens the seals of each ledger that the vault knows, ``None`` for ever."""
+        """The cipher of each ledger that has a key in the vault; ``None`` if it was destroyed."""
         found: dict[LedgerId, AESGCM | None] = {}
         for ledger in set(ledgers):
             try:
@@ -197,7 +199,7 @@ class SealingCodec(EventCodec):
         return found
 
 
-def _opened(
+def _decrypted(
     ciphers: Mapping[LedgerId, AESGCM | None],
     payload: bytes,
     type_name: str,
@@ -206,29 +208,32 @@ def _opened(
     ledger: LedgerId,
     event_id: EventId,
 ) -> bytes | None:
-    """The document under a seal, ``None`` if its key has been destroyed."""
+    """The decrypted document, ``None`` if its key has been destroyed."""
     from cryptography.exceptions import InvalidTag
 
     if ledger not in ciphers:
-        # Not passed over like a destroyed one: with the wrong vault, read models would be emptied.
+        # Not treated as a destroyed key: with the wrong vault, the read models would become empty.
         raise Erased(
-            f"{ledger}: position {position}: the vault has no key for it; choose the key_vault "
-            "that it was written with"
+            f"{ledger}: position {position}: the vault has no key for this ledger; set the "
+            "key_vault that it was written with"
         )
     cipher = ciphers[ledger]
     if cipher is None:
         return None
     nonce, sealed = payload[1 : 1 + NONCE_BYTES], payload[1 + NONCE_BYTES :]
     try:
-        return cipher.decrypt(nonce, sealed, _bound(ledger, event_id, type_name, schema_version))
+        associated = _associated_data(ledger, event_id, type_name, schema_version)
+        return cipher.decrypt(nonce, sealed, associated)
     except (InvalidTag, ValueError) as error:
         raise IntegrityError(
-            f"position {position}: the sealed {type_name} of {ledger} is refused: it was changed "
-            "or belongs to another event, or the vault has another key for that ledger than it "
-            "was sealed under"
+            f"position {position}: the sealed {type_name} of {ledger} fails authentication: it "
+            "was changed, belongs to another event, or was encrypted with another key; set the "
+            "key_vault that it was written with, or restore a backup"
         ) from error
 
 
-def _bound(ledger: LedgerId, event_id: EventId, type_name: str, schema_version: int) -> bytes:
-    """What a seal covers beside the document; no field can hold a line break."""
+def _associated_data(
+    ledger: LedgerId, event_id: EventId, type_name: str, schema_version: int
+) -> bytes:
+    """The associated data of the encryption; no field can contain a line break."""
     return f"{ledger}\n{event_id}\n{type_name}\n{schema_version}".encode()

@@ -1,4 +1,4 @@
-"""What a listing sees, as conditions for either kind of SQL."""
+"""Scope and visibility of facts as SQL conditions, for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def covered(scope: Scope, mark: str) -> tuple[list[str], list[object]]:
     """``Scope.covers`` as conditions on the columns of facts.
 
     Args:
-        scope: what is covered.
-        mark: how the SQL writes a parameter, ``?`` or ``%s``.
+        scope: the scope that must cover the facts.
+        mark: the SQL parameter placeholder, ``?`` or ``%s``.
 
     Returns:
-        Conditions that all have to hold, and their parameters in order.
+        Conditions to join with ``AND``, and their parameters in order.
     """
     ids = scope.ids()
     clauses = [

@@ -1,1 +1,1 @@
-"""What all adapters on SQLite share: the open file, its failures, and filters as SQL."""
+"""The SQLite store: audit log, read models, projection state and vector index in one file."""

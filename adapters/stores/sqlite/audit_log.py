@@ -1,4 +1,4 @@
-"""The log on SQLite. One append is one transaction, read models in the same file included."""
+"""The audit log on SQLite. An append and its updates of the read models are one transaction."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
@@ -41,15 +42,15 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 
 def create_log(schema: sqlite_utils.Database) -> None:
-    """The tables of the log, as of schema version 1."""
+    """Create the tables of the log (schema version 1)."""
     schema.table("ledger").create(
         {"id": int, "name": str, "version": int, "hash": bytes, "recorded_at": int},
         pk="id",
         not_null={"name", "version", "hash", "recorded_at"},
     )
     schema.table("ledger").create_index(["name"], unique=True)
-    # SQLite re-uses the rowid of a deleted tail row, hence AUTOINCREMENT, which sqlite-utils
-    # can't ask for.
+    # AUTOINCREMENT, because SQLite reuses the rowid of a deleted last row; sqlite-utils has no
+    # option for it.
     schema.execute(
         """
         CREATE TABLE event (
@@ -83,14 +84,14 @@ def create_log(schema: sqlite_utils.Database) -> None:
 
 
 class Listener(Protocol):
-    """Read models that commit together with the append."""
+    """Read models that are updated in the append's transaction."""
 
     def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
-        """Take in events, in order, inside the open transaction."""
+        """Apply events, in order, inside the open transaction."""
         ...
 
     def committed(self, chain: Sequence[Recorded]) -> None:
-        """Do what can wait until after the transaction."""
+        """Run maintenance after the commit."""
         ...
 
 
@@ -98,15 +99,15 @@ class SqliteAuditLog:
     """``AuditLog`` on a ``Database`` whose migrations include ``create_log``.
 
     Args:
-        database: where the log is.
-        codec: how events are stored.
-        listener: read models in the same file, ``None`` for a log alone.
+        database: the open database.
+        codec: encodes and decodes stored events.
+        listener: the read models in the same file; ``None`` if there are none.
     """
 
     def __init__(
         self,
         database: Database,
-        codec: EventCodec | None = None,
+        codec: Codec | None = None,
         listener: Listener | None = None,
     ) -> None:
         self._database = database
@@ -118,7 +119,7 @@ class SqliteAuditLog:
         chaining.check(append)
         appended = self._database.write(lambda connection: self._append(connection, append))
         if self._listener is not None and not appended.replayed:
-            # What was written is written; upkeep that fails now is due again the next time.
+            # The append is committed; maintenance that fails now is due again at the next append.
             with suppress(AdapterUnavailable):
                 self._listener.committed(appended.recorded)
         return appended
@@ -146,7 +147,7 @@ class SqliteAuditLog:
             first = self._request(connection, append.ledger, append.idempotency_key)
             if first:
                 return first
-        # All ids of an append are written together: the first one tells for all.
+        # All ids of an append are written together, so checking the first one is enough.
         first_id = bytes.fromhex(append.events[0].event_id)
         seen = connection.execute(
             "SELECT correlation_id FROM event WHERE event_id = ?", (first_id,)
@@ -193,7 +194,7 @@ class SqliteAuditLog:
     def read_in(
         self, connection: sqlite3.Connection, after: Position, limit: int
     ) -> list[Recorded]:
-        """``read`` on a connection that is already in a transaction."""
+        """Same as ``read``, on the given connection."""
         return self._decode_all(
             connection.execute(
                 f"{_SELECT} WHERE position > ? ORDER BY position LIMIT ?", (after, limit)
@@ -240,14 +241,14 @@ class SqliteAuditLog:
         table = list(rows)
         if not table:
             return []
-        # By columns and not by rows, so that the loops of a replay run outside of the interpreter.
+        # Decoded by column, so that the loops of a replay run in C.
         (
             positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
             actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
         ) = zip(*table, strict=True)  # fmt: skip
         ids: list[Any] = list(map(bytes.hex, event_ids))
-        # All events of an append share one moment.
-        moments = {value: from_microseconds(value) for value in set(recorded_at)}
+        # All events of an append have the same time.
+        times = {value: from_microseconds(value) for value in set(recorded_at)}
         return list(
             map(
                 Recorded,
@@ -255,7 +256,7 @@ class SqliteAuditLog:
                 ledgers,
                 versions,
                 ids,
-                map(moments.__getitem__, recorded_at),
+                map(times.__getitem__, recorded_at),
                 map(bytes.hex, correlation_ids),
                 [cause.hex() if cause else None for cause in causation_ids],
                 actors,

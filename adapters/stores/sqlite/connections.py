@@ -1,6 +1,6 @@
-"""What an adapter needs of a SQLite database that it shares with others: two kinds of connection.
+"""The connections that SQLite adapters share: one writer in a transaction, and readers.
 
-It says nothing of files, pools or schema versions.
+Files, pools and schema versions are in ``database``.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Protocol
 
 
 class Connections(Protocol):
-    """A database that hands out connections, to any thread."""
+    """A source of connections, for any thread."""
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """The writing connection inside ``BEGIN IMMEDIATE``: committed at the end of the block,
-        rolled back by an error.
+        """The writing connection inside ``BEGIN IMMEDIATE``: commits at the end of the block, rolls
+        back on an error.
         """
         ...
 
     def reader(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection in autocommit mode that sees all that was committed."""
+        """A connection in autocommit mode; it sees everything committed so far."""
         ...
 
 
 @contextmanager
 def one_view(connection: sqlite3.Connection) -> Iterator[None]:
-    """Have all statements of the block see one state of the database.
+    """Run all statements of the block in one read transaction (snapshot isolation).
 
-    On a connection that is in a transaction already, that is what they do anyway.
+    Does nothing on a connection that is already in a transaction.
     """
     if connection.in_transaction:
         yield
@@ -38,6 +38,6 @@ def one_view(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # A read that failed for lack of memory or disk may have ended the transaction by itself.
+        # After a read that failed (out of memory or disk), SQLite may have rolled back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""Looking up messages and the facts that cite them, inside an open transaction."""
+"""Look up messages, their neighbours and the facts that cite them, inside a transaction."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Place:
 
 
 class SqliteConversations:
-    """``Conversations`` over the tables of the facts read model, for one transaction."""
+    """``Conversations`` on the tables of the facts read model, for one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, facts: SqliteFactStore) -> None:
         self._connection = connection

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from attrs import define, frozen
@@ -23,15 +23,10 @@ from attrs import define, frozen
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.failures import is_busy, translating
 from remembrancer.adapters.stores.sqlite.filters import register_functions
+from remembrancer.adapters.stores.sqlite.migrations import Migration, migrate, schema_version
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 
-if TYPE_CHECKING:
-    import sqlite_utils
-
 T = TypeVar("T")
-
-APPLICATION_ID = 0x524D4252
-"""``RMBR`` in ASCII, in the file's header: what tells our files from other programs'."""
 
 OLDEST_SQLITE = (3, 38, 0)
 """Filters are translated with the ``->`` operator, which came with this release."""
@@ -67,9 +62,6 @@ class SqliteSettings:
     durability: Durability = Durability.FULL
     busy_timeout: float = 10.0
     read_only: bool = False
-
-
-Migration = Callable[["sqlite_utils.Database"], None]
 
 
 @define
@@ -142,23 +134,22 @@ class Database:
 
     def _adopt(self, migrations: Sequence[Migration]) -> None:
         """Make sure that the file is ours, then bring its schema up to date."""
-        connection = self._writer
+        known = len(migrations)
         # In one view: another process may be migrating a new file at this very moment.
-        with one_view(connection):
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION_ID and (tables or application):
-            raise InvalidRequest(
-                "path",
-                f"{self.path} is the database of another program; name another file",
-            )
+        with one_view(self._writer):
+            version = schema_version(self._writer, self.path, known)
         if self.settings.read_only:
-            self._check_version(migrations, exact=True)
+            if version < known:
+                raise InvalidRequest(
+                    "path",
+                    f"{self.path} has schema version {version}, this release needs {known}; "
+                    "open it once without read_only to migrate it",
+                )
             return
         if not self._in_memory:
             self._switch_to_wal()
-        if self._check_version(migrations) < len(migrations):
-            self._migrate(migrations)
+        if version < known:
+            migrate(self.transaction, self.path, migrations)
 
     def _switch_to_wal(self) -> None:
         # SQLite does not wait for others here: of several processes that start on a new file at
@@ -173,34 +164,6 @@ class Database:
                 time.sleep(WAL_PAUSE)
             else:
                 return
-
-    def _check_version(self, migrations: Sequence[Migration], *, exact: bool = False) -> int:
-        version = int(self._writer.execute("PRAGMA user_version").fetchone()[0])
-        if version > len(migrations):
-            raise InvalidRequest(
-                "path",
-                f"{self.path} has schema version {version}, this release knows up to "
-                f"{len(migrations)}; upgrade remembrancer",
-            )
-        if exact and version < len(migrations):
-            raise InvalidRequest(
-                "path",
-                f"{self.path} has schema version {version}, this release needs "
-                f"{len(migrations)}; open it once without read_only to migrate it",
-            )
-        return version
-
-    def _migrate(self, migrations: Sequence[Migration]) -> None:
-        import sqlite_utils
-
-        # Several processes may start on a new file at once: the version is read again inside.
-        with self.transaction() as connection:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            start = self._check_version(migrations)
-            schema = sqlite_utils.Database(connection)
-            for migration in migrations[start:]:
-                migration(schema)
-            connection.execute(f"PRAGMA user_version = {len(migrations)}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

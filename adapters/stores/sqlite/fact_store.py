@@ -1,7 +1,7 @@
-"""The facts table on SQLite: a row a version, fed in the transaction of the append.
+"""The fact store on SQLite: one row per version of a fact, updated in the append's transaction.
 
-The meaning of each event is ``remembrancer.domain.facts.evolve.change_of``; this module only
-keeps what that function returns.
+``remembrancer.domain.facts.evolve.change_of`` decides how an event changes a fact; this module
+only stores the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from hashlib import blake2b
 
 import msgspec
 
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.visibility import covered, visible
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.filters import to_sql
@@ -23,6 +22,7 @@ from remembrancer.domain.errors import IntegrityError
 from remembrancer.domain.events import InferenceRecorded, MessageObserved, PayloadErased
 from remembrancer.domain.facts.evolve import FactChange, change_of, fact_id_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
 from remembrancer.domain.recorded import CorrelationId, EventId, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
@@ -105,24 +105,24 @@ _INDEXES = (
 
 
 def conversation_of(scope: Scope) -> str:
-    """What tells one conversation of a ledger from another."""
+    """The key of a scope's conversation within its ledger."""
     return msgspec.json.encode([scope.agent_id, scope.run_id, scope.app_id]).decode()
 
 
 class SqliteFactStore:
-    """``FactStore`` on a ``Database``, fed by the log's adapter."""
+    """``FactStore`` on a ``Database``; ``SqliteReadModels`` applies events to it."""
 
-    def __init__(self, database: Database, codec: EventCodec) -> None:
+    def __init__(self, database: Database, codec: Codec) -> None:
         self._database = database
         self._codec = codec
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(Fact)
 
     def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> list[FactChange]:
-        """Take in events inside the append's transaction.
+        """Apply events inside the append's transaction.
 
         Returns:
-            What changed, for the read models that follow from the facts.
+            The changes of facts, for the read models that depend on them.
         """
         ledger_ids: dict[LedgerId, int] = {}
         changes: list[FactChange] = []
@@ -133,7 +133,7 @@ class SqliteFactStore:
                     "SELECT id FROM ledger WHERE name = ?", (item.ledger,)
                 ).fetchone()[0]
             ledger_id = ledger_ids[item.ledger]
-            self._note_messages(connection, ledger_id, item)
+            self._apply_messages(connection, ledger_id, item)
             fact_id = fact_id_of(item.event)
             if fact_id is None:
                 continue
@@ -143,12 +143,12 @@ class SqliteFactStore:
             change = change_of(item, latest[key])
             if change is not None:
                 latest[key] = change.after
-                self._keep(connection, ledger_id, change)
+                self._store(connection, ledger_id, change)
                 changes.append(change)
         return changes
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the tables and indexes that are missing."""
+        """Create the tables and indexes that are missing."""
         import sqlite_utils
 
         schema = sqlite_utils.Database(connection)
@@ -158,7 +158,7 @@ class SqliteFactStore:
             connection.execute(f"CREATE {index}")
 
     def count_in(self, connection: sqlite3.Connection) -> int:
-        """Versions of all facts; an ``OperationalError`` where any of the tables is missing."""
+        """The number of fact versions. Raises ``OperationalError`` if a table is missing."""
         count: int = connection.execute(
             "SELECT (SELECT count(*) FROM fact), EXISTS (SELECT 1 FROM message), "
             "EXISTS (SELECT 1 FROM evidence)"
@@ -166,11 +166,11 @@ class SqliteFactStore:
         return count
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Drop all rows, before a rebuild."""
+        """Delete all rows, before a rebuild."""
         for table in _TABLES:
             connection.execute(f"DELETE FROM {table}")
 
-    def _note_messages(
+    def _apply_messages(
         self, connection: sqlite3.Connection, ledger_id: int, item: Recorded
     ) -> None:
         event = item.event
@@ -193,7 +193,7 @@ class SqliteFactStore:
                 [(message_id, ledger_id) for message_id in event.messages],
             )
 
-    def _keep(self, connection: sqlite3.Connection, ledger_id: int, change: FactChange) -> None:
+    def _store(self, connection: sqlite3.Connection, ledger_id: int, change: FactChange) -> None:
         before, after = change.before, change.after
         if before is not None:
             connection.execute(
@@ -256,7 +256,7 @@ class SqliteFactStore:
             return self.versions_in(connection, fact_id)
 
     def versions_in(self, connection: sqlite3.Connection, fact_id: FactId) -> list[Fact]:
-        """``versions`` on a connection that is already in a transaction."""
+        """Same as ``versions``, on the given connection."""
         return self._facts(
             connection.execute(
                 "SELECT body FROM fact WHERE fact_id = ? ORDER BY version", (fact_id,)
@@ -409,7 +409,7 @@ class SqliteFactStore:
         """The message in a stored event, ``None`` if it was erased.
 
         Raises:
-            IntegrityError: the event at that position observed no message.
+            IntegrityError: the event at that position is not a ``MessageObserved``.
         """
         event = self._codec.decode(
             payload, type_name, schema_version, position, ledger, EventId(event_id.hex())
@@ -417,7 +417,9 @@ class SqliteFactStore:
         if isinstance(event, PayloadErased):
             return None
         if not isinstance(event, MessageObserved):
-            raise IntegrityError(f"position {position}: expected a message, found {type_name}")
+            raise IntegrityError(
+                f"position {position}: expected a message, found {type_name}; restore a backup"
+            )
         return event.message
 
 

@@ -1,4 +1,4 @@
-"""SQLite's failures in the caller's terms: what happened, and what to do now."""
+"""Translate SQLite exceptions to typed errors that say what failed and what to do."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _REMEDIES = {
     sqlite3.SQLITE_IOERR: "the disk reported an error; the same call may be tried again",
     sqlite3.SQLITE_CANTOPEN: "the file can't be opened; check that its folder exists and is "
     "writable",
-    sqlite3.SQLITE_NOMEM: "out of memory",
+    sqlite3.SQLITE_NOMEM: "out of memory; free memory and try again",
     sqlite3.SQLITE_INTERRUPT: "the call was interrupted; try again",
 }
 
 
 def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
-    """The typed error for a failure of the engine on the database at ``path``."""
+    """The typed error for a SQLite error on the database at ``path``."""
     code = _primary_code(error)
     if code == sqlite3.SQLITE_NOTADB:
         return InvalidRequest("path", f"{path} is not a SQLite database; name another file")
@@ -45,14 +45,14 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def _primary_code(error: sqlite3.Error) -> int:
-    # The low byte is the primary result code, the rest tells variants apart.
+    # The low byte is the primary result code; the other bytes make the extended code.
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 @contextmanager
 def translating(path: str) -> Iterator[None]:
-    """Re-raise what SQLite raises as a typed error."""
+    """Raise SQLite errors of the block as typed errors."""
     try:
         yield
     except sqlite3.Error as error:

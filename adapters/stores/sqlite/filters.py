@@ -1,13 +1,13 @@
-"""Filters as SQL: a condition for SQLite that holds for exactly the rows that ``matches`` takes.
+"""Translate filters to SQL conditions for SQLite, with the same result as ``matches`` on every row.
 
-It does not know any table: the caller says which expressions hold the fields, and must have
-called ``register_functions`` on the connection.
+The translation is independent of tables: the caller gives the SQL expression of each field, and
+must have called ``register_functions`` on the connection.
 
-Most of a filter becomes plain SQL on json1 functions, and runs on SQLite 3.38 or newer. Where
-SQLite does not see what Python sees, the condition calls the evaluator itself, as an SQL function:
-for documents with an escaped NUL in them (SQLite cuts strings or keys there, which of them depends
-on the release), for keys that a JSON path can't name, and for lists that are compared with numbers.
-How exactly SQLite reads decimals depends on the platform's long double, so Python reads those.
+Most of a filter becomes plain SQL with json1 functions, for SQLite 3.38 or newer. Where SQLite
+would give another result than Python, the condition calls ``matches`` as an SQL function: for
+documents with an escaped NUL (SQLite truncates strings or keys there, depending on the release),
+for keys that a JSON path can't contain, and for lists compared with numbers. SQLite's precision
+with decimals depends on the platform's long double, so Python parses those.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ import attrs
 
 from remembrancer.domain.filters.ast import (
     BUILT_IN_FIELDS,
-    MAX_NODES,
     TIME_FIELDS,
-    And,
     Contains,
     Eq,
     Exists,
@@ -34,32 +32,36 @@ from remembrancer.domain.filters.ast import (
     Gte,
     IContains,
     In,
-    Leaf,
     Lt,
     Lte,
-    Ne,
-    Not,
-    NotIn,
-    Or,
     comparable,
-    matches,
 )
+from remembrancer.domain.filters.evaluate import matches
+from remembrancer.domain.filters.normal_form import (
+    Conjunction,
+    Disjunction,
+    Literal,
+    NormalForm,
+    PositiveLeaf,
+    normal_form,
+)
+from remembrancer.domain.filters.parse import MAX_NODES
 
-# Every JSON encoder writes these characters as they are. SQLite compares a path with keys as they
-# are written, escapes and all, so any other key has to be found in Python.
+# JSON encoders never escape these characters. SQLite compares a path with keys as they are
+# written, including escapes, so Python must look up any other key.
 _PLAIN_KEY: Final = re.compile(r"[ !#-\[\]-~]+")
 
-# SQLite refuses an expression more than 1,000 operators deep, which a flat AND of many terms is.
+# SQLite limits the depth of an expression to 1,000; each term of a flat AND adds one.
 _GROUP: Final = 32
 
-# SQLite's parser has a stack of 100 entries. A nested condition takes three of them, but only one
-# if it comes first; so conditions that need more than this are written first.
+# SQLite's parser has a stack of 100 entries. A nested condition takes three entries, but only one
+# if it comes first; so conditions that need more entries than this are written first.
 _SHALLOW: Final = 12
 
-_EVALUATED: Final[dict[str, type[Leaf]]] = {
+_EVALUATED: Final[dict[str, type[PositiveLeaf]]] = {
     kind.__name__: kind for kind in (Eq, Gt, Gte, Lt, Lte, In, Contains, IContains, Exists)
 }
-_ORDERS: Final[dict[type[Leaf], str]] = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
+_ORDERS: Final[dict[type[PositiveLeaf], str]] = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
 
 
 def to_sql(where: Filter, columns: Mapping[str, str], document: str) -> tuple[str, list[object]]:
@@ -67,23 +69,23 @@ def to_sql(where: Filter, columns: Mapping[str, str], document: str) -> tuple[st
 
     Args:
         where: the filter.
-        columns: for each built-in field the SQL expression that holds it, ``NULL`` if absent.
+        columns: the SQL expression of each built-in field; ``NULL`` if the field is absent.
             Times are integers (microseconds since 1970 in UTC), ``entities`` is the text of a JSON
-            array, the others are text with the default collation. Columns that are named like one
-            of ``json_each`` (``key``, ``value``, ``type``, ...) must be qualified.
-        document: the column, or function call, that gives the text of the JSON object that holds
-            the metadata; ``NULL`` if there is none. It is evaluated several times a comparison.
+            array, all others are text with the default collation. A column that has the name of
+            one of ``json_each`` (``key``, ``value``, ``type``, ...) must be qualified.
+        document: the column or function call with the metadata as text of a JSON object; ``NULL``
+            if there is none. It is evaluated several times per comparison.
 
     Returns:
-        An expression that is 0 or 1 on every row and can stand beside an ``AND``, and the values
-        of its ``?`` parameters in order.
+        An expression that is 0 or 1 on every row and can be joined with ``AND``, and the values of
+        its ``?`` parameters in order.
     """
-    condition = _Translation(columns=columns, document=document).condition(where, holds=True)
+    condition = _Translation(columns=columns, document=document).condition(normal_form(where))
     return condition.sql, list(condition.parameters)
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
-    """Give a connection the SQL functions that conditions call."""
+    """Register the SQL functions that conditions call on a connection."""
     connection.create_function("casefold", 1, _casefold, deterministic=True)
     connection.create_function("exact_double", 1, float, deterministic=True)
     connection.create_function("json_matches", 2, _json_matches, deterministic=True)
@@ -99,20 +101,20 @@ def _json_matches(document: str | None, leaf: str) -> bool:
     return matches(where, {} if document is None else {root: json.loads(document)})
 
 
-def _encoded(where: Leaf) -> str:
-    # A time becomes None: either equals nothing that JSON can hold.
+def _encoded(where: PositiveLeaf) -> str:
+    # A time becomes None: neither is equal to any JSON value.
     return json.dumps([type(where).__name__, attrs.asdict(where)], default=lambda _: None)
 
 
 @lru_cache(maxsize=MAX_NODES)
-def _decoded(leaf: str) -> Leaf:
+def _decoded(leaf: str) -> PositiveLeaf:
     name, arguments = json.loads(leaf)
     return _EVALUATED[name](**arguments)
 
 
 @attrs.frozen
 class _Condition:
-    """``stack`` is what it adds to the parser's stack, beyond what a leaf needs."""
+    """An SQL condition; ``stack``: entries of the parser's stack it needs beyond a leaf."""
 
     sql: str
     parameters: tuple[object, ...] = ()
@@ -128,26 +130,17 @@ class _Translation:
     columns: Mapping[str, str]
     document: str
 
-    def condition(self, where: Filter, *, holds: bool) -> _Condition:
-        """The condition that ``where`` holds, or that it does not.
-
-        Negations move down to the leaves, where they cost the parser nothing.
-        """
+    def condition(self, where: NormalForm) -> _Condition:
         match where:
-            case Not():
-                return self.condition(where.part, holds=not holds)
-            case And() | Or():
-                parts = [self.condition(part, holds=holds) for part in where.parts]
-                return _joined(parts, "AND" if isinstance(where, And) is holds else "OR")
-            case Ne():
-                return self.condition(Eq(field=where.field, value=where.value), holds=not holds)
-            case NotIn():
-                return self.condition(In(field=where.field, values=where.values), holds=not holds)
-            case _:
-                leaf = self.leaf(where)
-                return leaf if holds else _Condition(f"NOT {leaf.sql}", leaf.parameters)
+            case Conjunction():
+                return _joined([self.condition(part) for part in where.parts], "AND")
+            case Disjunction():
+                return _joined([self.condition(part) for part in where.parts], "OR")
+            case Literal():
+                leaf = self.leaf(where.leaf)
+                return leaf if where.holds else _Condition(f"NOT {leaf.sql}", leaf.parameters)
 
-    def leaf(self, where: Leaf) -> _Condition:
+    def leaf(self, where: PositiveLeaf) -> _Condition:
         if where.field == "entities":
             return _on_json(where, self.columns["entities"], [])
         if where.field in BUILT_IN_FIELDS:
@@ -172,10 +165,10 @@ def _group(parts: Sequence[_Condition], word: str) -> _Condition:
     )
 
 
-def _operands(where: Leaf, kind: str) -> tuple[object, ...]:
-    """Those operands of a leaf that are of one kind (see ``comparable``)."""
+def _operands(where: PositiveLeaf, kind: str) -> tuple[object, ...]:
+    """The operands of a leaf that have a kind (see ``comparable``)."""
     match where:
-        case In() | NotIn():
+        case In():
             values: tuple[object, ...] = where.values
         case IContains():
             values = (where.value.casefold(),)
@@ -187,8 +180,8 @@ def _operands(where: Leaf, kind: str) -> tuple[object, ...]:
     return tuple(each[1] for each in found if each is not None and each[0] == kind)
 
 
-def _on_column(where: Leaf, column: str) -> _Condition:
-    """A leaf on a column of times or text. ``IS NOT NULL`` keeps the third truth value out."""
+def _on_column(where: PositiveLeaf, column: str) -> _Condition:
+    """A leaf on a column of times or text. ``IS NOT NULL`` prevents a NULL result."""
     if isinstance(where, Exists):
         return _Condition(f"({column} IS NOT NULL)")
     is_time = where.field in TIME_FIELDS
@@ -199,8 +192,8 @@ def _on_column(where: Leaf, column: str) -> _Condition:
     return _Condition(f"({column} IS NOT NULL AND {test})", operands)
 
 
-def _test(where: Leaf, value: str, operands: tuple[object, ...]) -> str:
-    """A leaf on a scalar of the type of the operands."""
+def _test(where: PositiveLeaf, value: str, operands: tuple[object, ...]) -> str:
+    """The comparison of a scalar with operands of the same type."""
     match where:
         case Contains():
             return f"instr({value}, ?) > 0"
@@ -216,7 +209,7 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _on_json(where: Leaf, document: str, keys: Sequence[str]) -> _Condition:
+def _on_json(where: PositiveLeaf, document: str, keys: Sequence[str]) -> _Condition:
     """A leaf on the value at a path of a JSON document."""
     in_python = _Condition(f"json_matches({document}, ?)", (_encoded(where),))
     if not all(_PLAIN_KEY.fullmatch(key) for key in keys):
@@ -229,7 +222,7 @@ def _on_json(where: Leaf, document: str, keys: Sequence[str]) -> _Condition:
     )
 
 
-def _by_type(where: Leaf, document: str, path: str, in_python: _Condition) -> _Condition:
+def _by_type(where: PositiveLeaf, document: str, path: str, in_python: _Condition) -> _Condition:
     if isinstance(where, Exists):
         return _Condition(
             f"CASE ifnull(json_type({document}, ?), 'null') WHEN 'null' THEN 0 "
@@ -245,7 +238,7 @@ def _by_type(where: Leaf, document: str, path: str, in_python: _Condition) -> _C
     )
 
 
-def _scalars(where: Leaf, document: str, path: str) -> Iterator[_Condition]:
+def _scalars(where: PositiveLeaf, document: str, path: str) -> Iterator[_Condition]:
     """The branches for strings, numbers and booleans."""
     value = f"json_extract({document}, ?)"
     if strings := _operands(where, "string"):
@@ -253,7 +246,7 @@ def _scalars(where: Leaf, document: str, path: str) -> Iterator[_Condition]:
     if isinstance(where, (Contains, IContains)):
         return
     if numbers := _operands(where, "number"):
-        # An integer that does not fit in 64 bits comes out of json_extract as a rounded double.
+        # json_extract returns an integer beyond 64 bits as a rounded double.
         exact = f"exact_double({document} -> ?)"
         integer = f"iif(typeof({value}) = 'integer', {value}, {exact})"
         yield _Condition(
@@ -265,8 +258,10 @@ def _scalars(where: Leaf, document: str, path: str) -> Iterator[_Condition]:
             yield _Condition(f"WHEN '{'true' if boolean else 'false'}' THEN 1")
 
 
-def _lists(where: Leaf, document: str, path: str, in_python: _Condition) -> Iterator[_Condition]:
-    """The branch for a list, which holds if one of its elements equals an operand."""
+def _lists(
+    where: PositiveLeaf, document: str, path: str, in_python: _Condition
+) -> Iterator[_Condition]:
+    """The branch for a list: true if an element equals an operand."""
     if type(where) in _ORDERS:
         return
     strings, booleans = _operands(where, "string"), set(_operands(where, "boolean"))

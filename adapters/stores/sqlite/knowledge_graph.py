@@ -1,8 +1,8 @@
-"""The knowledge graph in the log's own SQLite file: fed in the append's transaction.
+"""The knowledge graph on SQLite, updated in the append's transaction.
 
-Four tables: names, relations, facts, and which fact names what. A walk asks for the links of one
-name at a time, newest first, straight from an index: a name with a million links costs no more
-than one with a hundred.
+Four tables: names, relations, facts, and mentions (which fact names which entity). A walk reads
+the links of one name at a time, newest first, from an index: a name with a million links costs no
+more than one with a hundred.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ _TABLES: dict[str, tuple[dict[str, Any], str | tuple[str, ...]]] = {
     "graph_mention": ({"name": int, "position": int, "fact": int}, ("name", "position", "fact")),
 }
 
-# Aliases have indexes of their own, so that neither a search for them nor one for anything else
-# has to skip the others.
+# Aliases (same_as) have their own partial indexes, so that no search has to skip rows of the
+# other kind.
 _INDEXES = (
     "UNIQUE INDEX IF NOT EXISTS graph_name_folded ON graph_name (ledger, folded)",
     "INDEX IF NOT EXISTS graph_relation_id ON graph_relation (relation_id)",
@@ -116,7 +116,7 @@ class SqliteKnowledgeGraph:
         self._connections = connections
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the tables and indexes that are missing."""
+        """Create the tables and indexes that are missing."""
         import sqlite_utils
 
         schema = sqlite_utils.Database(connection)
@@ -126,12 +126,12 @@ class SqliteKnowledgeGraph:
             connection.execute(f"CREATE {index}")
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Drop all rows, before a rebuild."""
+        """Delete all rows, before a rebuild."""
         for table in _TABLES:
             connection.execute(f"DELETE FROM {table}")
 
     def count_in(self, connection: sqlite3.Connection) -> int:
-        """Versions of all links; an ``OperationalError`` where any of the tables is missing."""
+        """The number of link versions. Raises ``OperationalError`` if a table is missing."""
         count: int = connection.execute(
             "SELECT (SELECT count(*) FROM graph_relation) + (SELECT count(*) FROM graph_fact), "
             "EXISTS (SELECT 1 FROM graph_name), EXISTS (SELECT 1 FROM graph_mention)"
@@ -139,10 +139,10 @@ class SqliteKnowledgeGraph:
         return count
 
     def apply_in(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> int:
-        """Take in events inside the append's transaction.
+        """Apply events inside the append's transaction.
 
         Returns:
-            By how many versions of links ``count_in`` has grown.
+            The number of link versions added, as ``count_in`` counts them.
         """
         writer = _Writer(connection)
         for item in chain:
@@ -220,7 +220,7 @@ class SqliteKnowledgeGraph:
 
 
 class _Writer:
-    """One transaction's worth of changes."""
+    """Writes the changes of one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -228,7 +228,7 @@ class _Writer:
         self.added = 0
 
     def apply(self, item: Recorded) -> None:
-        """Take in one event."""
+        """Apply one event."""
         ledger = self._ledger(item.ledger)
         event, fact_id = item.event, fact_id_of(item.event)
         mention = self._mention(ledger, fact_id) if fact_id is not None else None
@@ -239,7 +239,7 @@ class _Writer:
         else:
             relations = []
         for change in changes_of(item, mention, relations):
-            self._keep(ledger, change)
+            self._store(ledger, change)
 
     def _ledger(self, name: LedgerId) -> int:
         if name not in self._ledgers:
@@ -263,7 +263,7 @@ class _Writer:
         )
         return list({row[12]: _relation(row) for row in rows}.values())
 
-    def _keep(self, ledger: int, change: GraphChange) -> None:
+    def _store(self, ledger: int, change: GraphChange) -> None:
         before, after = change.before, change.after
         if before is not None:
             kind, key = before.key
@@ -278,8 +278,8 @@ class _Writer:
         names = [self._name(ledger, end) for end in after.ends]
         shared = (ledger, *row_of(after))
         if isinstance(after, Relation):
-            said = (after.relation_id, after.subject, after.predicate, after.object)
-            self._connection.execute(_INSERT_RELATION, (*shared, *said, names[0], names[-1]))
+            columns = (after.relation_id, after.subject, after.predicate, after.object)
+            self._connection.execute(_INSERT_RELATION, (*shared, *columns, names[0], names[-1]))
             return
         lists = _encode(after.entities), _encode(names)
         inserted = self._connection.execute(_INSERT_FACT, (*shared, *lists))
@@ -302,15 +302,15 @@ class _Writer:
 
 @frozen
 class _VisibleLinks:
-    """``Ties`` over what a view sees: a node is the id of a name.
+    """``Ties`` on the links that a view sees; a node is the id of a name.
 
     Args:
-        connection: where it is looked up.
-        ledger: the id of the view's ledger, ``None`` if it has none yet.
-        visible: the view as a condition, with its ``parameters``.
-        aliases: whether the ledger has any.
-        related: whether it has any relation, aliases among them.
-        mentions: whether facts that name entities are seen.
+        connection: to read from.
+        ledger: the id of the view's ledger, ``None`` if the ledger does not exist yet.
+        visible: the view as an SQL condition, with its ``parameters``.
+        aliases: whether the ledger has any alias (``same_as``).
+        related: whether the ledger has any relation, aliases included.
+        mentions: whether the view includes mentions.
     """
 
     connection: sqlite3.Connection
@@ -323,7 +323,7 @@ class _VisibleLinks:
 
     @classmethod
     def of(cls, connection: sqlite3.Connection, view: View) -> _VisibleLinks:
-        """What ``view`` sees on a connection."""
+        """The links that ``view`` sees on a connection."""
         row = connection.execute(
             "SELECT id, EXISTS (SELECT 1 FROM graph_relation "
             "WHERE ledger = ledger.id AND predicate = 'same_as'), "
@@ -339,7 +339,7 @@ class _VisibleLinks:
     def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
         """See ``Ties.nodes``."""
         if not (self.related or self.mentions):
-            # Nothing is joined to anything: there is nowhere to go from any name.
+            # The ledger has no links that the view sees.
             return []
         found = ((_node(self.connection, self.ledger, normalised(name)), name) for name in names)
         return [(node, name) for node, name in found if node is not None]
@@ -362,7 +362,7 @@ class _VisibleLinks:
         return [[*self.relations(node, most), *self._mentions(node, most)] for node in nodes]
 
     def relations(self, node: Hashable, most: int) -> list[Tie]:
-        """The newest relations of a name, without those to its aliases, newest first."""
+        """The newest relations of a name except ``same_as``, newest first."""
         subject, object_ = (
             self._joining(f"{end}_name = ? AND predicate <> 'same_as'", node, most)
             for end in ("subject", "object")
@@ -403,8 +403,8 @@ class _VisibleLinks:
         among: Iterable[Hashable] | None = None,
         without: Iterable[Hashable] = (),
     ) -> list[tuple[str, str, int, int]]:
-        """Names with their spelling and the numbers of their relations and facts, those with most
-        of them first.
+        """Rows of (folded name, spelling, number of relations, number of facts), highest total
+        first.
         """
         wanted = "" if among is None else "AND name.id IN (SELECT value FROM json_each(?))"
         relation = f"{self.visible} AND predicate <> 'same_as'"

@@ -1,7 +1,7 @@
-"""The book on external projections in the log's own SQLite file.
+"""State of external projections (checkpoints, leases, dead letters) in the log's SQLite file.
 
-One row a partition. Every change is a single guarded statement, so that of two processes that want
-the same thing one gets it.
+One row per partition. Every change is one conditional statement or one transaction, so that only
+one of two competing processes succeeds.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
     Lease,
+    PartitionId,
     PartitionState,
-    Track,
 )
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
@@ -36,7 +36,7 @@ WHERE projection = :projection AND partition = :partition AND fingerprint = :fin
 RETURNING token, position, must_clear
 """
 _HELD = "projection = ? AND partition = ? AND token = ? AND owner IS NOT NULL"
-_STANDINGS = """
+_PARTITION_STATES = """
 SELECT projection, partition, fingerprint, position, CASE WHEN expires > ? THEN owner END,
        (SELECT count(*) FROM dead_letter
         WHERE dead_letter.projection = feed.projection AND dead_letter.partition = feed.partition),
@@ -46,7 +46,7 @@ FROM feed WHERE projection = ? ORDER BY partition
 
 
 def create_projection_state(schema: sqlite_utils.Database) -> None:
-    """The tables of the book, as of schema version 3."""
+    """Create the tables of the projection state (schema version 3)."""
     schema.table("feed").create(
         {
             "projection": str,
@@ -97,8 +97,8 @@ class SqliteProjectionState:
     """``ProjectionState`` on a ``Database`` whose migrations include ``create_projection_state``.
 
     Args:
-        database: where the log is.
-        now: seconds since 1970; all processes on one file share the machine's clock.
+        database: the open database.
+        now: returns seconds since 1970. All processes on one file share the machine's clock.
     """
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
@@ -119,7 +119,7 @@ class SqliteProjectionState:
             count, position, token, must_clear, fingerprint = rows.fetchone()
             if count == feed.partitions:
                 return
-            _share_out(
+            _replace_partitions(
                 connection,
                 feed,
                 (
@@ -146,7 +146,7 @@ class SqliteProjectionState:
     def partition_states(self, projection: str) -> Sequence[PartitionState]:
         """See ``ProjectionState.partition_states``."""
         with self._database.reader() as connection:
-            rows = connection.execute(_STANDINGS, (self._now(), projection)).fetchall()
+            rows = connection.execute(_PARTITION_STATES, (self._now(), projection)).fetchall()
         return [
             PartitionState(
                 projection=name,
@@ -171,7 +171,7 @@ class SqliteProjectionState:
                 "FROM feed WHERE projection = ?",
                 (ledger, feed.projection),
             ).fetchall()
-        # Shared out in another way, a ledger's events may be with any of them.
+        # With another number of partitions, any of them may have the ledger's events.
         other = len(rows) != feed.partitions
         positions = [
             0
@@ -210,7 +210,7 @@ class SqliteProjectionState:
             must_clear=bool(must_clear),
         )
 
-    def renew(self, owner: str, held: Collection[Track], seconds: float) -> int:
+    def renew(self, owner: str, held: Collection[PartitionId], seconds: float) -> int:
         """See ``ProjectionState.renew``."""
         now = self._now()
 
@@ -221,7 +221,7 @@ class SqliteProjectionState:
                 connection.executemany(
                     "UPDATE feed SET expires = ? "
                     "WHERE owner = ? AND projection = ? AND partition = ?",
-                    [(now + seconds, owner, *track) for track in held],
+                    [(now + seconds, owner, *partition) for partition in held],
                 )
             else:
                 connection.execute(
@@ -295,8 +295,10 @@ class SqliteProjectionState:
                 "SELECT max(token), max(expires) FROM feed WHERE projection = ?",
                 (feed.projection,),
             ).fetchone()
-            # Whoever is at work may still bring something: his time has to run out first.
-            _share_out(connection, feed, (feed.fingerprint, 0, (token or 0) + 1, expires or 0.0, 1))
+            # A worker with an old lease may still write: its lease must expire first.
+            _replace_partitions(
+                connection, feed, (feed.fingerprint, 0, (token or 0) + 1, expires or 0.0, 1)
+            )
             connection.execute("DELETE FROM dead_letter WHERE projection = ?", (feed.projection,))
 
         self._database.write(restart)
@@ -319,10 +321,10 @@ class SqliteProjectionState:
         return [letter_of(row) for row in rows]
 
 
-def _share_out(
+def _replace_partitions(
     connection: sqlite3.Connection, feed: Feed, values: tuple[str, int, int, float, int]
 ) -> None:
-    """Make the rows of a projection anew, as many as it has partitions, all alike."""
+    """Replace the rows of a projection: one per partition, all with the same values."""
     connection.execute("DELETE FROM feed WHERE projection = ?", (feed.projection,))
     connection.executemany(
         "INSERT INTO feed "

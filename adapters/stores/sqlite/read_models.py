@@ -1,7 +1,8 @@
-"""The read models in the log's own file: fed in the append's transaction, rebuilt from the log.
+"""The read models on SQLite: updated in the append's transaction, rebuilt from the log.
 
-Each has a checkpoint row, written together with its rows: how far it has come, what made it, and
-how many rows it ought to hold. A checkpoint that does not fit is noticed at open.
+Each has a checkpoint, written in the same transaction as its rows: the last applied position, the
+fingerprint of its format and settings, and the expected number of rows. A checkpoint that does not
+match is detected when the database is opened.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ FACTS_FINGERPRINT = "1"
 PAGE = 500
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called while a rebuild runs: with what is being done, how much is done, and how much there is."""
+"""Called during a rebuild with (name of the step, amount done, total amount)."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
-"""The vectors that are at hand for texts; a text without one is embedded later."""
+"""Returns the available vectors of texts; a text without one is embedded later."""
 
 
 def create_checkpoints(schema: sqlite_utils.Database) -> None:
-    """The table of checkpoints, as of schema version 1, where it is missing."""
+    """Create the table of checkpoints if it is missing."""
     schema.table("projection").create(
         {"name": str, "fingerprint": str, "position": int, "rows": int},
         pk="name",
@@ -62,103 +63,102 @@ def create_checkpoints(schema: sqlite_utils.Database) -> None:
 
 
 class EmbeddedIndex(Protocol):
-    """A vector index that lives in the log's own file."""
+    """A vector index in the log's SQLite file."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever documents would be stored differently, as with another embedder."""
+        """Changes when documents would be stored differently, such as with another embedder."""
         ...
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the tables, where they are missing."""
+        """Create the tables that are missing."""
         ...
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Drop all documents."""
+        """Delete all documents."""
         ...
 
     def put_in(self, connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
-        """``put`` inside a transaction."""
+        """Same as ``VectorIndex.put``, inside a transaction."""
         ...
 
     def vectors_in(
         self, connection: sqlite3.Connection, texts: Sequence[str]
     ) -> Mapping[str, Vector]:
-        """``vectors_for`` inside a transaction."""
+        """Same as ``VectorIndex.vectors_for``, inside a transaction."""
         ...
 
     def count_in(self, connection: sqlite3.Connection) -> int:
-        """Documents of all ledgers."""
+        """The number of documents of all ledgers."""
         ...
 
     def without_vector(
         self, connection: sqlite3.Connection, limit: int
     ) -> Sequence[tuple[FactKey, str]]:
-        """Documents that wait to be embedded, with their texts."""
+        """Keys and texts of documents without a vector."""
         ...
 
     def forget_unused_in(self, connection: sqlite3.Connection) -> None:
-        """Delete the vectors that no document has, at the end of a rebuild."""
+        """Delete the vectors that no document uses, at the end of a rebuild."""
         ...
 
     def compact(self, ledger: LedgerId | None = None) -> int:
-        """Upkeep after commits, outside of any transaction; cheap where there is none to do."""
+        """Build segments after a commit, outside any transaction; cheap if none is due."""
         ...
 
 
 class _Tables(Protocol):
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the tables, where they are missing."""
+        """Create the tables that are missing."""
         ...
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Drop all rows."""
+        """Delete all rows."""
         ...
 
 
 class Projection(_Tables, Protocol):
-    """A read model in the log's own file that follows from the log alone."""
+    """A read model in the log's SQLite file that depends on the log alone."""
 
     @property
     def name(self) -> str:
-        """What its checkpoint goes by."""
+        """The name of its checkpoint."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever its rows would be others."""
+        """Changes when its rows would be stored differently."""
         ...
 
     def apply_in(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> int:
-        """Take in events inside the append's transaction; returns how many rows were added, as
+        """Apply events inside the append's transaction; returns the number of rows added, as
         ``count_in`` counts them.
         """
         ...
 
     def count_in(self, connection: sqlite3.Connection) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         ...
 
 
 class LogReader(Protocol):
-    """What a rebuild reads."""
+    """The audit log, as a rebuild reads it."""
 
     def read_in(
         self, connection: sqlite3.Connection, after: Position, limit: int
     ) -> Sequence[Recorded]:
-        """``AuditLog.read`` inside a transaction."""
+        """Same as ``AuditLog.read``, on the given connection."""
         ...
 
 
 class SqliteReadModels:
-    """Facts and index together, since the index follows from the facts; and whatever else follows
-    the log.
+    """All read models of the log: facts, the index (which depends on the facts) and others.
 
     Args:
-        database: where the log is.
+        database: the open database.
         facts: the facts read model.
-        index: the index.
-        embed: vectors for texts, quickly and without waiting for anybody.
+        index: the vector index.
+        embed: returns the available vectors of texts; must not block.
         others: further read models, such as the knowledge graph.
     """
 
@@ -177,11 +177,11 @@ class SqliteReadModels:
         self._others = others
 
     def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
-        """Take in events inside the append's transaction.
+        """Apply events inside the append's transaction.
 
         Raises:
             InvalidRequest: another process has rebuilt the index for another embedder.
-            AdapterUnavailable: the read models have not taken in all that was before.
+            AdapterUnavailable: a checkpoint is not at the position before these events.
         """
         changes = self._facts.apply(connection, chain)
         conversations = SqliteConversations(connection, self._facts)
@@ -194,7 +194,7 @@ class SqliteReadModels:
         self._advance(connection, chain, added)
 
     def committed(self, chain: Sequence[Recorded]) -> None:
-        """Upkeep after the append's transaction."""
+        """Maintain the index after the append's commit."""
         self._index.compact(chain[0].ledger)
 
     def _index_all(
@@ -264,46 +264,45 @@ class SqliteReadModels:
                 (last, added[name], name, fingerprint, before),
             )
             if moved.rowcount != 1:
-                raise self._refusal(connection, name, fingerprint)
+                raise self._checkpoint_error(connection, name, fingerprint)
 
     def _fingerprints(self) -> dict[str, str]:
-        """What makes each read model, by its name."""
+        """The fingerprint of each read model, by name."""
         return {
             FACTS: FACTS_FINGERPRINT,
             INDEX: self._index.fingerprint,
             **{other.name: other.fingerprint for other in self._others},
         }
 
-    def _refusal(
+    def _checkpoint_error(
         self, connection: sqlite3.Connection, name: str, fingerprint: str
     ) -> RemembrancerError:
-        """Why a read model can't take in what was appended."""
+        """The error for a checkpoint that could not be advanced."""
         found = self._checkpoints(connection).get(name)
         if found is not None and found[0] != fingerprint:
             return InvalidRequest(
                 "embedder",
                 f"another process has rebuilt the {name} read model with other settings; "
-                "open the database again with those",
+                "open the database again with the same settings",
             )
         return AdapterUnavailable(
             "sqlite",
-            f"the {name} read model does not stand where the log ends; "
-            "open the database again to have it rebuilt",
+            f"the checkpoint of the {name} read model is not at the end of the log; "
+            "open the database again to rebuild it",
         )
 
     def catch_up(self, log: LogReader, progress: Progress | None = None) -> None:
-        """Bring the read models up to the log: go on from the checkpoints where they can be
-        trusted, start from nothing where they can't.
+        """Catch up with the log: from the checkpoints if they are valid, else by a full rebuild.
 
         Raises:
-            InvalidRequest: events are sealed, and there is no vault.
-            Erased: there is one, without their key.
+            InvalidRequest: events are sealed, and no key vault is set.
+            Erased: events are sealed, and the key vault has no key for them.
         """
         with self._database.reader() as connection:
             current = self._state(connection) == "current"
             newest = Position(max(0, _last_position(connection) - NEWEST))
         if current:
-            # What is damaged is for verify to tell.
+            # Damaged events are reported by verify.
             with suppress(IntegrityError), self._database.reader() as connection:
                 log.read_in(connection, newest, NEWEST)
             return
@@ -323,8 +322,8 @@ class SqliteReadModels:
         self._index.compact()
 
     def state(self) -> str:
-        """``current``; ``behind``, if there is more in the log; ``damaged``, if they were made by
-        other software or for another embedder, or rows are missing. ``catch_up`` mends both.
+        """``current``; ``behind`` if the log has newer events; ``damaged`` if a fingerprint differs
+        (another release or embedder) or rows are missing. ``catch_up`` repairs both.
         """
         with self._database.reader() as connection:
             return self._state(connection)
@@ -368,7 +367,7 @@ class SqliteReadModels:
         return {name: (fingerprint, position, count) for name, fingerprint, position, count in rows}
 
     def positions(self) -> Mapping[str, int]:
-        """The last position that each read model has taken in."""
+        """The checkpoint of each read model, by name: the last applied position."""
         with self._database.reader() as connection:
             checkpoints = self._checkpoints(connection)
         return {name: position for name, (_, position, _) in checkpoints.items()}

@@ -1,10 +1,9 @@
-"""Looking at a database file without changing it, as ``remembrancer doctor`` does."""
+"""The state of a database file, read without changing it, for ``remembrancer doctor``."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,66 +11,54 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from remembrancer.adapters.stores.sqlite.database import APPLICATION_ID, SqliteSettings, check
+from remembrancer.adapters.stores.sqlite.database import SqliteSettings, check
 from remembrancer.adapters.stores.sqlite.failures import translating
-from remembrancer.adapters.stores.sqlite.migrations import MIGRATIONS
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.adapters.stores.sqlite.migrations import schema_version
+from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
+from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.ports.store import Survey
 
 ENGINE = f"SQLite {sqlite3.sqlite_version}"
 
 
-def survey(settings: SqliteSettings) -> tuple[Mapping[str, Any], SqliteSettings | None]:
-    """What there is to say about the file, and the settings to read it with; ``None`` if there is
-    nothing in it to read.
+def survey(settings: SqliteSettings) -> Survey:
+    """The file's state, read without changing it.
 
     Raises:
-        InvalidRequest: it is another program's, no database, or of a newer release.
-        AdapterUnavailable: it can't be read, or not be written to where it should.
+        InvalidRequest: another program made the file, it is no database, or a newer release wrote
+            it.
+        AdapterUnavailable: the file can't be read, or can't be written where it has to be.
         IntegrityError: it is damaged.
     """
     check(settings)
     if settings.path == ":memory:":
-        return {"engine": ENGINE, "path": ":memory: (gone when it is closed)"}, None
+        return Survey(engine=ENGINE, details={"path": ":memory: (gone when it is closed)"})
     file = Path(settings.path).absolute()
-    durability = settings.durability.value
-    details: dict[str, Any] = {"engine": ENGINE, "path": str(file), "durability": durability}
+    details: dict[str, Any] = {"path": str(file), "durability": settings.durability.value}
     if not file.exists():
         _require_folder(file, settings)
-        return {**details, "file": "not there yet; the first write makes it"}, None
-    version = _version(file, settings)
+        details["file"] = "not there yet; the first write makes it"
+        return Survey(engine=ENGINE, details=details)
+    version, known = _version(file, settings), len(SCHEMA_VERSIONS)
     details["bytes"] = sum(each.stat().st_size for each in _files(file))
-    details["schema"] = f"{version} of {len(MIGRATIONS)}"
-    if version < len(MIGRATIONS):
+    details["schema"] = f"{version} of {known}"
+    if version < known:
         details["schema"] += "; the next opening migrates it"
-        return details, None
+        return Survey(engine=ENGINE, details=details)
     if not (settings.read_only or os.access(file, os.W_OK)):
         raise AdapterUnavailable(
             "sqlite", f"{file} is not writable; change its owner or mode, or set read_only"
         )
-    return details, evolve(settings, read_only=True)
+    return Survey(engine=ENGINE, details=details, readable=evolve(settings, read_only=True))
 
 
 def _version(file: Path, settings: SqliteSettings) -> int:
-    """The version of the schema."""
     target = f"file:{quote(os.fsencode(file))}?mode=ro"
     with (
         translating(str(file)),
         closing(sqlite3.connect(target, uri=True, timeout=settings.busy_timeout)) as connection,
     ):
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID and (tables or application):
-        raise InvalidRequest(
-            "audit_log.path", f"{file} is the database of another program; name another file"
-        )
-    if version > len(MIGRATIONS):
-        raise InvalidRequest(
-            "audit_log.path",
-            f"{file} has schema version {version}, this release knows up to {len(MIGRATIONS)}; "
-            "upgrade remembrancer",
-        )
-    return int(version)
+        return schema_version(connection, str(file), len(SCHEMA_VERSIONS), where="audit_log.path")
 
 
 def _files(file: Path) -> list[Path]:

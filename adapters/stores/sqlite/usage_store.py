@@ -1,5 +1,6 @@
-"""The usage of models in the log's own SQLite file: a row a ledger, purpose and model, fed in the
-append's transaction.
+"""Model usage on SQLite: one row per ledger, purpose and model.
+
+The rows are updated in the append's transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ ON CONFLICT (ledger_id, purpose, model) DO UPDATE SET
     latency = latency + excluded.latency
 """
 
-# sum() passes over nulls, and is null where there is nothing else.
+# sum() ignores nulls, and is null if all values are.
 _TOTALS = """
 SELECT purpose, model, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cost),
        sum(latency)
@@ -45,7 +46,7 @@ _OF_ONE = "WHERE ledger_id = (SELECT id FROM ledger WHERE name = ?)"
 
 
 class SqliteUsageStore:
-    """``UsageStore`` on a ``Database``, fed by the log's adapter."""
+    """``UsageStore`` on a ``Database``; ``SqliteReadModels`` applies events to it."""
 
     name = "usage"
     fingerprint = "1"
@@ -54,7 +55,7 @@ class SqliteUsageStore:
         self._database = database
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the table if it is missing."""
+        """Create the table if it is missing."""
         import sqlite_utils
 
         sqlite_utils.Database(connection).table("usage").create(
@@ -65,19 +66,19 @@ class SqliteUsageStore:
         )
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Drop all rows, before a rebuild."""
+        """Delete all rows, before a rebuild."""
         connection.execute("DELETE FROM usage")
 
     def count_in(self, connection: sqlite3.Connection) -> int:
-        """Calls of all ledgers."""
+        """The number of model calls of all ledgers."""
         count: float = connection.execute("SELECT total(calls) FROM usage").fetchone()[0]
         return int(count)
 
     def apply_in(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> int:
-        """Take in events inside the append's transaction.
+        """Apply events inside the append's transaction.
 
         Returns:
-            The calls among them.
+            The number of model calls among them.
         """
         calls = [
             (

@@ -1,4 +1,4 @@
-"""The vector index on Qdrant, a server or the client's own local mode."""
+"""Vector index on Qdrant: a server, or the client's local mode."""
 
 from remembrancer.adapters.vector_index.qdrant.connection import QdrantSettings
 from remembrancer.adapters.vector_index.qdrant.index import QdrantVectorIndex

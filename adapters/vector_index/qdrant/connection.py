@@ -1,4 +1,4 @@
-"""One client of one Qdrant: its settings, its collection, and every failure translated."""
+"""Qdrant client: settings, creation and check of the collection, translation of errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 NAME = "qdrant"
 LAYOUT = 1
-"""Of the payload; a collection of another one has to be rebuilt."""
+"""Version of the payload; a collection with another version must be rebuilt."""
 
 KEYWORDS = (MARKS, "digest", "names", "speaker", *FIELDS)
 NUMBERS = (
@@ -36,17 +37,17 @@ NUMBERS = (
 
 @frozen(kw_only=True)
 class QdrantSettings:
-    """Where Qdrant is.
+    """Settings of the Qdrant index.
 
     Args:
-        url: of the server; empty for the client's local mode, which is for one process alone and
-            compares a query with every point.
-        path: the folder of the local mode; empty to keep it in memory.
-        api_key: of the server.
-        collection: the name of the collection.
-        timeout: seconds that one request may take.
-        shards: of a new collection, 0 for the server's choice.
-        replicas: copies of every point of a new collection, 0 for the server's choice.
+        url: URL of the server; empty for the client's local mode, which supports one process only
+            and compares a query with every point.
+        path: folder of the local mode; empty to keep it in memory.
+        api_key: API key of the server.
+        collection: name of the collection.
+        timeout: timeout of one request, in seconds.
+        shards: shards of a new collection; 0 for the server's default.
+        replicas: replication factor of a new collection; 0 for the server's default.
         batch: points per request.
 
     Raises:
@@ -64,15 +65,15 @@ class QdrantSettings:
 
     def __attrs_post_init__(self) -> None:
         if self.url and self.path:
-            raise ValueError("url and path: name a server or a folder, not both")
+            raise ValueError("url and path: set a server or a folder, not both")
 
 
 class Connection:
     """A client and its collection. All calls must come from one event loop.
 
     Args:
-        settings: where.
-        model: the embedder whose vectors it holds.
+        settings: the settings.
+        model: name of the embedder.
         dimension: components per vector.
 
     Raises:
@@ -92,10 +93,10 @@ class Connection:
         self._preparing = asyncio.Lock()
 
     async def client(self) -> Any:
-        """The client, once its collection is there and fits.
+        """Return the client, after creating or checking the collection.
 
         Raises:
-            InvalidRequest: the collection was made for another embedder, or by someone else.
+            InvalidRequest: the collection was made for another embedder, or not by remembrancer.
             AdapterUnavailable: Qdrant does not answer.
         """
         if not self._ready:
@@ -106,7 +107,7 @@ class Connection:
         return self._client
 
     def opened(self) -> Any:
-        """The client, whatever it will find."""
+        """Return the client, without checking the collection."""
         if self._client is None:
             settings = self._settings
             kind = import_module("qdrant_client").AsyncQdrantClient
@@ -122,16 +123,17 @@ class Connection:
                     where = {"path": settings.path} if settings.path else {"location": ":memory:"}
                     self._client = kind(**where)
             except RuntimeError as error:
-                # Another process has the folder.
+                # Another process has locked the folder.
+                _close_lock_file(error)
                 raise AdapterUnavailable(NAME, str(error)) from error
         return self._client
 
     async def ask(self, call: Awaitable[T]) -> T:
-        """Wait for a call of the client.
+        """Await a call of the client and translate its exceptions.
 
         Raises:
-            AdapterUnavailable: no answer, or one that says to come back.
-            InvalidRequest: the key is wrong, or the request is.
+            AdapterUnavailable: no answer, or a retryable error.
+            InvalidRequest: the API key or the request is wrong.
         """
         from qdrant_client.http.exceptions import (
             ApiException,
@@ -143,25 +145,25 @@ class Connection:
             return await call
         except UnexpectedResponse as error:
             status = error.status_code or 500
-            said = f"status {status}: {error.content.decode(errors='replace')[:300]}"
+            problem = f"status {status}: {error.content.decode(errors='replace')[:300]}"
             if status in (401, 403):
-                raise InvalidRequest("vector_index.api_key", f"qdrant: {said}") from error
+                raise InvalidRequest("vector_index.api_key", f"qdrant: {problem}") from error
             if status == 404:
-                # Somebody dropped the collection: it is looked for again the next time.
+                # The collection was dropped: the next call creates it again.
                 self._ready = False
             elif 400 <= status < 500 and status not in (408, 429):
-                raise InvalidRequest("vector_index", f"qdrant: {said}") from error
-            raise AdapterUnavailable(NAME, said) from error
+                raise InvalidRequest("vector_index", f"qdrant: {problem}") from error
+            raise AdapterUnavailable(NAME, problem) from error
         except (ApiException, ResponseHandlingException, OSError) as error:
             raise AdapterUnavailable(NAME, f"no answer: {error}") from error
 
     async def drop(self) -> None:
-        """Drop the collection; the next call makes it anew."""
+        """Drop the collection; the next call creates it again."""
         self._ready = False
         await self.ask(self.opened().delete_collection(self._settings.collection))
 
     async def close(self) -> None:
-        """Let go of the client."""
+        """Close the client."""
         client, self._client, self._ready = self._client, None, False
         if client is not None:
             await client.close()
@@ -169,7 +171,7 @@ class Connection:
     async def _prepare(self) -> None:
         client, name = self.opened(), self._settings.collection
         if not await self.ask(client.collection_exists(name)):
-            # Another process may make it at this very moment; whose it is, is looked at below.
+            # Another process may create it at the same time; the check below covers this.
             with suppress(InvalidRequest):
                 await self._create(client, name)
         found = await self.ask(client.get_collection(name))
@@ -177,8 +179,8 @@ class Connection:
         if made_for != self._made_for:
             raise InvalidRequest(
                 "vector_index.collection",
-                f"qdrant: {name} was made for {made_for or 'something else'}, not for "
-                f"{self._made_for}; rebuild the index, or name another collection",
+                f"qdrant: {name} was made for {made_for or 'another application'}, not for "
+                f"{self._made_for}; rebuild the index, or set another collection",
             )
 
     async def _create(self, client: Any, name: str) -> None:
@@ -198,7 +200,7 @@ class Connection:
             )
         )
         if not settings.url:
-            # The local mode has no use for indexes.
+            # The local mode does not use payload indexes.
             return
         owner = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
         await self.ask(client.create_payload_index(name, "ledger", owner))
@@ -208,3 +210,11 @@ class Connection:
         ):
             for each in names:
                 await self.ask(client.create_payload_index(name, each, kind))
+
+
+def _close_lock_file(error: RuntimeError) -> None:
+    """Close the file that qdrant-client leaves open where its local mode finds a locked folder."""
+    for frame, _ in walk_tb(error.__traceback__):
+        file = getattr(frame.f_locals.get("self"), "_flock_file", None)
+        if file is not None:
+            file.close()

@@ -1,7 +1,7 @@
-"""The vector index on Qdrant: see ``VectorIndex`` for what it promises.
+"""Vector index on Qdrant; see ``VectorIndex`` for the contract.
 
-It keeps a copy that is fed from the log and can be rebuilt from it. Nothing of Qdrant is needed
-until the first call. Candidates come from Qdrant, scores are computed here.
+Qdrant returns candidates; the scores are computed here. The index is fed from the log and can be
+rebuilt from it. It connects at the first call.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 
 EXACT = 20_000
-"""Documents of a ledger up to which all of them are compared; above, Qdrant's graph is walked."""
+"""Ledgers up to this many documents are searched exactly, larger ones by Qdrant's HNSW graph."""
 
 FEWEST_WORDED = 64
-"""Candidates by keyword that are scored at least; twice the limit for limits above the half."""
+"""Minimum keyword candidates to score; twice the limit, if that is more."""
 
 TIES = 8
-"""Candidates beyond the limit, so that equals at the cut are settled by key."""
+"""Extra candidates beyond the limit, to order ties at the cut by key."""
 
 _GROWTH = 4
 _VALUES = 10_000
@@ -74,16 +74,16 @@ class _Match:
 
 
 class QdrantVectorIndex:
-    """See ``VectorIndex``. Safe to share between threads and event loops.
+    """See ``VectorIndex``. Can be shared between threads and event loops.
 
     Args:
-        settings: where Qdrant is.
-        model: the embedder whose vectors it holds; another one's are refused.
+        settings: the settings.
+        model: name of the embedder; a collection made for another one is refused.
         dimension: components per vector.
 
     Attributes:
-        fingerprint: what its rows depend on besides the embedder; an index with another one has
-            to be fed from the beginning.
+        fingerprint: identifies the layout of the rows, without the embedder; an index with another
+            fingerprint must be rebuilt.
 
     Raises:
         InvalidRequest: the client is not installed.
@@ -130,19 +130,19 @@ class QdrantVectorIndex:
         return await self._loop.run(self._count(in_ledger(ledger)))
 
     async def clear(self) -> None:
-        """Drop everything and begin anew, for the embedder of the settings."""
+        """Drop the collection; the next call creates it for the configured embedder."""
         await self._loop.run(self._connection.drop())
 
     async def ping(self) -> str:
-        """Name and version of what answers.
+        """Return name and version of the server, or of the client in local mode.
 
         Raises:
-            AdapterUnavailable: nothing does.
+            AdapterUnavailable: the server does not answer.
         """
         return await self._loop.run(self._ping())
 
     async def close(self) -> None:
-        """Let go of the client. Closing twice does nothing."""
+        """Close the client. Idempotent."""
         await self._loop.close(self._connection.close())
 
     async def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
@@ -176,7 +176,7 @@ class QdrantVectorIndex:
     async def _values(
         self, field: str, ledger: LedgerId, among: Sequence[str] = ()
     ) -> dict[Any, int]:
-        """The values of a field in a ledger, each with how many documents have it."""
+        """Return the values of a field in a ledger, each with its number of documents."""
         condition = all_of([in_ledger(ledger), marked(field, among) if among else True])
         found = await self._call(
             "facet", key=field, facet_filter=filter_of(condition), limit=_VALUES, exact=True
@@ -253,7 +253,7 @@ class QdrantVectorIndex:
     async def _nearest(
         self, eligible: Eligibility, vector: npt.NDArray[np.float32] | None, *, exact: bool
     ) -> list[_Match]:
-        """The best by similarity, equals at the cut settled by key."""
+        """Return the best by similarity; ties at the cut are ordered by key."""
         from qdrant_client import models
 
         if vector is None:
@@ -261,7 +261,7 @@ class QdrantVectorIndex:
         limit = eligible.query.limit
 
         def settled(found: Sequence[_Match]) -> bool:
-            # The last one is further away than the cut, so that no equal is missing.
+            # The last one is further away than the cut: no tie is missing.
             return len(found) > limit and _distance(found[-1]) > _distance(found[limit - 1])
 
         found = await self._paged(
@@ -270,7 +270,7 @@ class QdrantVectorIndex:
             settled,
             query=vector.tolist(),
             using="text",
-            # The local mode compares with all in any case, and warns of being told to.
+            # The local mode is always exact, and warns if this is set.
             search_params=models.SearchParams(exact=exact) if self._settings.url else None,
         )
         return heapq.nsmallest(limit, found, key=lambda one: (_distance(one), one.row.key))
@@ -278,7 +278,7 @@ class QdrantVectorIndex:
     async def _worded(
         self, eligible: Eligibility, field: str, rarities: Mapping[str, float] | None
     ) -> list[_Match]:
-        """Candidates by keyword: more than are wanted, in Qdrant's order."""
+        """Return keyword candidates, more than the limit, in Qdrant's order."""
         if not rarities:
             return []
         window = max(FEWEST_WORDED, 2 * eligible.query.limit)
@@ -298,7 +298,7 @@ class QdrantVectorIndex:
         enough: Callable[[Sequence[_Match]], bool],
         **asked: Any,
     ) -> list[_Match]:
-        """Eligible candidates, page by page until there are enough of them."""
+        """Read pages of candidates until ``enough`` are eligible, or no more exist."""
         found: list[_Match] = []
         offset = 0
         while True:
@@ -327,7 +327,7 @@ class QdrantVectorIndex:
     async def _similarities(
         self, candidates: Sequence[_Match], vector: npt.NDArray[np.float32] | None
     ) -> dict[str, float | None]:
-        """How similar each one is, computed here for those that came up by keyword alone."""
+        """Return the similarity by id; computed here for candidates found by keyword only."""
         similar = {one.id: one.similarity for one in candidates}
         missing = [one.id for one in candidates if one.similarity is None]
         if vector is None or not missing:

@@ -1,4 +1,4 @@
-"""Conditions and documents in Qdrant's terms."""
+"""Convert conditions to Qdrant filters, and documents to Qdrant points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from remembrancer.domain.ports.vector_index import Document
 
 
 def filter_of(condition: Condition) -> Any:
-    """A condition as Qdrant's filter, ``None`` for the one that lets everything through."""
+    """Return a condition as a Qdrant filter; ``None`` if it matches everything."""
     from qdrant_client import models
 
     if condition is True:
@@ -57,7 +57,7 @@ def _rendered(condition: Condition) -> Any:
 
 
 def point_of(document: Document, vector: npt.NDArray[np.float32] | None) -> Any:
-    """The point that holds a document."""
+    """Return the point of a document."""
     from qdrant_client import models
 
     payload = {
@@ -74,13 +74,13 @@ def point_of(document: Document, vector: npt.NDArray[np.float32] | None) -> Any:
         unit = unit_of(vector)
         vectors["text"] = unit.tolist()
         if not np.array_equal(unit, vector):
-            # What is searched by has length 1; what came in is given back as it came.
+            # Searches use the unit vector; ``vectors_for`` must return the original.
             payload["vector"] = vector.tolist()
     return models.PointStruct(id=str(object_id(document.key)), vector=vectors, payload=payload)
 
 
 def unit_of(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The vector with length 1; the zero vector, and one that has length 1, as it is."""
+    """Normalise a vector to length 1; a zero or unit vector is returned unchanged."""
     wide = vector.astype(np.float64)
     length = float(np.linalg.norm(wide))
     if not length or abs(length - 1) < 1e-6:
@@ -89,14 +89,14 @@ def unit_of(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def place_of(term: str) -> int:
-    """The component of a sparse vector that stands for a term. Two terms may share one: what
-    comes up by it is a candidate, and is scored by its terms.
+    """Return the sparse vector component of a term. Collisions are harmless: they only add
+    candidates, which are scored by their terms.
     """
     return crc32(term.encode("utf-8", "surrogatepass"))
 
 
 def sparse_query(weights: Mapping[str, float]) -> Any:
-    """The sparse vector to search with, from the rarity of every term."""
+    """Return the sparse query vector from the rarity (IDF) of every term."""
     from qdrant_client import models
 
     places: dict[int, float] = {}
@@ -106,8 +106,8 @@ def sparse_query(weights: Mapping[str, float]) -> Any:
 
 
 def _weights(terms: list[str]) -> dict[str, list[Any]]:
-    """What every term of a text adds to its score, as far as it is known when it is written: as
-    if the text had the average length.
+    """Return the sparse vector of a text: the BM25 weight of each term, computed as if the text
+    had average length, because the average is unknown when it is written.
     """
     counts: dict[int, int] = {}
     for term in terms:

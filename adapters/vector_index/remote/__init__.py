@@ -1,1 +1,1 @@
-"""What indexes on servers share: how a document is held there, looked up exactly, and scored."""
+"""Code shared by the indexes on servers: stored rows, exact lookups, filters and scoring."""

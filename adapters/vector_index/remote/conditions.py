@@ -1,6 +1,6 @@
-"""Conditions that every engine can be asked: tokens, and numbers within bounds.
+"""Conditions that every engine supports: tokens in lists, and ranges of numbers.
 
-The words of one engine are left to its adapter, which renders them.
+Each adapter translates them to the filter language of its engine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attrs import frozen
 
 @frozen
 class Marked:
-    """The list ``field`` holds one of ``tokens`` (at least one is given)."""
+    """The list ``field`` contains one of ``tokens`` (at least one)."""
 
     field: str
     tokens: tuple[str, ...]
@@ -21,7 +21,7 @@ class Marked:
 
 @frozen(kw_only=True)
 class Within:
-    """The number ``field`` is at least ``least`` and at most ``most``, where given."""
+    """The number ``field`` is in [``least``, ``most``]; ``None`` means no bound."""
 
     field: str
     least: int | None = None
@@ -50,11 +50,11 @@ class NotSo:
 
 
 Condition: TypeAlias = Marked | Within | AllOf | AnyOf | NotSo | bool
-"""``True`` lets everything through, ``False`` nothing; neither is ever a part of another."""
+"""``True`` matches everything, ``False`` nothing; neither is a part of another condition."""
 
 
 def all_of(conditions: Iterable[Condition]) -> Condition:
-    """All of them, as simply as possible."""
+    """Return the conjunction, simplified."""
     parts: list[Condition] = []
     for condition in conditions:
         if condition is False:
@@ -65,7 +65,7 @@ def all_of(conditions: Iterable[Condition]) -> Condition:
 
 
 def any_of(conditions: Iterable[Condition]) -> Condition:
-    """At least one of them, as simply as possible."""
+    """Return the disjunction, simplified."""
     parts: list[Condition] = []
     for condition in conditions:
         if condition is True:
@@ -76,11 +76,11 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
 
 
 def not_so(condition: Condition) -> Condition:
-    """The negation."""
+    """Return the negation."""
     return (not condition) if isinstance(condition, bool) else NotSo(condition)
 
 
 def marked(field: str, tokens: Iterable[str]) -> Condition:
-    """Where a list holds one of some tokens; nowhere if there are none."""
+    """Return ``Marked``, or ``False`` without tokens."""
     found = tuple(sorted(set(tokens)))
     return Marked(field, found) if found else False

@@ -1,7 +1,7 @@
-"""The event loop that the client lives on.
+"""One background thread with one event loop per index, for the client of the engine.
 
-Its gRPC channel belongs to the loop that opened it, and the callers have many: ``AsyncMemory`` the
-host's, ``Memory`` its own, a worker another one. So there is one thread with one loop per index.
+The client's connection belongs to the loop that opened it, but callers use several loops: the
+host's under ``AsyncMemory``, the background loop under ``Memory``, another one in a worker.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class OwnLoop:
-    """One loop in a daemon thread, from the first call until it is closed."""
+    """An event loop in a daemon thread; started by the first call, stopped by ``close``."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,7 +27,7 @@ class OwnLoop:
         self._closed = False
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there; cancelling the wait cancels it there.
+        """Run a coroutine on the loop; cancelling the await cancels the coroutine.
 
         Raises:
             AdapterUnavailable: the loop is closed.
@@ -52,7 +52,7 @@ class OwnLoop:
             return self._loop
 
     async def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Cancel what runs there, run one last coroutine, and stop. Again, it does nothing."""
+        """Cancel all running tasks, run the coroutine ``last``, and stop the loop. Idempotent."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._closed, self._loop, self._thread = True, None, None

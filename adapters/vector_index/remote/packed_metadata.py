@@ -1,4 +1,4 @@
-"""Documents for engines that hold strings beside a text, and look nothing up in them."""
+"""Documents packed into string metadata, for engines that only store it and cannot query it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remembrancer.domain.scope import Scope
 
 
 def carried(document: Document, vector: npt.NDArray[np.float32]) -> dict[str, str]:
-    """All that a search by similarity needs of a document; ``ledger`` is to tell owners apart."""
+    """Return the metadata of a document for similarity search; ``ledger`` separates owners."""
     return {
         **packed(document),
         "ledger": ledger_token(document.scope.ledger),
@@ -28,13 +28,13 @@ def carried(document: Document, vector: npt.NDArray[np.float32]) -> dict[str, st
 
 
 def similarity(held: Mapping[str, str], asked: npt.NDArray[np.float64]) -> float:
-    """The cosine of what is carried and ``asked``, which is of length 1 or zero."""
+    """Return the cosine of a stored vector and ``asked``, which has length 1 or 0."""
     vector = np.frombuffer(base64.b64decode(held["vector"]), dtype="<f4")
     return round(float(unit(vector) @ asked), DIGITS)
 
 
 def hit(held: Mapping[str, str], similar: float, eligible: Eligibility) -> Hit | None:
-    """What is carried as a hit; ``None`` if the query may not find it."""
+    """Return stored metadata as a hit; ``None`` if the document is not eligible."""
     row, scope = row_of(held), eligible.query.scope
     if (
         held["ledger"] != ledger_token(scope.ledger)
@@ -52,7 +52,7 @@ def hit(held: Mapping[str, str], similar: float, eligible: Eligibility) -> Hit |
 
 
 def unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """A vector with length 1, or the zero vector as it is."""
+    """Normalise a vector to length 1; the zero vector stays zero."""
     wide = vector.astype(np.float64)
     length = float(np.linalg.norm(wide))
     return wide / length if length else wide

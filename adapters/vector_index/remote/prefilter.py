@@ -1,4 +1,4 @@
-"""What a query may find: inside the ledger, the scope, the times and the filter."""
+"""Prefilter: the documents that a query may return, by ledger, scope, times and filter."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from remembrancer.adapters.vector_index.remote.rows import Row
 from remembrancer.adapters.vector_index.remote.tokens import ledger_token, token
 from remembrancer.adapters.vector_index.remote.translation import MARKS, translate
 from remembrancer.domain.facts.fact import Interval
-from remembrancer.domain.filters.ast import matches
+from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.ports.vector_index import IndexQuery
 from remembrancer.domain.scope import LedgerId
 
 
 @frozen(kw_only=True)
 class Eligibility:
-    """Which documents a query may find.
+    """The eligible documents of a query.
 
     Args:
         query: the query.
-        condition: lets through all that are eligible.
-        exact: it lets through nothing else.
+        condition: matches at least all eligible documents.
+        exact: whether ``condition`` matches eligible documents only.
     """
 
     query: IndexQuery
@@ -33,7 +33,7 @@ class Eligibility:
     exact: bool
 
     def admits(self, row: Row) -> bool:
-        """Whether a row that the condition let through is eligible."""
+        """Return whether a row that matched the condition is eligible."""
         if self.exact:
             return True
         query = self.query
@@ -45,7 +45,7 @@ class Eligibility:
 
 
 def eligibility(query: IndexQuery) -> Eligibility:
-    """What ``query`` may find."""
+    """Return the prefilter of ``query``."""
     where = None if query.where is None else translate(query.where)
     moments = (query.now, query.as_of, query.valid_at)
     return Eligibility(
@@ -65,22 +65,22 @@ def eligibility(query: IndexQuery) -> Eligibility:
 
 
 def in_ledger(ledger: LedgerId) -> Condition:
-    """All documents of a ledger."""
+    """Return the condition for all documents of a ledger."""
     return marked("ledger", [ledger_token(ledger)])
 
 
 def _scope(query: IndexQuery) -> Iterator[Condition]:
     owned = query.scope.ledger.partition(":")[0] + "_id"
     for name, value in query.scope.ids().items():
-        # The owner is the ledger.
+        # The owner is already fixed by the ledger.
         if name != owned:
             yield marked(MARKS, [token("scope", name, value)])
 
 
 def _span(name: str, at: datetime | None, now: datetime) -> Iterator[Condition]:
-    """Intervals that contain ``at``, or, without it, have not ended by ``now``."""
+    """Yield conditions for intervals that contain ``at``, or, without it, end after ``now``."""
     moment = now if at is None else at
-    # A moment at the limit is no reason to leave anything out; ``admits`` decides.
+    # Beyond the limits, do not filter on the server; ``admits`` decides.
     if not is_exact(moment):
         return
     if at is not None:

@@ -1,4 +1,4 @@
-"""Documents as an engine holds them, and what comes back as what a search needs."""
+"""Convert documents to stored properties, and properties of results to rows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from remembrancer.domain.filters.ast import TIME_FIELDS
 from remembrancer.domain.ports.vector_index import Document
 
 FIELDS = ("words", "around")
-"""The properties with the terms of the text and of the context, repetitions included."""
+"""Properties with the terms of the text and of the context, repetitions included."""
 
 
 def digest(text: str) -> str:
-    """What documents are looked up by that say the same."""
+    """Return the token by which documents with this text are looked up."""
     return token("text", text)
 
 
 def properties(document: Document) -> dict[str, Any]:
-    """What is held of a document besides its vector; what is absent is left out."""
+    """Return the stored properties of a document without its vector; absent values are left out."""
     words, around = analyse(document.text), analyse(document.context)
     return {
         "ledger": ledger_token(document.scope.ledger),
@@ -54,7 +54,7 @@ def properties(document: Document) -> dict[str, Any]:
 
 
 def packed(document: Document) -> dict[str, str]:
-    """What ``row_of`` makes a row of, without its terms."""
+    """Return the properties that ``row_of`` reads, without the terms."""
     return {
         "row": _packed(document),
         "attributes": _packed_attributes(document.attributes),
@@ -80,7 +80,7 @@ def _packed(document: Document) -> str:
 
 
 def _packed_attributes(attributes: Mapping[str, Any]) -> str:
-    """As JSON; a time, which JSON has not, as microseconds."""
+    """Return attributes as JSON, times as microseconds."""
     times = {
         name: to_microseconds(value)
         for name, value in attributes.items()
@@ -92,8 +92,10 @@ def _packed_attributes(attributes: Mapping[str, Any]) -> str:
 
 @frozen(kw_only=True)
 class Row:
-    """What came back of a document. Its times and attributes are made when they are asked for:
-    most candidates are dropped before. ``attributes`` and ``terms`` are there if asked for.
+    """A document of a search result.
+
+    Times and attributes are decoded lazily: most candidates are dropped before. ``attributes`` and
+    ``terms`` are empty if the search did not request them.
     """
 
     key: FactKey
@@ -105,27 +107,27 @@ class Row:
 
     @property
     def occurred_at(self) -> datetime:
-        """When it was said."""
+        """Time of the message."""
         return from_microseconds(self.times[0])
 
     @property
     def visible(self) -> Interval:
-        """When reads see it."""
+        """Transaction time in which reads see it."""
         return _interval(self.times[1], self.times[2])
 
     @property
     def valid(self) -> Interval:
-        """When it holds."""
+        """Valid time."""
         return _interval(self.times[3], self.times[4])
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What filters see."""
+        """Attributes for filters."""
         return {} if self.packed is None else _unpacked_attributes(self.packed)
 
 
 def row_of(found: Mapping[str, Any]) -> Row:
-    """A row from the properties of a document."""
+    """Return a row from the properties of a document."""
     fact, version, speaker, *times, names = msgspec.json.decode(found["row"])
     return Row(
         key=(FactId(fact), version),

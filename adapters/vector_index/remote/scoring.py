@@ -1,4 +1,4 @@
-"""The signals of one query for the rows that came back: the scores that every index computes."""
+"""Signals of a query for result rows; the same scores as in every other index."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from remembrancer.domain.ports.vector_index import Hit
 
 @frozen(kw_only=True)
 class Scoring:
-    """What the scores of a query depend on besides the row.
+    """The inputs of a query's scores, apart from the row.
 
     Args:
-        names: the entities of the ledger that the query names.
-        rarities: of every term of the query, by field.
-        reaches: what scores are divided by, by field.
-        averages: the mean number of terms, by field.
+        names: entities of the ledger that the query names.
+        rarities: IDF of every query term, by field.
+        reaches: divisor of the scores (see ``bm25.reach``), by field.
+        averages: mean number of terms per document, by field.
     """
 
     names: frozenset[str] = frozenset()
@@ -38,16 +38,16 @@ class Scoring:
         holders: Mapping[str, Mapping[str, int]],
         averages: Mapping[str, float],
     ) -> Scoring:
-        """What the counts of a ledger come to.
+        """Compute the inputs from the counts of a ledger.
 
-        They are asked for one after another while others may write: there may be more holders
-        than documents, and terms in texts that had none.
+        The counts come from several queries with possible writes in between: there may be more
+        holders than documents, and terms in a field of average length 0.
 
         Args:
-            documents: all of the ledger, whatever their version; at least one.
-            names: the entities of the ledger that the query names.
-            holders: by field, how many documents have each term of the query.
-            averages: by field, the mean number of terms.
+            documents: documents of the ledger, all versions; at least 1.
+            names: entities of the ledger that the query names.
+            holders: number of documents with each query term, by field.
+            averages: mean number of terms per document, by field.
         """
         held = {
             field: {term: min(count, documents) for term, count in counts.items()}
@@ -66,7 +66,7 @@ class Scoring:
         )
 
     def hit(self, row: Row, similarity: float | None) -> Hit:
-        """A row with all of its signals."""
+        """Return a row as a hit with all its signals."""
         keyword, context = (self.score(field, row) for field in FIELDS)
         return Hit(
             key=row.key,
@@ -82,12 +82,12 @@ class Scoring:
         )
 
     def score(self, field: str, row: Row) -> float | None:
-        """The keyword signal of one field, ``None`` if the query has no terms."""
+        """Return the keyword signal of one field; ``None`` if the query has no terms."""
         rarities = self.rarities.get(field)
         if not rarities:
             return None
         terms = row.terms.get(field, ())
-        # Most texts have few of the terms: looking each of theirs up once is the quickest.
+        # Fastest for the usual text, which has few of the query terms.
         held = [term for term in terms if term in rarities]
         if not held:
             return 0.0
@@ -101,6 +101,6 @@ class Scoring:
 
 
 def best(hits: Iterable[Hit], signal: Callable[[Hit], float | None], limit: int) -> list[Hit]:
-    """The best hits by a signal above zero, ties by key."""
+    """Return the best hits with a signal above 0, ties by key."""
     ranked = [(-value, hit.key, hit) for hit in hits if (value := signal(hit))]
     return [hit for _, _, hit in heapq.nsmallest(limit, ranked)]

@@ -1,7 +1,7 @@
-"""Tokens: what documents are looked up by exactly, as short strings that a server can't bend.
+"""Tokens: hashes for exact lookups of documents.
 
-Engines trim white space off the values that they index, fold them, or cut them off. A token is a
-hash, so that no name, type or text can look like another one.
+Engines trim, fold or truncate the strings that they index. A token is a hash, so that two
+different names, types or texts never compare as equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _IDS = UUID("6f2a3c0e-7d5b-5a51-9c3a-1b8f6f0d2f10")
 
 
 def token(*parts: str) -> str:
-    """A hash of parts, 128 bits in hexadecimal; different parts never share one."""
+    """Return a 128-bit hash of the parts, in hexadecimal; part boundaries are hashed too."""
     digest = blake2b(digest_size=16)
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")
@@ -30,17 +30,17 @@ def token(*parts: str) -> str:
 
 
 def object_id(key: FactKey) -> UUID:
-    """The id of the object that holds a document: the same for ever."""
+    """Return the id of a document's object; it never changes."""
     return uuid5(_IDS, token("document", key[0], str(key[1])))
 
 
 def ledger_token(ledger: LedgerId) -> str:
-    """What the documents of a ledger are looked up by."""
+    """Return the token of a ledger."""
     return token("ledger", ledger)
 
 
 def marks(document: Document) -> list[str]:
-    """All that a document is looked up by."""
+    """Return all tokens of a document: scope, entities, speaker, attributes."""
     found = {token("scope", name, value) for name, value in document.scope.ids().items()}
     found.update(token("name", folded(name)) for name in document.entities)
     if document.speaker is not None:
@@ -51,12 +51,12 @@ def marks(document: Document) -> list[str]:
 
 
 def exists(path: str) -> str:
-    """The token of documents in which a path is not absent."""
+    """Return the token of documents in which a path exists."""
     return token("exists", path)
 
 
 def equals(path: str, value: Comparable) -> str:
-    """The token of documents in which a path, or an element of it, equals a value."""
+    """Return the token of documents in which a path, or an element of its list, equals a value."""
     return token("equals", path, value[0], _canonical(value[1]))
 
 
@@ -66,19 +66,19 @@ def _marks_of(path: str, value: Any) -> Iterator[str]:
     yield exists(path)
     if isinstance(value, Mapping):
         for key, part in value.items():
-            # No filter can name a key with a dot in it.
+            # Filters cannot name a key that contains a dot.
             if "." not in key:
                 yield from _marks_of(f"{path}.{key}", part)
         return
     for element in value if isinstance(value, list | tuple) else [value]:
         compared = comparable(element)
-        # The times of a fact are properties of their own.
+        # Times of a fact have their own properties.
         if compared is not None and not (path in TIME_FIELDS and compared[0] == "time"):
             yield equals(path, compared)
 
 
 def _canonical(value: str | float) -> str:
-    """One spelling for all values that are equal."""
+    """Return the same string for all equal values."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, str) else repr(value)

@@ -1,7 +1,7 @@
-"""Filters as conditions.
+"""Translate filters to conditions.
 
-What has no equivalent becomes a wider condition that lets all candidates through, and the
-domain's own evaluator decides on each of them. A translation is never narrower than the filter.
+A filter without an equivalent becomes a wider condition, and the domain's evaluator then checks
+each candidate. A translation is never narrower than the filter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from remembrancer.adapters.vector_index.remote.conditions import (
 from remembrancer.adapters.vector_index.remote.tokens import equals, exists
 from remembrancer.domain.filters.ast import (
     TIME_FIELDS,
-    And,
     Contains,
     Eq,
     Exists,
@@ -29,79 +28,77 @@ from remembrancer.domain.filters.ast import (
     Gte,
     IContains,
     In,
-    Leaf,
     Lt,
     Lte,
-    Ne,
-    Not,
-    NotIn,
-    Or,
     comparable,
+)
+from remembrancer.domain.filters.normal_form import (
+    Conjunction,
+    Disjunction,
+    Literal,
+    NormalForm,
+    PositiveLeaf,
+    normal_form,
 )
 
 MARKS = "marks"
-"""The property with the tokens of a document."""
+"""Name of the property with the tokens of a document."""
 
 
 @frozen(kw_only=True)
 class Translated:
-    """``exact``: the condition means what the filter means; otherwise it lets more through."""
+    """``exact``: the condition is equivalent to the filter; otherwise it is wider."""
 
     condition: Condition
     exact: bool
 
 
-def translate(where: Filter, *, negated: bool = False) -> Translated:
-    """The narrowest condition that lets through all that a filter, or its negation, does."""
+def translate(where: Filter) -> Translated:
+    """The narrowest condition that all rows of a filter fulfil."""
+    return _translated(normal_form(where))
+
+
+def _translated(where: NormalForm) -> Translated:
     match where:
-        case Not():
-            return translate(where.part, negated=not negated)
-        case And() | Or():
-            parts = [translate(part, negated=negated) for part in where.parts]
-            join = all_of if isinstance(where, And) is not negated else any_of
+        case Literal():
+            return _literal(where)
+        case Conjunction() | Disjunction():
+            parts = [_translated(part) for part in where.parts]
+            join = all_of if isinstance(where, Conjunction) else any_of
             return Translated(
                 condition=join(part.condition for part in parts),
                 exact=all(part.exact for part in parts),
             )
-        case Ne():
-            return _leaf(Eq(field=where.field, value=where.value), negated=not negated)
-        case NotIn():
-            return _leaf(In(field=where.field, values=where.values), negated=not negated)
-        case _:
-            return _leaf(where, negated=negated)
 
 
 def time_property(field: str) -> str:
-    """The property that holds a built-in time."""
+    """Return the name of the property of a built-in time field."""
     return f"time_{field}"
 
 
-def _leaf(where: Leaf, *, negated: bool) -> Translated:
-    found = _holding(where)
-    if not negated:
+def _literal(where: Literal) -> Translated:
+    found = _holding(where.leaf)
+    if where.holds:
         return found
     if not found.exact:
         return Translated(condition=True, exact=False)
     return Translated(condition=not_so(found.condition), exact=True)
 
 
-def _holding(where: Leaf) -> Translated:
-    """Where a leaf that negates nothing holds."""
+def _holding(where: PositiveLeaf) -> Translated:
     match where:
         case Exists():
             return Translated(condition=marked(MARKS, [exists(where.field)]), exact=True)
         case Eq() | In():
             return _equal(where)
         case Contains() if where.field == "entities" or not isinstance(where.value, str):
-            # Of a list, Contains is Eq; of a single value that is no string, it never holds.
+            # On a list, Contains equals Eq; on a single value that is not a string, it is false.
             equal = _equal(Eq(field=where.field, value=where.value))
             return Translated(condition=equal.condition, exact=where.field == "entities")
         case Gt() | Gte() | Lt() | Lte() if _time(where.field, where.value) is not None:
             return _ordered(where)
         case Contains() | IContains() | Gt() | Gte() | Lt() | Lte():
             return Translated(condition=marked(MARKS, [exists(where.field)]), exact=False)
-        case Ne() | NotIn():
-            raise AssertionError("translate turns these into negations")
 
 
 def _equal(where: Eq | In) -> Translated:
@@ -127,7 +124,7 @@ def _ordered(where: Gt | Gte | Lt | Lte) -> Translated:
     moment = _time(where.field, where.value)
     assert moment is not None, "the caller has looked"
     held, exact = clamped(moment), abs(moment) < FURTHEST
-    # A time beyond the limits is held at them, so that there "after" has to mean "at or after".
+    # Times beyond the limits are stored at the limits: there, "after" must become "at or after".
     strictly = int(exact)
     match where:
         case Gt():
@@ -142,7 +139,7 @@ def _ordered(where: Gt | Gte | Lt | Lte) -> Translated:
 
 
 def _time(field: str, value: object) -> int | None:
-    """The microseconds of a value, where the field holds times."""
+    """Return a value in microseconds, if the field holds times and the value is one."""
     compared = comparable(value)
     if field not in TIME_FIELDS or compared is None or compared[0] != "time":
         return None

@@ -1,4 +1,4 @@
-"""The vector index on a Weaviate server, with its settings."""
+"""Vector index on a Weaviate server, and its settings."""
 
 from remembrancer.adapters.vector_index.weaviate.index import WeaviateVectorIndex
 from remembrancer.adapters.vector_index.weaviate.settings import (

@@ -1,4 +1,4 @@
-"""The connection to the server: opened when first needed, and every failure translated."""
+"""Connection to the server: opened at first use, reconnects, translates errors."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ T = TypeVar("T")
 NAME = "weaviate"
 
 OLDEST_SERVER = (1, 33)
-"""The first server with the operators ``Not`` and ``ContainsNone``, which filters are made of."""
+"""The first version with the filter operators ``Not`` and ``ContainsNone``."""
 
 _BETWEEN_TRIES = 0.2
 _CONNECT_SECONDS = 5
 _NO_ANSWER = "DEADLINE_EXCEEDED"
 _CHANNEL = (
-    # A new channel would otherwise be given the broken connection of the one before.
+    # Otherwise a new channel reuses the broken connection of the previous one.
     ("grpc.use_local_subchannel_pool", 1),
-    # Milliseconds; the default waits up to two minutes before it looks for a server again.
+    # Milliseconds; by default the backoff grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
 )
 
 
 class AbsentTenant(RemembrancerError):
-    """The tenant was never written to."""
+    """The tenant does not exist: nothing was written to it yet."""
 
 
 def require_weaviate() -> None:
-    """Look whether the client is installed, without importing it.
+    """Check that the client is installed, without importing it.
 
     Raises:
-        InvalidRequest: it is not.
+        InvalidRequest: the client is not installed.
     """
     if find_spec("weaviate") is None:
         raise InvalidRequest(
@@ -61,7 +61,7 @@ class Connection:
         self._waited = False
 
     async def client(self) -> WeaviateAsyncClient:
-        """The client, connected.
+        """Return the connected client.
 
         Raises:
             AdapterUnavailable: the server did not become ready, is too old, or refuses the key.
@@ -74,7 +74,7 @@ class Connection:
             return self._client
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close the client, and clients that were replaced."""
         retired, self._retired = list(self._retired), set()
         for task in retired:
             task.cancel()
@@ -84,17 +84,17 @@ class Connection:
             await client.close()
 
     async def ask(self, what: str, call: Awaitable[T], seconds: float | None = None) -> T:
-        """Wait for a call of the client.
+        """Await a call of the client with a timeout, and translate its exceptions.
 
         Args:
-            what: the call in words, for messages.
-            call: what to wait for.
-            seconds: how long; ``timeout`` of the settings by default. The client's own retries,
-                which would go on for a minute, end with it.
+            what: name of the call in errors.
+            call: the call.
+            seconds: timeout; ``timeout`` of the settings by default. It also ends the client's own
+                retries, which could take a minute.
 
         Raises:
-            AdapterUnavailable: no answer, or one that a later try may not get.
-            InvalidRequest: the server will never take what was sent.
+            AdapterUnavailable: no answer, or an error; a later try may succeed.
+            InvalidRequest: the request is too large for the server.
             AbsentTenant: the tenant does not exist.
         """
         limit = self._settings.timeout if seconds is None else seconds
@@ -112,8 +112,8 @@ class Connection:
             raise self._translated(what, error) from error
 
     def _retire(self, client: WeaviateAsyncClient | None) -> None:
-        """Have the next call open a connection of its own: one that is cut without a word looks
-        open for ever, and the server allows no probes. Calls that are under way may end.
+        """Make the next call reconnect. A connection that was cut silently looks open forever, and
+        the server does not allow keepalive pings. Calls in flight may complete.
         """
         if client is None or client is not self._client:
             return
@@ -140,7 +140,7 @@ class Connection:
                 if monotonic() + _BETWEEN_TRIES >= deadline:
                     waited = f" after waiting {patience:g} s" if patience else ""
                     raise AdapterUnavailable(
-                        NAME, f"{error.problem}{waited}; is the server running there?"
+                        NAME, f"{error.problem}{waited}; check that the server is running there"
                     ) from error
                 await asyncio.sleep(_BETWEEN_TRIES)
 
@@ -177,7 +177,7 @@ class Connection:
                 grpc_config=GrpcConfig(channel_options=list(_CHANNEL)),
             ),
             auth_credentials=Auth.api_key(settings.api_key) if settings.api_key else None,
-            # Its own checks ask a package index for newer versions of the client.
+            # The client's init checks ask PyPI for newer versions of the client.
             skip_init_checks=True,
         )
 
@@ -202,9 +202,9 @@ class Connection:
             return AbsentTenant(message)
         if "could not find class" in message or "class not found" in message:
             return AdapterUnavailable(
-                NAME, f"{what}: the collection was dropped meanwhile; try again"
+                NAME, f"{what}: the collection was dropped in the meantime; try again"
             )
-        # Over gRPC the server gives no code to a wrong key (seen with 1.39.0).
+        # Over gRPC the server returns no code for a wrong key (seen with 1.39.0).
         if code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403") or (
             "extract auth: " in message
         ):
@@ -217,7 +217,7 @@ class Connection:
 
 
 class _RejectedRequest(AdapterUnavailable):
-    """Waiting will not help."""
+    """A permanent failure: not retried while waiting for the server."""
 
 
 async def _close_after(client: WeaviateAsyncClient, seconds: float) -> None:
@@ -231,13 +231,13 @@ def _failures() -> tuple[type[Exception], ...]:
     import httpx
     from weaviate.exceptions import WeaviateBaseError
 
-    # It has no types.
+    # The package has no type hints.
     grpc: Any = import_module("grpc.aio")
     return (WeaviateBaseError, httpx.HTTPError, grpc.AioRpcError, OSError)
 
 
 def _codes(error: BaseException | None) -> Iterator[str]:
-    """The status codes in a chain of errors, outermost first."""
+    """Yield the status codes in a chain of exceptions, outermost first."""
     while error is not None:
         code: Any = getattr(error, "code", None)
         if callable(code):

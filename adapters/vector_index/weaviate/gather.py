@@ -1,4 +1,4 @@
-"""Calls to the server at the same time."""
+"""Concurrent calls to the server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order. The first failure is raised, and what still runs is cancelled."""
+    """Run calls concurrently and return their results in order.
+
+    Raises the first failure and cancels the remaining calls.
+    """
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

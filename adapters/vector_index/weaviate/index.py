@@ -1,7 +1,6 @@
-"""The vector index on a Weaviate server: see ``VectorIndex`` for what it promises.
+"""Vector index on a Weaviate server; see ``VectorIndex`` for the contract.
 
-It keeps a copy that is fed from the log and can be rebuilt from it. Nothing of the server is
-needed until the first call.
+The index is fed from the log and can be rebuilt from it. It connects at the first call.
 """
 
 from __future__ import annotations
@@ -59,34 +58,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST_REQUEST = 8 << 20
-"""Characters of text in one batch; a server takes about 100 MB in one request."""
+"""Maximum characters of text in one batch; a server accepts about 100 MB per request."""
 
 BATCHES = 4
-"""Batches that are on their way at once."""
+"""Maximum batches in flight."""
 
 IDS = 1000
-"""Ids that are asked for, or deleted, at once."""
+"""Maximum ids per query or delete."""
 
 
 @frozen(kw_only=True)
-class _Home:
-    """Where a document is, and the digest of its text."""
+class _Location:
+    """The ledger of a document, and the digest of its text."""
 
     ledger: LedgerId
     digest: str
 
 
 class WeaviateVectorIndex:
-    """See ``VectorIndex``. Safe to share between threads and event loops.
+    """See ``VectorIndex``. Can be shared between threads and event loops.
 
     Args:
-        settings: where the server is.
-        model: the embedder whose vectors it holds; another one's are refused.
+        settings: the settings.
+        model: name of the embedder; a collection made for another one is refused.
         dimension: components per vector.
 
     Attributes:
-        fingerprint: what its rows depend on besides the embedder; an index with another one has
-            to be fed from the beginning.
+        fingerprint: identifies the layout of the rows, without the embedder; an index with another
+            fingerprint must be rebuilt.
 
     Raises:
         InvalidRequest: the client is not installed.
@@ -137,25 +136,23 @@ class WeaviateVectorIndex:
         return await self._loop.run(self._count(ledger))
 
     async def keys(self) -> list[FactKey]:
-        """The keys of all documents, of all ledgers, in order."""
+        """Return the keys of all documents of all ledgers, sorted."""
         return await self._loop.run(self._keys())
 
     async def clear(self) -> None:
-        """Drop everything and begin anew, for the embedder and the layout of the settings."""
+        """Drop the collections and create them for the configured embedder and layout."""
         await self._loop.run(self._clear())
 
     async def ping(self) -> str:
-        """The name and version of the server, once it has answered on both of its ports and the
-        collections are found to be fit.
-        """
+        """Check both ports and the collections; return name and version of the server."""
         return await self._loop.run(self._ping())
 
     async def close(self) -> None:
-        """Close the connection. Again, it does nothing."""
+        """Close the connection. Idempotent."""
         await self._loop.close(self._connection.close())
 
     async def _client(self) -> WeaviateAsyncClient:
-        """The client, once the collections are there."""
+        """Return the client, after creating or checking the collections."""
         client = await self._connection.client()
         if not self._prepared:
             await self._collections.prepare(self._connection)
@@ -166,7 +163,7 @@ class WeaviateVectorIndex:
         try:
             return await self._connection.ask(what, call, seconds)
         except AdapterUnavailable:
-            # The collections may have been dropped, or made anew by other settings: look again.
+            # The collections may have been dropped or recreated: the next call checks them again.
             self._prepared = False
             raise
 
@@ -176,16 +173,16 @@ class WeaviateVectorIndex:
         if not latest:
             return
         client = await self._client()
-        homes = await self._homes(client, list(latest))
-        left = {
-            each: home.ledger
-            for each, home in homes.items()
-            if home.ledger != latest[each][0].scope.ledger
+        locations = await self._locations(client, list(latest))
+        moved = {
+            each: location.ledger
+            for each, location in locations.items()
+            if location.ledger != latest[each][0].scope.ledger
         }
-        # In this order, a document is in one place only, and known to be there, at every moment.
-        await self._delete(client, left)
+        # This order keeps every document in one tenant only, with a directory row, at all times.
+        await self._delete(client, moved)
         if self._settings.tenancy is not Tenancy.NONE:
-            await self._write_homes(client, latest, homes)
+            await self._write_locations(client, latest, locations)
         by_tenant: dict[str | None, list[Any]] = defaultdict(list)
         for each, (document, vector) in latest.items():
             tenant = self._collections.tenant(document.scope.ledger)
@@ -195,17 +192,18 @@ class WeaviateVectorIndex:
             for tenant, objects in by_tenant.items()
         )
         ledgers = {document.scope.ledger for document, _ in latest.values()}
-        await self._touch(client, ledgers | set(left.values()))
+        await self._touch(client, ledgers | set(moved.values()))
 
     async def _remove(self, ids: Sequence[UUID]) -> None:
         if not ids:
             return
         client = await self._client()
-        homes = {each: home.ledger for each, home in (await self._homes(client, ids)).items()}
-        await self._delete(client, homes)
+        locations = await self._locations(client, ids)
+        ledgers = {each: location.ledger for each, location in locations.items()}
+        await self._delete(client, ledgers)
         if self._settings.tenancy is not Tenancy.NONE:
-            await self._delete_from(self._collections.directory(client), list(homes))
-        await self._touch(client, set(homes.values()))
+            await self._delete_from(self._collections.directory(client), list(ledgers))
+        await self._touch(client, set(ledgers.values()))
 
     async def _search(self, query: IndexQuery, vector: npt.NDArray[np.float32] | None) -> list[Hit]:
         client = await self._client()
@@ -242,7 +240,7 @@ class WeaviateVectorIndex:
         found: dict[str, Vector] = {}
         for tenant, digests in (await self._tenants_with(client, list(texts))).items():
             for each in digests:
-                # One a text: of a text that many say, a page would hold no other.
+                # One query per text: many documents of one text would fill a shared page.
                 page = await self._ask(
                     "reading vectors",
                     self._collections.documents(client, tenant).query.fetch_objects(
@@ -262,7 +260,7 @@ class WeaviateVectorIndex:
     async def _tenants_with(
         self, client: WeaviateAsyncClient, digests: Sequence[str]
     ) -> dict[str | None, list[str]]:
-        """Where the texts of digests are said."""
+        """Return, by tenant, the digests of texts that it contains."""
         from weaviate.classes.query import Filter
 
         if self._settings.tenancy is Tenancy.NONE:
@@ -327,51 +325,53 @@ class WeaviateVectorIndex:
         directory = self._collections.directory_reader(self._connection, client)
         return await self._statistics.of(directory, self._reader(client, ledger), ledger)
 
-    async def _homes(self, client: WeaviateAsyncClient, ids: Sequence[UUID]) -> dict[UUID, _Home]:
-        """Where those documents are that the index holds."""
+    async def _locations(
+        self, client: WeaviateAsyncClient, ids: Sequence[UUID]
+    ) -> dict[UUID, _Location]:
+        """Return the locations of the documents with these ids, if the index has them."""
         from weaviate.classes.query import Filter
 
-        apart = self._settings.tenancy is not Tenancy.NONE
+        tenants = self._settings.tenancy is not Tenancy.NONE
         collection = (
             self._collections.directory(client)
-            if apart
+            if tenants
             else self._collections.documents(client, None)
         )
-        homes: dict[UUID, _Home] = {}
+        locations: dict[UUID, _Location] = {}
         for part in _parts(ids, IDS):
             page = await self._ask(
                 "reading the directory",
                 collection.query.fetch_objects(
                     filters=Filter.by_id().contains_any(part),
                     limit=IDS,
-                    return_properties=["digest", "ledger" if apart else "owner"],
+                    return_properties=["digest", "ledger" if tenants else "owner"],
                 ),
             )
             for each in page.objects:
-                ledger = each.properties["ledger" if apart else "owner"]
-                homes[UUID(int=each.uuid.int)] = _Home(
+                ledger = each.properties["ledger" if tenants else "owner"]
+                locations[UUID(int=each.uuid.int)] = _Location(
                     ledger=LedgerId(ledger), digest=each.properties["digest"]
                 )
-        return homes
+        return locations
 
-    async def _write_homes(
+    async def _write_locations(
         self,
         client: WeaviateAsyncClient,
         latest: Mapping[UUID, tuple[Document, Any]],
-        homes: Mapping[UUID, _Home],
+        known: Mapping[UUID, _Location],
     ) -> None:
         from weaviate.classes.data import DataObject
 
         rows: list[Any] = []
         for each, (document, _) in latest.items():
-            home = _Home(ledger=document.scope.ledger, digest=digest(document.text))
-            if homes.get(each) != home:
-                kept = {"ledger": home.ledger, "digest": home.digest}
+            location = _Location(ledger=document.scope.ledger, digest=digest(document.text))
+            if known.get(each) != location:
+                kept = {"ledger": location.ledger, "digest": location.digest}
                 rows.append(DataObject(uuid=each, properties=kept))
         await self._insert([(self._collections.directory(client), rows)])
 
     async def _touch(self, client: WeaviateAsyncClient, ledgers: set[LedgerId]) -> None:
-        """Give ledgers a new generation: what was counted of them is void."""
+        """Give ledgers a new generation, which invalidates their cached statistics."""
         from weaviate.classes.data import DataObject
 
         rows: list[Any] = [
@@ -381,11 +381,11 @@ class WeaviateVectorIndex:
         await self._insert([(self._collections.directory(client), rows)])
 
     async def _insert(self, parts: Iterable[tuple[Collection, Sequence[Any]]]) -> None:
-        """Write objects to collections, some batches at a time; no object is in two of them."""
-        at_once = asyncio.Semaphore(BATCHES)
+        """Write objects to collections in batches, several at once; no object is in two batches."""
+        slots = asyncio.Semaphore(BATCHES)
 
         async def write(collection: Collection, batch: list[Any]) -> None:
-            async with at_once:
+            async with slots:
                 result = await self._ask(
                     "writing a batch",
                     collection.data.insert_many(batch),
@@ -395,8 +395,8 @@ class WeaviateVectorIndex:
                 place, error = min(result.errors.items())
                 raise AdapterUnavailable(
                     NAME,
-                    f"refused {len(result.errors)} of a batch of {len(batch)}, the first one at "
-                    f"{place}: {error.message}",
+                    f"the server refused {len(result.errors)} of {len(batch)} objects of a batch, "
+                    f"the first at {place}: {error.message}",
                 )
 
         await together(
@@ -405,9 +405,9 @@ class WeaviateVectorIndex:
             for batch in _batches(objects, self._settings.batch)
         )
 
-    async def _delete(self, client: WeaviateAsyncClient, homes: Mapping[UUID, LedgerId]) -> None:
+    async def _delete(self, client: WeaviateAsyncClient, ledgers: Mapping[UUID, LedgerId]) -> None:
         by_tenant: dict[str | None, list[UUID]] = defaultdict(list)
-        for each, ledger in homes.items():
+        for each, ledger in ledgers.items():
             by_tenant[self._collections.tenant(ledger)].append(each)
         await together(
             self._delete_from(self._collections.documents(client, tenant), ids)
@@ -428,7 +428,7 @@ class WeaviateVectorIndex:
                 return
             if result.failed:
                 raise AdapterUnavailable(
-                    NAME, f"could not delete {result.failed} of {result.matches} documents"
+                    NAME, f"did not delete {result.failed} of {result.matches} documents"
                 )
 
 
@@ -449,7 +449,7 @@ def _parts(ids: Sequence[UUID], size: int) -> Iterator[list[UUID]]:
 
 
 def _batches(objects: Sequence[Any], most: int) -> Iterator[list[Any]]:
-    """Objects in batches of bounded number and size."""
+    """Yield objects in batches of bounded number and size."""
     batch: list[Any] = []
     size = 0
     for each in objects:

@@ -1,8 +1,8 @@
-"""Reads in the messages of the server's protocol, over the client's own connection.
+"""Reads with protobuf messages, over the client's own connection.
 
-The client's queries make an object of every result, asking each value for every type that it might
-have: more than half of the time that a search took in this process. Here, what was asked for is
-taken out of the reply, and nothing else. Sending, headers, retries and errors stay the client's.
+The client's query API converts every result by testing each value for every type: more than half
+of the time of a search in this process. This module reads only the requested fields from the
+reply. Sending, headers, retries and errors are still the client's.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 class FoundObject(NamedTuple):
     """One object of a reply.
 
-    ``rank`` is the similarity, or the server's own BM25. ``texts`` are the properties asked for,
-    empty where it has none. ``vector`` is empty unless it was asked for and is there: single
-    precision, little-endian.
+    ``rank`` is the similarity, or the server's own BM25. ``texts`` are the requested properties.
+    ``vector`` is float32, little-endian; empty if it was not requested or does not exist.
     """
 
     id: bytes
@@ -33,16 +32,16 @@ class FoundObject(NamedTuple):
 
 
 class Reader:
-    """The objects of one collection, or of one tenant of it.
+    """Reader of one collection, or of one tenant of it.
 
     Args:
-        connection: what calls go through.
-        client: connected.
-        collection: its name.
+        connection: awaits the calls.
+        client: the connected client.
+        collection: name of the collection.
         tenant: ``None`` for a collection without tenants.
-        consistency: how many replicas have to answer.
+        consistency: consistency level of reads.
 
-    All of its methods raise what ``Connection.ask`` raises.
+    All methods raise the errors of ``Connection.ask``.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Reader:
     async def nearest(
         self, vector: bytes, condition: Any, limit: int, properties: Sequence[str]
     ) -> list[FoundObject]:
-        """The nearest to ``vector`` (as in ``FoundObject``), with their similarities."""
+        """Return the nearest to ``vector`` (format as in ``FoundObject``), with similarities."""
         from weaviate.proto.v1 import base_pb2, base_search_pb2
 
         single = base_pb2.Vectors(
@@ -81,7 +80,7 @@ class Reader:
         *,
         vectors: bool,
     ) -> list[FoundObject]:
-        """The best by the server's own BM25 in one property, with their vectors if asked for."""
+        """Return the best by the server's own BM25 in one property, optionally with vectors."""
         from weaviate.proto.v1 import base_search_pb2
 
         asked = base_search_pb2.BM25(query=" ".join(terms), properties=[field])
@@ -97,17 +96,17 @@ class Reader:
     async def listed(
         self, what: str, condition: Any, limit: int, properties: Sequence[str]
     ) -> list[FoundObject]:
-        """Any that a condition lets through. ``what`` is for messages."""
+        """Return up to ``limit`` objects that match. ``what`` names the call in errors."""
         return await self._search(what, condition, limit, properties)
 
     async def count(self, what: str, condition: Any) -> int:
-        """How many a condition lets through. ``what`` is for messages."""
+        """Return the number of objects that match. ``what`` names the call in errors."""
         return (await self.sums(what, condition, []))[0]
 
     async def sums(
         self, what: str, condition: Any, properties: Sequence[str]
     ) -> tuple[int, dict[str, int]]:
-        """How many a condition lets through, and the sums of their whole numbers by property."""
+        """Return the number of objects that match, and the sums of their integer properties."""
         from weaviate.proto.v1 import aggregate_pb2
 
         asked = aggregate_pb2.AggregateRequest

@@ -1,4 +1,4 @@
-"""Conditions in the messages of the server's protocol."""
+"""Convert conditions to protobuf messages."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from remembrancer.adapters.vector_index.remote.conditions import (
 
 
 def rendered(condition: Condition) -> Any:
-    """A ``Filters`` message, ``None`` where everything is let through. One that lets nothing
-    through has no equivalent: ask nothing then.
+    """Return a ``Filters`` message; ``None`` for a condition that matches everything.
+
+    ``False`` has no equivalent: the caller must not query then.
     """
     match condition:
         case Marked():
@@ -40,12 +41,12 @@ def rendered(condition: Condition) -> Any:
         case NotSo():
             return _joined("OPERATOR_NOT", [rendered(condition.part)])
         case bool():
-            assert condition, "the caller asks nothing where nothing is let through"
+            assert condition, "the caller does not query with a condition that matches nothing"
             return None
 
 
 def with_ids(ids: Iterable[UUID]) -> Any:
-    """The ``Filters`` message of the objects with some ids; at least one is given."""
+    """Return the ``Filters`` message for objects with one of the ids (at least one)."""
     return _among("_id", list(map(str, ids)))
 
 

@@ -1,4 +1,4 @@
-"""Documents as objects of the server: what all servers hold, and what this one needs besides."""
+"""Convert documents to Weaviate objects: the properties of ``remote.rows``, and Weaviate's own."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from remembrancer.domain.scope import LedgerId
 _LEDGERS = UUID("0b0d6d5e-3f0c-5a8e-8a52-6d2f6f1f4c11")
 
 _SAFE = 32
-"""Powers of two that the largest component may be away from 1: its square, summed over any
-dimension, stays far inside of what a single holds."""
+"""Maximum absolute exponent (base 2) of the largest component: the sum of squares, for any
+dimension, stays far inside the range of float32."""
 
 
 def ledger_id(ledger: LedgerId) -> UUID:
-    """The id of the object that tells how far a ledger has come."""
+    """Return the id of the object with the generation of a ledger."""
     return uuid5(_LEDGERS, token(ledger))
 
 
 def properties(document: Document, scale: int) -> dict[str, Any]:
-    """The properties of the object for a document; what is absent is left out.
+    """Return the properties of a document's object; absent values are left out.
 
     Args:
-        document: what to hold.
-        scale: as ``scaled`` gave it for its vector.
+        document: the document.
+        scale: the exponent that ``scaled`` returned for its vector.
     """
     held = served(document)
     return {
         **held,
-        # The server cuts at white space, which no term has.
+        # The server splits at white space; terms contain none.
         **{field: " ".join(held[field]) for field in FIELDS},
         "place": object_id(document.key).int >> 96,
         "owner": document.scope.ledger,
@@ -47,16 +47,16 @@ def properties(document: Document, scale: int) -> dict[str, Any]:
 
 
 def with_terms(found: Mapping[str, str]) -> dict[str, Any]:
-    """Properties of an object with the terms as ``row_of`` takes them."""
+    """Return properties of an object with terms as lists, as ``row_of`` expects."""
     return {name: value.split() if name in FIELDS else value for name, value in found.items()}
 
 
 def cosines(vectors: Sequence[bytes], asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """How similar vectors are to ``asked``, 0 where one has no length.
+    """Return the cosines of vectors with ``asked``; 0 for zero vectors.
 
     Args:
-        vectors: as the server gives them: single precision, little-endian.
-        asked: scaled, like what is held.
+        vectors: as returned by the server: float32, little-endian.
+        asked: query vector, after ``scaled``.
     """
     held = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(len(vectors), -1)
     wide, wanted = held.astype(np.float64), asked.astype(np.float64)
@@ -67,11 +67,11 @@ def cosines(vectors: Sequence[bytes], asked: npt.NDArray[np.float32]) -> npt.NDA
 
 
 def scaled(vector: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
-    """A vector that the server can take the length of in single precision, and the power of two
-    by which it was divided: 0 for all that is not astronomically long or short.
+    """Scale a vector so that the server can compute its norm in float32.
 
-    Seen with 1.39.0: a vector with components of 1e30 or 1e-30 is as far from everything as a
-    zero vector is.
+    Returns the vector and the exponent of the power of two by which it was divided: 0 unless it is
+    extremely long or short. The server (seen with 1.39.0) treats a vector with components of 1e30
+    or 1e-30 like a zero vector.
     """
     largest = float(np.abs(vector).max())
     exponent = frexp(largest)[1]
@@ -81,5 +81,5 @@ def scaled(vector: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], in
 
 
 def unscaled(vector: Sequence[float], scale: int) -> npt.NDArray[np.float32]:
-    """The vector that ``scaled`` made this of."""
+    """Undo ``scaled``."""
     return np.ldexp(np.asarray(vector, dtype=np.float32), scale).astype(np.float32)

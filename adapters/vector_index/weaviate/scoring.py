@@ -1,4 +1,4 @@
-"""What the terms of a query count for in a ledger, from its statistics."""
+"""Inputs of a query's scores, from the statistics of the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatist
 async def scoring(
     statistics: LedgerStatistics, terms: Sequence[str], names: Sequence[str]
 ) -> Scoring | None:
-    """What ``terms`` and ``names`` of a query count for in a ledger; ``None`` if it is empty."""
+    """Return the scoring of a query's terms and names; ``None`` if the ledger is empty."""
     if not terms:
         known = await statistics.named(names)
         return Scoring(names=known, rarities={}, reaches={}, averages={})

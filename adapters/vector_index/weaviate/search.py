@@ -1,8 +1,9 @@
-"""One search: the nearest and the best worded of what is eligible, with every signal of each.
+"""One search: the union of the best by similarity and by keyword, with all signals.
 
-The server gives candidates in its own order, and the scores are ours, so more are asked for than
-are wanted. Where a filter has no equivalent on the server, ever more are asked for until enough
-candidates have passed it; beyond what the server gives, the eligible documents are listed first.
+The server returns candidates in its own order, and the scores are computed here, so a search
+requests more candidates than the limit. If a filter has no equivalent on the server, the search
+requests more and more until enough candidates pass it. At the server's maximum, it lists all
+eligible documents and searches among them.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 
 MOST = 10_000
-"""What a server gives of one search: its ``QUERY_MAXIMUM_RESULTS``."""
+"""Maximum results of one query: the server's ``QUERY_MAXIMUM_RESULTS``."""
 
 FEWEST_WORDED = 64
-"""Candidates by keyword that are scored at least."""
+"""Minimum keyword candidates to score."""
 
 SPARE = 8
-"""Candidates asked for beyond the limit, so that equals at the cut are settled by key."""
+"""Extra candidates beyond the limit, to order ties at the cut by key."""
 
 MOST_TIES = 4
-"""Times as many as are wanted: among more equals at the cut than that, the server chooses."""
+"""Multiple of the limit up to which ties at the cut are all fetched; beyond, the server chooses."""
 
 _GROWTH = 4
 _LISTED = 1000
@@ -52,7 +53,7 @@ _PLACES = 2**32
 
 
 class _Match(NamedTuple):
-    """What came up, as a row."""
+    """A candidate: the object found, and its row."""
 
     row: Row
     found: FoundObject
@@ -62,9 +63,9 @@ class Search:
     """One search.
 
     Args:
-        documents: of the tenant that the ledger is in.
-        query: what to look for; checked.
-        vector: of the query, scaled.
+        documents: reader of the tenant of the ledger.
+        query: the query, already checked.
+        vector: query vector, after ``scaled``; ``None`` for a keyword search.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Search:
     async def __call__(
         self, statistics: Callable[[], Coroutine[Any, Any, LedgerStatistics]]
     ) -> list[Hit]:
-        """The hits, best first, scored by statistics that are asked for meanwhile."""
+        """Return the hits, best first. ``statistics`` is awaited concurrently."""
         if self._eligible.condition is False:
             return []
         calls: list[Coroutine[Any, Any, Any]] = [
@@ -119,7 +120,7 @@ class Search:
         return await scoring(await statistics(), self._terms, names_in(self._query.text or ""))
 
     async def _nearest(self) -> list[_Match]:
-        """The best by similarity, equals at the cut settled by key."""
+        """Return the best by similarity; ties at the cut are ordered by key."""
         if self._vector is None:
             return []
         limit = self._query.limit
@@ -127,8 +128,8 @@ class Search:
         return heapq.nsmallest(limit, found, key=lambda one: (-one.found.rank, one.row.key))
 
     async def _worded(self, field: str) -> list[_Match]:
-        """Candidates by keyword: more than are wanted, in the server's order. Where even more are
-        equals by that order, the server chooses among them: their scores are ours anyway.
+        """Return keyword candidates, more than the limit, in the server's order. Among further
+        ties in that order the server chooses, because the scores are recomputed here anyway.
         """
         if not self._terms:
             return []
@@ -147,17 +148,19 @@ class Search:
             condition,
             limit,
             self._properties,
-            # Of those that the vector does not bring up; a second request costs more.
+            # Needed for candidates that the vector search does not return; cheaper than a second
+            # request.
             vectors=self._vector is not None,
         )
 
     async def _enough(
         self, page: Callable[[Any, int], Any], wanted: int, size: int, *, ties: bool
     ) -> list[_Match]:
-        """Eligible candidates, from ever larger answers until as many are found as are wanted, and,
-        with ``ties``, no equal of the last one within the limit is left out. Not page by page:
-        among equals, the order changes with the number asked for, so that pages overlap and leave
-        others out (seen with 1.39.0).
+        """Return at least ``wanted`` eligible candidates if they exist, from growing requests.
+
+        With ``ties``, it continues while ties of the last candidate within the limit may be
+        missing. It does not use pages: the order of ties changes with the requested number, so
+        pages overlap and miss candidates (seen with 1.39.0).
         """
         while True:
             size = min(size, MOST)
@@ -176,14 +179,16 @@ class Search:
         return few and len(found) >= limit and found[-1].found.rank >= found[limit - 1].found.rank
 
     async def _of_all(self, page: Callable[[Any, int], Any]) -> list[_Match]:
-        """All candidates among documents that are found to be eligible one by one."""
+        """List all eligible documents, and return the candidates among them."""
         ids = await self._listed(0, _PLACES)
         parts = [ids[start : start + _LISTED] for start in range(0, len(ids), _LISTED)]
         found = [await self._asked(page(with_ids(part), _LISTED)) for part in parts]
         return [candidate for part in found for candidate in part]
 
     async def _listed(self, low: int, high: int) -> list[UUID]:
-        """The ids of all eligible documents, by place, in pieces that a page holds."""
+        """Return the ids of all eligible documents in a range of ``place``, split recursively
+        until a part fits in one page.
+        """
         within = rendered(
             all_of([self._eligible.condition, Within(field="place", least=low, most=high - 1)])
         )
@@ -197,7 +202,7 @@ class Search:
         return [UUID(bytes=each.id) for each in found if self._eligible.admits(row_of(each.texts))]
 
     def _similarities(self, candidates: Iterable[_Match]) -> dict[FactKey, float]:
-        """How similar documents are that came up by keyword alone."""
+        """Return the similarity of candidates found by keyword only."""
         held = [each for each in candidates if each.found.vector]
         if self._vector is None or not held:
             return {}
@@ -212,7 +217,7 @@ class Search:
         return [_Match(self._row(each), each) for each in found]
 
     def _row(self, found: FoundObject) -> Row:
-        """Made once: most come up in more than one way."""
+        """Return the row of an object, cached: most objects are found by several queries."""
         row = self._rows.get(found.id)
         if row is None:
             row = self._rows[found.id] = row_of(with_terms(found.texts))

@@ -1,4 +1,4 @@
-"""Where the Weaviate server is, and how the index is laid out on it."""
+"""Settings of the Weaviate index."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs.validators import ge, gt, in_, matches_re
 
 
 class Tenancy(StrEnum):
-    """How ledgers are spread over the tenants of the collection."""
+    """How ledgers are distributed over the tenants of the collection."""
 
     BUCKET = "bucket"
     LEDGER = "ledger"
@@ -17,14 +17,14 @@ class Tenancy(StrEnum):
 
 
 class IndexKind(StrEnum):
-    """What vectors are searched with."""
+    """The vector index type of the server."""
 
     HNSW = "hnsw"
     FLAT = "flat"
 
 
 class Consistency(StrEnum):
-    """How many replicas have to answer."""
+    """Consistency level: how many replicas must answer."""
 
     ONE = "ONE"
     QUORUM = "QUORUM"
@@ -35,40 +35,40 @@ def _check_headers(_: object, __: object, headers: tuple[str, ...]) -> None:
     for header in headers:
         name, colon, value = header.partition(":")
         if not (name.strip() and colon and value.strip()):
-            # The value may be a secret.
+            # Do not show the value: it may be a secret.
             raise ValueError("headers: expected each as 'Name: value'")
 
 
 @frozen(kw_only=True)
 class WeaviateSettings:
-    """A server and a collection on it.
+    """Server, collection and timeouts.
 
     Args:
-        host: of the REST interface.
-        port: of the REST interface.
-        tls: whether REST is encrypted.
-        grpc_host: empty for ``host``.
-        grpc_port: of the gRPC interface.
-        grpc_tls: whether gRPC is encrypted.
+        host: host of the REST interface.
+        port: port of the REST interface.
+        tls: whether REST uses TLS.
+        grpc_host: host of the gRPC interface; empty for ``host``.
+        grpc_port: port of the gRPC interface.
+        grpc_tls: whether gRPC uses TLS.
         api_key: empty for anonymous access.
         headers: sent with every call, each as ``Name: value``.
-        timeout: seconds that a search or a check may take, retries included.
-        write_timeout: seconds that a batch may take, retries included.
-        startup_wait: seconds that the first call waits for a server that is not ready; after
-            that a call fails at once.
-        collection: the name of the collection; a second one, ``<collection>Directory``, goes
-            with it.
-        tenancy: ``bucket`` spreads ledgers over ``buckets`` tenants by a hash, ``ledger`` gives
-            each a tenant of its own, ``none`` keeps all in one.
-        buckets: tenants for ``bucket``.
-        replication: copies of every shard.
-        consistency: of reads and writes, where there is more than one copy.
-        index: ``hnsw`` keeps a graph in memory, ``flat`` compares with every vector, from disk.
-        exact_up_to: documents after filtering up to which ``hnsw`` compares with each of them.
+        timeout: timeout of a search or a check in seconds, retries included.
+        write_timeout: timeout of a batch in seconds, retries included.
+        startup_wait: seconds that the first call waits for a server that is not ready; later calls
+            do not wait.
+        collection: name of the collection; a second one is named ``<collection>Directory``.
+        tenancy: ``bucket`` distributes ledgers over ``buckets`` tenants by hash, ``ledger`` creates
+            one tenant per ledger, ``none`` uses no tenants.
+        buckets: number of tenants for ``bucket``.
+        replication: replication factor.
+        consistency: consistency level of reads and writes.
+        index: ``hnsw`` searches a graph in memory, ``flat`` compares with every vector on disk.
+        exact_up_to: with ``hnsw``, searches with up to this many documents after filtering are
+            exact.
         batch: documents per request.
 
     Raises:
-        ValueError: a number out of range, or a name or header that is none.
+        ValueError: a number out of range, or an invalid name or header.
     """
 
     host: str = "127.0.0.1"
@@ -92,6 +92,6 @@ class WeaviateSettings:
     batch: int = field(default=200, validator=in_(range(1, 10_001)))
 
     def named_headers(self) -> dict[str, str]:
-        """The headers by name."""
+        """Return the headers by name."""
         pairs = (header.partition(":") for header in self.headers)
         return {name.strip(): value.strip() for name, _, value in pairs}

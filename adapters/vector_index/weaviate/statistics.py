@@ -1,13 +1,13 @@
-"""What scores are computed from, for each ledger, remembered until the ledger changes.
+"""Statistics of a ledger for BM25, cached until the ledger changes.
 
-The server's own BM25 counts over a shard, and a shard holds many owners: what is rare in one
-memory may be common in another, and nobody's words may move another's scores. So the counts are
-asked for, one a term, and kept together with the generation of the ledger that they were asked
-under. A writer changes the generation after its documents, before it returns.
+The server's own BM25 counts per shard, and a shard holds many owners: a term can be rare in one
+memory and common in another, and one owner's texts must not change another's scores. So the
+document frequencies are queried per ledger, one query per term, and cached under the ledger's
+generation. A writer changes the generation after it has written the documents, before it returns.
 
-The server reads every object that it counts (seen in 1.39.0). So of a small ledger all terms are
-read at once, and counted here; a large one is judged by a sample that is drawn by the hash of its
-keys, larger for terms that are rare, and whole for the rarest.
+The server reads every object that it counts (seen in 1.39.0). So the terms of a small ledger are
+read at once and counted here. In a large ledger they are estimated from a sample by the hash of the
+keys; the sample is larger for rare terms, and the whole ledger for the rarest.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ from remembrancer.adapters.vector_index.weaviate.rows import ledger_id
 from remembrancer.domain.scope import LedgerId
 
 LEDGERS = 1024
-"""Ledgers remembered."""
+"""Maximum ledgers in the cache."""
 
 SAMPLE = 1024
-"""Documents that a large ledger is judged by; one of up to twice as many is counted whole."""
+"""Sample size of a large ledger, in documents; up to twice as many are counted completely."""
 
 PROBE = 1 / 256
-"""Of a ledger, what is counted to learn how large it is."""
+"""Share of a ledger that is counted to estimate its size."""
 
 ENOUGH = 64
-"""Documents with a term that its share is judged by: it is off by an eighth then (one standard
-deviation), and the rarity, which is a logarithm, by 0.12 of 3 to 10."""
+"""Minimum documents with a term in the sample. The standard error of the frequency is then 1/8,
+that of the IDF, a logarithm of 3 to 10, about 0.12."""
 
 GROWTH = 16
-"""Times as large a sample, where too few have a term."""
+"""Factor by which the sample grows if too few of its documents have a term."""
 
 WHOLE = 200
-"""Documents up to which the terms of a ledger are read and kept, rather than counted one by one."""
+"""Ledgers up to this many documents: all terms are read and cached, not counted one by one."""
 
 WHOLE_TERMS = 10_000
-"""Terms up to which they are, repetitions included: some 70 kB."""
+"""Same as ``WHOLE``, in terms, repetitions included: about 70 kB."""
 
 _PAGE = 100
 _PLACES = 2**32
@@ -64,8 +64,8 @@ _PLACES = 2**32
 
 @frozen(kw_only=True)
 class Extent:
-    """How large a ledger is: its documents, whatever their version, and the mean number of terms by
-    field. ``share`` is the part of it that this was judged by.
+    """Size of a ledger: number of documents, all versions, and mean number of terms by field.
+    ``share``, in (0, 1], is the part of the ledger that was counted.
     """
 
     documents: int
@@ -75,8 +75,8 @@ class Extent:
 
 @define(kw_only=True)
 class Counts:
-    """One ledger's, as far as they were asked for. ``texts`` are the terms of all documents, by
-    field, each with a space on either side.
+    """Cached statistics of one ledger, filled on demand. ``texts``: the terms of each document by
+    field, joined with spaces, with a space at both ends.
     """
 
     generation: str
@@ -88,17 +88,17 @@ class Counts:
 
 
 class Statistics:
-    """Asks, and remembers."""
+    """Cache of statistics by ledger (LRU)."""
 
     def __init__(self) -> None:
         self._ledgers: OrderedDict[LedgerId, Counts] = OrderedDict()
 
     def forget(self) -> None:
-        """Forget everything."""
+        """Empty the cache."""
         self._ledgers.clear()
 
     async def of(self, directory: Reader, documents: Reader, ledger: LedgerId) -> LedgerStatistics:
-        """The statistics of a ledger at its present generation."""
+        """Return the statistics of a ledger at its current generation."""
         found = await directory.listed(
             "reading the directory", with_ids([ledger_id(ledger)]), 1, ["generation"]
         )
@@ -114,7 +114,7 @@ class Statistics:
 
 
 class LedgerStatistics:
-    """One ledger's, asked for as they are needed."""
+    """Statistics of one ledger, queried on demand."""
 
     def __init__(self, documents: Reader, ledger: LedgerId, counts: Counts) -> None:
         self._documents = documents
@@ -122,7 +122,7 @@ class LedgerStatistics:
         self._counts = counts
 
     async def extent(self) -> Extent:
-        """How large the ledger is."""
+        """Return the size of the ledger."""
         if self._counts.extent is None:
             expected = await self._count(_drawn(PROBE)) / PROBE
             share = 1.0 if expected <= 2 * SAMPLE else SAMPLE / expected
@@ -130,7 +130,7 @@ class LedgerStatistics:
         return self._counts.extent
 
     async def holders(self, terms: Sequence[str]) -> dict[tuple[str, str], int]:
-        """How many documents have a term, by field and term."""
+        """Return the number of documents with a term, by field and term."""
         known = self._counts.holders
         missing = [
             (field, term) for field in FIELDS for term in terms if (field, term) not in known
@@ -149,7 +149,7 @@ class LedgerStatistics:
         return known
 
     async def named(self, names: Sequence[str]) -> frozenset[str]:
-        """Those of some names, folded, that are entities of the ledger."""
+        """Return the names (folded) that are entities of the ledger."""
         known = self._counts.named
         missing = {name for name in names if name not in known}
         if missing:
@@ -158,13 +158,13 @@ class LedgerStatistics:
         return frozenset(name for name in names if known[name])
 
     async def speakers(self) -> tuple[str, ...]:
-        """All who speak, in order."""
+        """Return the names of all speakers, sorted."""
         if self._counts.speakers is None:
             self._counts.speakers = tuple(sorted(await self._speakers()))
         return self._counts.speakers
 
     async def _texts(self, extent: Extent) -> dict[str, list[str]] | None:
-        """The terms of all documents, where they are few."""
+        """Return the terms of all documents; ``None`` if the ledger is not small."""
         few = extent.documents <= WHOLE
         if (
             self._counts.texts is None
@@ -172,7 +172,8 @@ class LedgerStatistics:
             and extent.documents * sum(extent.averages.values()) <= WHOLE_TERMS
         ):
             found = await self._page(True, WHOLE + 1, FIELDS)
-            # Others may write meanwhile; then what is counted here is void anyway.
+            # More documents: another process wrote in the meantime. The next generation will
+            # invalidate these counts anyway.
             if len(found) <= WHOLE:
                 self._counts.texts = {
                     field: [f" {each[field]} " for each in found] for field in FIELDS
@@ -196,7 +197,7 @@ class LedgerStatistics:
                 return found
 
     async def _named(self, names: set[str]) -> set[str]:
-        """A page at a time, each looking for those that the pages before did not show."""
+        """Query page by page; each page looks for the names that are still missing."""
         found = set[str]()
         while rest := names - found:
             rows = await self._rows(marked(MARKS, [token("name", name) for name in rest]))
@@ -240,5 +241,5 @@ class LedgerStatistics:
 
 
 def _drawn(share: float) -> Condition:
-    """A share of all documents, by the hash of their keys."""
+    """Return the condition for a share of all documents, by the hash of their keys."""
     return True if share == 1.0 else Within(field="place", most=int(_PLACES * share) - 1)

@@ -1,5 +1,1 @@
-"""What extraction and reconciliation by a language model share: reading answers nobody may trust.
-
-Nothing here calls a model. The modules beside this one cut conversations into calls, fence them
-in, and take a model's answer apart.
-"""
+"""Extraction by a language model: chunking, prompting, and checks of an untrusted answer."""

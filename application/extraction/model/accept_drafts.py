@@ -1,4 +1,4 @@
-"""Taking in the items of an answer: what stands is kept, what does not is told with the reason."""
+"""Accept or skip each draft in a model's answer; a skipped draft has a reason."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.text import normalised
 
 LONGEST_SHOWN = 200
-"""Characters of what was left out that are repeated in a receipt."""
+"""Characters of a skipped text that a receipt shows."""
 
 NOTHING = "the model found nothing to remember"
 
 
 @frozen(kw_only=True)
 class Accepted:
-    """What has come together so far, in the order in which it was said."""
+    """The results of an extraction so far, in the order of the conversation.
+
+    ``done`` are the messages that need no other try.
+    """
 
     candidates: dict[tuple[object, ...], Candidate] = field(factory=dict)
     skipped: list[Skipped] = field(factory=list)
@@ -38,7 +41,7 @@ class Accepted:
 def accept_facts(
     items: Sequence[object], chunk: Chunk, checks: Checks, ids: IdSource, found: Accepted
 ) -> None:
-    """Check the items of one answer and keep what stands."""
+    """Check the facts in one answer; add candidates and skipped items to ``found``."""
     shown = dict(enumerate(chunk.pieces, 1))
     fruitful: set[MessageId] = set()
     for draft in drafts_in(items, FactDraft):
@@ -66,7 +69,7 @@ def accept_steps(
     found: Accepted,
     categories: Metadata,
 ) -> None:
-    """Check the lines of one answer and make one procedure of those that stand."""
+    """Check the lines in one answer; add one procedure of the accepted lines to ``found``."""
     shown = dict(enumerate(chunk.pieces, 1))
     lines: dict[Part, list[str]] = {part: [] for part in Part}
     evidence: list[Evidence] = []
@@ -111,7 +114,7 @@ def _check_room(lines: Mapping[Part, Sequence[str]], part: Part, text: str) -> N
 
 
 def _keep(candidate: Candidate, found: Accepted) -> None:
-    """Take in a candidate, or add its evidence to the one that says the same."""
+    """Add a candidate, or merge its evidence into an equal one."""
     key = (normalised(candidate.text), candidate.speaker, candidate.valid, candidate.scope)
     twin = found.candidates.get(key)
     if twin is None:
@@ -122,5 +125,6 @@ def _keep(candidate: Candidate, found: Accepted) -> None:
 
 
 def left_out(message: Message, text: str, reason: str) -> Skipped:
+    """A skipped text, truncated for the receipt."""
     shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
     return Skipped(message_id=message.message_id, text=storable(shown), reason=storable(reason))

@@ -1,9 +1,9 @@
-"""Who vouches for a fact: a user in their own words, or an agent alone.
+"""Attribution of a fact: vouched for by a user's own words, or stated by an agent alone.
 
-What an agent says of itself or of the world is kept under its name. What it says of the user is
-refused, however a model labels it: the check reads the words and trusts no label. It knows the
-names of the users, and words for "user" and "you" in the commonest languages; a claim that speaks
-of the user by none of these is still marked as what the agent said.
+An agent's statement about itself or the world is kept under the agent's name. An agent's statement
+about the user is refused, whatever label the model gives it: the check reads the words. It detects
+the names of users, and the words for "user" and "you" in the commonest languages; a claim about the
+user without any of these is still attributed to the agent.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 
 STEM_CHARACTERS = 4
+"""Leading characters of a word that are compared."""
+
 ANSWERED_WITHIN = 2
-"""Messages after a question."""
+"""An answer comes at most so many messages after its question."""
 
 _USER_WORDS = (
     "user users user's "
@@ -38,14 +40,16 @@ _NAMELESS = re.compile(
     r"je|mon|ma|mes|nous|il|elle|yo|mi|mis|él|ella|su|sus|eu|meu|minha|io|mio|lui|lei|hij|zij|я|мой|"
     r"моя|он|она)(?!\w)|我|私|他|她|저는|나는)"
 )
-"""What a text begins with when it leaves open whom it is about."""
+"""A text that begins with a pronoun does not name its subject."""
 
 _UNSPACED = "\u0e00"
+"""From this character on, scripts write without spaces between words."""
+
 _IN_ANOTHERS_NAME = re.compile(
     r"(?:[:;.!?]\s+|(?<!\w)(?:that|dass|que|che|что)\s+)"
     r"(?:i|i'm|my|we|our|ich|mein|meine|wir|je|mon|ma|nous|yo|mi|eu|io|я|мой|моя)(?!\w)"
 )
-"""A first person inside a text: "User: I live in Oslo" in the mouth of an agent."""
+"""First person inside a text: an agent says "User: I live in Oslo"."""
 
 _WORD = re.compile(r"[^\W_]+")
 _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
@@ -53,7 +57,7 @@ _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 
 @frozen(kw_only=True)
 class Quoted:
-    """A message, the words in it that are given as evidence, and its place among those shown."""
+    """Evidence: a message, the quote in it, and its number among the messages shown."""
 
     message: Message
     quote: str
@@ -61,13 +65,13 @@ class Quoted:
 
     @property
     def by_user(self) -> bool:
-        """Whether a user says it."""
+        """Whether the message is a user's."""
         return self.message.role is Role.USER
 
 
 @frozen(kw_only=True)
 class Voices:
-    """The people and agents of a conversation."""
+    """The users and agents of a conversation."""
 
     users: frozenset[str]
     agents: frozenset[str]
@@ -75,7 +79,7 @@ class Voices:
 
     @classmethod
     def of(cls, messages: Sequence[Message]) -> Voices:
-        """Those who speak in ``messages``, and the user whose scope it is."""
+        """The speakers of ``messages``, and the user of their scope."""
         users = {item.name for item in messages if item.role is Role.USER and item.name}
         agents = {item.name for item in messages if item.role is Role.ASSISTANT and item.name}
         owner = messages[0].scope.user_id
@@ -87,11 +91,11 @@ class Voices:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names."""
+        """The names of all users and agents."""
         return self.users | self.agents
 
     def mention_user(self, text: str) -> bool:
-        """Whether ``text`` speaks of a user, or of somebody without a name."""
+        """Whether ``text`` is about a user, or about somebody it does not name."""
         plain = folded(text)
         return (
             self.mention.search(plain) is not None
@@ -101,9 +105,9 @@ class Voices:
 
 
 def vouched(evidence: Sequence[Quoted], voices: Voices) -> bool:
-    """Whether a user's own words are among the evidence.
+    """Whether the evidence holds a user's own words.
 
-    "Thanks" vouches for nothing, and "yes" only for what was asked just before.
+    "Thanks" does not vouch for a fact; "yes" does if a question in the evidence comes just before.
     """
     return any(
         item.by_user and (not _is_empty(item.quote, voices) or _asked(item, evidence))
@@ -112,16 +116,16 @@ def vouched(evidence: Sequence[Quoted], voices: Voices) -> bool:
 
 
 def supported(text: str, evidence: Sequence[Quoted], voices: Voices, *, users_words: bool) -> bool:
-    """Whether a fact shares at least one telling word with what is cited for it.
+    """Whether a fact shares at least one content word with its evidence.
 
-    Names of the speakers tell nothing.
+    Names of the speakers are not content words.
 
     Args:
         text: the fact.
-        evidence: what is cited.
-        voices: who speaks.
-        users_words: whether it has to be words of a user, or of the question that one answers.
-            Of users all of the message counts, since a quote is often shorter than what it means.
+        evidence: its evidence.
+        voices: the speakers.
+        users_words: whether only words of a user count, and of a question that the user answers.
+            A user's whole message counts: a quote is often too short to show its meaning.
     """
     cited = [item.message.text for item in evidence if item.by_user]
     if users_words:
@@ -135,11 +139,11 @@ def supported(text: str, evidence: Sequence[Quoted], voices: Voices, *, users_wo
 
 
 def refusal(texts: Iterable[str], voices: Voices) -> str | None:
-    """Why an agent alone may not say this, ``None`` if it may.
+    """The reason to refuse an agent's own statement, ``None`` to accept it.
 
     Args:
-        texts: the fact, and whom it is about.
-        voices: who speaks.
+        texts: the fact, and the name of its subject.
+        voices: the speakers.
     """
     for text in texts:
         if any(_is_disguised(word) for word in text.split()):
@@ -150,7 +154,7 @@ def refusal(texts: Iterable[str], voices: Voices) -> str | None:
 
 
 def attributed(text: str, speaker: str) -> str:
-    """``text`` with who said it, unless it begins so."""
+    """``text`` prefixed with its speaker, unless it begins with the speaker already."""
     begun = text.casefold()
     labels = (speaker.casefold(), *_AGENT_WORDS)
     if any(re.match(rf"{re.escape(label)}(?!\w)", begun) for label in labels):
@@ -159,7 +163,7 @@ def attributed(text: str, speaker: str) -> str:
 
 
 def folded(text: str) -> str:
-    """The form in which mentions are looked for: without case, accents and hidden characters."""
+    """``text`` without case, accents and hidden characters, for matching mentions."""
     apart = unicodedata.normalize("NFKD", text).casefold()
     return "".join(
         character
@@ -179,9 +183,7 @@ def _pattern(terms: Iterable[str]) -> re.Pattern[str]:
 
 
 def _stems(text: str) -> set[str]:
-    """Words without weightless ones, cut to where most inflection begins; of scripts without
-    spaces each pair of signs.
-    """
+    """Prefixes of the content words; pairs of characters in scripts without spaces."""
     stems: set[str] = set()
     for word in _WORD.findall(folded(text)):
         if word[0] >= _UNSPACED:
@@ -192,7 +194,7 @@ def _stems(text: str) -> set[str]:
 
 
 def _asked(answer: Quoted, evidence: Sequence[Quoted]) -> list[Quoted]:
-    """The questions of others in the evidence that an answer follows."""
+    """Questions in the evidence, by other speakers, just before an answer."""
     return [
         item
         for item in evidence
@@ -203,12 +205,12 @@ def _asked(answer: Quoted, evidence: Sequence[Quoted]) -> list[Quoted]:
 
 
 def _is_empty(quote: str, voices: Voices) -> bool:
-    """Whether a quote says nothing but what an answer may consist of."""
+    """Whether a quote has no content of its own, as "yes" and "thanks" have none."""
     return reason_to_skip(quote, voices.names) in ("no words", "small talk", "no content words")
 
 
 def _is_disguised(word: str) -> bool:
-    """Whether letters of several alphabets stand in one word, such as a Cyrillic "s" in "user"."""
+    """Whether a word mixes alphabets, such as a Cyrillic "s" in "user"."""
     scripts = {
         script
         for character in word

@@ -1,7 +1,7 @@
-"""From what a model drafts to candidates: every claim held against the messages themselves.
+"""Checks of a model's drafts against the messages; a draft that passes becomes a candidate.
 
-Decided here and never by the model: the scope, the speaker, the date of saying, what is quoted,
-and who vouches for it. What fails is told with the reason; nothing is dropped in silence.
+Scope, speaker, time, quotes and attribution are decided here, never by the model. Every refused
+draft is reported with a reason.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ LONGEST_NAME = 100
 """Characters of an entity, a predicate or an attribute."""
 
 CATEGORIES = "categories"
-"""The key in a fact's metadata under which its categories stand, for filters."""
+"""The metadata key of a fact's categories, for filters."""
 
 _GENERIC_USER = ("", "user", "the user")
 _GENERIC_AGENT = ("assistant", "the assistant", "agent", "the agent", "ai")
 
 
 class RefusedDraft(Exception):
-    """A draft that does not become a candidate; the message says why."""
+    """A draft does not become a candidate; the message is the reason."""
 
 
 @frozen(kw_only=True)
 class Limits:
-    """How much may be drawn from one message, and whose word counts."""
+    """Limits of an extraction; the fields are explained in ``ExtractionSettings``."""
 
     facts_per_message: int
     fact_characters: int
@@ -68,22 +68,23 @@ class Limits:
 
 @frozen(kw_only=True)
 class Checks:
-    """The checks of one extraction. It counts the facts of each message as they pass."""
+    """The checks of one extraction. It counts the accepted facts of each message."""
 
     voices: Voices
     limits: Limits
     _counts: Counter[MessageId] = field(factory=Counter)
 
     def candidate(self, draft: FactDraft, shown: Mapping[int, Piece], ids: IdSource) -> Candidate:
-        """A draft as a candidate.
+        """A candidate from a draft.
 
         Args:
-            draft: as the model put it.
-            shown: the pieces that it could quote, by the numbers under which they were shown.
-            ids: fresh ids.
+            draft: unchecked, from the model.
+            shown: the pieces that the prompt showed, by number.
+            ids: source of new ids.
 
         Raises:
-            Refused: it is not quoted, too long, one too many, or nobody vouches for it.
+            RefusedDraft: without a true quote, too long, over the limit per message, or an
+                agent's statement about a user.
         """
         text = self._stated(draft.text)
         evidence = _quoted(draft.evidence, shown)
@@ -116,11 +117,11 @@ class Checks:
         )
 
     def line(self, draft: StepDraft, shown: Mapping[int, Piece]) -> tuple[str, tuple[Quoted, ...]]:
-        """A line of a procedure and the words that bear it out; arguments as for ``candidate``.
+        """A checked line of a procedure, and its evidence. Arguments: same as ``candidate``.
 
         Raises:
-            Refused: it is not quoted, too long, no deed of an agent, or says of a user what that
-                user does not.
+            RefusedDraft: without a true quote, too long, not done by an agent, or an agent's
+                statement about a user.
         """
         text = self._stated(draft.text)
         evidence = _quoted(draft.evidence, shown)
@@ -160,7 +161,7 @@ class Checks:
         self._counts[primary.message_id] += 1
 
     def categories(self, named: Collection[object]) -> Mapping[str, object]:
-        """Metadata with those of the categories named that there are."""
+        """Metadata with the known ones among the categories in ``named``."""
         chosen = [name for name in self.limits.categories if name in named]
         return {CATEGORIES: chosen} if chosen else {}
 
@@ -186,7 +187,7 @@ class Checks:
             if (
                 not all(0 < len(part) <= LONGEST_NAME for part in (subject, predicate, thing))
                 or not all(end in known or (end and end in told) for end in ends)
-                # Which names are one entity's is not for a conversation to say.
+                # A conversation must not merge entities.
                 or normalised(predicate).replace(" ", "_") == SAME_AS
                 or (not by_user and self.voices.mention_user(f"{subject} {thing}"))
             ):
@@ -200,10 +201,10 @@ class Checks:
 
 
 def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
-    """The evidence that is really there.
+    """The drafts whose quote is in the message.
 
     Raises:
-        Refused: none of it is.
+        RefusedDraft: there is none.
     """
     if not drafts:
         raise RefusedDraft("quotes nothing")
@@ -222,14 +223,14 @@ def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tupl
 
 
 def _primary(evidence: Sequence[Quoted], *, by_user: bool) -> Message:
-    """The message whose speaker the fact is told by."""
+    """The message that gives the fact its speaker, scope and time."""
     users = [item.message for item in evidence if item.message.role is Role.USER]
     others = [item.message for item in evidence if item.message.role is not Role.USER]
     return [*users, *others][0] if by_user else [*others, *users][0]
 
 
 def _kind(draft: FactDraft, primary: Message, *, by_user: bool) -> FactKind:
-    # How the agent has to behave is for users to say.
+    # Only users can instruct the agent.
     if draft.kind is FactKind.PROCEDURAL and not by_user:
         return FactKind.EPISODIC
     ended = span_of(draft.valid_to, primary.occurred_at.tzinfo)
@@ -241,10 +242,10 @@ def _is_over(ended: Interval | None, said_at: datetime) -> bool:
 
 
 def _valid(draft: FactDraft, kind: FactKind, said_at: datetime) -> Interval:
-    """When it holds; what gives no date is known to hold from when it was said.
+    """The valid interval; without a date it begins when the fact was said.
 
-    What was over when it was said is told as past and stays told, so it does not end; where it
-    gives no beginning, its last days are those for which it is known.
+    A fact that had ended before it was said is episodic and gets no end: it happened, and stays
+    true. If such a fact has no beginning, the day of its end is used.
     """
     begun, ended = (span_of(text, said_at.tzinfo) for text in (draft.valid_from, draft.valid_to))
     if begun is None and _is_over(ended, said_at):
@@ -257,7 +258,7 @@ def _valid(draft: FactDraft, kind: FactKind, said_at: datetime) -> Interval:
 def _named(
     draft: FactDraft, text: str, evidence: Sequence[Quoted], voices: Voices
 ) -> tuple[str, ...]:
-    """Whom the fact is about, then the other entities that are really named."""
+    """The subject of the fact, then the entities that the text or the quotes name."""
     told = normalised(" ".join((text, *(item.quote for item in evidence))))
     known = {normalised(name) for name in voices.names}
     found: dict[str, str] = {}
@@ -272,7 +273,7 @@ def _named(
 
 
 def _slot(draft: FactDraft, text: str, primary: Message, voices: Voices) -> str | None:
-    """The question that the fact answers, where only one answer can hold at a time."""
+    """The slot of the fact, if its attribute can have only one value at a time."""
     words = re.findall(r"[^\W_]+", cleaned(draft.attribute or "").casefold())
     attribute = " ".join(words)
     if not 0 < len(attribute) <= LONGEST_NAME:

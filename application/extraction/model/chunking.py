@@ -1,8 +1,8 @@
-"""A conversation cut into what fits one call, on the boundaries of messages.
+"""Chunking: split a conversation into chunks that fit one call, between messages.
 
-The last messages of a chunk are shown again before the next one, as context that no fact may be
-drawn from: so nothing is torn out of its context, and nothing is found twice. A message that is
-too long for any call is cut at the best place that there is.
+The last messages of a chunk are repeated before the next one as context (overlap). No fact may
+come from context, so no fact is found twice. A message that is too long for one call is split at a
+paragraph, line, sentence or word, in this order.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from attrs import frozen
 from remembrancer.domain.conversation import Message
 
 HEADER_TOKENS = 60
-"""What the tags around a message take."""
+"""Tokens of the tags around a message."""
 
 LONGEST_CONTEXT = 600
-"""Characters of each context message that are shown: its end."""
+"""Characters of a context message that are shown, from its end."""
 
 _NOT_PLAIN = re.compile(r"[^\x00-\x7f]+")
 _CUTS = ("\n\n", "\n", ". ", "。", " ")
@@ -26,7 +26,7 @@ _CUTS = ("\n\n", "\n", ". ", "。", " ")
 
 @frozen(kw_only=True)
 class Piece:
-    """A message, or a part of one. ``last`` says that no further part follows."""
+    """A message, or a part of one. ``last``: it is the last part."""
 
     message: Message
     text: str
@@ -34,24 +34,28 @@ class Piece:
 
     @property
     def tokens(self) -> int:
-        """About how many tokens it takes."""
+        """Estimated tokens, tags included."""
         return estimated_tokens(self.text) + HEADER_TOKENS
 
 
 @frozen(kw_only=True)
 class Chunk:
-    """The pieces of one call, with those that came just before them."""
+    """The pieces of one call, and the context before them."""
 
     context: tuple[Piece, ...]
     pieces: tuple[Piece, ...]
 
     @property
     def splittable(self) -> bool:
-        """Whether there are two pieces to ask about one after the other."""
+        """Whether the chunk has two or more pieces."""
         return len(self.pieces) > 1
 
     def halves(self, overlap: int) -> tuple[Chunk, Chunk]:
-        """The chunk as two, for when it was too much for one answer; it is ``splittable``."""
+        """Two halves of a ``splittable`` chunk, for an answer that was cut off.
+
+        Args:
+            overlap: pieces of the first half that are context of the second.
+        """
         middle = len(self.pieces) // 2
         first, second = self.pieces[:middle], self.pieces[middle:]
         return (
@@ -61,22 +65,23 @@ class Chunk:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text takes, without an encoding at hand.
+    """Estimated tokens of a text, without a tokenizer.
 
-    Against cl100k_base: a quarter too many for English prose, about right for Chinese, Japanese,
-    Russian and Hindi, half of it for emoji and dense JSON. Budgets have to leave that much room.
+    Compared with cl100k_base: a quarter too many for English prose, about right for Chinese,
+    Japanese, Russian and Hindi, half of the true number for emoji and dense JSON. Budgets must
+    leave room for that.
     """
     size, plain = len(text.encode("utf-8", "replace")), len(_NOT_PLAIN.sub("", text))
     return plain // 3 + (size - plain) // 2 + 1
 
 
 def chunks_of(messages: Sequence[Message], *, budget: int, overlap: int) -> list[Chunk]:
-    """Cut a conversation.
+    """Split a conversation into chunks.
 
     Args:
         messages: in the order in which they were said.
-        budget: tokens of content per chunk, at most; context comes on top.
-        overlap: pieces of the chunk before that are shown again as context.
+        budget: maximum of tokens per chunk, context not included.
+        overlap: pieces of the previous chunk that are repeated as context.
     """
     chunks: list[Chunk] = []
     current: list[Piece] = []
@@ -116,9 +121,7 @@ def _pieces(message: Message, budget: int) -> Iterator[Piece]:
 
 
 def _fitting(text: str, limit: int) -> str:
-    """The longest beginning of ``text`` that takes no more than ``limit`` tokens; one character
-    at the least.
-    """
+    """The longest prefix of ``text`` with at most ``limit`` tokens, but at least one character."""
     low, high = 1, min(len(text), 3 * limit)
     while low < high:
         middle = (low + high + 1) // 2

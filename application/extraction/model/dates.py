@@ -1,4 +1,4 @@
-"""ISO dates in a model's answer, whole or in part: a year, a month, a day, or a moment."""
+"""ISO 8601 dates in a model's answer, full or partial: a year, month, day, or date and time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _DAY_SECONDS = 86_400
 
 
 def span_of(text: str | None, zone: tzinfo | None) -> Interval | None:
-    """The span that a date covers, from its first moment to just after its last.
+    """The half-open interval that a date covers, in UTC.
 
     Args:
         text: ``2023``, ``2023-05``, ``2023-05-08`` or ``2023-05-08T13:56+02:00``.
-        zone: where days begin, and that of moments without one; ``None`` means UTC.
+        zone: time zone of dates without one; ``None`` means UTC.
 
     Returns:
-        ``None`` where there is no such date. A moment covers no time: both ends are the same.
+        ``None`` if there is no such date. Start and end of a date with a time are equal.
     """
     if text is None:
         return None

@@ -1,6 +1,6 @@
-"""The answer that extraction asks of a model: its schema, and its items as far as they are sound.
+"""The answer of a model to an extraction prompt: its JSON schema, and parsing of its items.
 
-A malformed item is left out by itself; what is around it stays.
+A malformed item is reported by itself; the other items are kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from remembrancer.domain.facts.fact import FactKind
 
 @frozen(kw_only=True)
 class EvidenceDraft:
-    """``message`` is the number under which a message was shown."""
+    """Evidence as a model gives it. ``message`` is the number of a message in the prompt."""
 
     message: int
     quote: str
@@ -25,7 +25,7 @@ class EvidenceDraft:
 
 @frozen(kw_only=True)
 class RelationDraft:
-    """Two entities and what is between them."""
+    """A relation as a model gives it."""
 
     subject: str
     predicate: str
@@ -34,7 +34,7 @@ class RelationDraft:
 
 @frozen(kw_only=True)
 class FactDraft:
-    """A fact as a model puts it; nothing in it has been checked."""
+    """A fact as a model gives it, unchecked."""
 
     text: str
     kind: FactKind = FactKind.SEMANTIC
@@ -49,7 +49,7 @@ class FactDraft:
 
 
 class Part(StrEnum):
-    """What a line of a procedure is."""
+    """The kind of a line in a procedure."""
 
     TASK = "task"
     STEP = "step"
@@ -58,7 +58,7 @@ class Part(StrEnum):
 
 @frozen(kw_only=True)
 class StepDraft:
-    """A line of a procedure as a model puts it; nothing in it has been checked."""
+    """A line of a procedure as a model gives it, unchecked."""
 
     text: str
     part: Part = Part.STEP
@@ -70,20 +70,20 @@ Draft = TypeVar("Draft", FactDraft, StepDraft)
 
 @frozen(kw_only=True)
 class Malformed:
-    """An item that is no draft, and why."""
+    """An item that could not be parsed, and the reason."""
 
     text: str
     problem: str
 
 
 def items_of(parsed: object, name: str) -> Sequence[object] | None:
-    """The list of items in an answer: under its name, or bare. ``None`` if there is none."""
+    """The list in an answer: under the key ``name``, or the answer itself. ``None``: no list."""
     found = parsed.get(name) if isinstance(parsed, Mapping) else parsed
     return found if isinstance(found, list) else None
 
 
 def drafts_in(items: Sequence[object], kind: type[Draft]) -> Iterator[Draft | Malformed]:
-    """The items one by one, each either sound in form or not."""
+    """Parse the items one by one."""
     for item in items:
         try:
             yield structured(item, kind)
@@ -93,10 +93,10 @@ def drafts_in(items: Sequence[object], kind: type[Draft]) -> Iterator[Draft | Ma
 
 
 def structured(item: object, kind: type[Any]) -> Any:
-    """An item of an answer as a value.
+    """Parse an item of an answer.
 
     Raises:
-        ValueError: what is wrong with it, in one line.
+        ValueError: it is malformed; the message says why, on one line.
     """
     try:
         _require_object(item)
@@ -108,12 +108,14 @@ def structured(item: object, kind: type[Any]) -> Any:
 
 
 def facts_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
-    """The JSON schema of an answer. All properties are required, as strict modes of providers
-    have it; what may be missing may be null.
+    """The JSON schema of an answer with facts.
+
+    All properties are required, as the strict modes of providers demand; optional ones are
+    nullable.
 
     Args:
-        categories: those that may be named; without any the property is left out.
-        most: items, at most.
+        categories: the allowed categories; without any the property is left out.
+        most: maximum number of facts.
     """
     properties: dict[str, Any] = {
         "text": _STRING,
@@ -135,7 +137,7 @@ def facts_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
 
 
 def steps_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
-    """Likewise of a run's account; categories stand beside its steps."""
+    """The JSON schema of an answer with a procedure. Arguments: same as ``facts_schema``."""
     step = _object(
         {
             "part": {"type": "string", "enum": [part.value for part in Part]},

@@ -1,9 +1,8 @@
-"""The extractor that asks a language model, and believes nothing that it can check.
+"""The extractor over a language model; every draft in its answer is checked.
 
-One call per chunk, hence one for a conversation of ordinary size, and none where nothing but
-niceties were exchanged. What the model answers is recorded as it came; ``model.checks`` decides
-what becomes of it. System messages and tool results are not shown to the model. Images are
-described by calls of their own, if that is wanted.
+One call per chunk: one for a conversation of ordinary size, none for small talk alone. The raw
+answer is recorded; ``checks`` accepts or refuses its drafts. System messages and tool results are
+not sent to the model. Images are described by separate calls, if enabled.
 """
 
 from __future__ import annotations
@@ -63,10 +62,10 @@ from remembrancer.domain.recall.index_context import WEEKDAYS
 PROMPT = "extraction-2"
 RUN_PROMPT = "procedure-1"
 CHECKS = "checks-1"
-"""The name under which is recorded what was left out, and why."""
+"""The ``model`` of the ``InferenceRecorded`` that lists what the checks skipped."""
 
 DESCRIPTION_TOKENS = 1_000
-"""For an image; a few sentences take a tenth of it."""
+"""Maximum of output tokens for an image description; a few sentences take a tenth of it."""
 
 _LEAST = {
     "chunk_tokens": 200,
@@ -86,13 +85,14 @@ class ExtractionSettings:
     """How a model extracts.
 
     ``instructions``, ``include``, ``exclude`` and ``categories`` are explained in ``Guidance``.
-    A call shows at most ``chunk_tokens`` of conversation, and the last ``overlap`` messages
-    before; it may answer with ``max_output_tokens``. ``agents_speak_for_users`` lets an assistant
-    state facts about a user without a word of the user.
+    A call sends at most ``chunk_tokens`` tokens of conversation, and the last ``overlap`` messages
+    of the previous chunk as context; its answer has at most ``max_output_tokens``. At most
+    ``facts_per_message`` facts of ``fact_characters`` characters are accepted from a message.
+    ``agents_speak_for_users`` accepts facts about a user from an assistant alone.
 
-    ``describe_images`` has the model describe the images in messages, one call an image; it has to
-    be one that can see. Images of up to ``kept_image_bytes`` are kept in the ledger for a retry;
-    of larger ones the ledger has the digest alone, and a retry needs the request sent again.
+    ``describe_images`` describes images in messages, one call per image; it needs a vision model.
+    Images of up to ``kept_image_bytes`` bytes are kept in the ledger for a retry; of larger ones
+    the ledger has only the digest, and a retry needs the request again.
     """
 
     instructions: str = ""
@@ -110,7 +110,7 @@ class ExtractionSettings:
 
     @property
     def guidance(self) -> Guidance:
-        """What is wanted in all calls."""
+        """The guidance for all calls."""
         return Guidance(
             instructions=self.instructions,
             include=self.include,
@@ -121,7 +121,7 @@ class ExtractionSettings:
 
 @frozen(kw_only=True)
 class _Way:
-    """What is asked of a chunk, and how the items of an answer are taken in."""
+    """One kind of extraction: prompt, schema of the answer, and how its items are accepted."""
 
     purpose: str
     items: str
@@ -134,11 +134,11 @@ class ModelExtractor:
     """An ``Extractor`` over a language model.
 
     Args:
-        model: what is asked.
-        settings: how.
+        model: the language model.
+        settings: ``None`` means the defaults.
 
     Raises:
-        InvalidRequest: a number in the settings is too small to work with.
+        InvalidRequest: a number in the settings is too small.
     """
 
     def __init__(self, model: LanguageModel, settings: ExtractionSettings | None = None) -> None:
@@ -156,21 +156,21 @@ class ModelExtractor:
 
     @property
     def kept_image_bytes(self) -> int:
-        """None where images are not looked at."""
+        """Bytes of an image up to which it is kept for a retry; 0 if images are not described."""
         return self._settings.kept_image_bytes if self._settings.describe_images else 0
 
     async def extract(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        """Find the candidates in messages of one scope.
+        """Extract the candidates from messages of one scope.
 
         Args:
             messages: in the order in which they were said.
-            ids: fresh ids.
-            guidance: what this call wants, in place of what the settings say.
+            ids: source of new ids.
+            guidance: overrides the settings for this call.
 
         Raises:
-            InvalidRequest: the model can't be asked at all, as with a wrong key.
+            InvalidRequest: the model can't be called, for example because of a wrong API key.
         """
         wanted = self._settings.guidance.refined(guidance)
         checks, found = self._checks(messages, wanted), Accepted()
@@ -187,7 +187,10 @@ class ModelExtractor:
     async def recount(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        """Tell how an agent's run went, in one fact a chunk. As for ``extract``."""
+        """Extract the procedure of an agent's run, one fact per chunk.
+
+        Arguments and errors: same as ``extract``.
+        """
         wanted = self._settings.guidance.refined(guidance)
         checks, found = self._checks(messages, wanted), Accepted()
 
@@ -236,9 +239,9 @@ class ModelExtractor:
     async def _ask(
         self, messages: Sequence[Message], way: _Way, found: Accepted
     ) -> ModelError | AdapterUnavailable | None:
-        """Ask about one chunk after the other, up to the first that fails."""
+        """Call the model chunk by chunk, until one fails; returns the failure."""
         settings = self._settings
-        # A message is done with when all that was made of it is.
+        # A message is done when all of its pieces are.
         left = Counter(message.message_id for message in messages)
         chunks = deque(chunks_of(messages, budget=settings.chunk_tokens, overlap=settings.overlap))
         while chunks:
@@ -259,8 +262,8 @@ class ModelExtractor:
             if items is None:
                 found.inferences.append(question.answered_in_vain(completion))
                 return ModelError(
-                    f"{completion.model}: answered with no list of {way.items}; its answer is in "
-                    "the ledger, the messages wait for another try"
+                    f"{completion.model}: the answer has no list of {way.items}; it is kept in the "
+                    "ledger, and the messages stay pending; call retry"
                 )
             way.take(completion.parsed, items, chunk)
             if _cut_off(completion, question):
@@ -322,7 +325,7 @@ def _about(piece: Piece) -> Mapping[str, object]:
 
 
 def _worth_showing(messages: Sequence[Message], found: Accepted) -> Iterator[Message]:
-    """The messages that a model has to see; the rest is done with."""
+    """The messages to send to the model; the others are done."""
     names = frozenset(message.name for message in messages if message.name)
     spoken = [message for message in messages if message.role not in _HIDDEN]
     idle = not any(image.description for message in spoken for image in message.images) and all(
@@ -346,7 +349,7 @@ def _cut_off(completion: Completion, question: ModelCall) -> bool:
 
 
 def _unseen(message: Message, seen: ImageDescriptions) -> Iterator[Skipped]:
-    """The images of a message that stay without a description, and why."""
+    """The images of a message without a description, as skipped items with a reason."""
     for image in message.images:
         if image.description is None:
             hidden = _HIDDEN.get(message.role)
@@ -357,7 +360,7 @@ def _unseen(message: Message, seen: ImageDescriptions) -> Iterator[Skipped]:
 def _extraction(
     messages: Sequence[Message], found: Accepted, failure: ModelError | AdapterUnavailable | None
 ) -> Extraction:
-    """What stands, without what was drawn from messages that are not done with."""
+    """The extraction, without candidates and skipped items of messages that are not done."""
     skipped = [item for item in found.skipped if item.message_id in found.done]
     named = {message_id for inference in found.inferences for message_id in inference.messages}
     ours = [
@@ -380,7 +383,7 @@ def _extraction(
 
 
 def _record(skipped: Sequence[Skipped], messages: Sequence[MessageId]) -> InferenceRecorded:
-    """What was left out, in the terms in which receipts read it."""
+    """The event that records the skipped items, in the format that receipts read."""
     output = [
         {"message_id": item.message_id, "text": item.text, "reason": item.reason}
         for item in skipped

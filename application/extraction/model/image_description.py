@@ -1,7 +1,7 @@
-"""Having a language model describe images, one call an image.
+"""Image descriptions by a language model, one call per image.
 
-What it says of an image is shown to extraction as a message of its own, in the role in which
-nothing else is shown there: no user said it, and none is quoted by it.
+Extraction gets a description as a separate message in the role ``tool``, which no other message
+there has: a description is not a user's statement and can't be quoted as one.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from remembrancer.domain.ports.language_model import LanguageModel
 
 PROMPT = "vision-1"
 SPEAKER = "image"
-"""Who tells what is seen in one."""
+"""The speaker of a description."""
 
 _WRONG_REQUEST = "language_model"
-"""What adapters blame for a request that the provider finds wrong, as with a broken image."""
+"""The path of an ``InvalidRequest`` for a request that the provider rejects: a broken image."""
 
 
 @frozen(kw_only=True)
 class ImageDescriptions:
-    """What has been described so far, and why some of it has not."""
+    """The descriptions so far, and the reasons for missing ones, by image reference."""
 
     descriptions: dict[str, str] = field(factory=dict)
     problems: dict[str, str] = field(factory=dict)
@@ -42,14 +42,14 @@ async def look_at(
     max_output_tokens: int,
     seen: ImageDescriptions,
 ) -> AdapterUnavailable | None:
-    """Describe every image that has no description yet, each once, into ``seen``.
+    """Describe every image that has no description, each once; add the results to ``seen``.
 
     Returns:
-        Why the rest has to wait for another try. What the model refuses or can't see is no such
-        reason: it never will.
+        The failure that stopped the calls, to be retried. An image that the model refuses is not
+        retried.
 
     Raises:
-        InvalidRequest: the model can't be asked at all, as with a wrong key.
+        InvalidRequest: the model can't be called, for example because of a wrong API key.
     """
     for image in (image for message in messages for image in message.images):
         known = seen.descriptions.keys() | seen.problems.keys()
@@ -90,8 +90,8 @@ async def _describe(
 
 
 def told_apart(messages: Sequence[Message]) -> Iterator[Message]:
-    """Messages with what was seen in their images as messages of their own, each after the one
-    that it came with; those without a word are left out.
+    """Messages, each followed by the descriptions of its images as separate messages. Messages
+    without text are left out.
     """
     for message in messages:
         if message.text:
@@ -104,5 +104,5 @@ def told_apart(messages: Sequence[Message]) -> Iterator[Message]:
 
 
 def is_description(message: Message) -> bool:
-    """Whether it is one of those that ``told_apart`` made: tool results are never shown."""
+    """Whether ``told_apart`` made the message: tool results are never sent to the model."""
     return message.role is Role.TOOL

@@ -1,7 +1,7 @@
-"""Finding what a model quotes in the text that it quotes from.
+"""Match a model's quote against the original text.
 
-White space, kinds of quotation marks and kinds of dashes may differ, since models straighten
-them; every letter has to be there. What comes back is always the text's own wording.
+White space, quotation marks and dashes may differ, since models normalise them; every letter must
+match. The result is always the original wording.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 LONGEST_QUOTE = 2_000
-"""Characters; a longer quote shows nothing in particular."""
+"""Characters; a longer quote is no evidence for one fact."""
 
 _ALIKE = (
     "'’‘‛`´ʼ",
@@ -19,13 +19,13 @@ _ALIKE = (
 _CLASS = {mark: f"[{re.escape(marks)}]" for marks in _ALIKE for mark in marks}
 _MARGINS = ' \t\r\n"“”„«»…'
 _UNSPACED = "\u2e80"
-"""From here on scripts do without spaces, and a word's margins can't be seen."""
+"""From this character on, scripts write without spaces, so words have no visible borders."""
 
 
 def find_quote(quote: str, text: str) -> str | None:
-    """The stretch of ``text`` that ``quote`` stands for, ``None`` if it is not there.
+    """The part of ``text`` that ``quote`` matches, ``None`` if there is no match.
 
-    A quote begins and ends where words do, so that "art" is not found in "start".
+    A quote must begin and end at word borders: "art" does not match in "start".
     """
     wanted = quote.strip() if quote.strip() in text else quote.strip(_MARGINS)
     if not any(character.isalnum() for character in wanted) or len(wanted) > LONGEST_QUOTE:
@@ -41,7 +41,7 @@ def find_quote(quote: str, text: str) -> str | None:
 
 
 def _torn(text: str, place: int) -> bool:
-    """Whether a cut at ``place`` goes through a word."""
+    """Whether ``place`` is inside a word."""
     if not 0 < place < len(text):
         return False
     return all(

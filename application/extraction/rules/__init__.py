@@ -1,1 +1,1 @@
-"""Extraction and reconciliation by rules alone: no model, no download, no network."""
+"""Extraction by rules: no model, no download, no network."""

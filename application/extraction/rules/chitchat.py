@@ -1,6 +1,6 @@
-"""What is said without telling anything: questions, small talk, and sentences of empty words.
+"""Filter of sentences without content: questions, small talk, and function words alone.
 
-Short answers ("Yes, I do") are dropped too, since nothing here knows what was asked.
+Short answers ("Yes, I do") are skipped too, since this module does not see the question.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from remembrancer.application.extraction.rules.small_talk import is_small_talk
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 
 LONGEST_CHITCHAT = 160
-"""Characters; a longer sentence says something."""
+"""Characters; a longer sentence is taken to have content."""
 
 _EMPTY = FUNCTION_WORDS | frozenset(
     "yours ours theirs may must shall need not no yes yeah really just too also very still even "
@@ -22,17 +22,17 @@ _EMPTY = FUNCTION_WORDS | frozenset(
     "down off else either neither same such more most much many lot lots sure".split()
 )
 LONGEST_EMPTY = 6
-"""Words."""
+"""Words; a longer sentence is taken to have content."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 def reason_to_skip(sentence: str, names: Collection[str] = ()) -> str | None:
-    """Why a sentence holds nothing to remember, or ``None`` if it may.
+    """The reason to skip a sentence without content, ``None`` to keep it.
 
     Args:
         sentence: as it was said.
-        names: of the people in the conversation, who may be addressed.
+        names: of the people in the conversation.
     """
     if _WORD.search(sentence) is None:
         return "no words"

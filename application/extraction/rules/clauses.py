@@ -1,8 +1,7 @@
-"""Compound sentences taken apart, where that lets one part be superseded without the others.
+"""Split compound sentences, so that one part can be superseded without the others.
 
-"My name is Anna and I work at Acme" is two statements. A sentence is cut only before a new subject
-in the first person, and only if one of the parts answers something that has one answer
-(``remembrancer.application.extraction.rules.slots``); everything else stays whole.
+"My name is Anna and I work at Acme" has two statements. A sentence is split only before a new
+subject in the first person, and only if one of the parts fills a slot (``slots``).
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ _JOINT = re.compile(
 
 
 def clauses_of(sentence: str, speaker: str) -> list[str]:
-    """The parts of a sentence that are to be remembered one by one, each a substring of it.
+    """The clauses of a sentence, each a substring of it; the sentence itself if it is not split.
 
     Args:
         sentence: as it was said.
-        speaker: who "I" is.
+        speaker: the person that "I" means.
     """
     if len(sentence) > LONGEST or _JOINT.search(sentence) is None:
         return [sentence]
     parts: list[str] = []
     start = 0
     for joint in _JOINT.finditer(sentence):
-        # "Hey Mel, I live in Oslo" has one statement, with something that leads in.
+        # "Hey Mel, I live in Oslo" has an opening and one statement.
         if statements_in(sentence[start : joint.start()], speaker):
             parts.append(sentence[start : joint.start()])
             start = joint.end()

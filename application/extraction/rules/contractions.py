@@ -1,4 +1,4 @@
-"""English short forms written out ("don't", "I'm", "ive"), so that rules see one form only."""
+"""Expand English contractions ("don't", "I'm", "ive"), so that rules match one form only."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ENDING = re.compile(rf"(?<=\w)(?:{'|'.join(_ENDINGS)})\b", re.IGNORECASE)
 
 
 def straight(text: str) -> str:
-    """``text`` with typewriter quotes instead of curly ones, of the same length."""
+    """``text`` with straight quotes instead of curly ones; the length is the same."""
     return text.translate(_STRAIGHT)
 
 
 def written_out(text: str) -> str:
-    """``text`` with straight quotes and without short forms."""
+    """``text`` with straight quotes and without contractions."""
     plain = _IRREGULAR_WORD.sub(lambda match: _IRREGULAR[match.group().lower()], straight(text))
     return _ENDING.sub(lambda match: _ENDINGS[match.group().lower()], plain)

@@ -1,12 +1,12 @@
-"""When something was, is or will be true, as told by the sentence and the day it was said on.
+"""Resolve the date expression in a sentence, relative to the day on which it was said.
 
-A regular expression finds one date expression (the first), dateparser works out the day, and only
-where there is one is that library loaded. English is covered best; some plain expressions of
-German, French, Spanish, Italian, Portuguese, Russian, Chinese and Japanese are known too.
+A regular expression finds the first date expression, dateparser computes the day. dateparser is
+imported only if there is an expression. English is covered best; some simple expressions in
+German, French, Spanish, Italian, Portuguese, Russian, Chinese and Japanese are recognised too.
 
-Left undated on purpose: seasons (they depend on the hemisphere), vague words ("a few days ago",
-"recently"), dates written 05/07/2023, and bare months, weekdays and days of a month in a sentence
-whose tense is unclear. Times of day are ignored; a day is the smallest unit.
+Not resolved on purpose: seasons (they depend on the hemisphere), vague words ("a few days ago",
+"recently"), dates such as 05/07/2023, and months, weekdays and days of a month alone in a sentence
+of unclear tense. Times of day are ignored: the unit is a day.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from remembrancer.application.extraction.rules.contractions import straight
 from remembrancer.application.extraction.rules.tense import Tense, tense_of
 
 LOOKED_AT = 500
-"""Characters at the start of a sentence in which a date expression is looked for."""
+"""Characters at the start of a sentence that are searched for a date expression."""
 
 EARLIEST, LATEST = date(1900, 1, 1), date(2200, 1, 1)
-"""What lies outside is taken for a misreading."""
+"""Dates outside of this range are ignored as misread."""
 
 
 @frozen(kw_only=True)
 class Dated:
-    """The days that an expression names: from ``start`` to before ``until``.
+    """The days of a date expression: from ``start`` until before ``until``.
 
-    ``standing`` says that it holds from ``start`` until it was said ("since 2019").
+    ``standing``: true from ``start`` up to the day on which it was said ("since 2019").
     """
 
     start: date
@@ -127,16 +127,17 @@ _STANDING_WORD = re.compile(r"(?:seit|depuis|desde|dal|с)\s*$", re.IGNORECASE)
 
 
 def resolve(sentence: str, said_at: datetime) -> Dated | None:
-    """The days that ``sentence`` speaks of.
+    """The days of the date expression in ``sentence``, ``None`` if there is none.
 
     Args:
         sentence: as it was said.
-        said_at: when (aware); its own calendar day is what "yesterday" counts from.
+        said_at: when it was said (aware); relative dates count from its calendar day, in its own
+            time zone.
     """
     try:
         found = _found(straight(sentence[:LOOKED_AT]), said_at.date())
     except (OverflowError, ValueError):
-        # The calendar ends before the day that is meant.
+        # The day is beyond the range of ``date``.
         return None
     return found if found is not None and EARLIEST <= found.start <= LATEST else None
 
@@ -154,7 +155,7 @@ def _found(text: str, today: date) -> Dated | None:
 
 @cache
 def _english_pattern() -> re.Pattern[str]:
-    # Compiled on first use, since importing has to be quick.
+    # Compiled on first use, to keep the import fast.
     return re.compile(_ENGLISH, re.IGNORECASE | re.VERBOSE)
 
 
@@ -195,7 +196,7 @@ def _english(match: re.Match[str], text: str, today: date) -> Dated | None:
 
 
 def _period(which: str, what: str, tense: Tense | None, today: date) -> Dated | None:
-    """A week, month, year or day of the week, by how it is pointed at."""
+    """A week, month, year or weekday after "last", "this" or "next"."""
     if what in ("week", "month", "year"):
         return _parsed("en", f"{which} {what}", today, tense)
     direction = {"last": Tense.PAST, "next": Tense.FUTURE}.get(which, tense)
@@ -203,7 +204,7 @@ def _period(which: str, what: str, tense: Tense | None, today: date) -> Dated | 
 
 
 def _plain(words: str) -> str:
-    """The expression in words that dateparser knows."""
+    """The expression in words that dateparser supports."""
     words = re.sub(r"\bhalf an? year\b", "6 months", words).replace(" or so", "")
     words = re.sub(r"\b(?:a )?couple(?: of)?\b", "2", words)
     return words.replace("in about ", "in ").replace("last night", "yesterday")
@@ -267,24 +268,24 @@ def _foreign(language: str, match: re.Match[str], text: str, today: date) -> Dat
 
 @lru_cache(maxsize=4096)
 def _parsed(language: str, words: str, today: date, tense: Tense | None) -> Dated | None:
-    """What dateparser makes of an expression, as the whole of the period that it names."""
+    """The whole period of an expression, computed by dateparser."""
     data = _parser(language, today, tense).get_date_data(words)
     if data.date_obj is None:
         return None
     day: date = data.date_obj.date()
-    # "last week" is a week of the calendar, "a week ago" begins seven days back.
+    # "last week" is a calendar week, "a week ago" begins seven days before.
     if data.period == "week" and _COUNTED.search(words):
         return Dated(start=day, until=day + timedelta(days=7))
     return _span(day, data.period)
 
 
 def _parser(language: str, today: date, tense: Tense | None) -> Any:
-    # Loading it takes 60 ms; a caller who never names a date never pays for it.
+    # The import takes 60 ms; without date expressions it never happens.
     return import_module("dateparser.date").DateDataParser(
         languages=[language],
         settings={
             "RELATIVE_BASE": datetime.combine(today, time(12)),
-            # Named, because the default asks the machine for its own zone.
+            # Explicit, because the default is the zone of the machine.
             "TIMEZONE": "UTC",
             "PREFER_DATES_FROM": (tense or Tense.PAST).value,
             "PREFER_DAY_OF_MONTH": "first",

@@ -1,9 +1,9 @@
-"""The proper names in a sentence, as far as capital letters show them.
+"""Extract proper names from a sentence by capital letters.
 
-A capitalised word counts unless it opens the sentence, is a day, a month or "I"; neighbours are
-joined ("San Francisco", "Bank of America"). It cannot tell a person from a place, finds no name in
-scripts without capitals nor in what is typed in lower case or shouted, misses a name that opens a
-sentence unless it is one of the people known, and takes every German noun for a name.
+A capitalised word is a name, except at the start of a sentence, and except days, months and "I";
+adjacent names are joined ("San Francisco", "Bank of America"). Limits: persons and places are not
+told apart; no names in scripts without capitals, in lower case or in all capitals; no unknown name
+at the start of a sentence; every German noun is a name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import re
 from collections.abc import Collection
 
 LOOKED_AT = 1_000
-"""Characters at the start of a sentence in which names are looked for."""
+"""Characters at the start of a sentence that are searched for names."""
 
 MOST = 16
-"""Entities per sentence; what has more is a list, not a statement."""
+"""Entities per sentence; a sentence with more is a list, not a statement."""
 
 _WORD = re.compile(r"[^\W\d_][\w&.'’-]{0,40}|[.,;:!?()\"“”]")
 _JOINERS = frozenset("of de la le del von van der den di da du".split())
@@ -31,7 +31,7 @@ def names_in(sentence: str, known: Collection[str] = ()) -> tuple[str, ...]:
 
     Args:
         sentence: as it was said.
-        known: names of the people in the conversation, found wherever they stand.
+        known: names of the people in the conversation, found at any place.
     """
     text = sentence[:LOOKED_AT]
     words = _WORD.findall(text)

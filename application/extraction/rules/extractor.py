@@ -1,12 +1,10 @@
-"""The extractor that needs no model: every sentence becomes a candidate unless it says nothing.
+"""The extractor without a model: every sentence with content becomes a candidate.
 
-It understands nothing. It cuts messages into sentences, drops questions, small talk, system
-messages and tool results (all listed in ``skipped``, with the reason), and keeps the rest word for
-word: no sentence is rephrased, merged or summarised, so "she" stays "she" and "there" stays
-"there". What it adds to a sentence are the speaker, names, the kind, the day that it speaks of and,
-where it answers what has one answer at a time, its slot. The modules beside this one say where
-each of these ends; nearly all of it is English, while a text in another language still yields its
-sentences, whole.
+It splits messages into sentences, skips questions, small talk, system messages and tool results
+(all listed in ``skipped`` with a reason), and keeps the other sentences word for word: none is
+rephrased, merged or summarised, so "she" stays "she". It adds the speaker, names, kind, date and
+slot of a sentence. The other modules of this package state their limits. Nearly all rules are for
+English; text in another language is still split into sentences and kept.
 """
 
 from __future__ import annotations
@@ -37,18 +35,18 @@ class RulesExtractor:
 
     @property
     def name(self) -> str:
-        """Name and version; the number changes with what the rules find."""
+        """Name and version; the number changes with the results of the rules."""
         return "rules-1"
 
     @property
     def kept_image_bytes(self) -> int:
-        """None: images are not looked at."""
+        """0: images are not described."""
         return 0
 
     async def extract(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        """Cut the messages into candidates and skipped sentences. Guidance is not followed."""
+        """Split the messages into candidates and skipped sentences. Guidance is ignored."""
         names = _names(messages)
         candidates: list[Candidate] = []
         skipped = _images(messages)
@@ -69,8 +67,8 @@ class RulesExtractor:
     async def recount(
         self, messages: Sequence[Message], ids: IdSource, guidance: Guidance | None = None
     ) -> Extraction:
-        """Copy a run: the first thing that a user says is the task, every statement of the agent
-        is a step, word for word. Guidance is not followed.
+        """Extract a procedure word for word: the user's first sentence is the task, every statement
+        of the agent is a step. Guidance is ignored.
         """
         names = _names(messages)
         skipped = _images(messages)
@@ -80,7 +78,7 @@ class RulesExtractor:
             for sentence, reason in _judged(message, names):
                 said = Evidence(message_id=message.message_id, quote=sentence)
                 asked = message.role is Role.USER and not task
-                # A task may be put as a question.
+                # A task may be a question.
                 if asked and reason in (None, "question"):
                     task.append(said)
                     continue
@@ -157,7 +155,7 @@ def _procedure(
 
 
 def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str | None]]:
-    """The sentences of a message, each with the reason to skip it, if there is one."""
+    """The sentences of a message, each with the reason to skip it or ``None``."""
     reason = _NOT_SAID.get(message.role)
     for sentence in split(message.text):
         yield sentence, reason or reason_to_skip(sentence, names)
@@ -196,7 +194,7 @@ def _entities(message: Message, text: str, names: Collection[str]) -> tuple[str,
 
 
 def _start(said_at: datetime, dated: dates.Dated | None) -> datetime:
-    """What is not dated is known to hold from when it was said."""
+    """The start of the valid interval: the date in the text, else the time of the message."""
     if dated is None:
         return said_at
     return datetime.combine(dated.start, time(), tzinfo=said_at.tzinfo)

@@ -1,7 +1,7 @@
-"""What sort of memory a sentence is: an instruction, something that happened, or plain knowledge.
+"""Classify a sentence: procedural (an instruction), episodic (an event) or semantic (knowledge).
 
-Instructions are requests to the agent about how to behave, and only a user can give them. What
-happened is what is dated in the past, or tells that somebody did something. All else is knowledge.
+An instruction is a user's request about the agent's behaviour. An event has a date in the past or
+says that somebody did something. Everything else is knowledge.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def kind_of(
 
     Args:
         sentence: as it was said.
-        role: of who said it.
-        said_at: when.
-        dated: the days that it speaks of, if it names any.
-        answers: whether it fills a slot, so that it is about a state even where it tells a change.
+        role: of its speaker.
+        said_at: when it was said (aware).
+        dated: the date expression in it, if any.
+        answers: whether it fills a slot; then it is about a state, even if it reports a change.
     """
     text = straight(sentence[:_LOOKED_AT])
     if role is Role.USER and _INSTRUCTION.match(text):

@@ -1,6 +1,6 @@
-"""Which sentences only ask, and which state something too ("I moved to Oslo, did I tell you?").
+"""Detect questions, and questions that also state something ("I moved to Oslo, did I tell you?").
 
-English, Chinese and Japanese word orders, and the question marks of any language.
+Word order of English, Chinese and Japanese; question marks of any language.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ASKING = (
 _ASKS = re.compile(
     rf"(?:and |but |so |or |ok(?:ay)?,? |well,? |hey,? |hi,? )*{_ASKING}", re.IGNORECASE
 )
-# "Had the best day" and "Did it again" leave out who did, and ask nothing.
+# "Had the best day" and "Did it again" omit the subject and are no questions.
 _ASKS_WITHOUT_MARK = re.compile(
     rf"(?:(?:what|where|when|why|who|how)(?:'?s| {_AUXILIARY}) (?:not )?"
     r"(?:i|you|we|they|he|she|it|my|your|the|there|this|that)"
@@ -76,7 +76,7 @@ def only_asks(sentence: str) -> bool:
 
 
 def told_before_asking(sentence: str) -> str | None:
-    """What a question states before it asks ("My dog is sick, what can I do?"), if it does."""
+    """The statement before a question ("My dog is sick, what can I do?"), if there is one."""
     match = _TOLD_FIRST.match(straight(sentence[:_LOOKED_AT]))
     if match is None:
         return None

@@ -1,9 +1,9 @@
-"""Where one sentence ends and the next begins.
+"""Sentence segmentation by punctuation, without grammar.
 
-It knows the marks of many scripts but no grammar: a line break always ends a sentence, and so
-does a full stop unless something common speaks against it (a title, an abbreviation, a number, an
-address). Fenced code and quoted lines stay in one piece. Every result is a literal piece of the
-text, and nothing but white space and list markers is left out. Time grows linearly with the text.
+The punctuation of many scripts is supported. A line break always ends a sentence; a full stop does
+too, except after a title, an abbreviation, an initial, or in a number or address. Fenced code and
+quoted lines are not split. Every result is a substring of the text; only white space and list
+markers are left out. Time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 
 LONGEST = 2_000
-"""Characters. Text that goes on for longer without an end is cut at white space."""
+"""Characters; a longer sentence is split at white space."""
 
 _LINE = re.compile(r"[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
-# What opens and closes on one line fences nothing in.
+# A fence that opens and closes on one line is inline code.
 _FENCE = re.compile(r"\s*+(?:```[^`]*+$|~~~[^~]*+$)")
 _MARKER = re.compile(r"\s*+(?:(?:[-*+•‣◦–—]|#{1,6}|\d{1,3}[.)])\s++)?")
 
 _PICTURES = "[\u20e3\u2190-\u21ff\u2600-\u27bf\u2b00-\u2bff\ufe0f\u200d\U0001f000-\U0001faff]"
 _AFTER = rf"(?:\s*+(?:{_PICTURES}++|[:;=]-?[)(DPp](?![^\W_])|<3))*+"
 _CLOSERS = r"(?P<closers>[\"'”’»)\]】」』）*_~`]{0,4}+)"
-# The look-behind lets a run of marks be tried once only, at its start.
+# The look-behind matches a run of marks only once, at its start.
 _END = re.compile(
     rf"(?:(?<![.!?…])(?P<marks>[.!?…]++){_CLOSERS}{_AFTER}(?=\s|$)"
     rf"|(?<![。！？｡؟।॥።။।])[。！？｡؟।॥።။]++[\"'”’»)\]】」』）]{{0,4}}+{_AFTER})"
@@ -65,14 +65,14 @@ def _blocks(text: str) -> Iterator[str]:
             fenced = []
         else:
             fenced.append(line)
-    # A fence that is never closed is none.
+    # A fence without an end is plain text.
     for line in fenced:
         yield from _sentences(line.group())
 
 
 def _sentences(line: str) -> Iterator[str]:
     if line.lstrip().startswith(">"):
-        # Somebody else is quoted, on the whole of the line.
+        # The whole line is a quotation.
         yield line.strip()
         return
     marker = _MARKER.match(line)
@@ -87,7 +87,7 @@ def _sentences(line: str) -> Iterator[str]:
 
 def _goes_on(line: str, end: re.Match[str]) -> bool:
     """Whether the sentence continues after this mark."""
-    # A window, so that a long line of words costs no more than a short one.
+    # A bounded window keeps the time linear.
     following = line[end.end() : end.end() + 24].lstrip()
     if not following:
         return False
@@ -104,7 +104,7 @@ def _goes_on(line: str, end: re.Match[str]) -> bool:
     if word.isdecimal() and len(word) <= 2:
         return lower or _GERMAN_MONTH.match(following) is not None
     if len(word) == 1 and word.isalpha() and word != "i" and len(before) > 1:
-        # An initial stands before a name, "vitamin C" before another sentence.
+        # An initial comes before a name, "vitamin C" before the next sentence.
         return _FIRST_WORD.split(following, maxsplit=1)[0].casefold() not in _OPENERS
     return False
 

@@ -1,7 +1,7 @@
-"""How English says things that have one answer at a time, as patterns over predicates.
+"""Regular expressions that match slot values in English predicates.
 
-A predicate is what ``statements`` leaves of a sentence: in the first person, written out, without
-its subject. What a pattern finds is a claim to be checked (``slot_values``), not yet an answer.
+A predicate is a sentence as ``statements`` normalises it: first person, contractions expanded,
+subject removed. A match still has to be checked by ``slot_values``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from attrs import frozen
 
 
 class Stance(Enum):
-    """How a sentence takes its answer: as the state of things, as news, or as over."""
+    """Whether a sentence says that the value holds, has begun to hold, or has ended."""
 
     HOLDS = "holds"
     BEGAN = "began"
@@ -23,10 +23,11 @@ class Stance(Enum):
 
 @frozen(kw_only=True)
 class Pattern:
-    """A way to say something. Groups: ``value`` is the answer with all that follows it, ``tail``
-    what follows where the pattern knows, ``thing`` completes the attribute, ``not`` denies it.
+    """A pattern for one attribute. Groups of the regex: ``value`` is the value and the text after
+    it, ``tail`` the text after the value where the pattern separates it, ``thing`` completes the
+    attribute, ``not`` negates.
 
-    ``proper``: the answer is a proper name. ``lasting``: only together with how long or since when.
+    ``proper``: the value is a proper name. ``lasting``: matches only with a duration or a "since".
     """
 
     attribute: str
@@ -59,10 +60,10 @@ _STATUS = r"(?P<value>single|married|engaged|divorced|widowed|separated)"
 _STATUS_TAIL = r"(?P<tail>(?: (?:to|with|again) .*)?)"
 
 
-# Compiled on first use, since importing has to be quick.
+# Compiled on first use, to keep the import fast.
 @cache
 def of_subject() -> tuple[Pattern, ...]:
-    """Patterns for what somebody is or does: "live in Oslo"."""
+    """Patterns for predicates of a person: "live in Oslo"."""
     return (*_residence(), *_employer(), *_person())
 
 
@@ -165,7 +166,7 @@ def _person() -> tuple[Pattern, ...]:
 
 @cache
 def of_possession() -> tuple[Pattern, ...]:
-    """Patterns for what something of somebody's is: "favourite colour is blue"."""
+    """Patterns for predicates of a person's belonging: "favourite colour is blue"."""
     thing = r"(?P<thing>[^\W\d_][\w-]*(?: [\w-]+){0,2}?)"
     named = r"(?P<thing>(?:first|last|middle|maiden) name)"
     not_ = r"(?P<not> no longer| not)?"
@@ -189,13 +190,13 @@ def of_possession() -> tuple[Pattern, ...]:
 
 
 def favourite(regex: str) -> Pattern:
-    """A pattern for a favourite something."""
+    """A pattern for a favourite thing."""
     return _pattern("{thing}", regex)
 
 
 @cache
 def of_sentence() -> tuple[Pattern, ...]:
-    """Patterns for whole sentences about the speaker that have another subject."""
+    """Patterns for sentences about the speaker with another subject: "friends call me Al"."""
     others = (
         r"(?:(?:just|please|so|then|but|you|can|may|should|everyone|everybody|people|"
         r"(?:my )?friends|"

@@ -1,6 +1,6 @@
-"""Where an answer ends in a sentence, whether it can be one at all, and its form for comparing.
+"""Slot values: cut them out of a sentence, validate and normalise them.
 
-"Paris with my wife" is Paris and more; "tears", "a new flat" and "the moment" are nowhere.
+"Paris with my wife" has the value "Paris"; "tears", "a new flat" and "the moment" are no places.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _LITERAL = ("phone", "email", "address", "birthday", "age")
-"""Attributes whose pattern has found where the answer ends."""
+"""Attributes whose pattern matches the exact value."""
 
 _END = re.compile(
     r"\s*[,;:()\u2013\u2014!.…]\s|\s+-\s+|\s*[,;]$|\s+(?:and|but|because|since|so|which|where|who|"
@@ -33,7 +33,7 @@ _NOT_SETTLED = re.compile(
 )
 _LASTING = re.compile(r"\b(?:since|for)\b", re.IGNORECASE)
 
-# First words of what is no name, no place and no favourite.
+# A value with such a first word is no name, place or favourite.
 _NEVER_FIRST = frozenset(
     "a an my our your his her their its this that these those it there here home me you him "
     "them us someone somebody something everything nothing anything everyone fear hope peace "
@@ -49,12 +49,14 @@ _NUMERIC_DATE = re.compile(r"\d[-/.]\d")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 
 MOST_WORDS = 6
+"""Words of a value."""
+
 MOST_LOWER_WORDS = 2
-"""Words of a proper name that is typed without capitals."""
+"""Words of a proper name typed without capitals."""
 
 
 def cut(said: str, attribute: str) -> tuple[str, str]:
-    """The answer at the start of ``said``, and what follows it."""
+    """Split ``said`` into the value and the text after it."""
     if attribute in _LITERAL:
         return said, ""
     end = _END.search(said, 1)
@@ -63,13 +65,13 @@ def cut(said: str, attribute: str) -> tuple[str, str]:
 
 
 def is_answer(said: str, attribute: str, *, proper: bool, sentence: str) -> bool:
-    """Whether ``said`` can answer what ``attribute`` asks.
+    """Whether ``said`` is a possible value of ``attribute``.
 
     Args:
-        said: the answer as cut out.
-        attribute: what it answers, e.g. ``residence``.
-        proper: whether only a proper name will do.
-        sentence: all of it, to see whether its writer uses capitals.
+        said: the value as cut out.
+        attribute: for example ``residence``.
+        proper: whether the value must be a proper name.
+        sentence: the whole sentence, to detect a writer who uses no capitals.
     """
     if attribute == "birthday":
         dated = _MONTH.search(said) or _NUMERIC_DATE.search(said)
@@ -91,7 +93,7 @@ def is_answer(said: str, attribute: str, *, proper: bool, sentence: str) -> bool
 
 
 def _is_proper(words: list[str], sentence: str) -> bool:
-    """Whether the words may be a name: capitalised, unless their writer uses no capitals."""
+    """Whether the words may be a name: capitalised, or the writer uses no capitals."""
     if not words[0][0].islower():
         return not words[0][0].isdigit()
     others = [word for word in sentence.split()[1:] if word[0].isupper()]
@@ -101,22 +103,22 @@ def _is_proper(words: list[str], sentence: str) -> bool:
 
 
 def is_settled(tail: str) -> bool:
-    """Whether what follows an answer leaves it as it stands: no condition, no visit, no past."""
+    """Whether the text after a value does not make it conditional, temporary or past."""
     return _NOT_SETTLED.search(tail) is None
 
 
 def is_lasting(tail: str) -> bool:
-    """Whether what follows an answer says how long or since when."""
+    """Whether the text after a value has a duration or a "since"."""
     return _LASTING.search(tail) is not None
 
 
 def tells_more(tail: str) -> bool:
-    """Whether what follows an answer says anything beside "now"."""
+    """Whether the text after a value has content, more than "now"."""
     return _EMPTY_TAIL.match(tail) is None
 
 
 def folded(answer: str, attribute: str) -> str:
-    """The form in which answers are compared; a less exact one is the beginning of a more exact."""
+    """The normalised value for comparing; a less exact value is a prefix of a more exact one."""
     if attribute == "phone":
         return "".join(character for character in answer if character.isdigit())
     words = answer.casefold().split()
@@ -126,7 +128,7 @@ def folded(answer: str, attribute: str) -> str:
 
 
 def _birthday(words: list[str]) -> str:
-    """Month, day, year; left alone where it is all numbers."""
+    """Month, day, year; a birthday in numbers alone keeps its form."""
     parts = [word.strip(",.") for word in words if word not in ("the", "of")]
     months = [part[:3] for part in parts if not part[:1].isdigit()]
     numbers = [_ORDINAL.sub(r"\1", part) for part in parts if part[:1].isdigit()]

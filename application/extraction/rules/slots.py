@@ -1,10 +1,10 @@
-"""What a sentence answers when only one answer can hold at a time, and which answer it gives.
+"""Slot filling: read the value of an attribute that has only one value at a time.
 
-Read are residence, employer, occupation, name, form of address, age, birthday, relationship
-status, phone, email, address, what somebody's pet or other belonging is called, and favourites;
-of the speaker ("I live in Oslo") and of anybody named ("Caroline lives in Oslo"). English only, and
-only where the sentence is built around that one thing. Plans ("I'm moving to Oslo"), pasts ("I
-lived in Oslo"), hearsay, conditions and stays ("for the summer") answer nothing.
+Attributes: residence, employer, occupation, name, form of address, age, birthday, relationship
+status, phone, email, address, the name of a pet or other belonging, and favourites; of the speaker
+("I live in Oslo") or of a named person ("Caroline lives in Oslo"). English only, and only if the
+attribute is the main point of the sentence. Plans ("I'm moving to Oslo"), past states ("I lived in
+Oslo"), hearsay, conditions and temporary stays ("for the summer") fill no slot.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _OFTEN_SEVERAL = frozenset(
     "friend sister brother son daughter cousin neighbour neighbor colleague coworker co-worker kid "
     "child student uncle aunt niece nephew roommate teammate it which that one".split()
 )
-"""What one has several of, so that another name is not news."""
+"""A person can have several of these, so another name does not replace the first."""
 
 _FLEETING = frozenset(
     "part thing things moment memory one bit way time place person people kind type sort day scene "
     "line quote".split()
 )
-"""Favourites that are about whatever is being talked of."""
+"""Favourites that depend on the topic of the conversation."""
 
 _SPELLINGS = {"favorite": "favourite", "color": "colour", "flavor": "flavour"}
 
 
 @frozen(kw_only=True)
 class SlotReading:
-    """``value`` is in the form for comparing, ``None`` where something ended without being named.
-    ``more`` says that the sentence tells something beside the answer.
+    """A slot and its value in a sentence. ``value`` is normalised; ``None``: the sentence ends the
+    value without naming it. ``more``: the sentence has content besides the value.
     """
 
     slot: str
@@ -52,16 +52,16 @@ class SlotReading:
 
 
 def attribute_of(slot: str) -> str:
-    """What is answered, without whom it is about: ``residence`` of ``caroline/residence``."""
+    """The attribute of a slot: ``residence`` of ``caroline/residence``."""
     return slot.rpartition("/")[2]
 
 
 def read(sentence: str, speaker: str) -> SlotReading | None:
-    """The answer that a sentence gives, if it gives one.
+    """The slot that a sentence fills, ``None`` if it fills none.
 
     Args:
         sentence: as it was said.
-        speaker: who "I" is.
+        speaker: the person that "I" means.
     """
     for statement in statements_in(sentence, speaker):
         patterns = of_possession() if statement.possessed else of_subject()
@@ -99,7 +99,7 @@ def _reading(
     ):
         return None
     stance = Stance.ENDED if groups.get("not") else pattern.stance
-    if not _stands(tail, pattern, stance, match[0]):
+    if not _holds(tail, pattern, stance, match[0]):
         return None
     return SlotReading(
         slot=f"{subject}/{attribute}",
@@ -109,10 +109,10 @@ def _reading(
     )
 
 
-def _stands(tail: str, pattern: Pattern, stance: Stance, said: str) -> bool:
+def _holds(tail: str, pattern: Pattern, stance: Stance, said: str) -> bool:
     if pattern.lasting:
         return slot_values.is_lasting(tail)
-    # "I have been living here for a month" is no visit.
+    # "I have been living here for a month" is not temporary.
     lasting = said.casefold().startswith("have been")
     return lasting or stance is Stance.ENDED or slot_values.is_settled(tail)
 

@@ -1,7 +1,7 @@
-"""Small talk: greetings, thanks, praise and the like, recognised only where nothing else is said.
+"""Detect small talk: greetings, thanks, praise and the like.
 
-The *whole* sentence has to consist of phrases known here (names addressed aside), so that "Thanks,
-I moved to Oslo" is none. English, with the commonest greetings and thanks of some other languages.
+The *whole* sentence must consist of the phrases listed here, besides names: "Thanks, I moved to
+Oslo" is not small talk. English, with the commonest greetings and thanks of some other languages.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MEETING = (
     r"|(?:seeing|hearing from|meeting|talking to|chatting with|chatting|talking)(?: you)?)"
 )
 
-# Each is one way to go on; what a piece may end with stands before what ends it sooner.
+# Alternatives of one position; a longer match comes before a shorter one.
 _PIECES = (
     # Greetings and farewells.
     r"(?:hi|hello|hey|heya|hiya|howdy|yo|greetings)(?: there| again| everyone| all)?",
@@ -81,7 +81,7 @@ _PIECES = (
     r"please|can not wait",
     r"i (?:agree|see|know right|know|hear you|understand|get it|think so|guess so|guess|hope so|"
     r"do not know)",
-    # Cries and praise.
+    # Exclamations and praise.
     r"wow+|whoa+|woah+|oh+|ah+|aw+|ha(?:ha)+|ha|lol|lmao|rofl|hehe|h?mm+|mhm|uh|um|yay+|"
     r"woo+(?:hoo+)?|ooh+|ugh|oops|omg|yum+y?|hooray|phew|gosh|geez|damn|man|dude|bro|buddy|"
     r"congrat(?:s|z|ulations)|bravo|(?:oh )?my (?:god|gosh|goodness)|no way",
@@ -116,11 +116,11 @@ _ADDRESSED = re.compile(
 
 
 def is_small_talk(sentence: str, names: Collection[str]) -> bool:
-    """Whether a sentence says nothing but niceties.
+    """Whether a sentence is only small talk.
 
     Args:
         sentence: as it was said; a short one.
-        names: of the people in the conversation, who may be addressed.
+        names: of the people in the conversation.
     """
     unaddressed = _ADDRESSED.sub(r"\1", straight(sentence))
     spelled = written_out(" ".join(_WORD.findall(unaddressed))).split()
@@ -132,9 +132,9 @@ def is_small_talk(sentence: str, names: Collection[str]) -> bool:
 
 
 def _consists_of_pieces(text: str) -> bool:
-    """Whether ``text`` (ending in a space) can be laid out with pieces alone.
+    """Whether ``text`` (ending in a space) is a sequence of pieces.
 
-    Every place that can be reached is tried once, so that no text can make it explode.
+    Every reachable position is tried once, so no text can cause exponential backtracking.
     """
     reached = {0}
     pieces = _pieces()
@@ -151,11 +151,11 @@ def _consists_of_pieces(text: str) -> bool:
 
 @cache
 def _pieces() -> tuple[re.Pattern[str], ...]:
-    # On first use, since compiling takes a tenth of the time that importing may take.
+    # Compiled on first use: it takes a tenth of the time allowed for the import.
     return tuple(re.compile(f"(?:{piece}) ") for piece in _PIECES)
 
 
 def _is_name(word: str, parts: Collection[str]) -> bool:
-    """Whether a word is one of the names, or a short form of at least three letters."""
+    """Whether a word is one of the names, or a prefix of one with at least three letters."""
     folded = word.casefold().removesuffix("'s")
     return folded in parts or (len(folded) >= 3 and any(part.startswith(folded) for part in parts))

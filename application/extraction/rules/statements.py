@@ -1,10 +1,9 @@
-"""A sentence taken apart, as far as rules go: who it is about, and what it says of them.
+"""Parse a sentence into subject and predicate, by rules.
 
-"Hey Mel, last year I've moved to Oslo" is about the speaker and says "have moved to Oslo";
-"Caroline's dog is called Rex" is about something of Caroline's and says "dog is called Rex". The
-predicate is brought into one form (short forms written out, first person, no "just" or "now"), so
-that each pattern elsewhere is written once. Quotations, hypotheses and questions yield nothing,
-nor does any language but English.
+"Hey Mel, last year I've moved to Oslo" has the speaker as subject and the predicate "have moved to
+Oslo"; "Caroline's dog is called Rex" is about a belonging of Caroline: "dog is called Rex". The
+predicate is normalised (contractions expanded, first person, no "just" or "now"), so that one
+pattern per phrase is enough. Quotations, hypotheses and questions have no statement. English only.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from attrs import frozen
 from remembrancer.application.extraction.rules.contractions import written_out
 
 LONGEST = 300
-"""Characters; a longer sentence says too much to be one statement."""
+"""Characters; a longer sentence is not parsed."""
 
 
 @frozen(kw_only=True)
 class Statement:
-    """``subject`` is case folded. ``possessed`` says that it is about something of theirs."""
+    """``subject`` is case folded. ``possessed``: it is about a belonging of the subject."""
 
     subject: str
     possessed: bool
@@ -32,18 +31,18 @@ _OWN = r"(?=(?:i|we|my|our)\b)"
 _NOT_OWN = r"(?!(?:i|we|my|our)\b)"
 _LEAD = re.compile(
     rf"""(?:
-      # Somebody is addressed: "Hey Mel,", "Mel,".
+      # An address: "Hey Mel,", "Mel,".
       (?:(?:hi|hey|hello|hiya|yo|thanks|thank\ you|wow|yeah|yes|no)\ )?
         (?:{_NOT_OWN}[\w'-]+\ ?){{1,2}}[,!-]\ ?{_OWN}
     | (?:and|but|so|well|oh|ah|ok|okay|yes|yeah|yep|yup|no|nope|hi|hey|hello|actually|anyway|btw
         |by\ the\ way|also|plus|fyi|honestly|fun\ fact|guess\ what|good\ news|bad\ news|update
         |great|wow|thanks|thank\ you|sure|for\ the\ record|as\ you\ know|just\ so\ you\ know)
         \b[\s,:;!.-]+(?=\w)
-    # A time comes first: "Last year I moved".
+    # A time: "Last year I moved".
     | (?:now|currently|recently|lately|finally|today|yesterday|tonight|nowadays|right\ now
         |these\ days|at\ the\ moment|(?:earlier\ )?(?:last|this)\ \w+
         |(?:in|since|on)\ (?:\w+\ ){{0,3}}\w+|(?:[\w']+\ ){{1,3}}ago),?\ {_OWN}
-    # The statement is announced: "Please remember that my name is".
+    # An announcement: "Please remember that my name is".
     | (?:(?:can|could|would|will)\ you\ )?(?:please\ )?(?:remember|note|keep\ in\ mind|know
         |be\ aware|do\ not\ forget)(?:\ that)?:?\ {_OWN}
     | (?:i\ (?:just\ )?)?(?:want|wanted|would\ like)\ (?:you\ )?
@@ -62,7 +61,7 @@ _ADVERBS = frozenset(
     "mainly".split()
 )
 _WEIGHED = 5
-"""Words at the start of a predicate that are brought into the first person."""
+"""Words at the start of a predicate that are normalised."""
 
 _FIRST_PERSON = {
     "is": "am", "are": "am", "has": "have", "does": "do", "lives": "live", "works": "work",
@@ -80,9 +79,9 @@ _MOST_NAME_WORDS = 3
 
 
 def plain(sentence: str) -> str | None:
-    """``sentence`` written out, on one line, without what leads in and what closes.
+    """``sentence`` without contractions, line breaks, opening phrases and closing marks.
 
-    ``None`` where it is a question, quoted from somebody, or too long.
+    ``None`` for a question, a quotation, or a sentence that is too long.
     """
     if len(sentence) > LONGEST or _is_asked(sentence):
         return None
@@ -98,23 +97,23 @@ def plain(sentence: str) -> str | None:
 
 
 def _is_asked(sentence: str) -> bool:
-    # "Can you remember that I live in Oslo?" asks for nothing that is in doubt.
+    # "Can you remember that I live in Oslo?" is a statement.
     return "?" in sentence[-12:] and not sentence.lower().startswith(
         ("can you", "could you", "would you", "will you")
     )
 
 
 def subject_of(name: str) -> str:
-    """The form in which a name stands for a subject."""
+    """A name as the ``subject`` of a statement."""
     return " ".join(name.casefold().split())
 
 
 def statements_in(sentence: str, speaker: str) -> list[Statement]:
-    """The ways in which a sentence can be taken apart: none, one, or two.
+    """The possible statements of a sentence: none, one, or two.
 
     Args:
         sentence: as it was said.
-        speaker: who "I" is.
+        speaker: the person that "I" means.
     """
     text = plain(sentence)
     if text is None:

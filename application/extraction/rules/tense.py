@@ -1,7 +1,7 @@
-"""Whether an English sentence speaks of the past or of the future, by its most telling words.
+"""Detect past or future tense of an English sentence by keywords.
 
-Not a grammar: it sees auxiliaries, some two hundred irregular verbs and the ending -ed. What tells
-nothing, or both, has no tense.
+Keywords are auxiliaries, some eighty irregular verbs and the ending -ed. A sentence with none
+of them, or with both past and future ones, has no tense.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _NARRATED = re.compile(
 
 
 class Tense(Enum):
-    """When a sentence plays."""
+    """The tense of a sentence."""
 
     PAST = "past"
     FUTURE = "future"
 
 
 def tense_of(sentence: str) -> Tense | None:
-    """The tense, or ``None`` where the words tell nothing or contradict each other."""
+    """The tense, ``None`` if there are no keywords or they contradict each other."""
     past, future = _PAST.search(sentence), _FUTURE.search(sentence)
     if (past is None) == (future is None):
         return None
@@ -51,5 +51,5 @@ def tense_of(sentence: str) -> Tense | None:
 
 
 def narrates(sentence: str) -> bool:
-    """Whether somebody is said to have done something ("I bought a car")."""
+    """Whether a sentence says that somebody did something ("I bought a car")."""
     return _NARRATED.search(sentence) is not None

@@ -1,6 +1,4 @@
-"""The log keeps the contract of ``AuditLog``, the facts that of ``FactStore``; and a memory whose
-home it is forgets nothing.
-"""
+"""The store passes the contract suites, and a memory on it keeps its facts."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -8,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from remembrancer_jsonlines import JsonLinesLog, JsonLinesSettings, open_home
+from remembrancer_jsonlines import JsonLinesLog, JsonLinesSettings, open_store
 
-from remembrancer import AsyncMemory, Memory, load_settings
+from remembrancer import Adapter, AsyncMemory, Memory, Store, StoreNeeds, load_settings
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from remembrancer.domain.ports.embedder import Vector
@@ -22,8 +20,6 @@ from remembrancer.testing import (
     UsageStoreContract,
 )
 from remembrancer.testing.audit_log import append_of, fact_added
-from remembrancer.wiring.registry import Adapter
-from remembrancer.wiring.store import Store, StoreNeeds
 
 PROVIDER = "remembrancer_jsonlines:adapter"
 
@@ -33,7 +29,7 @@ _OPENED: list[Callable[[], None]] = []
 
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
-    """The suites open and never close: that is left to whoever knows what there is to close."""
+    """Close what the contract suites opened; they close nothing themselves."""
     yield
     while _OPENED:
         _OPENED.pop()()
@@ -45,14 +41,14 @@ def log_in(folder: Path) -> JsonLinesLog:
     return log
 
 
-def home_in(folder: Path) -> Store:
+def store_in(folder: Path) -> Store:
     def embed(_texts: Sequence[str]) -> dict[str, Vector]:
         return {}
 
     needs = StoreNeeds(model="m", dimension=4, embed=embed, codec=EventCodec(), blocking=True)
-    home = open_home(JsonLinesSettings(path=str(folder / "ledger.jsonl")), needs)
-    _OPENED.append(home.close)
-    return home
+    store = open_store(JsonLinesSettings(path=str(folder / "ledger.jsonl")), needs)
+    _OPENED.append(store.close)
+    return store
 
 
 def settings_in(folder: Path) -> Any:
@@ -67,23 +63,23 @@ class TestJsonLinesLog(AuditLogContract):
 
 class TestFactsOfTheHome(FactStoreContract):
     def make_stores(self, tmp_path: Path) -> tuple[Any, Any]:
-        home = home_in(tmp_path)
-        return home.audit_log, home.fact_store
+        store = store_in(tmp_path)
+        return store.audit_log, store.fact_store
 
 
 class TestGraphOfTheHome(KnowledgeGraphContract):
     def make_graph(self, tmp_path: Path) -> tuple[Any, Any]:
-        home = home_in(tmp_path)
-        return home.audit_log, home.knowledge_graph
+        store = store_in(tmp_path)
+        return store.audit_log, store.knowledge_graph
 
 
 class TestUsageOfTheHome(UsageStoreContract):
     def make_stores(self, tmp_path: Path) -> tuple[Any, Any]:
-        home = home_in(tmp_path)
-        return home.audit_log, home.usage_store
+        store = store_in(tmp_path)
+        return store.audit_log, store.usage_store
 
 
-def test_what_was_appended_is_read_by_the_next_process(tmp_path: Path) -> None:
+def test_append_is_read_back_after_reopening(tmp_path: Path) -> None:
     first = log_in(tmp_path)
     first.append(append_of([fact_added(), fact_added()], idempotency_key="k"))
     before = list(first.read(Position(0)))
@@ -93,7 +89,7 @@ def test_what_was_appended_is_read_by_the_next_process(tmp_path: Path) -> None:
     assert second.find_request(before[0].ledger, "k") == before
 
 
-def test_a_line_that_was_cut_short_is_as_if_it_had_never_been(tmp_path: Path) -> None:
+def test_truncated_last_line_is_removed(tmp_path: Path) -> None:
     first = log_in(tmp_path)
     first.append(append_of([fact_added()]))
     first.append(append_of([fact_added()]))
@@ -105,13 +101,13 @@ def test_a_line_that_was_cut_short_is_as_if_it_had_never_been(tmp_path: Path) ->
     assert [item.version for item in second.read(Position(0))] == [1, 2]
 
 
-def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
+def test_unreadable_line_is_an_integrity_error_with_its_number(tmp_path: Path) -> None:
     (tmp_path / "ledger.jsonl").write_text("{}\n")
     with pytest.raises(IntegrityError, match=r"ledger\.jsonl:1"):
         log_in(tmp_path)
 
 
-def test_a_file_that_another_has_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_already_open_is_refused(tmp_path: Path) -> None:
     first = log_in(tmp_path)
     with pytest.raises(AdapterUnavailable, match="another process"):
         log_in(tmp_path)
@@ -119,7 +115,7 @@ def test_a_file_that_another_has_is_refused(tmp_path: Path) -> None:
     log_in(tmp_path).close()
 
 
-def test_a_memory_whose_home_it_is_forgets_nothing(tmp_path: Path) -> None:
+def test_memory_keeps_its_facts_after_reopening(tmp_path: Path) -> None:
     with Memory(settings=settings_in(tmp_path)) as memory:
         memory.add("I live in Paris.", user_id="ann")
         memory.add("I moved to Berlin.", user_id="ann")
@@ -131,7 +127,7 @@ def test_a_memory_whose_home_it_is_forgets_nothing(tmp_path: Path) -> None:
         assert memory.stats().positions["facts"] == memory.stats().last_position
 
 
-def test_the_other_face_works_over_it_too(tmp_path: Path) -> None:
+def test_async_memory_works_on_the_store(tmp_path: Path) -> None:
     async def live() -> str:
         async with await AsyncMemory.open(settings=settings_in(tmp_path)) as memory:
             await memory.add("I live in Paris.", user_id="ann")
@@ -140,10 +136,10 @@ def test_the_other_face_works_over_it_too(tmp_path: Path) -> None:
     assert asyncio.run(live()) == "I live in Paris."
 
 
-def test_an_audit_log_that_brings_only_itself_is_refused(
+def test_audit_log_without_a_store_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = Adapter(settings=JsonLinesSettings, build=lambda _settings, _needs: log_in(tmp_path))
     monkeypatch.setattr("remembrancer_jsonlines.adapter", alone)
-    with pytest.raises(InvalidRequest, match=r"audit_log\.provider: .*HomeStore"):
+    with pytest.raises(InvalidRequest, match=r"audit_log\.provider: .*remembrancer\.Store"):
         Memory(settings=settings_in(tmp_path))

@@ -1,4 +1,4 @@
-"""The index keeps the contract of ``ExternalIndex``, and what is its own besides."""
+"""The index passes ``ExternalIndexContract`` and the tests of its own file."""
 
 from pathlib import Path
 
@@ -28,19 +28,19 @@ class TestTinyIndex(ExternalIndexContract):
         return index_in(tmp_path, name="neighbour.db")
 
 
-def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_document_is_found_after_reopening(tmp_path: Path) -> None:
     first = index_in(tmp_path)
     first.put([document("tea")])
     first.close()
     assert index_in(tmp_path).count(ALICE) == 1
 
 
-def test_making_one_touches_nothing(tmp_path: Path) -> None:
+def test_constructor_creates_no_file(tmp_path: Path) -> None:
     index_in(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_vectors_of_another_embedder_are_refused_until_it_is_cleared(tmp_path: Path) -> None:
+def test_vectors_of_another_embedder_are_refused_until_clear(tmp_path: Path) -> None:
     index_in(tmp_path).put([document("tea")])
     other = index_in(tmp_path, model="letters-2")
     with pytest.raises(InvalidRequest, match="rebuild vector_index"):
@@ -50,12 +50,12 @@ def test_vectors_of_another_embedder_are_refused_until_it_is_cleared(tmp_path: P
     assert other.count(ALICE) == 1
 
 
-def test_it_says_what_it_is(tmp_path: Path) -> None:
+def test_ping_names_the_index_and_creates_no_file(tmp_path: Path) -> None:
     assert index_in(tmp_path).ping().startswith("tinyindex 0.1.0 (SQLite 3.")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_opened_is_a_typed_error(tmp_path: Path) -> None:
+def test_file_that_cannot_be_opened_is_adapter_unavailable(tmp_path: Path) -> None:
     (tmp_path / "index.db").mkdir()
     with pytest.raises(AdapterUnavailable, match=r"tinyindex: .*index\.db"):
         index_in(tmp_path).ping()

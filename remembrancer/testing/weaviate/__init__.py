@@ -1,4 +1,4 @@
-"""A Weaviate server for tests, on the loopback interface. It needs ``remembrancer[weaviate]``."""
+"""A stand-in for a Weaviate server, for tests. It needs ``remembrancer[weaviate]``."""
 
 from remembrancer.testing.weaviate.server import WeaviateServer
 

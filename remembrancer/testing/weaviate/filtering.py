@@ -1,7 +1,7 @@
-"""Filters of the protocol over stored objects, with the meaning that Weaviate 1.39.0 gives them.
+"""Protocol filters as predicates over stored objects, with the semantics of Weaviate 1.39.0.
 
-A comparison is never true of a property that is absent; ``Not`` and ``ContainsNone`` are true of
-all objects that the positive one is not true of, absent properties included.
+A comparison is false for an absent property. ``Not`` and ``ContainsNone`` are true wherever the
+positive filter is false, also for absent properties.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LISTS: Mapping[int, Callable[[list[bool]], bool]] = {
 
 
 def tokens(text: str, tokenization: str) -> list[str]:
-    """How a text is cut where it is indexed and where it is asked for."""
+    """The tokens of an indexed text or of a query."""
     match tokenization:
         case "field":
             return [text.strip()]
@@ -42,14 +42,14 @@ def tokens(text: str, tokenization: str) -> list[str]:
             cut = "".join(each if each.isalnum() else " " for each in text)
             return cut.lower().split()
         case _:
-            raise Refusal(f"the stand-in does not know tokenization {tokenization}")
+            raise Refusal(f"the stand-in does not support tokenization {tokenization}")
 
 
 def test_of(filters: Any, collection: StoredCollection) -> Test:
-    """What a filter asks of an object.
+    """The predicate of a filter.
 
     Raises:
-        Refusal: a property has no index for it.
+        Refusal: a property has no index for the filter.
     """
     match filters.operator:
         case _Filters.OPERATOR_AND:
@@ -73,7 +73,7 @@ def _by_id(filters: Any) -> Test:
     texts = list(filters.value_text_array.values) or [filters.value_text]
     wanted = {UUID(text) for text in texts}
     if filters.operator not in (_Filters.OPERATOR_EQUAL, _Filters.OPERATOR_CONTAINS_ANY):
-        raise Refusal(f"the stand-in does not know operator {filters.operator} on ids")
+        raise Refusal(f"the stand-in does not support operator {filters.operator} on ids")
     return lambda stored: stored.uuid in wanted
 
 
@@ -102,7 +102,7 @@ def _by_text(filters: Any, collection: StoredCollection) -> Test:
     elif filters.operator in _LISTS:
         texts, join = list(filters.value_text_array.values), _LISTS[filters.operator]
     else:
-        raise Refusal(f"the stand-in does not know operator {filters.operator} on texts")
+        raise Refusal(f"the stand-in does not support operator {filters.operator} on texts")
     wanted = [frozenset(tokens(text, tokenization)) for text in texts]
 
     def test(stored: StoredObject) -> bool:

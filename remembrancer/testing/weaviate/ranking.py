@@ -1,4 +1,4 @@
-"""The two rankings of the stand-in: cosine distance in single precision, and BM25 over a shard."""
+"""The rankings of the stand-in: cosine distance in single precision, and BM25 over a shard."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Ranked = list[tuple[StoredObject, float]]
 
 
 def best(ranked: Ranked, count: int) -> Ranked:
-    """The first ones by rank, the least first. The order among equals is another one for every
-    count, as it was seen to be.
+    """The first ``count`` by rank, lowest first. Ties are ordered differently for every count, as
+    on the real server.
     """
 
     def order(each: tuple[StoredObject, float]) -> tuple[float, int]:
@@ -31,7 +31,7 @@ def nearest(shard: Shard, wanted: npt.NDArray[np.float32], test: Test) -> Ranked
     """Objects that have a vector, with their cosine distances.
 
     Raises:
-        Refusal: the dimension is another one.
+        Refusal: the dimension does not match.
     """
     if shard.dimension not in (None, wanted.size):
         raise Refusal(
@@ -47,7 +47,7 @@ def nearest(shard: Shard, wanted: npt.NDArray[np.float32], test: Test) -> Ranked
 
 
 def _unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """As the server computes it: lengths overflow and vanish in single precision."""
+    """The unit vector as the server computes it: lengths over- and underflow in float32."""
     with np.errstate(over="ignore", under="ignore"):
         length = np.sqrt(np.sum(vector * vector, dtype=np.float32))
         return vector if not length else (vector / length).astype(np.float32)
@@ -56,12 +56,12 @@ def _unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def best_worded(
     collection: StoredCollection, shard: Shard, query: str, properties: Sequence[str], test: Test
 ) -> Ranked:
-    """Objects that have a term of the query, with their BM25 scores. Rarities and lengths are
-    those of the whole shard, and objects without the property count as documents, but not in
-    the mean length.
+    """Objects that contain a query term, with their BM25 scores. Document frequencies and lengths
+    are those of the whole shard. Objects without the property count as documents, but not in the
+    mean length.
 
     Raises:
-        Refusal: a property is not indexed for it.
+        Refusal: a property has no keyword index.
     """
     scores: dict[StoredObject, float] = {}
     for name in properties:

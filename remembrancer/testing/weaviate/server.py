@@ -1,8 +1,8 @@
-"""A stand-in for a Weaviate server, on the loopback interface, that the real client talks to.
+"""A stand-in for a Weaviate server on loopback, for the real client.
 
-It speaks as much REST and gRPC as the index needs, in the client's own messages, and does what
-Weaviate 1.39.0 was seen to do with them. It keeps everything in memory, searches exactly, has one
-replica, and serves nobody but tests. The same tests pass on a real server.
+It implements the REST and gRPC calls that the index uses, with the protobuf messages of the client,
+and copies the observed behaviour of Weaviate 1.39.0. It keeps everything in memory, searches
+exactly and has one replica. The same tests pass on a real server.
 
 ::
 
@@ -26,30 +26,30 @@ from weaviate.proto.v1 import weaviate_pb2_grpc
 from remembrancer.testing.weaviate.service import Service
 from remembrancer.testing.weaviate.stored import Refusal, Store
 
-# It has no types.
+# grpc has no types.
 grpc: Any = import_module("grpc")
 
 VERSION = "1.39.0"
 """The version whose behaviour was copied."""
 
 LARGEST_MESSAGE = 104_858_000
-"""Bytes of a request or an answer over gRPC, as a server tells its clients."""
+"""Bytes of a gRPC request or answer; the server reports this limit to clients."""
 
 _WORKERS = 8
 
 
 class WeaviateServer:
-    """Serves until the ``with`` block ends; entering it again serves what was there before.
+    """A server that runs until the ``with`` block ends; entering it again keeps the data.
 
     Args:
-        port: of REST; 0 for any that is free, which then stays the same.
-        grpc_port: likewise.
-        api_key: what clients have to know; empty for anybody.
-        version: what the server says it is.
-        largest_message: bytes of a request or an answer over gRPC.
+        port: the REST port; 0 chooses a free port and keeps it.
+        grpc_port: the gRPC port; 0 chooses a free port and keeps it.
+        api_key: the key that clients must send; empty for no authentication.
+        version: the reported version.
+        largest_message: bytes of a gRPC request or answer.
 
     Attributes:
-        asked: how often each call was made, ``Search``, ``BatchObjects`` and so on.
+        asked: the number of calls by name: ``Search``, ``BatchObjects`` and so on.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class WeaviateServer:
         self._service = Service(self.store, self.lock, lambda: self.api_key, self._counted)
 
     def require(self, api_key: str) -> None:
-        """Have clients know another key from now on."""
+        """Require another API key from now on."""
         self.api_key = api_key
 
     def _counted(self, name: str) -> None:
@@ -124,7 +124,7 @@ class _Http(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """REST, as far as the client uses it: what the server is, and its schema."""
+    """The REST calls that the client uses: metadata and schema."""
 
     protocol_version = "HTTP/1.1"
     timeout = 5
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve("DELETE")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
     @property
     def _owner(self) -> WeaviateServer:

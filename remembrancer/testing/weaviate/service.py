@@ -1,4 +1,4 @@
-"""The gRPC side of the stand-in, in the client's own messages."""
+"""The gRPC service of the stand-in, with the protobuf messages of the client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from remembrancer.testing.weaviate.stored import (
     StoredObject,
 )
 
-# It has no types.
+# grpc has no types.
 grpc: Any = import_module("grpc")
 
 MOST = 10_000
@@ -44,9 +44,9 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
 
     Args:
         store: the collections.
-        lock: held while one is answered.
-        api_key: says what callers have to know; empty for anybody.
-        counted: told the name of every call.
+        lock: held during each call.
+        api_key: returns the key that clients must send; empty for no authentication.
+        counted: called with the name of every call.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Service(weaviate_pb2_grpc.WeaviateServicer):
             with self._lock:
                 return answer()
         except Refusal as refusal:
-            # The server gives no code of its own to any of these.
+            # The real server uses this code for all refusals.
             return context.abort(grpc.StatusCode.UNKNOWN, str(refusal))
 
     def _search(self, request: Any) -> Any:
@@ -196,7 +196,7 @@ def _test(request: Any, collection: StoredCollection) -> Test:
 
 
 def _properties(packed: Any) -> dict[str, Any]:
-    """The properties of an object that is written; numbers are doubles on this way."""
+    """The properties of a written object; protobuf numbers are doubles."""
     found: dict[str, Any] = {}
     for name, value in packed.non_ref_properties.fields.items():
         kind = value.WhichOneof("kind")

@@ -1,8 +1,8 @@
-"""What the stand-in holds: collections with shards of objects, and what is refused of them.
+"""The data of the stand-in: collections with shards of objects, and the checks on writes.
 
-It does what Weaviate 1.39.0 was seen to do: numbers are doubles, values are trimmed where they are
-indexed, a tenant is made by the first write to it where that is switched on, and a write to a
-collection that does not exist makes one by itself.
+It copies the observed behaviour of Weaviate 1.39.0: numbers are doubles, indexed values are
+trimmed, the first write to a tenant creates it if the collection allows that, and a write to a
+missing collection creates the collection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TENANT = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
 class Refusal(Exception):
-    """What the server answers instead of a result. ``status`` is that of HTTP."""
+    """An error answer of the server. ``status`` is the HTTP status."""
 
     def __init__(self, message: str, status: int = 422) -> None:
         super().__init__(message)
@@ -32,8 +32,8 @@ class Refusal(Exception):
 
 @define(kw_only=True, eq=False)
 class StoredObject:
-    """One object. ``document`` counts up with every write; ``indexed`` has the tokens of the
-    properties that were asked for, by name; ``written_at`` is in milliseconds.
+    """One object. ``document`` is the number of the write; ``indexed`` caches tokens by property
+    name; ``written_at`` is in milliseconds since the epoch.
     """
 
     uuid: UUID
@@ -76,7 +76,7 @@ class Shard:
 
 @define(kw_only=True, eq=False)
 class StoredCollection:
-    """A collection with its configuration, as JSON has it."""
+    """A collection and its JSON configuration."""
 
     config: dict[str, Any]
     shards: dict[str, Shard] = Factory(dict)
@@ -88,12 +88,12 @@ class StoredCollection:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the collection."""
         return str(self.config["class"])
 
     @property
     def has_tenants(self) -> bool:
-        """Whether every request names a tenant."""
+        """Whether every request must name a tenant."""
         return bool(self.config["multiTenancyConfig"]["enabled"])
 
     def property(self, name: str) -> Mapping[str, Any]:
@@ -115,7 +115,7 @@ class StoredCollection:
         """The objects of a tenant.
 
         Raises:
-            Refusal: there is no such tenant, or one is named that should not be, or none.
+            Refusal: the tenant does not exist, is missing, or is not allowed.
         """
         if self.has_tenants and not tenant:
             raise Refusal(
@@ -132,7 +132,7 @@ class StoredCollection:
         return self.shards[tenant]
 
     def add_tenants(self, names: list[str]) -> None:
-        """Make tenants; those that are there stay as they are.
+        """Create tenants; existing ones are unchanged.
 
         Raises:
             Refusal: a name is not allowed.
@@ -144,10 +144,10 @@ class StoredCollection:
             self.shards.setdefault(name, Shard())
 
     def check(self, properties: Mapping[str, Any]) -> None:
-        """Add properties that are new.
+        """Add new properties to the configuration.
 
         Raises:
-            Refusal: a value is not of the type of its property.
+            Refusal: a value does not have the type of its property.
         """
         known = {each["name"]: each for each in self.config["properties"]}
         for name, value in properties.items():
@@ -167,10 +167,10 @@ class Store:
         self._collections: dict[str, StoredCollection] = {}
 
     def create(self, config: dict[str, Any]) -> StoredCollection:
-        """Make a collection.
+        """Create a collection.
 
         Raises:
-            Refusal: there is one of that name.
+            Refusal: a collection of that name exists.
         """
         name = config["class"]
         if name in self._collections:
@@ -182,14 +182,14 @@ class Store:
         """A collection by name.
 
         Raises:
-            Refusal: there is none.
+            Refusal: the collection does not exist.
         """
         if name not in self._collections:
             raise Refusal(f"could not find class {name} in schema", 404)
         return self._collections[name]
 
     def to_write(self, name: str, properties: Mapping[str, Any]) -> StoredCollection:
-        """A collection by name, made from the properties of an object if there is none."""
+        """A collection by name, created from the properties of an object if it is missing."""
         if name in self._collections:
             return self._collections[name]
         return self.create(
@@ -201,7 +201,7 @@ class Store:
         )
 
     def delete(self, name: str) -> None:
-        """Drop a collection; one that is not there is fine."""
+        """Drop a collection if it exists."""
         self._collections.pop(name, None)
 
 
@@ -235,7 +235,7 @@ def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _over(defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Defaults, with what was given in their place, at every depth."""
+    """Defaults, overridden by the given values at every depth."""
     merged = dict(defaults)
     for key, value in (given or {}).items():
         below = merged.get(key)

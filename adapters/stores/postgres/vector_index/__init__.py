@@ -1,4 +1,4 @@
-"""Vectors and keywords in a PostgreSQL database, with pgvector where it can be had."""
+"""Vector and keyword index on PostgreSQL, with pgvector if it is available."""
 
 from remembrancer.adapters.stores.postgres.vector_index.index import PostgresVectorIndex
 

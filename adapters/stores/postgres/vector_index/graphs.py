@@ -1,9 +1,8 @@
-"""HNSW indexes for very large ledgers, one each, made and used where comparing all is too slow.
+"""HNSW indexes ("graphs") for large ledgers, one per ledger.
 
-A graph over the whole table would make every small owner pay for its upkeep, and search it among
-everybody else's vectors; so a graph is a partial index on one ledger. Searching by a graph is
-approximate, and a process does so only after it saw that there is one; without it the same ledger
-is searched exactly.
+One HNSW index over the whole table would make small ledgers pay for its maintenance and mix their
+vectors with all others; so a graph is a partial index on one ledger. A search by a graph is
+approximate, and a process uses a graph only after it has seen it; otherwise the search is exact.
 """
 
 from __future__ import annotations
@@ -26,39 +25,39 @@ from remembrancer.adapters.stores.postgres.vector_index.writing import Storage
 from remembrancer.domain.scope import LedgerId
 
 LARGE = 50_000
-"""Documents from which a ledger is worth a graph."""
+"""Minimum documents of a ledger for a graph."""
 
 ITERATIVE = (0, 8)
-"""The first version of pgvector that goes on searching a graph until filters let enough through."""
+"""First version of pgvector with iterative scans, which continue until enough rows pass filters."""
 
 LONGEST = 2_000
-"""Components of the longest vectors that pgvector puts into a graph."""
+"""Maximum dimension of pgvector's HNSW indexes."""
 
 EXPLORED = 2
-"""Times the limit: how many candidates a search of a graph keeps."""
+"""``hnsw.ef_search`` as a multiple of the query's limit."""
 
 FEWEST_EXPLORED = 100
 MOST_EXPLORED = 1_000
-"""What pgvector allows at most."""
+"""Lower bound, and pgvector's upper bound, of ``hnsw.ef_search``."""
 
 REFRESHED = 60.0
-"""Seconds for which a process goes by what it knows of graphs that others made."""
+"""Seconds for which a process caches the list of graphs."""
 
 
 @frozen
 class Graph:
-    """Whose vectors a graph is of: a ledger and a model, by number."""
+    """A graph: the ids of its ledger and embedding model."""
 
     ledger: int
     model: int
 
 
 class Graphs:
-    """Which ledgers have a graph, as far as this process knows. Safe to share between threads.
+    """The ledgers that have a graph, cached in this process. Safe to share between threads.
 
     Args:
-        tables: of the index.
-        large: documents from which a ledger gets one.
+        tables: tables of the index.
+        large: minimum documents of a ledger for a graph.
     """
 
     def __init__(self, tables: Tables, large: int = LARGE) -> None:
@@ -68,17 +67,20 @@ class Graphs:
         self._fresh_until = 0.0
 
     def condition(self, ledger: LedgerId) -> Sql:
-        """The number of a ledger, as SQL."""
+        """SQL expression for the id of a ledger."""
         return Sql(f"(SELECT id FROM {self._tables.ledger} WHERE name = %s)", (ledger,))
 
     async def near(
         self, connection: Reader, storage: Storage, plan: Plan
     ) -> tuple[Plan, list[Row] | None]:
-        """The nearest documents by the graph of the ledger, if it has one: the plan that knows
-        them, and their rows.
+        """Search the nearest documents by the ledger's graph, if it has one.
 
-        Where a graph leads to fewer than were asked for, conditions may have kept out whatever
-        it led to: then the engine compares all.
+        If the graph returns fewer rows than the limit, filters may have dropped its candidates:
+        then the search is exact.
+
+        Returns:
+            The plan with the ids of the nearest, and their rows; the plan as it was and ``None``
+            if the search must be exact.
         """
         await self._refresh(connection)
         graph = self._known.get(plan.query.scope.ledger)
@@ -103,7 +105,7 @@ class Graphs:
             await self.learn(connection)
 
     async def learn(self, connection: Reader) -> None:
-        """Read which ledgers have a graph."""
+        """Reload which ledgers have a graph."""
         self._fresh_until = time.monotonic() + REFRESHED
         cursor = await connection.execute(
             f"SELECT name, id, graph FROM {self._tables.ledger} WHERE graph IS NOT NULL"
@@ -115,12 +117,12 @@ class Graphs:
     async def due(
         self, connection: Reader, storage: Storage, ledger: LedgerId | None
     ) -> Sequence[Graph]:
-        """The ledgers that are worth a graph and have none.
+        """The graphs that are missing, of ledgers that are large enough.
 
         Args:
-            connection: to read from.
-            storage: how vectors are stored.
-            ledger: ``None`` asks for all.
+            connection: for reading.
+            storage: storage of the vectors.
+            ledger: check only this ledger; ``None`` checks all.
         """
         extension = storage.extension
         if extension is None or extension.version < ITERATIVE or storage.dimension > LONGEST:
@@ -142,17 +144,15 @@ class Graphs:
         return [Graph(ledger, model) for ledger, model in await cursor.fetchall()]
 
     async def make(self, sessions: Sessions, storage: Storage, graph: Graph) -> bool:
-        """Make a graph, unless somebody else is at one; whether it was made. Writers go
-        on writing meanwhile.
-        """
+        """Build a graph without blocking writers; ``False`` if another session builds one."""
         extension, t = storage.extension, self._tables
         assert extension is not None
         home, name = sessions.schema, t.graph(graph.ledger)
         on = graph_expression(extension, storage.dimension, "vector")
-        # Two that are made at once on one table would wait for each other.
+        # Two concurrent builds on one table would wait for each other.
         made = await sessions.alone(
             advisory_key(f"{home}.{t.prefix}", "graphs"),
-            # What an interrupted run left is not valid, and would stay so.
+            # An interrupted build leaves an invalid index, which never becomes valid.
             f"DROP INDEX CONCURRENTLY IF EXISTS {home}.{name}",
             f"CREATE INDEX CONCURRENTLY {name} ON {home}.{t.document} USING hnsw "
             f"({on} {extension.schema}.vector_cosine_ops) "
@@ -165,12 +165,13 @@ class Graphs:
 
 
 def exploring(candidates: int) -> Mapping[str, str]:
-    """The settings of a search that keeps so many candidates."""
+    """Server settings of a search with that many candidates."""
     return {"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": str(candidates)}
 
 
 def _pinned(number: int, condition: Sql) -> Sql:
-    """A number beside the condition that gives it. Only with the number itself is a partial index
-    taken; and should it have become another one, nothing is found, rather than somebody else's.
+    """A literal id together with the condition that it is still right. The planner uses a partial
+    index only for a literal; if the id has changed, the search finds nothing instead of another
+    ledger's rows.
     """
     return Sql(f"{number} AND {number} = {condition.text}", condition.values)

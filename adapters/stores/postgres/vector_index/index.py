@@ -1,7 +1,7 @@
-"""The index in a PostgreSQL database, as other parts see it.
+"""``VectorIndex`` on PostgreSQL.
 
-The methods with ``_in`` take part in a transaction of the caller, so that an index commits
-together with the log that it follows. It decides nothing about ranking or about facts.
+Methods with the suffix ``_in`` run in the caller's transaction, so that the index commits together
+with the log. Ranking and facts are not part of this module.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class PostgresVectorIndex:
 
     Args:
         sessions: the database; ``create`` must have been called in it once.
-        model: what made the vectors, as ``Embedder.model``.
+        model: embedding model, as ``Embedder.model``.
         dimension: components per vector.
-        prefix: what the names of the tables begin with.
-        pgvector: whether the extension may be used where the server has it. It is decided when
-            the tables are made.
-        large: documents from which a ledger is searched by a graph.
+        prefix: prefix of the table names.
+        pgvector: whether to use the extension if the server has it; takes effect when the tables
+            are created.
+        large: minimum documents of a ledger for an HNSW index.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class PostgresVectorIndex:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever documents would be stored differently, as with another embedder."""
+        """Changes if documents would be stored differently, as with another embedder."""
         return f"{schema.FORMAT}.{ANALYSIS_VERSION}/{self._model}/{self._dimension}"
 
     @property
@@ -73,10 +73,10 @@ class PostgresVectorIndex:
         """The names of the tables."""
         return self._tables.all
 
-    # Inside a transaction of the caller
+    # In the caller's transaction
 
     async def create(self, connection: Connection) -> None:
-        """Make the tables, where they are missing."""
+        """Create missing tables."""
         extension = await schema.install_extension(connection) if self._pgvector else None
         await schema.create(
             connection, self._tables, extension, self._dimension, self._sessions.schema
@@ -84,9 +84,9 @@ class PostgresVectorIndex:
         self._known = None
 
     async def clear(self, connection: Connection) -> None:
-        """Drop all documents. Vectors stay, for whoever puts the same texts again; see
-        ``forget_unused_in``. Where pgvector was installed since the tables were made, they are
-        made again for it, and vectors do not stay.
+        """Delete all documents. Vectors are kept for texts that are put again; see
+        ``forget_unused_in``. If pgvector was installed after the tables were created, the tables
+        are created again for it, and vectors are lost.
         """
         stored = await schema.stored_as(connection, self._tables)
         found = await schema.find_extension(connection) if self._pgvector else None
@@ -96,7 +96,7 @@ class PostgresVectorIndex:
         await self.start_over(connection)
 
     async def start_over(self, connection: Connection) -> None:
-        """Drop everything and make the tables again; readers wait until it is committed."""
+        """Drop the tables and create them again; readers wait until the commit."""
         await schema.drop(connection, self._tables)
         await self.create(connection)
 
@@ -109,7 +109,7 @@ class PostgresVectorIndex:
         await writing.remove(connection, self._tables, keys)
 
     async def search_in(self, connection: Reader, query: IndexQuery) -> list[Hit]:
-        """See ``VectorIndex.search``. Inside a transaction it sees what that wrote."""
+        """See ``VectorIndex.search``. In a transaction it sees the transaction's own writes."""
         return await search(connection, await self._storage(connection), query, self._graphs)
 
     async def vectors_in(self, connection: Reader, texts: Sequence[str]) -> Mapping[str, Vector]:
@@ -135,13 +135,13 @@ class PostgresVectorIndex:
         }
 
     async def count_in(self, connection: Reader) -> int:
-        """Documents of all ledgers, counted."""
+        """Number of documents of all ledgers."""
         cursor = await connection.execute(f"SELECT count(*) FROM {self._tables.wording}")
         count: int = (await cursor.fetchall())[0][0]
         return count
 
     async def without_vector(self, connection: Reader, limit: int) -> Sequence[tuple[FactKey, str]]:
-        """Documents that wait to be embedded, with their texts, oldest first."""
+        """Keys and texts of documents that have no vector yet, oldest first."""
         t = self._tables
         cursor = await connection.execute(
             f"SELECT d.fact_id, d.version, w.text FROM {t.document} AS d "
@@ -154,7 +154,7 @@ class PostgresVectorIndex:
         ]
 
     async def forget_unused_in(self, connection: Connection) -> None:
-        """Delete the vectors that no document has, at the end of a rebuild."""
+        """Delete vectors that no document uses, at the end of a rebuild."""
         await connection.execute(f"DELETE FROM {self._tables.kept}")
 
     # The port
@@ -176,7 +176,7 @@ class PostgresVectorIndex:
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
         """See ``VectorIndex.speakers``."""
-        # There are few, in however many rows: from each, straight on to the next.
+        # Few speakers in many rows: a loose index scan, one index look-up per speaker.
         t = self._tables
         following = (
             f"SELECT min(d.speaker) AS name FROM {t.document} AS d "
@@ -206,19 +206,19 @@ class PostgresVectorIndex:
             rows = await cursor.fetchall()
             return rows[0][0] if rows else 0
 
-    # Upkeep
+    # Maintenance
 
     async def compact(self, ledger: LedgerId | None = None) -> int:
-        """Make graphs for very large ledgers that have none; cheap where there is none to make.
+        """Build missing HNSW indexes of large ledgers; cheap if none is missing.
 
-        See ``Compactable.compact``: a graph takes a minute for some 100,000 documents. Searches
-        are right without it, and grow slower with the ledger.
+        See ``Compactable.compact``. A build takes about a minute for 100,000 documents. Searches
+        are correct without it, but slow down as the ledger grows.
 
         Args:
-            ledger: ``None`` looks after all.
+            ledger: check only this ledger; ``None`` checks all.
 
         Returns:
-            How many graphs were made.
+            Number of indexes built.
 
         Raises:
             AdapterUnavailable: the server did not answer.
@@ -229,7 +229,7 @@ class PostgresVectorIndex:
         return sum([await self._graphs.make(self._sessions, storage, each) for each in due])
 
     async def _storage(self, connection: Reader) -> Storage:
-        """What the tables were made for, which does not change while they are there."""
+        """How the tables store vectors; cached, since it is fixed when they are created."""
         if self._known is None:
             stored = await schema.stored_as(connection, self._tables)
             found = await schema.find_extension(connection) if stored == "vector" else None

@@ -1,10 +1,8 @@
-"""The tables of an index in PostgreSQL: what is stored, and where.
+"""DDL of the index tables, and detection of pgvector.
 
-``document`` holds the vectors, ``wording`` the terms and what filters see. Both know whose the
-document is and its times, so that neither signal has to look into the other's table: one is read
-at the speed of its vectors, the other at that of its terms. The column ``vector`` is of the type
-``vector`` where the extension pgvector can be had, and ``bytea`` (floats, little endian) where it
-can't. This module does not know how the rows are written or searched.
+``document`` holds the vectors, ``wording`` the terms and the fields for filters. Both repeat scope
+and times, so that a vector search does not read the other table, nor a keyword search. The column
+``vector`` has the type ``vector`` if pgvector is available, else ``bytea`` (little-endian floats).
 """
 
 from __future__ import annotations
@@ -20,92 +18,92 @@ from remembrancer.adapters.stores.postgres.sessions import Connection, Reader
 from remembrancer.domain.errors import InvalidRequest
 
 FORMAT = 1
-"""Goes up with every change of the tables or of what is stored in them."""
+"""Version of the tables and their contents; increased with every change."""
 
 LONGEST_PREFIX = 30
-"""Characters; PostgreSQL cuts names at 63, and the longest name made of it adds 22 and a number."""
+"""Characters; PostgreSQL truncates names at 63, and the longest suffix is 22 and a number."""
 
 PLAIN_UP_TO = 1_900
-"""Components. A vector of up to so many fits into a page and stays in the row, where a scan finds
-it without a look-up for each; what is longer is stored apart.
+"""Components. A vector up to this dimension fits into a page and is stored in the row, where a scan
+reads it without a TOAST look-up; longer ones are stored out of line.
 """
 
 LONGEST_NAME = 63
-"""Characters that PostgreSQL keeps of a name."""
+"""Maximum length of a name in PostgreSQL, in characters."""
 
 _NAME = re.compile("[a-z_][a-z0-9_]*")
 
 
 def check_name(name: str, path: str, longest: int = LONGEST_NAME) -> None:
-    """Refuse a name that would need quotes somewhere.
+    """Reject a name that would need quotes.
 
     Raises:
-        InvalidRequest: it has other characters than a-z, 0-9 and _, or too many.
+        InvalidRequest: the name has other characters than a-z, 0-9 and _, or is too long.
     """
     if not _NAME.fullmatch(name) or len(name) > longest:
         raise InvalidRequest(
             path,
-            f"expected 1 to {longest} of a-z, 0-9 and _, not beginning with a digit, "
+            f"expected 1 to {longest} characters of a-z, 0-9 and _, not beginning with a digit, "
             f"got {name[:60]!r}",
         )
 
 
 @frozen
 class Tables:
-    """The names of the tables of one index, found through the connection's search path.
+    """Table names of one index, looked up in the connection's search path.
 
     Args:
-        prefix: what all of them begin with.
+        prefix: prefix of all names.
     """
 
     prefix: str
 
     @property
     def ledger(self) -> str:
-        """One row per ledger: how many documents and terms it has."""
+        """One row per ledger: its counts of documents and terms."""
         return f"{self.prefix}_ledger"
 
     @property
     def model(self) -> str:
-        """One row per embedder that ever stored a vector here."""
+        """One row per embedding model that ever stored a vector here."""
         return f"{self.prefix}_model"
 
     @property
     def document(self) -> str:
-        """One row per document: whose, when, and its vector."""
+        """One row per document: scope, times and vector."""
         return f"{self.prefix}_document"
 
     @property
     def wording(self) -> str:
-        """One row per document: its terms, and what filters see."""
+        """One row per document: terms and fields for filters."""
         return f"{self.prefix}_wording"
 
     @property
     def name(self) -> str:
-        """One row for each name in each document."""
+        """One row per name in a document."""
         return f"{self.prefix}_name"
 
     @property
     def kept(self) -> str:
-        """Vectors by what was embedded, while an index is cleared and filled again."""
+        """Vectors by digest of their text, kept while an index is rebuilt."""
         return f"{self.prefix}_kept"
 
     @property
     def all(self) -> tuple[str, ...]:
-        """All of them."""
+        """All table names."""
         return (self.document, self.wording, self.name, self.ledger, self.kept, self.model)
 
     def graph(self, ledger: int) -> str:
-        """The HNSW index of one very large ledger."""
+        """Name of the HNSW index of one ledger."""
         return f"{self.prefix}_document_hnsw_{ledger}"
 
 
 @frozen
 class Extension:
-    """Where pgvector is installed.
+    """The installed pgvector extension.
 
     Args:
-        schema: quoted; types and operators are always named with it, whatever the search path.
+        schema: quoted; types and operators are always qualified with it.
         version: such as ``(0, 8, 5)``.
     """
 
@@ -114,16 +112,16 @@ class Extension:
 
     @property
     def type(self) -> str:
-        """The type of vectors."""
+        """Qualified name of the vector type."""
         return f"{self.schema}.vector"
 
     def operator(self, sign: str) -> str:
-        """An operator on vectors."""
+        """Qualified operator on vectors."""
         return f"OPERATOR({self.schema}.{sign})"
 
 
 async def find_extension(connection: Reader) -> Extension | None:
-    """pgvector, if it is installed in the database."""
+    """Return pgvector if it is installed in the database."""
     cursor = await connection.execute(
         "SELECT quote_ident(nspname), extversion FROM pg_extension "
         "JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'vector'"
@@ -136,7 +134,7 @@ async def find_extension(connection: Reader) -> Extension | None:
 
 
 async def install_extension(connection: Connection) -> Extension | None:
-    """pgvector, installed if the server carries it and the user may do that."""
+    """Return pgvector; install it if the server has it and the user has the privilege."""
     found = await find_extension(connection)
     if found is not None:
         return found
@@ -146,9 +144,9 @@ async def install_extension(connection: Connection) -> Extension | None:
     )
     if not await cursor.fetchall():
         return None
-    # In a schema of ours it would go with that schema, and with it the vectors of all others. It
-    # may be there and not be for everybody: an untrusted extension takes a superuser. And "IF NOT
-    # EXISTS" does not see what another process is installing.
+    # In public, since DROP SCHEMA of one index would drop the extension with the vectors of all
+    # others. The privilege may still be missing: an untrusted extension needs a superuser. And "IF
+    # NOT EXISTS" does not see an installation that another process has not committed.
     cursor = await connection.execute("SELECT to_regnamespace('public') IS NOT NULL")
     where = "SCHEMA public" if await cursor.fetchall() == [(True,)] else ""
     await connection.execute(
@@ -159,7 +157,7 @@ async def install_extension(connection: Connection) -> Extension | None:
 
 
 async def stored_as(connection: Reader, tables: Tables) -> str | None:
-    """The type of the column of vectors as it is now; ``None`` if there is no such table."""
+    """Current type of the column ``vector``; ``None`` if there is no such table."""
     cursor = await connection.execute(
         "SELECT typname FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid "
         f"WHERE attrelid = {OWN.format('%s')} AND attname = 'vector' AND NOT attisdropped",
@@ -172,21 +170,21 @@ async def stored_as(connection: Reader, tables: Tables) -> str | None:
 async def create(
     connection: Connection, tables: Tables, extension: Extension | None, dimension: int, home: str
 ) -> None:
-    """Make the tables, where they are missing, and the function that filters call.
+    """Create missing tables, and the function that filters call.
 
     Args:
         connection: in a writing transaction.
-        tables: their names.
-        extension: pgvector; ``None`` where there is none.
+        tables: names of the tables.
+        extension: pgvector; ``None`` if there is none.
         dimension: components per vector.
         home: the schema, quoted.
     """
     t = tables
     if await are_there(connection, t.all):
-        # An index that is there already would still be waited for while a graph is being made.
+        # CREATE INDEX IF NOT EXISTS would wait for a graph that is being built.
         return
     vector = "bytea" if extension is None else extension.type
-    # A bytea is compressed by default, which gains nothing on floats.
+    # bytea is compressed by default, which gains nothing on floats.
     storage = "PLAIN" if dimension <= PLAIN_UP_TO else "EXTERNAL"
     statements = [
         f"CREATE TABLE IF NOT EXISTS {t.ledger} ("
@@ -208,9 +206,9 @@ async def create(
         'fact_id text COLLATE "C" NOT NULL, '
         "agent_id text, run_id text, app_id text, "
         f'speaker text COLLATE "C", digest bytea, vector {vector}, '
-        # Room in each page, so that a version that ends is written beside itself.
+        # Free space per page, so that an ended version is updated in place (HOT).
         "UNIQUE (fact_id, version)) WITH (fillfactor = 85)",
-        # Only for a new table: it keeps readers out until the transaction ends.
+        # Only for a new table: ALTER TABLE blocks readers until the transaction ends.
         *(
             [f"ALTER TABLE {t.document} ALTER COLUMN vector SET STORAGE {storage}"]
             if await stored_as(connection, t) is None
@@ -237,7 +235,7 @@ async def create(
         f"CREATE TABLE IF NOT EXISTS {t.kept} (digest bytea, model smallint, "
         f"exponent smallint NOT NULL, vector {vector} NOT NULL, PRIMARY KEY (digest, model))",
     ]
-    # Several processes may start on an empty database at once; "IF NOT EXISTS" alone races.
+    # Several processes may start on an empty database; "IF NOT EXISTS" alone has a race.
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (advisory_key(t.prefix, "index"),))
     cursor = await connection.execute(
         "SELECT to_regprocedure(%s) IS NULL", (f"{home}.remembrancer_casefold(text)",)
@@ -254,10 +252,9 @@ async def drop(connection: Connection, tables: Tables) -> None:
 
 
 async def empty(connection: Connection, tables: Tables) -> None:
-    """Delete the documents, and keep their vectors for whoever puts the same texts again.
+    """Delete the documents, but keep their vectors for texts that are put again.
 
-    Rows are deleted one by one: whoever reads meanwhile sees them until the transaction is
-    committed, which TRUNCATE would have them wait for.
+    Uses DELETE: readers see the rows until the commit, whereas TRUNCATE would block them.
     """
     t = tables
     await connection.execute(

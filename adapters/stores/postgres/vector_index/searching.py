@@ -1,4 +1,4 @@
-"""A search, from the query to the hits: what is asked of the engine, and what comes back."""
+"""Search: from the query to a plan, from the rows to the hits."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from remembrancer.domain.filters.ast import BUILT_IN_FIELDS, TIME_FIELDS, Filter
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 
 PLANNED_ONCE = {"jit": "off", "plan_cache_mode": "force_generic_plan"}
-"""For a search by similarity alone. Planning takes as long as searching a small ledger, and the
-plan does not depend on what is asked for. Compiling takes longer than any search, and what it costs
-the server guesses badly.
+"""Server settings for a search by similarity alone. Planning takes as long as searching a small
+ledger, and the plan does not depend on the query. JIT compilation takes longer than any search, and
+the server misjudges its cost.
 """
 
 PLANNED_EACH_TIME = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
-"""For a search by words. How many documents have them decides about the plan: with one that was
-made for any words, half a million documents of one owner took twice as long.
+"""Server settings for a search by words. The best plan depends on how many documents have them:
+with a generic plan, half a million documents of one owner took twice as long.
 """
 
 
@@ -54,13 +54,13 @@ async def search(
     """See ``VectorIndex.search``.
 
     Args:
-        connection: inside a transaction, or a glance.
-        storage: where the documents are, and whose vectors are compared with.
-        query: what to look for.
-        graphs: which ledgers have an HNSW index.
+        connection: in a transaction, or from ``Sessions.glance``.
+        storage: tables, embedding model and dimension.
+        query: text, vector, scope, times, filter and limit.
+        graphs: the ledgers that have an HNSW index.
 
     Raises:
-        InvalidRequest: the query asks for nothing, or has a vector of another dimension.
+        InvalidRequest: the query has neither text nor vector, or a vector of another dimension.
     """
     check_query(query)
     vector = None
@@ -94,7 +94,7 @@ async def search(
         return strongest_first(_hits(await _rows(connection, plan)))
     if nearest is not None:
         return strongest_first(_nearest(nearest))
-    # Those that it has compared exactly the engine has put in order, too.
+    # An exact search returns its rows in order.
     return _nearest(await _rows(connection, plan))
 
 
@@ -110,7 +110,7 @@ async def _rows(connection: Reader, plan: Plan) -> list[Row]:
 
 
 def _nearest(rows: Iterable[Row]) -> list[Hit]:
-    """The hits of a search by similarity alone. Half of what the client does is making them."""
+    """Hits of a search by similarity alone. Separate, since it takes half of the client's time."""
     return [
         Hit(
             key=(fact_id, version),
@@ -124,7 +124,7 @@ def _nearest(rows: Iterable[Row]) -> list[Hit]:
 
 
 def _hits(rows: Iterable[Row]) -> list[Hit]:
-    """The hits of a search by all signals."""
+    """Hits of a search by all signals."""
     return [
         Hit(
             key=(fact_id, version),

@@ -1,6 +1,6 @@
-"""Similarities where the engine can't compute them: the vectors of a ledger, compared in numpy.
+"""Similarities without pgvector: the vectors of a ledger are compared in numpy.
 
-Exact, in double precision, and as slow as reading the vectors out of the server is.
+Exact, in double precision, and as slow as reading the vectors from the server.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from remembrancer.adapters.stores.postgres.vector_index.vectors import Component
 
 @frozen(eq=False)
 class Similarities:
-    """The similarities of all eligible documents, by number, and the numbers of the nearest."""
+    """Cosines of all eligible documents by document id, and the ids of the nearest."""
 
     by_number: dict[int, float]
     nearest: Sequence[int]
 
 
 async def similarities(connection: Reader, plan: Plan, vector: Components) -> Similarities:
-    """Compare a vector of length 1 with those of the documents that a plan admits."""
+    """Compare a vector of length 1 with the vectors of a plan's eligible documents."""
     asked = spliced("SELECT d.id, d.fact_id, d.version, d.length, d.vector {}", eligible(plan))
     rows = await (await connection.execute(asked.text, asked.values)).fetchall()
     if not rows:
         return Similarities({}, ())
     matrix = np.frombuffer(b"".join([row[4] for row in rows]), "<f4").reshape(len(rows), -1)
     lengths = np.array([row[3] for row in rows])
-    # Not "@": see vector_index.sqlite.embeddings.
+    # Not "@": see ``stores.sqlite.vector_index.embeddings.products``.
     products = np.vecdot(matrix.astype(np.float64), vector.astype(np.float64))
     scores = np.round(products / lengths, DIGITS).tolist()
     by_number = {row[0]: score for row, score in zip(rows, scores, strict=True)}

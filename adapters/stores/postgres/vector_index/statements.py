@@ -1,8 +1,8 @@
-"""The SQL of a search: one statement that finds, scores and cuts inside the engine.
+"""SQL of a search: one statement that matches, scores and limits in the server.
 
-What is asked for is a ``Plan``; ``statement`` writes it down. Conditions on scope, times and filter
-stand in front of every cut. Keyword scores are ``bm25``'s, computed over all documents of the
-ledger that have a term of the query, which is also where document frequencies are counted.
+``statement`` translates a ``Plan``. Conditions on scope, times and filter are applied before every
+LIMIT. Keyword scores are BM25 (see ``bm25``); document frequencies are counted over all documents
+of the ledger that have a term of the query.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _UNIT = f"1e{DIGITS}"
 
 @frozen
 class Sql:
-    """A piece of SQL with the values of its ``%s`` in order."""
+    """An SQL fragment with the values of its ``%s`` in order."""
 
     text: str
     values: tuple[object, ...] = ()
 
 
 def joined(pieces: Sequence[Sql], by: str) -> Sql:
-    """Pieces one after the other."""
+    """Join fragments with a separator."""
     return Sql(
         by.join(piece.text for piece in pieces),
         tuple(value for piece in pieces for value in piece.values),
@@ -38,7 +38,7 @@ def joined(pieces: Sequence[Sql], by: str) -> Sql:
 
 
 def spliced(template: str, *pieces: Sql) -> Sql:
-    """A template with a piece in the place of each ``{}``."""
+    """Replace each ``{}`` of a template by a fragment."""
     return Sql(
         template.format(*(piece.text for piece in pieces)),
         tuple(value for piece in pieces for value in piece.values),
@@ -47,19 +47,19 @@ def spliced(template: str, *pieces: Sql) -> Sql:
 
 @frozen(kw_only=True)
 class Plan:
-    """What a search asks the engine for.
+    """Input of a search statement.
 
     Args:
-        tables: where.
-        ledger: whose documents: a condition for the column ``ledger``.
+        tables: tables of the index.
+        ledger: expression that the column ``ledger`` must equal.
         query: scope, times and limit.
-        where: the filter on ``w``, if there is one.
-        terms: of the text that is asked for.
-        names: numbers of what in it may be names.
-        extension: pgvector, if similarities are computed by the engine.
-        vector: what is compared with: the text of a vector of length 1.
-        model: whose vectors: a condition for the column ``model``.
-        near: the numbers of the nearest, if they are known already.
+        where: filter condition on the alias ``w``, if any.
+        terms: terms of the query's text.
+        names: ids of possible names in the query's text.
+        extension: pgvector, if the server computes similarities.
+        vector: text form of the query's vector, of length 1.
+        model: expression that the column ``model`` must equal.
+        near: document ids of the nearest, if already known.
     """
 
     tables: Tables
@@ -75,14 +75,14 @@ class Plan:
 
     @property
     def needs_all_signals(self) -> bool:
-        """Whether similarity is not the only signal, or is ordered by something else."""
+        """Whether there are other signals than similarity, or the nearest are already known."""
         return bool(self.terms or self.names) or self.near is not None
 
 
 def seen(query: IndexQuery, alias: str) -> Sql:
-    """The condition that a document is inside the scope and the times of a query.
+    """Condition that a document is within the scope and times of a query.
 
-    The owner, the first id of a scope, is what the ledger is made of.
+    The owner, the first id of a scope, is checked by the ledger.
     """
     _, *narrower = query.scope.ids().items()
     now, as_of = to_microseconds(query.now), query.as_of
@@ -105,8 +105,8 @@ def _within(alias: str, name: str, moment: int, *, strict: bool) -> Iterator[Sql
 
 
 def similarity(extension: Extension, vector: Sql) -> Sql:
-    """The cosine of ``d.vector`` with a vector of length 1, rounded like every signal."""
-    # "<#>" is the inner product, negative; lengths were computed once, when writing.
+    """Cosine of ``d.vector`` with a vector of length 1, rounded like every signal."""
+    # "<#>" is the negative inner product; lengths were computed when writing.
     product = spliced(f"d.vector {extension.operator('<#>')} {{}}", vector)
     return spliced(f"round(({{}}) / d.length * -{_UNIT}) / {_UNIT}", product)
 
@@ -115,11 +115,11 @@ _HIT = "d.fact_id, d.version, d.speaker, d.occurred_at, d.valid_from, d.valid_to
 
 
 def statement(plan: Plan) -> Sql:
-    """The statement for a plan.
+    """Return the statement for a plan.
 
-    Its rows are: fact id, version, speaker, occurred at, valid from, valid to, similarity; and
-    where there are terms or names: the number of the document, keyword, context, how many of the
-    names the document has, how many the ledger has.
+    Columns: fact id, version, speaker, occurred at, valid from, valid to, similarity; if
+    ``needs_all_signals``, also: document id, keyword score, context score, number of the query's
+    names that the document has, number that the ledger has.
     """
     if not plan.needs_all_signals:
         return _nearest(plan, _HIT, _vector(plan))
@@ -127,7 +127,7 @@ def statement(plan: Plan) -> Sql:
 
 
 def eligible(plan: Plan) -> Sql:
-    """From which rows the nearest are taken."""
+    """FROM and WHERE clauses for the candidates of a vector search."""
     pieces = [
         spliced("d.ledger = {}", plan.ledger),
         spliced("d.model = {}", plan.model),
@@ -147,7 +147,7 @@ def _vector(plan: Plan) -> Sql:
 
 def _nearest(plan: Plan, columns: str, vector: Sql) -> Sql:
     assert plan.extension is not None
-    # Ordered by an expression that no index is on: all are compared.
+    # No index covers this expression, so all vectors are compared.
     return spliced(
         f"SELECT {columns}, {{}} AS similarity {{}} "
         "ORDER BY similarity DESC, d.fact_id, d.version LIMIT {}",
@@ -158,8 +158,8 @@ def _nearest(plan: Plan, columns: str, vector: Sql) -> Sql:
 
 
 def nearest_by_graph(plan: Plan, dimension: int) -> Sql:
-    """The statement for the nearest documents by an HNSW index: what ``statement`` returns of
-    similarities alone, and the number of the document.
+    """Statement for the nearest documents by an HNSW index: the columns of ``statement`` up to
+    similarity, and the document id.
     """
     assert plan.extension is not None
     vector = _vector(plan)
@@ -175,7 +175,7 @@ def nearest_by_graph(plan: Plan, dimension: int) -> Sql:
 
 
 def graph_expression(extension: Extension, dimension: int, column: str) -> str:
-    """What an HNSW index is on: vectors of one dimension."""
+    """Indexed expression of an HNSW index: vectors of one dimension."""
     return f"({column}::{extension.type}({dimension}))"
 
 
@@ -231,7 +231,7 @@ def _all_signals(plan: Plan) -> Sql:
 
 
 def _known(plan: Plan) -> Sql:
-    """Which of the names some document of the ledger has."""
+    """CTE of the query's names that some document of the ledger has."""
     return Sql(
         "known AS MATERIALIZED (SELECT coalesce(array_agg(asked.name), '{}') AS names "
         "FROM unnest(%s::bigint[]) AS asked (name) WHERE EXISTS ("
@@ -244,19 +244,19 @@ def _known(plan: Plan) -> Sql:
 _FIELDS = (("t", "text"), ("c", "context"))
 
 FEW = 30
-"""Up to this fraction of all documents a ledger is read through. The index on terms knows no
-ledgers: what it costs grows with the whole table (85 ms for five terms in a million documents),
-as reading does with the ledger (2.5 µs a document).
+"""A ledger with less than one in ``FEW`` of all documents is scanned instead of using the index on
+terms. That index covers all ledgers: its cost grows with the table (85 ms for five terms in a
+million documents), that of a scan with the ledger (2.5 µs per document).
 """
 
 
 def _scored(plan: Plan) -> list[Sql]:
-    """Every document of the ledger that has a term of the query, with its two scores."""
+    """CTEs that score every document of the ledger with a term of the query, text and context."""
     ledger, terms = plan.ledger, plan.terms
     asked = to_tsquery(terms)
     frequencies = [
         Sql(
-            # Counting takes fourteen times as long as seeing that there is nothing to count.
+            # The test is fourteen times as fast as ts_rank_cd without a match.
             f"CASE WHEN w.{name}_terms @@ %s::tsquery THEN "
             f"ts_rank_cd('{{1,1,1,1}}', w.{name}_terms, %s::tsquery) ELSE 0 END"
             f"::double precision AS {short}{place}",
@@ -280,7 +280,7 @@ def _scored(plan: Plan) -> list[Sql]:
     holds = Sql("(text_terms @@ %s::tsquery OR context_terms @@ %s::tsquery)", (asked, asked))
     every = f"SELECT * FROM {plan.tables.wording} WHERE"
     matched = spliced(
-        # The index on terms is not asked for what is tested for being true.
+        # IS TRUE prevents the use of the index on terms.
         f"matched AS MATERIALIZED (SELECT {{}} FROM ("
         f"{every} (SELECT few FROM size) AND {{}} AND {{}} IS TRUE "
         f"UNION ALL {every} NOT (SELECT few FROM size) AND {{}} AND {{}}) AS w)",
@@ -328,7 +328,7 @@ def _rarity(holders: str) -> str:
 def _weight(short: str, name: str, place: int) -> str:
     """``bm25.weight``, times the rarity of the term."""
     frequency = f"m.{short}{place}"
-    # Where no text has a term, no document got here by that field.
+    # 1e-9 avoids division by zero if the field has no terms; then no document matched by it.
     length = f"{bm25.B} / greatest(r.{name}_average, 1e-9) * m.{name}_length"
     return (
         f"r.{short}{place} * {frequency} * {bm25.K1 + 1} "

@@ -1,6 +1,6 @@
-"""Terms and names in the forms in which PostgreSQL indexes them.
+"""Terms and names in the forms that PostgreSQL indexes.
 
-The terms are ours (``analysis``): no text search configuration of the server has a part in it.
+Terms come from the tokenizer in ``analysis``, not from a text search configuration of the server.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from remembrancer.adapters.index_scoring.bm25 import MAX_FREQUENCY
 
 
 def to_tsvector(terms: Sequence[str]) -> str:
-    """The text of a ``tsvector`` that has each term at as many positions as it comes.
+    """Text form of a ``tsvector`` with as many positions per term as the term occurs.
 
-    A position says nothing here but that there is one: ``ts_rank_cd`` counts them, which is the
-    fastest way to a frequency. PostgreSQL keeps 255 of a lexeme, and so many are counted.
+    The positions only encode the term frequency: counting them with ``ts_rank_cd`` is the fastest
+    way to read it. PostgreSQL stores at most 255 per lexeme.
     """
     return " ".join(
         f"'{term}':{','.join(map(str, range(1, min(count, MAX_FREQUENCY) + 1)))}"
@@ -25,13 +25,13 @@ def to_tsvector(terms: Sequence[str]) -> str:
 
 
 def to_tsquery(terms: Iterable[str]) -> str:
-    """The text of a ``tsquery`` for any of the terms."""
+    """Text form of a ``tsquery`` for any of the terms."""
     return " | ".join(f"'{term}'" for term in terms)
 
 
 def number_of(name: str) -> int:
-    """The number of a name, in the range of ``bigint``. Two of a million names share one with a
-    probability of 3e-8.
+    """Hash of a name in the range of ``bigint``. Among a million names, the probability of a
+    collision is 3e-8.
     """
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

@@ -1,8 +1,7 @@
-"""Vectors on their way into PostgreSQL and back, bit by bit the same.
+"""Lossless encoding of vectors for PostgreSQL.
 
-A vector is stored divided by a power of two, so that its length is between a half and one and no
-square of a component overflows in the single precision that pgvector computes in. Dividing by a
-power of two changes no digit. It compares nothing; ``statements`` and ``similarities`` do.
+A vector is divided by a power of two, so that its length is in [0.5, 1) and no square overflows in
+pgvector's single precision. Division by a power of two is exact.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ Components = npt.NDArray[np.float32]
 
 
 def digest_of(text: str) -> bytes:
-    """What the vector of a text is looked up by, 16 bytes."""
+    """Key of a text's vector, 16 bytes."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @frozen(eq=False)
 class Scaled:
-    """A vector as it is stored.
+    """A vector as it is stored: the original is ``components * 2 ** exponent``.
 
-    ``length`` is that of ``components``, in [0.5, 1), and 1 for the zero vector, by which one can
-    divide. The vector itself is ``components * 2 ** exponent``.
+    ``length`` is that of ``components``, in [0.5, 1); 1 for the zero vector, to avoid division by
+    zero.
     """
 
     components: Components
@@ -49,32 +48,32 @@ class Scaled:
 
 
 def restored(components: Components, exponent: int) -> Vector:
-    """The vector that was scaled."""
+    """Reverse ``Scaled.of``."""
     return array("f", np.ldexp(components.astype(np.float64), exponent).astype(np.float32))
 
 
 def unit(vector: Components) -> Components:
-    """A vector of length 1; the zero vector stays what it is."""
+    """Normalise to length 1; the zero vector stays zero."""
     wide = vector.astype(np.float64)
     length = math.sqrt(float(np.dot(wide, wide)))
     return (wide / length if length else wide).astype(np.float32)
 
 
 def to_text(vector: Components) -> str:
-    """The form in which pgvector reads a vector, exactly."""
+    """Text form of a vector for pgvector, exact."""
     return msgspec.json.encode(vector.tolist()).decode()
 
 
 def from_text(text: str) -> Components:
-    """What pgvector printed."""
+    """Parse pgvector's text form."""
     return np.array(msgspec.json.decode(text), np.float32)
 
 
 def to_hex(vector: Components) -> str:
-    """The form in which vectors are sent where there is no pgvector."""
+    """Hex form of a vector for ``bytea``, without pgvector."""
     return vector.astype("<f4", copy=False).tobytes().hex()
 
 
 def from_bytes(data: bytes) -> Components:
-    """What was stored without pgvector."""
+    """Read a vector from ``bytea``, without pgvector."""
     return np.frombuffer(data, "<f4")

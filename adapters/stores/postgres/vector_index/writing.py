@@ -1,8 +1,7 @@
-"""Writing documents: rows and counts, inside a transaction of the caller.
+"""Upsert and deletion of documents and their counts, in the caller's transaction.
 
-Writers of one ledger wait for each other (they hold its row), writers of different ledgers don't.
-What has not changed is not written again: neither an HNSW index nor the terms pay for a version
-that merely ended.
+Writers of one ledger wait for its row lock, writers of different ledgers don't. Unchanged rows are
+not written again.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
 
 BATCH = 500
-"""Documents that are sent in one statement."""
+"""Documents per statement."""
 
 _DOCUMENT = (
     "ledger int, fact_id text, version int, agent_id text, run_id text, app_id text, "
@@ -52,12 +51,12 @@ _WORDING = (
 
 @frozen
 class Storage:
-    """How vectors are stored, and whose they are.
+    """Where and how vectors are stored.
 
     Args:
-        tables: where.
-        extension: pgvector; ``None`` where there is none.
-        model: the embedder, as ``Embedder.model``.
+        tables: tables of the index.
+        extension: pgvector; ``None`` if there is none.
+        model: embedding model, as ``Embedder.model``.
         dimension: components per vector.
     """
 
@@ -69,7 +68,7 @@ class Storage:
 
 @define
 class _Change:
-    """What is added to the counts of a ledger."""
+    """Increments of a ledger's counts."""
 
     documents: int = 0
     text_length: int = 0
@@ -82,10 +81,10 @@ class _Change:
 
 
 async def put(connection: Connection, storage: Storage, documents: Sequence[Document]) -> None:
-    """See ``VectorIndex.put``; within a batch the last document of a key counts.
+    """See ``VectorIndex.put``; the last document of a key wins.
 
     Raises:
-        InvalidRequest: a vector of another dimension, or not finite; nothing was written.
+        InvalidRequest: a vector has another dimension or is not finite; nothing was written.
     """
     vectors = checked_vectors(documents, storage.dimension)
     pairs = {
@@ -145,10 +144,8 @@ async def remove(connection: Connection, t: Tables, keys: Iterable[FactKey]) -> 
 async def _open_ledgers(
     connection: Connection, tables: Tables, documents: Iterable[Document]
 ) -> Mapping[str, int]:
-    """The numbers of ledgers by name, made where they are new, held until the end of the
-    transaction.
-    """
-    # Always in the same order, so that two writers never wait for each other in a circle.
+    """Ids of ledgers by name; inserts new ones and locks all until the transaction ends."""
+    # Always in the same order, to prevent deadlocks.
     names = sorted({document.scope.ledger for document in documents})
     find = f"SELECT name, id FROM {tables.ledger} WHERE name = ANY (%s) ORDER BY name FOR UPDATE"
     found: dict[str, int] = dict(await (await connection.execute(find, (names,))).fetchall())
@@ -163,7 +160,7 @@ async def _open_ledgers(
 
 
 async def _open_model(connection: Connection, storage: Storage) -> int:
-    """The number of the model, made if it is new."""
+    """Id of the embedding model; inserted if it is new."""
     asked = (storage.model, storage.dimension)
     find = f"SELECT id FROM {storage.tables.model} WHERE name = %s AND dimension = %s"
     rows = await (await connection.execute(find, asked)).fetchall()
@@ -209,7 +206,7 @@ def _row(document: Document, ledger: int) -> dict[str, Any]:
 
 
 def _attribute(value: object) -> object:
-    """A built-in field as filters compare it. No filter can name a NUL, which has no place here."""
+    """Encode a built-in field for filters. NUL, which jsonb can't store, is replaced."""
     if isinstance(value, datetime):
         return to_microseconds(value)
     if isinstance(value, str):

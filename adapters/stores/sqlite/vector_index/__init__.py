@@ -1,4 +1,4 @@
-"""The index inside a SQLite file: rows are the truth, numpy arrays answer the queries."""
+"""A hybrid index (vectors and BM25) in a SQLite file, searched with numpy on cached arrays."""
 
 from remembrancer.adapters.stores.sqlite.vector_index.index import SqliteVectorIndex
 from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes

@@ -1,6 +1,6 @@
-"""Documents in memory, and their exact signals for a query: the tail of a ledger, or candidates.
+"""Documents in memory (the tail of a ledger, or candidates), and their exact signals for a query.
 
-A block is never changed; a newer state is a new block.
+A block is immutable; a newer state is a new block.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 
 ALWAYS = -(1 << 63)
 EVER = (1 << 63) - 1
-"""Stand for the open ends of an interval."""
+"""``ALWAYS`` and ``EVER`` replace the open ends of an interval."""
 
 TIMES = (
     f"ifnull(visible_from, {ALWAYS}), ifnull(visible_to, {EVER}), "
@@ -50,7 +50,7 @@ _COLUMNS = (
 
 @frozen(eq=False)
 class Times:
-    """When documents are seen, each array of shape (documents,), in microseconds."""
+    """The visible and valid intervals of documents; arrays of shape (documents,), microseconds."""
 
     visible_from: Numbers
     visible_to: Numbers
@@ -62,7 +62,7 @@ class Times:
         return np.minimum(self.visible_to, self.valid_to)
 
     def seen(self, now: int, as_of: int | None, valid_at: int | None) -> Mask:
-        """Which of the documents a query at these times may see (see ``IndexQuery``)."""
+        """A mask of the documents that a query at these times may see (see ``IndexQuery``)."""
         moment = now if as_of is None else as_of
         if as_of is None and valid_at is None:
             return self._until > moment
@@ -82,10 +82,10 @@ class Field:
     """The terms of one text field of all documents.
 
     Args:
-        terms: a number for each entry.
-        frequencies: how often the term comes, for each entry.
-        owners: the place of the document, for each entry.
-        lengths: terms of the field, for each document.
+        terms: the number of the term, per entry.
+        frequencies: occurrences of the term, per entry.
+        owners: the document's offset, per entry.
+        lengths: number of terms in the field, per document.
     """
 
     terms: Numbers
@@ -94,7 +94,7 @@ class Field:
     lengths: Numbers
 
     def entries(self, terms: Sequence[int], alive: Mask | None) -> list[npt.NDArray[np.intp]]:
-        """For each term the entries that are it, in documents that are alive."""
+        """For each term the offsets of its entries in documents that are alive."""
         found = [np.flatnonzero(self.terms == term) for term in terms]
         if alive is None:
             return found
@@ -106,12 +106,12 @@ class Field:
         rarities: Sequence[float],
         average: float,
     ) -> Scores:
-        """BM25 for each document.
+        """The BM25 score of each document.
 
         Args:
-            entries: as returned by ``entries``.
-            rarities: one for each term.
-            average: the mean length of the field.
+            entries: the result of ``entries``.
+            rarities: inverse document frequency, per term.
+            average: mean length of the field, in terms.
         """
         scores = np.zeros(self.lengths.size)
         for places, rarity in zip(entries, rarities, strict=True):
@@ -119,26 +119,26 @@ class Field:
                 owners = self.owners[places]
                 frequencies = self.frequencies[places].astype(np.float64)
                 lengths = self.lengths[owners].astype(np.float64)
-                # A document has a term in one entry, so no owner comes twice here.
+                # A document has one entry per term, so each owner is unique here.
                 scores[owners] += rarity * bm25.weight(frequencies, lengths, average)
         return scores
 
 
 @frozen(eq=False)
 class Block:
-    """Documents side by side: every array and list has one element for each.
+    """Documents by column: each array and list has one element per document, unless noted.
 
     Args:
         numbers: their numbers in ``index_document``.
-        alive: which of them are current; ``None`` is all.
-        times: when they are seen.
+        alive: mask of the current ones; ``None`` if all are.
+        times: their visible and valid intervals.
         scopes: their numbers in ``index_scope``.
-        fact_ids, versions, speakers, occurred: what hits tell.
-        embedded: which of them have a vector.
-        vectors: of length 1, shape (documents, dimension), zero where there is none.
+        fact_ids, versions, speakers, occurred: the fields that hits return.
+        embedded: mask of those that have a vector.
+        vectors: of length 1, shape (documents, dimension); zero if there is none.
         text, context: their terms.
-        names: their entities, as numbers.
-        name_owners: the place of the document, for each of the names.
+        names: numbers of their entities, one element per entity.
+        name_owners: the document's offset, one element per entity.
     """
 
     numbers: Numbers
@@ -161,22 +161,22 @@ class Block:
 
     @cached_property
     def size(self) -> int:
-        """Bytes in memory, roughly."""
+        """Approximate bytes in memory."""
         fields = (self.text, self.context)
         arrays = sum(
             field.terms.nbytes + field.frequencies.nbytes + field.owners.nbytes for field in fields
         )
-        # Beside the arrays: ten columns of eight bytes, and the objects of a key.
+        # Besides the arrays: ten columns of eight bytes, and the objects of a key.
         return arrays + self.vectors.nbytes + 300 * len(self)
 
     def similarities(self, vector: npt.NDArray[np.float32]) -> Scores:
-        """Cosines with a vector of length 1; NaN where a document has no vector."""
+        """Cosines in [-1, 1] with a vector of length 1; NaN for a document without a vector."""
         similarities = products(self.vectors, vector).astype(np.float64)
         similarities[~self.embedded] = np.nan
         return similarities
 
     def shares(self, names: Sequence[int]) -> Scores:
-        """For each document the share of ``names`` (at least one) that it has."""
+        """The share in [0, 1] of ``names`` (at least one) that each document has."""
         known = np.isin(self.names, np.array(names, np.int64))
         counts = np.bincount(self.name_owners[known], minlength=len(self))
         shares: Scores = counts / len(names)
@@ -190,8 +190,8 @@ class Block:
         """The hits for documents.
 
         Args:
-            rows: their places.
-            signals: similarity, keyword, context and entities, each with one value for a row.
+            rows: their offsets.
+            signals: similarity, keyword, context and entities, each with one value per row.
         """
         starts, ends = self.times.valid_from[rows].tolist(), self.times.valid_to[rows].tolist()
         return [
@@ -211,7 +211,7 @@ class Block:
         ]
 
     def updated(self, changed: Block) -> Block:
-        """With documents added, or in the place of those of the same number."""
+        """A block with ``changed`` documents added; they replace those of the same number."""
         if not len(changed):
             return self
         kept = ~np.isin(self.numbers, changed.numbers)
@@ -223,12 +223,12 @@ class Block:
         return evolve(together, alive=np.concatenate([kept, np.ones(len(changed), np.bool_)]))
 
     def mostly_dead(self) -> bool:
-        """Whether less than half of it is of any use."""
+        """Whether less than half of the documents are alive."""
         return self.alive is not None and 2 * int(np.count_nonzero(self.alive)) < len(self)
 
 
 def joined(blocks: Sequence[Block]) -> Block:
-    """The documents of blocks (at least one), in order. ``alive`` is left to the caller."""
+    """Concatenate blocks (at least one). ``alive`` of the result is ``None``."""
     if len(blocks) == 1:
         return blocks[0]
     starts = np.cumsum([0, *(len(block) for block in blocks[:-1])]).astype(np.int32)
@@ -275,14 +275,14 @@ def joined(blocks: Sequence[Block]) -> Block:
 def load_range(
     connection: sqlite3.Connection, embeddings: Embeddings, first: int, last: int
 ) -> Block:
-    """The documents with numbers from ``first`` to ``last``, both included."""
+    """The documents with numbers from ``first`` to ``last``, inclusive."""
     return _load(connection, embeddings, "WHERE id BETWEEN ? AND ?", (first, last))
 
 
 def load_touched(
     connection: sqlite3.Connection, embeddings: Embeddings, ledger: Ledger, revision: int
 ) -> Block:
-    """The documents of a ledger that were written after a revision and are in no segment."""
+    """The documents of a ledger that changed after a revision and are in no segment."""
     return _load(
         connection,
         embeddings,
@@ -336,7 +336,7 @@ def _load(
 def _vectors(
     connection: sqlite3.Connection, embeddings: Embeddings, numbers: Numbers
 ) -> tuple[Mask, Vectors]:
-    """Which documents have a vector, and the vectors, given the numbers of their embeddings."""
+    """A mask of documents with a vector, and the vectors, by embedding numbers."""
     found, vectors = embeddings.load(connection, numbers[numbers != 0])
     if not found.size:
         return np.zeros(numbers.size, np.bool_), np.zeros(

@@ -1,8 +1,8 @@
-"""Making segments of what has gathered in the tail of a ledger.
+"""Compaction: build segments from the tail of a ledger.
 
-The work is done on a reader's view, while others write; only storing the result needs the writer.
-Segments grow like the digits of a counter: what is new takes over those before it that are not
-larger, so that a document is rewritten a few times at most, until its segment is full.
+A segment is built from a read transaction while other threads write; only storing it takes the
+write lock. Segments are merged as in a log-structured merge tree: a new one absorbs the preceding
+segments that are not larger, so a document is rewritten only a few times until its segment is full.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes
 from remembrancer.domain.scope import LedgerId
 
 UNSETTLED = 8
-"""One in so many documents of a full tail stays there: the newest, whose context still changes."""
+"""1/8 of a full tail stays there: the newest documents, whose context still changes."""
 
 ATTEMPTS = 3
-"""Times that a segment is made beside the writers before they have to wait for it."""
+"""Attempts to build a segment without blocking writers; after these it is built in a write lock."""
 
 
 @frozen
 class _Gap:
-    """Documents that are in no segment, between two segments; ``settled`` of them may go into
-    one.
+    """A range of numbers between two segments; ``settled``: how many of its documents may go into
+    a segment.
     """
 
     first: int
@@ -45,7 +45,7 @@ class _Gap:
 
 
 def due(connection: sqlite3.Connection, sizes: Sizes, ledger: LedgerId | None) -> list[LedgerId]:
-    """The ledgers, or the one ledger, whose tail is full."""
+    """The ledgers with a full tail, among all or of the one given."""
     which, parameters = ("", ()) if ledger is None else ("AND name = ?", (ledger,))
     rows = connection.execute(
         "SELECT name FROM index_ledger "
@@ -56,19 +56,19 @@ def due(connection: sqlite3.Connection, sizes: Sizes, ledger: LedgerId | None) -
 
 
 def compact(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: LedgerId) -> int:
-    """Make segments until the tail of a ledger is short; returns how many were made."""
-    made = 0
+    """Build segments until the tail of a ledger is short; returns how many were built."""
+    count = 0
     while _step(connections, embeddings, sizes, name):
-        made += 1
-    return made
+        count += 1
+    return count
 
 
 def _step(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: LedgerId) -> bool:
-    """Make one segment, if one is due."""
+    """Build one segment if one is due; returns whether it did."""
     for _ in range(ATTEMPTS):
         with connections.reader() as connection, one_view(connection):
             ledger = find_ledger(connection, name)
-            built = _made(connection, embeddings, sizes, ledger)
+            built = _build_next(connection, embeddings, sizes, ledger)
         if built is None or ledger is None:
             return False
         with connections.transaction() as connection:
@@ -79,7 +79,7 @@ def _step(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: 
                 return True
     with connections.transaction() as connection:
         ledger = find_ledger(connection, name)
-        built = _made(connection, embeddings, sizes, ledger)
+        built = _build_next(connection, embeddings, sizes, ledger)
         if built is None or ledger is None:
             return False
         store(connection, ledger, built)
@@ -87,7 +87,7 @@ def _step(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: 
         return True
 
 
-def _made(
+def _build_next(
     connection: sqlite3.Connection, embeddings: Embeddings, sizes: Sizes, ledger: Ledger | None
 ) -> Built | None:
     if ledger is None or ledger.uncovered < (sizes.tail if ledger.segments else sizes.first):
@@ -96,7 +96,7 @@ def _made(
     gap = max(_gaps(connection, sizes, ledger, existing), key=lambda gap: gap.settled)
     first, limit = gap.first, min(gap.settled, sizes.segment)
     for before in reversed([segment for segment in existing if segment.last < first]):
-        # Where another gap lies between, its documents would not be counted.
+        # Not across another gap: its documents are not counted in the limit.
         if before.last + 1 != first or before.living > limit:
             break
         if before.living + limit > sizes.segment:
@@ -118,12 +118,12 @@ def _gaps(
         ).fetchone()
         gaps.append(_Gap(first, last, documents))
         rest -= documents
-    # Nothing but the last gap is ever large, and counting means reading.
+    # The last gap is not counted: only it can be large, and counting reads all its rows.
     return [*gaps, _Gap(firsts[-1], lasts[-1], rest - sizes.tail // UNSETTLED)]
 
 
 def _unchanged(connection: sqlite3.Connection, before: Ledger, now: Ledger, built: Built) -> bool:
-    """Whether a segment still says what the rows say that it was made from."""
+    """Whether a built segment still matches the rows it was built from."""
     if now.generation != before.generation:
         return False
     if now.revision == before.revision:

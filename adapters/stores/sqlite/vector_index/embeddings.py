@@ -1,8 +1,8 @@
-"""The vectors of an index: stored by what was embedded, shared by all who said the same.
+"""The vectors of an index, stored once per ledger, text and model.
 
-It is both what searches compare with and the cache that saves a rebuild from embedding anything
-twice. Vectors of several models may lie here; nobody reads any but those of his own. A ledger has
-its own copies, so that erasing it erases them.
+The same table serves searches and is the cache that lets a rebuild run without embedding again.
+Vectors of several models may be stored; only those of the current model are read. Each ledger has
+its own copies, so that erasing the ledger erases them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Vectors = npt.NDArray[np.float32]
 """Vectors of shape (count, dimension)."""
 
 _ORDINARY = (1e-10, 1e10)
-"""Lengths whose squares neither vanish nor overflow in single precision."""
+"""Lengths whose squares neither underflow nor overflow in single precision."""
 
 
 @frozen
@@ -33,15 +33,15 @@ class Embeddings:
     """The vectors of one model.
 
     Args:
-        model: its name, as ``Embedder.model``.
-        dimension: components per vector.
+        model: its name, as in ``Embedder.model``.
+        dimension: number of components of a vector.
     """
 
     model: str
     dimension: int
 
     def find(self, connection: sqlite3.Connection) -> int | None:
-        """The number of the model in this file, ``None`` if it never stored a vector here."""
+        """The number of the model in this file, ``None`` if it has stored no vector here."""
         row = connection.execute(
             "SELECT id FROM index_model WHERE name = ? AND dimension = ?",
             (self.model, self.dimension),
@@ -49,7 +49,7 @@ class Embeddings:
         return None if row is None else int(row[0])
 
     def open(self, connection: sqlite3.Connection) -> int:
-        """The number of the model, made if it is new."""
+        """The number of the model; assigns one to a new model."""
         number = self.find(connection)
         if number is None:
             number = connection.execute(
@@ -67,9 +67,9 @@ class Embeddings:
         text: str,
         vector: npt.NDArray[np.float32],
     ) -> int:
-        """The number of the embedding of a text in a ledger, stored unless it is there."""
+        """The number of a text's embedding in a ledger; stores the vector if it is missing."""
         digest, data = digest_of(text), vector.astype("<f4", copy=False).tobytes()
-        # An embedder is meant to map a text to one vector, and some remote ones do not.
+        # Compares the vector too: some remote embedders return different vectors for the same text.
         row = connection.execute(
             "SELECT id FROM index_embedding WHERE digest = ? AND model = ? "
             "AND id BETWEEN ? AND ? AND vector = ?",
@@ -84,7 +84,7 @@ class Embeddings:
         return number
 
     def known(self, connection: sqlite3.Connection, texts: Sequence[str]) -> dict[str, Vector]:
-        """The stored vectors of texts, whichever ledger they are in."""
+        """The stored vectors of texts, from any ledger."""
         model = self.find(connection)
         found: dict[str, Vector] = {}
         for text in texts:
@@ -104,7 +104,8 @@ class Embeddings:
 
         Args:
             connection: to read from.
-            numbers: shape (count,), in any order, repetitions allowed; other models' are skipped.
+            numbers: shape (count,), in any order, duplicates allowed. Embeddings of other models
+                are skipped.
 
         Returns:
             The numbers found, ascending, and their vectors.
@@ -132,7 +133,7 @@ class Embeddings:
 
 
 def forget_unused(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
-    """Delete those embeddings that no document refers to any more."""
+    """Delete those of the given embeddings that no document refers to."""
     connection.executemany(
         "DELETE FROM index_embedding WHERE id = ? "
         "AND NOT EXISTS (SELECT 1 FROM index_document WHERE embedding = index_embedding.id)",
@@ -149,19 +150,19 @@ def forget_all_unused(connection: sqlite3.Connection) -> None:
 
 
 def digest_of(text: str) -> bytes:
-    """What a text is looked up by, 16 bytes."""
+    """The lookup key of a text: a digest of 16 bytes."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """Vectors of length 1; the zero vector stays what it is.
+    """Vectors scaled to length 1; a zero vector is unchanged.
 
     Args:
         vectors: shape (count, dimension) or (dimension,).
     """
     lengths = _lengths(vectors)
     if lengths is None:
-        # In double precision, where the squares of large components do not overflow.
+        # In double precision, so that the squares of large components do not overflow.
         wide = vectors.astype(np.float64)
         exact = np.sqrt(np.vecdot(wide, wide))[..., None]
         return (wide / np.where(exact > 0, exact, 1.0)).astype(np.float32)
@@ -170,7 +171,7 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def cosines(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The cosine of each of ``vectors`` with ``asked``, which has length 1."""
+    """The cosine in [-1, 1] of each of ``vectors`` with ``asked`` (length 1)."""
     lengths = _lengths(vectors)
     if lengths is None:
         return products(unit(vectors), asked)
@@ -180,14 +181,14 @@ def cosines(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.
 
 def products(vectors: Vectors, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The dot product of each of ``vectors`` with ``asked``."""
-    # Not "@": BLAS would spread it over threads, which costs more than it saves here, and thirty
-    # times as much when another process has one of the cores.
+    # Not "@": BLAS would use several threads, which is slower here, and thirty times slower when
+    # another process occupies one of the cores.
     similarities: npt.NDArray[np.float32] = np.vecdot(vectors, asked)
     return similarities
 
 
 def _lengths(vectors: Vectors) -> npt.NDArray[np.float32] | None:
-    """The lengths of vectors, ``None`` if one may be wrong in single precision."""
+    """The lengths of vectors, ``None`` if single precision may be too coarse for one of them."""
     with np.errstate(over="ignore", under="ignore"):
         lengths: npt.NDArray[np.float32] = np.sqrt(np.vecdot(vectors, vectors))
     return lengths if ((lengths > _ORDINARY[0]) & (lengths < _ORDINARY[1])).all() else None

@@ -1,4 +1,4 @@
-"""The filter of a query, asked about documents by number."""
+"""Evaluate the filter of a query for documents by number."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from remembrancer.domain.filters.ast import BUILT_IN_FIELDS, Filter
 _COLUMNS = {name: f"json_extract(attributes, '$.{name}')" for name in BUILT_IN_FIELDS}
 
 WHOLESALE = 8
-"""The whole ledger is looked through, once, when more than one in so many of it are asked for."""
+"""If more than 1/8 of a ledger's documents are tested, the filter runs once on the whole ledger."""
 
 
 class FilterMask:
-    """Lets through the documents of a ledger for which a filter holds.
+    """Maps document numbers to a mask of those that a filter matches.
 
     Args:
-        connection: to read from; the functions of ``stores.sqlite.filters`` are registered.
-        ledger: whose documents.
+        connection: to read from; ``stores.sqlite.filters.register_functions`` was called on it.
+        ledger: the ledger of the documents.
         where: the filter.
     """
 
@@ -35,7 +35,7 @@ class FilterMask:
         self._all: Numbers | None = None
 
     def __call__(self, numbers: Numbers) -> Mask:
-        """Which of the documents pass."""
+        """The mask of the documents that pass."""
         if self._all is None and WHOLESALE * numbers.size > self._ledger.documents:
             self._all = self._passing(
                 "id BETWEEN ? AND ?", (first_of(self._ledger.id), last_of(self._ledger.id))

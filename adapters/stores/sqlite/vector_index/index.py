@@ -1,7 +1,7 @@
-"""The index in a SQLite file, as other parts see it.
+"""The public interface of the SQLite index.
 
-The methods with ``_in`` take part in a transaction of the caller, so that an index commits
-together with the log that it follows. It decides nothing about ranking or about facts.
+Methods ending in ``_in`` run in the caller's transaction, so that the index commits together with
+the log. Ranking across signals and the lifecycle of facts are not decided here.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from remembrancer.domain.scope import LedgerId
 
 
 class SqliteVectorIndex:
-    """See ``VectorIndex``. Safe to share between threads; the file, between processes.
+    """``VectorIndex`` on SQLite. Thread-safe; several processes may share the file.
 
     Args:
-        connections: the database; ``create`` must have been called in it once.
-        model: what made the vectors, as ``Embedder.model``.
-        dimension: components per vector.
-        sizes: what is held in memory and how much is looked at.
+        connections: the database; ``create`` must have been called on it once.
+        model: name of the embedding model, as in ``Embedder.model``.
+        dimension: number of components of a vector.
+        sizes: limits for memory, segments and searches.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class SqliteVectorIndex:
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever documents would be stored differently, as with another embedder."""
+        """Changes when documents would be stored differently, such as with another embedder."""
         model, dimension = self._embeddings.model, self._embeddings.dimension
         return f"{schema.FORMAT}.{ANALYSIS_VERSION}/{model}/{dimension}"
 
     # Inside a transaction of the caller
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the tables, where they are missing."""
+        """Create the tables that are missing."""
         schema.create(connection)
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Drop all documents. Vectors stay, for whoever puts the same texts again; see
-        ``forget_unused_in``.
+        """Delete all documents. Their vectors stay, so that a rebuild does not embed the same texts
+        again; see ``forget_unused_in``.
         """
         schema.clear(connection)
 
@@ -79,7 +79,7 @@ class SqliteVectorIndex:
         writing.remove(connection, self._embeddings, keys)
 
     def search_in(self, connection: sqlite3.Connection, query: IndexQuery) -> list[Hit]:
-        """See ``VectorIndex.search``. Inside a transaction it sees what that wrote."""
+        """See ``VectorIndex.search``. Inside a transaction it includes its uncommitted writes."""
         return search(
             connection,
             query,
@@ -95,14 +95,14 @@ class SqliteVectorIndex:
         return self._embeddings.known(connection, texts)
 
     def count_in(self, connection: sqlite3.Connection) -> int:
-        """Documents of all ledgers, counted."""
+        """The number of documents of all ledgers."""
         count: int = connection.execute("SELECT count(*) FROM index_document").fetchone()[0]
         return count
 
     def without_vector(
         self, connection: sqlite3.Connection, limit: int
     ) -> Sequence[tuple[FactKey, str]]:
-        """Documents that wait to be embedded, with their texts, oldest first."""
+        """Keys and texts of documents without a vector, oldest first."""
         rows = connection.execute(
             "SELECT fact_id, version, pending FROM index_document "
             "WHERE pending IS NOT NULL ORDER BY id LIMIT ?",
@@ -111,7 +111,7 @@ class SqliteVectorIndex:
         return [((FactId(fact_id), version), text) for fact_id, version, text in rows]
 
     def forget_unused_in(self, connection: sqlite3.Connection) -> None:
-        """Delete the vectors that no document has, at the end of a rebuild."""
+        """Delete the vectors that no document uses, at the end of a rebuild."""
         forget_all_unused(connection)
 
     # The port
@@ -121,7 +121,7 @@ class SqliteVectorIndex:
         with self._connections.transaction() as connection:
             self.put_in(connection, documents)
         for ledger in dict.fromkeys(document.scope.ledger for document in documents):
-            # The documents are written, and whoever writes next tries again.
+            # The documents are committed; the next write tries to compact again.
             with suppress(AdapterUnavailable):
                 self.compact(ledger)
 
@@ -158,26 +158,26 @@ class SqliteVectorIndex:
             ).fetchone()
             return 0 if row is None else int(row[0])
 
-    # Upkeep
+    # Maintenance
 
     def compact(self, ledger: LedgerId | None = None) -> int:
-        """Make segments where the tail of a ledger has become long; cheap where none has.
+        """Build segments for ledgers with a long tail; cheap if none has one.
 
-        To be called after commits, outside of any transaction. Searches are right without it,
-        and grow slower by the tail that they go through.
+        Call it after a commit, outside any transaction. Results are the same without it; searches
+        only get slower with the length of the tail.
 
         Args:
-            ledger: ``None`` looks after all.
+            ledger: the ledger to compact; ``None`` compacts all.
 
         Returns:
-            How many segments were made; 0 while another thread is at it.
+            The number of segments built; 0 if another thread is compacting.
 
         Raises:
             AdapterUnavailable: the database is locked, full or read-only; nothing is lost.
         """
         with self._connections.reader() as connection:
             names = compaction.due(connection, self._sizes, ledger)
-        # Many threads may notice at once, and one is enough.
+        # Several threads may find the same work due; one of them does it.
         if not names or not self._compacting.acquire(blocking=False):
             return 0
         try:

@@ -1,4 +1,4 @@
-"""What the index keeps count of for each ledger."""
+"""Counters and statistics of each ledger in the index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLUMNS = (
 
 @define
 class Ledger:
-    """A row of ``index_ledger``, changed in memory and written back by ``save``."""
+    """A row of ``index_ledger``; changes are written back by ``save``."""
 
     id: int
     generation: int
@@ -47,7 +47,7 @@ class Ledger:
 
 
 def find_ledger(connection: sqlite3.Connection, name: LedgerId) -> Ledger | None:
-    """A ledger by name, ``None`` if the index never had a document of it."""
+    """A ledger by name, ``None`` if the index has never had a document of it."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM index_ledger WHERE name = ?", (name,)
     ).fetchone()
@@ -63,7 +63,7 @@ def load_ledger(connection: sqlite3.Connection, number: int) -> Ledger:
 
 
 def open_ledger(connection: sqlite3.Connection, name: LedgerId) -> Ledger:
-    """A ledger by name, made if it is new."""
+    """A ledger by name; creates the row of a new one."""
     connection.execute("INSERT OR IGNORE INTO index_ledger (name) VALUES (?)", (name,))
     ledger = find_ledger(connection, name)
     assert ledger is not None
@@ -71,7 +71,7 @@ def open_ledger(connection: sqlite3.Connection, name: LedgerId) -> Ledger:
 
 
 def save(connection: sqlite3.Connection, ledger: Ledger) -> None:
-    """Write a ledger's numbers back."""
+    """Write a ledger's row back."""
     connection.execute(
         "UPDATE index_ledger SET generation = ?, revision = ?, last_document = ?, "
         "last_embedding = ?, documents = ?, uncovered = ?, segments = ?, text_length = ?, "

@@ -1,6 +1,6 @@
-"""The segments of a ledger in memory, and one after the other as a query sees them.
+"""Segments in memory, and a view of all segments of a ledger for one query.
 
-About 120 bytes a document are held; terms and vectors stay on disk.
+Segments take about 120 bytes per document; terms and vectors stay on disk.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from remembrancer.adapters.stores.sqlite.vector_index.segments import (
 Element = TypeVar("Element", bound=np.generic)
 
 Slots = npt.NDArray[np.intp]
-"""Places of documents in all segments of a ledger, one segment after the other."""
+"""Offsets of documents in the concatenated segments of a ledger."""
 
 Admit = Callable[[Numbers], Mask]
-"""Which documents a filter lets through, given their numbers."""
+"""A filter: maps document numbers to a mask of those that pass."""
 
 
 @frozen(eq=False)
 class LoadedSegment:
-    """See ``segments.Part`` for the arrays. ``sieve`` is shape (words, documents), ``refine``
-    (documents, words).
+    """A segment in memory; see ``segments.Part`` for the arrays. ``sieve`` has shape (words,
+    documents), ``refine`` (documents, words).
     """
 
     row: Segment
@@ -53,7 +53,7 @@ class LoadedSegment:
 
     @property
     def size(self) -> int:
-        """Bytes in memory, roughly."""
+        """Approximate bytes in memory."""
         return 120 * len(self)
 
 
@@ -64,9 +64,9 @@ def load_segment(
 
     Args:
         connection: to read from.
-        row: which one.
-        model: whose codes are of use.
-        before: an earlier state of it; only what can have changed since is read.
+        row: the row of the segment.
+        model: the number of the current model; codes of other models are ignored.
+        before: an earlier state of the same segment; only arrays that may have changed are read.
     """
     if before is not None and before.row.revision == row.revision:
         return before
@@ -96,11 +96,11 @@ def load_segment(
 
 
 class Shelf:
-    """The segments of a ledger for one query.
+    """All segments of a ledger, as one query sees them.
 
     Args:
         segments: at least one.
-        see: what the query may see of a segment, by scope and times.
+        see: returns the mask of documents that the query may see, by scope and times.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Shelf:
     def take(
         self, slots: Slots, column: Callable[[LoadedSegment], npt.NDArray[Element]]
     ) -> npt.NDArray[Element]:
-        """The elements of a column at ``slots``, which ascend."""
+        """The elements of a column at ``slots`` (ascending)."""
         bounds = np.searchsorted(slots, self.starts)
         return np.concatenate(
             [
@@ -128,11 +128,11 @@ class Shelf:
         )
 
     def numbers(self, slots: Slots) -> Numbers:
-        """The numbers of documents in ascending slots."""
+        """The numbers of the documents at ``slots`` (ascending)."""
         return self._whole(self.take(slots, lambda segment: segment.numbers))
 
     def embeddings(self, slots: Slots) -> Numbers:
-        """The numbers of the embeddings of documents in ascending slots."""
+        """The embedding numbers of the documents at ``slots`` (ascending)."""
         return self._whole(self.take(slots, lambda segment: segment.embeddings))
 
     def _whole(self, low: npt.NDArray[np.uint32]) -> Numbers:
@@ -150,10 +150,10 @@ class Shelf:
 
         Args:
             slots: ascending.
-            scores: one for each.
-            wanted: how many; up to ``EQUALS`` more where scores are equal.
-            admit: is asked for the best first, and for more only as long as too few pass;
-                ``None`` lets all pass.
+            scores: one per slot.
+            wanted: number of documents; up to ``EQUALS`` more are returned if scores are equal.
+            admit: the filter, called with the best documents first, and with more while too few
+                pass; ``None`` admits all.
         """
         take = wanted
         while True:
@@ -168,16 +168,16 @@ class Shelf:
 
 
 EQUALS = 20
-"""Documents beyond those asked for that are taken where they score the same: among a million,
-thousands may, and settling ties by key would mean reading the keys of all of them.
+"""Maximum number of documents returned beyond ``wanted`` because of equal scores. Thousands of a
+million may be equal, and breaking ties by key would read all of their keys.
 """
 
 ROUNDING = 1e-4
-"""What is this close in single precision may be equal."""
+"""Relative difference below which single-precision scores count as equal."""
 
 
 def largest(scores: npt.NDArray[np.float32], count: int) -> Slots:
-    """The places of the largest scores, with all that equal the smallest among them."""
+    """The offsets of the ``count`` largest scores, and of all equal to the smallest of these."""
     if scores.size <= count:
         return np.arange(scores.size)
     least = np.partition(scores, scores.size - count)[scores.size - count]

@@ -1,7 +1,7 @@
-"""The postings of segments: in how many documents a term comes, and which score best by terms.
+"""Posting lists of segments: document frequencies, and the best documents by BM25.
 
-Scores found here choose candidates; they are single precision, and take texts of more than
-``LONGEST_LENGTH`` terms for shorter ones. What is returned to callers is computed by ``block``.
+Scores computed here only choose candidates: they are single precision, and cap the length of texts
+at ``LONGEST_LENGTH`` terms. ``block`` computes the scores that callers get.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OF_TERMS = (
 def count_postings(
     connection: sqlite3.Connection, shelf: Shelf, field: TextField, terms: Sequence[int]
 ) -> list[int]:
-    """In how many documents of the segments each term comes."""
+    """The document frequency of each term in the segments."""
     rows = connection.execute(
         f"SELECT list.term, sum(list.count) {_OF_TERMS} GROUP BY list.term",
         (_ids(shelf), json.dumps(terms), int(field)),
@@ -54,16 +54,16 @@ def best_by_terms(
     wanted: int,
     admit: Admit | None,
 ) -> Numbers:
-    """The numbers of the documents that score best by some terms, among those seen and admitted.
+    """The numbers of the visible and admitted documents with the best BM25 scores.
 
     Args:
         connection: to read from.
-        shelf: the segments, with what the query sees of them.
-        field: which text.
-        rarities: of the terms.
-        average: the mean length of the field in the ledger.
-        wanted: how many, and a few more where scores are equal.
-        admit: the filter of the query, if it has one.
+        shelf: the segments, with the documents that the query may see.
+        field: the text field.
+        rarities: inverse document frequency by term.
+        average: mean length of the field in the ledger, in terms.
+        wanted: number of documents; a few more are returned if scores are equal.
+        admit: the filter of the query, ``None`` if it has none.
     """
     if not rarities:
         return np.empty(0, np.int64)
@@ -80,14 +80,14 @@ def best_by_terms(
         scores = np.zeros(len(shelf.segments[place]), np.float32)
         for term, data in by_segment[place]:
             halves = np.frombuffer(data, "<u2")
-            # A document has a term in one posting, so no place comes twice here.
+            # A document has one posting per term, so each offset is unique here.
             scores[halves[0::2].astype(np.intp)] += table.take(halves[1::2]) * rarities[term]
         best.add(place, scores)
     return best.numbers()
 
 
 class _Best:
-    """Collects the best documents, one segment after the other."""
+    """Collects the best documents, segment by segment."""
 
     def __init__(self, shelf: Shelf, wanted: int, admit: Admit | None) -> None:
         self._shelf = shelf
@@ -98,19 +98,19 @@ class _Best:
         self._least = np.float32(0)
 
     def add(self, place: int, scores: Scores) -> None:
-        """Take in the scores of all documents of one segment."""
+        """Add the scores of all documents of one segment."""
         found = np.flatnonzero(scores > self._least)
         found = found[self._shelf.seen[place][found]]
         self._slots = np.concatenate([self._slots, found + self._shelf.starts[place]])
         self._scores = np.concatenate([self._scores, scores[found]])
-        # Under a filter nobody knows yet how many of the best will pass.
+        # With a filter it is not known yet how many of the best will pass.
         if self._admit is None and self._slots.size > 2 * self._wanted:
             kept = largest(self._scores, self._wanted)
             self._slots, self._scores = self._slots[kept], self._scores[kept]
             self._least = self._scores.min() * np.float32(1 - ROUNDING)
 
     def numbers(self) -> Numbers:
-        """The numbers of the best."""
+        """The numbers of the best documents."""
         return self._shelf.best(self._slots, self._scores, self._wanted, self._admit)
 
 
@@ -120,10 +120,10 @@ def _ids(shelf: Shelf) -> str:
 
 @lru_cache(maxsize=16)
 def _weights(average: float) -> npt.NDArray[np.float32]:
-    """BM25 weights by the high half of a posting: the length and the frequency."""
+    """BM25 weights by the high 16 bits of a posting: length and frequency."""
     high = np.arange(1 << 16)
     frequencies, lengths = (high & 0xFF).astype(np.float64), (high >> 8).astype(np.float64)
-    # No text has none of a term that it is in, or no length.
+    # Frequency and length are at least 1 in a real posting; 0 only fills the table.
     return bm25.weight(np.maximum(frequencies, 1.0), np.maximum(lengths, 1.0), average).astype(
         np.float32
     )

@@ -1,6 +1,7 @@
-"""The nearest documents of all segments, by their codes: three looks, each at fewer documents.
+"""Approximate nearest-neighbour search by quantization codes, in three passes over fewer documents.
 
-What comes out is compared exactly afterwards, so that only what is lost here is lost.
+The caller computes exact similarities for the result (rescoring), so these passes affect recall
+only.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from remembrancer.adapters.stores.sqlite.vector_index.quantization import (
 )
 
 SIEVED = 24
-"""How many times the documents wanted pass the first look, at half of the bits."""
+"""Candidates after the first pass (half of the bits), as a multiple of the documents wanted."""
 
 REFINED = 8
-"""How many times the documents wanted pass the second look, at all of the bits."""
+"""Candidates after the second pass (all bits), as a multiple of the documents wanted."""
 
 BLOCK = 1 << 15
-"""Codes that are compared at once, so that the work stays in the cache of the processor."""
+"""Codes that are compared at once, so that the arrays fit in the CPU cache."""
 
 SAMPLE = 1 << 14
-"""Distances that are looked at to guess how near the nearest are."""
+"""Number of distances sampled to estimate the cut-off of the first pass."""
 
 HALF_BITS = CODE_BITS // 2
 _UNSEEN = 255
@@ -35,13 +36,13 @@ Distances = npt.NDArray[np.uint8]
 
 
 class Scan:
-    """Looks for the neighbours of one vector.
+    """Finds the nearest neighbours of one vector.
 
     Args:
-        shelf: the segments, with what the query sees of them.
-        rotation: how their codes were made.
+        shelf: the segments, with the documents that the query may see.
+        rotation: the rotation that their codes were made with.
         vector: shape (dimension,), of length 1.
-        centre: the centre of the ledger, shape (dimension,).
+        centre: the centre of the ledger's codes, shape (dimension,).
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Scan:
         self._distances = self._half_distances()
 
     def nearest(self, wanted: int) -> Slots:
-        """The slots of the nearest documents that the query sees, nearest first."""
+        """The slots of the nearest documents that the query may see, nearest first."""
         near = _smallest(self._distances, SIEVED * wanted)
         distances = self._distances[near].astype(np.uint16)
         rest = self._shelf.take(near, lambda segment: segment.refine)
@@ -71,9 +72,9 @@ class Scan:
         return near[order[:wanted]]
 
     def _half_distances(self) -> Distances:
-        """Bits apart in the first half of the codes, ``_UNSEEN`` where there is nothing to see.
+        """Hamming distances in the first half of the codes; ``_UNSEEN`` for hidden documents.
 
-        All bits apart wraps to 0: the opposite vector passes, and comes last in the end.
+        The maximum distance (256) wraps to 0: an opposite vector passes, and is ranked last later.
         """
         shelf = self._shelf
         distances = np.empty(len(shelf), np.uint8)
@@ -88,6 +89,8 @@ class Scan:
                         column[start : start + BLOCK], word, out=words[: sums.size]
                     )
                     sums += np.bitwise_count(different, out=bits[: sums.size])
+            # A visible document never has the mark of a hidden one.
+            np.minimum(own, _UNSEEN - 1, out=own)
             if not seen.all():
                 own[~seen] = _UNSEEN
             if not segment.all_embedded:
@@ -97,14 +100,14 @@ class Scan:
     def _estimates(
         self, distances: npt.NDArray[np.uint16], rest: npt.NDArray[np.uint64]
     ) -> npt.NDArray[np.float32]:
-        """How similar documents are: the more, the greater.
+        """Estimated similarities; a larger value is more similar. The scale is arbitrary.
 
-        The second half of a code is compared with the components of the query themselves, not
-        with their signs (as in RaBitQ, Gao and Long, 2024). It tells so much more that 400 rescored
-        documents hold as many of the nearest as 1,000 do by bits apart.
+        The second half of a code is compared with the query's components, not with their signs
+        (asymmetric distance, as in RaBitQ, Gao and Long, 2024). With it, rescoring 400 documents
+        has the same recall as rescoring 1,000 by Hamming distance.
 
         Args:
-            distances: bits apart in the first half.
+            distances: Hamming distances in the first half, in bits.
             rest: the second halves, shape (documents, words).
         """
         first, second = self._turned[:HALF_BITS], self._turned[HALF_BITS:]
@@ -115,8 +118,8 @@ class Scan:
 
 
 def _smallest(distances: Distances, count: int) -> Slots:
-    """The slots of the smallest distances, about ``count``, or all that are seen if there are
-    hardly more.
+    """The slots of about ``count`` documents with the smallest distances, or of all visible ones if
+    there are few more.
     """
     if distances.size > count:
         sample = distances[:: max(1, distances.size // SAMPLE)]

@@ -1,8 +1,8 @@
-"""The tables of the index, and the numbers that tie their rows together.
+"""The tables of the index, and the numbers (row ids) that connect them.
 
-A document's number is its ledger's times 2**32 plus a count, and so is an embedding's: rows of one
-ledger lie side by side, and a cold search of a small ledger reads a few neighbouring pages,
-however many ledgers there are. Numbers are never used twice.
+The number of a document is its ledger's id times 2**32 plus a counter; same for an embedding. So
+the rows of one ledger are adjacent, and a cold search of a small ledger reads a few neighbouring
+pages, however many ledgers there are. Numbers are never reused.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import sqlite3
 
 FORMAT = 1
-"""Changes whenever documents would be stored differently."""
+"""Increases when documents would be stored differently."""
 
 LEDGER_BITS = 32
 LOW_BITS = (1 << LEDGER_BITS) - 1
 
 _TABLES = (
-    # "generation" changes when what was read of a ledger can't be brought up to date row by row,
-    # "revision" with every write. "uncovered" documents are in no segment.
+    # "generation" changes when a cached snapshot of the ledger can't be updated row by row,
+    # "revision" changes with every write. "uncovered": number of documents in no segment.
     """
     CREATE TABLE IF NOT EXISTS index_ledger (
         id INTEGER PRIMARY KEY,
@@ -33,8 +33,8 @@ _TABLES = (
         context_length INTEGER NOT NULL DEFAULT 0
     )
     """,
-    # "touched" is the revision of the ledger that wrote the row, as far as segments do not tell.
-    # "pending" is the text of a document that waits for its vector. Times are microseconds.
+    # "touched": the ledger's revision at the last write of the row. "pending": the text of a
+    # document without a vector. Times are in microseconds.
     """
     CREATE TABLE IF NOT EXISTS index_document (
         id INTEGER PRIMARY KEY,
@@ -114,7 +114,7 @@ _TABLES = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS index_embedding_digest ON index_embedding (digest, model)",
-    # AUTOINCREMENT: what is cached of a segment must never be taken for another one.
+    # AUTOINCREMENT: an id must not be reused, since segments are cached by id.
     """
     CREATE TABLE IF NOT EXISTS index_segment (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -128,7 +128,7 @@ _TABLES = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS index_segment_ledger ON index_segment (ledger, first)",
-    # What the codes of a ledger are taken around; fixed by its first segment.
+    # The centre of a ledger's quantization codes; set by its first segment.
     "CREATE TABLE IF NOT EXISTS index_centre (ledger INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS index_part (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
     """
@@ -141,7 +141,7 @@ _TABLES = (
         data BLOB NOT NULL
     )
     """,
-    # With the count, so that looking at that alone touches no list.
+    # Includes the count: a covering index, so that counting reads no posting list.
     """
     CREATE INDEX IF NOT EXISTS index_posting_term ON index_posting (segment, field, term, count)
     """,
@@ -160,13 +160,13 @@ _CLEARED = (
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables, where they are missing, inside the transaction that is open."""
+    """Create the tables that are missing, inside the open transaction."""
     for statement in _TABLES:
         connection.execute(statement)
 
 
 def clear(connection: sqlite3.Connection) -> None:
-    """Delete all documents and what was made of them. Embeddings stay: a rebuild reads them."""
+    """Delete all documents and their segments. Embeddings stay: a rebuild reuses them."""
     for table in _CLEARED:
         connection.execute(f"DELETE FROM {table}")
     connection.execute(
@@ -176,10 +176,10 @@ def clear(connection: sqlite3.Connection) -> None:
 
 
 def first_of(ledger: int) -> int:
-    """The lowest number that a row of a ledger can have."""
+    """The lowest possible row number of a ledger."""
     return ledger << LEDGER_BITS
 
 
 def last_of(ledger: int) -> int:
-    """The highest number that a row of a ledger can have."""
+    """The highest possible row number of a ledger."""
     return first_of(ledger) | LOW_BITS

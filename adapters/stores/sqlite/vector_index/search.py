@@ -1,4 +1,4 @@
-"""Searching one ledger: candidates from the segments, exact signals for them and for the tail."""
+"""Search one ledger: find candidates in segments, compute exact signals for these and the tail."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 from remembrancer.domain.scope import Scope
 
 ENOUGH = 4
-"""Times the limit: how many of the nearest documents by code are compared exactly, at least."""
+"""Minimum number of documents to rescore exactly, as a multiple of the query's limit."""
 
 SHARE = 0.4
-"""Of the square root of the size of a ledger: how many are compared exactly at least, however
-small the limit. Of a million it is 400, which hold 0.99 of the ten nearest.
+"""Minimum number of documents to rescore exactly, as a multiple of the square root of the ledger's
+size, for any limit. For a million documents it is 400, with a recall@10 of 0.99.
 """
 
 
 @frozen(eq=False)
 class _Terms:
-    """The terms of a query in one field, with what the whole ledger knows of them."""
+    """The terms of a query in one field, with their statistics over the whole ledger."""
 
     rarities: list[float]
     reach: float
@@ -63,7 +63,7 @@ class _Terms:
 
 @frozen(eq=False)
 class _Scored:
-    """A block with its signals for a query, each of shape (documents,), ``None`` if unknown."""
+    """A block with its signals for a query, of shape (documents,); ``None`` if not asked for."""
 
     block: Block
     seen: Mask
@@ -85,13 +85,13 @@ def search(
 
     Args:
         connection: in autocommit mode, or inside a transaction.
-        query: what to look for.
-        embeddings: whose vectors are compared with.
-        snapshots: what is held in memory.
-        sizes: how much is looked at.
+        query: the query.
+        embeddings: the vectors of the current model.
+        snapshots: the in-memory cache of ledgers.
+        sizes: limits of a search.
 
     Raises:
-        InvalidRequest: the query asks for nothing, or has a vector of another dimension.
+        InvalidRequest: the query has neither text nor vector, or its vector has another dimension.
     """
     check_query(query)
     vector = None
@@ -112,8 +112,8 @@ def search(
 
 
 def _scopes(connection: sqlite3.Connection, ledger: Ledger, scope: Scope) -> Numbers | None:
-    """The numbers of the scopes that ``scope`` covers, ``None`` if it covers the whole ledger."""
-    # The first id names the owner, which all documents of the ledger share.
+    """The numbers of the scopes that ``scope`` covers; ``None`` for the whole ledger."""
+    # The first id is the owner, the same for all documents of the ledger.
     _, *narrower = [(name, value) for name, value in scope.ids().items()]
     if not narrower:
         return None
@@ -126,7 +126,7 @@ def _scopes(connection: sqlite3.Connection, ledger: Ledger, scope: Scope) -> Num
 
 
 class _Search:
-    """One search, on one state of the ledger."""
+    """One search on one snapshot of the ledger."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class _Search:
         self._names = self._known_names(text)
 
     def _known_names(self, text: str) -> list[int]:
-        """Those names in a text that some document of the ledger has."""
+        """The names in a text that occur in a document of the ledger."""
         candidates = [number_of(name) for name in names_in(text)]
         if not candidates:
             return []
@@ -185,7 +185,7 @@ class _Search:
         )
 
     def _statistics(self, holders: Sequence[Sequence[int]]) -> list[_Terms]:
-        """For text and context, given the number of documents that have each term."""
+        """BM25 statistics of text and context, from the document frequency of each term."""
         documents = self._ledger.documents
         return [
             _Terms(
@@ -234,7 +234,7 @@ class _Search:
     def _found(
         self, shelf: Shelf, counts: Sequence[Sequence[int]], fields: Sequence[_Terms]
     ) -> Block:
-        """The best documents of the segments by any signal."""
+        """The best documents of the segments by each signal."""
         numbers = [self._nearest(shelf)]
         for field, held, terms in zip(TextField, counts, fields, strict=True):
             numbers.append(self._best_by_terms(shelf, field, held, terms))
@@ -242,9 +242,9 @@ class _Search:
         return load_numbers(self._connection, self._embeddings, wanted)
 
     def _nearest(self, shelf: Shelf) -> Numbers:
-        """The documents most similar to the vector: by their codes first, then exactly."""
+        """The documents most similar to the vector: approximate search by codes, then rescoring."""
         vector, centre = self._vector, centre_of(self._connection, self._ledger)
-        # Another process may have rebuilt the codes for another embedder.
+        # The codes may be of another embedder, after a rebuild by another process.
         if vector is None or centre is None or centre.size != vector.size:
             return np.empty(0, np.int64)
         scan = Scan(shelf, rotation_for(self._embeddings.dimension), vector, centre)
@@ -258,7 +258,7 @@ class _Search:
         return shelf.best(slots, similarities, self._query.limit, None)
 
     def _near(self, shelf: Shelf, scan: Scan) -> npt.NDArray[np.intp]:
-        """The slots of those documents that pass the filter and have the nearest codes."""
+        """The slots of the documents with the nearest codes that pass the filter."""
         enough = ENOUGH * self._query.limit
         wanted = rescored = max(enough, int(SHARE * isqrt(len(shelf))))
         while True:
@@ -279,12 +279,12 @@ class _Search:
     def _best_by_terms(
         self, shelf: Shelf, field: TextField, counts: Sequence[int], terms: _Terms
     ) -> Numbers:
-        """The documents with the best scores in a field, by its rarer terms."""
+        """The documents with the best scores in a field, by the rarer terms of the query."""
         budget, limit = self._sizes.postings, self._query.limit
         rarities: dict[int, float] = {}
         for count, place in sorted((count, place) for place, count in enumerate(counts) if count):
             if rarities and count > budget:
-                # What is left out adds little, but it may change who is the best.
+                # The skipped terms add little, but can change the order: take more candidates.
                 limit *= 2
                 break
             budget -= count
@@ -310,7 +310,7 @@ class _Search:
 
 
 class _Pool:
-    """The documents of several blocks, with their signals side by side."""
+    """The documents of several blocks, with their concatenated signals."""
 
     def __init__(self, scored: Sequence[_Scored]) -> None:
         self._blocks = [each.block for each in scored]
@@ -328,7 +328,7 @@ class _Pool:
         self.entities = signal("entities")
 
     def best(self, values: Scores, least: float, limit: int, admit: FilterMask | None) -> list[int]:
-        """The places of the best documents by values of more than ``least``, ties by key."""
+        """The offsets of the documents with the highest values above ``least``; ties by key."""
         places = np.flatnonzero(self._seen & (values > least))
         take = limit
         while True:

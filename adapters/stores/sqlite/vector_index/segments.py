@@ -1,8 +1,8 @@
-"""Segments as stored: a run of documents of one ledger, made over into scannable arrays.
+"""Segments as stored: a range of documents of one ledger, as arrays for fast scans.
 
-A segment holds codes, times and postings of up to 65,536 documents whose rows stay where they
-are; it can be dropped at any time and made again. A document that changes in more than its times
-leaves its segment, and takes every trace of its terms with it.
+A segment has the codes, times and postings of up to 65,536 documents. The documents' rows stay, so
+a segment can be deleted at any time and built again. If anything but its times and filter fields
+changes, a document is removed from its segment, and so are its postings.
 """
 
 from __future__ import annotations
@@ -33,18 +33,20 @@ from remembrancer.adapters.stores.sqlite.vector_index.schema import LOW_BITS
 from remembrancer.adapters.stores.sqlite.vector_index.terms import decode_terms
 
 CHUNK = 8_192
-"""Vectors that are held at once while a segment is made."""
+"""Vectors in memory at once while a segment is built."""
 
 PARTS_PER_SEGMENT = 16
 WORD_BYTES = 8
 LONGEST_LENGTH = 255
-"""Of a text in a posting, in terms. It finds candidates; what they score is computed exactly."""
+"""Maximum length of a text in a posting, in terms. Postings only find candidates; their scores are
+computed exactly.
+"""
 
 
 class Part(IntEnum):
-    """The arrays of a segment, each a row of ``index_part``. One element for each document:
-    the low bits of its number and of its embedding's (0: none), its scope, its four times, and
-    its code, the first half one word after the other, the second half document after document.
+    """The arrays of a segment, each a row of ``index_part``. One element per document: the low bits
+    of its number and of its embedding's number (0: none), its scope, its four times, and its code:
+    the first half stored by word (``SIEVE``), the second half by document (``REFINE``).
     """
 
     NUMBERS = 0
@@ -67,11 +69,11 @@ class TextField(IntEnum):
 
 TIME_PARTS = (Part.VISIBLE_FROM, Part.VISIBLE_TO, Part.VALID_FROM, Part.VALID_TO)
 NEVER = (EVER, ALWAYS, EVER, ALWAYS)
-"""The times of a document that has left: no query sees it."""
+"""The times of a removed document: no query can see it."""
 
 POSTING = np.dtype("<u4")
-"""The place of the document in the low 16 bits, then 8 bits each for the frequency of the term
-and the length of the text.
+"""A posting: the document's offset in the low 16 bits, then 8 bits for the frequency of the term
+and 8 bits for the length of the text in terms.
 """
 
 
@@ -93,7 +95,7 @@ _SELECT = "SELECT id, ledger, model, first, last, documents, living, revision FR
 
 
 def segments_of(connection: sqlite3.Connection, ledger: Ledger) -> list[Segment]:
-    """The segments of a ledger, in the order of their documents."""
+    """The segments of a ledger, ordered by document number."""
     if not ledger.segments:
         return []
     rows = connection.execute(f"{_SELECT} WHERE ledger = ? ORDER BY first", (ledger.id,))
@@ -101,7 +103,7 @@ def segments_of(connection: sqlite3.Connection, ledger: Ledger) -> list[Segment]
 
 
 def segment_with(connection: sqlite3.Connection, ledger: Ledger, number: int) -> Segment | None:
-    """The segment that a document is in."""
+    """The segment that contains a document, ``None`` if none does."""
     if not ledger.segments:
         return None
     row = connection.execute(
@@ -112,7 +114,7 @@ def segment_with(connection: sqlite3.Connection, ledger: Ledger, number: int) ->
 
 
 def centre_of(connection: sqlite3.Connection, ledger: Ledger) -> npt.NDArray[np.float32] | None:
-    """What the codes of a ledger are taken around, ``None`` as long as there are none."""
+    """The centre of a ledger's codes, ``None`` if it has no codes yet."""
     row = connection.execute(
         "SELECT vector FROM index_centre WHERE ledger = ?", (ledger.id,)
     ).fetchone()
@@ -132,8 +134,8 @@ def part(connection: sqlite3.Connection, segment: int, kind: Part) -> bytes:
 class Built:
     """A segment that is ready to be stored.
 
-    ``postings`` are rows of (field, term, count, data), ``sources`` are the segments whose
-    documents it takes over, each with how many were alive.
+    ``postings``: rows of (field, term, count, data). ``sources``: the segments that it replaces, as
+    (id, number of living documents).
     """
 
     first: int
@@ -147,7 +149,7 @@ class Built:
 
 
 def sources_of(existing: Sequence[Segment], first: int, last: int) -> list[tuple[int, int]]:
-    """Those segments that lie from document ``first`` to ``last``, and how many are alive."""
+    """The segments within documents ``first`` to ``last``, as (id, number of living documents)."""
     return [
         (segment.id, segment.living)
         for segment in existing
@@ -163,9 +165,9 @@ def build(
     limit: int,
     last: int,
 ) -> Built | None:
-    """Make a segment of the first ``limit`` documents with numbers from ``first`` to ``last``.
+    """Build a segment of the first ``limit`` documents with numbers from ``first`` to ``last``.
 
-    Nothing is written. ``None``: there are no such documents.
+    Writes nothing. Returns ``None`` if there are no such documents.
     """
     rows = connection.execute(
         f"SELECT id, ifnull(embedding, 0), scope, {TIMES}, text_length, context_length, "
@@ -193,7 +195,7 @@ def build(
         *_postings(TextField.CONTEXT, columns[10], columns[8]),
     ]
     return Built(
-        # From the end of the segment before: no gap is left in which documents could hide.
+        # Starts right after the previous segment, so that no gap without documents is left.
         first=first,
         last=rows[-1][0],
         model=embeddings.find(connection) or 0,
@@ -208,7 +210,7 @@ def build(
 def _codes(
     connection: sqlite3.Connection, embeddings: Embeddings, ledger: Ledger, numbers: Numbers
 ) -> tuple[Codes, Mask, bytes]:
-    """The codes of documents by their embeddings, which of them have one, and the centre."""
+    """The codes of documents by their embeddings, a mask of those that have one, and the centre."""
     rotation = rotation_for(embeddings.dimension)
     codes = np.zeros((numbers.size, 2 * HALF_WORDS), "<u8")
     known = np.zeros(numbers.size, np.bool_)
@@ -251,14 +253,14 @@ def _postings(
 
 
 def store(connection: sqlite3.Connection, ledger: Ledger, built: Built) -> None:
-    """Write a segment, in the place of those that it takes over the documents of.
+    """Write a segment and delete the segments that it replaces.
 
-    ``ledger`` is changed and not saved.
+    ``ledger`` is changed but not saved.
     """
     count = built.numbers.size
-    taken_over = {segment for segment, _ in built.sources}
+    replaced = {segment for segment, _ in built.sources}
     for old in segments_of(connection, ledger):
-        if old.id in taken_over:
+        if old.id in replaced:
             _delete(connection, ledger, old)
     cursor = connection.execute(
         "INSERT INTO index_segment "
@@ -273,7 +275,7 @@ def store(connection: sqlite3.Connection, ledger: Ledger, built: Built) -> None:
     )
     connection.executemany(
         "INSERT INTO index_posting (segment, field, term, count, data) VALUES (?, ?, ?, ?, ?)",
-        # In the order of the index, so that both trees are written from left to right.
+        # In index order, so that table and index are written sequentially.
         ((segment, *row) for row in built.postings),
     )
     if built.centre:
@@ -286,7 +288,7 @@ def store(connection: sqlite3.Connection, ledger: Ledger, built: Built) -> None:
 
 
 def _delete(connection: sqlite3.Connection, ledger: Ledger, segment: Segment) -> None:
-    """Drop a segment; its documents are uncovered again."""
+    """Delete a segment; its documents are uncovered again."""
     low = segment.id * PARTS_PER_SEGMENT
     connection.execute("DELETE FROM index_segment WHERE id = ?", (segment.id,))
     connection.execute(
@@ -307,7 +309,7 @@ def retime(
     number: int,
     times: tuple[int, int, int, int],
 ) -> None:
-    """Change the times of one document."""
+    """Update the times of one document."""
     _write_times(connection, segment.id, _place(connection, segment, number), times)
     _touch(connection, segment, ledger)
 
@@ -319,9 +321,9 @@ def withdraw(
     number: int,
     terms: dict[TextField, Iterable[int]],
 ) -> None:
-    """Take one document out: its times, its code and its terms.
+    """Remove one document from a segment: its times, its code and its postings.
 
-    ``ledger`` is changed and not saved. A segment that has lost half of its documents is dropped.
+    ``ledger`` is changed but not saved. A segment that has lost half of its documents is deleted.
     """
     if 2 * (segment.living - 1) < segment.documents:
         _delete(connection, ledger, segment)
@@ -330,22 +332,22 @@ def withdraw(
     place = _place(connection, segment, number)
     _write_times(connection, segment.id, place, NEVER)
     zeros = bytes(WORD_BYTES)
-    with _opened(connection, segment.id, Part.SIEVE) as sieve:
+    with _open_part(connection, segment.id, Part.SIEVE) as sieve:
         for word in range(HALF_WORDS):
             sieve.seek((word * segment.documents + place) * WORD_BYTES)
             sieve.write(zeros)
-    with _opened(connection, segment.id, Part.REFINE) as refine:
+    with _open_part(connection, segment.id, Part.REFINE) as refine:
         refine.seek(place * HALF_WORDS * WORD_BYTES)
         refine.write(zeros * HALF_WORDS)
     for field, numbers in terms.items():
         for term in numbers:
-            _strike(connection, (segment.id, int(field), term), place)
+            _delete_posting(connection, (segment.id, int(field), term), place)
     connection.execute("UPDATE index_segment SET living = living - 1 WHERE id = ?", (segment.id,))
     _touch(connection, segment, ledger)
 
 
-def _strike(connection: sqlite3.Connection, key: tuple[int, int, int], place: int) -> None:
-    """Delete the posting of one document from the list of a term."""
+def _delete_posting(connection: sqlite3.Connection, key: tuple[int, int, int], place: int) -> None:
+    """Delete the posting of one document from the posting list of a term."""
     where = "WHERE segment = ? AND field = ? AND term = ?"
     (data,) = connection.execute(f"SELECT data FROM index_posting {where}", key).fetchone()
     postings = np.frombuffer(data, POSTING)
@@ -374,10 +376,10 @@ def _write_times(
     connection: sqlite3.Connection, segment: int, place: int, times: tuple[int, int, int, int]
 ) -> None:
     for kind, moment in zip(TIME_PARTS, times, strict=True):
-        with _opened(connection, segment, kind) as blob:
+        with _open_part(connection, segment, kind) as blob:
             blob.seek(place * WORD_BYTES)
             blob.write(moment.to_bytes(WORD_BYTES, "little", signed=True))
 
 
-def _opened(connection: sqlite3.Connection, segment: int, kind: Part) -> sqlite3.Blob:
+def _open_part(connection: sqlite3.Connection, segment: int, kind: Part) -> sqlite3.Blob:
     return connection.blobopen("index_part", "data", segment * PARTS_PER_SEGMENT + kind)

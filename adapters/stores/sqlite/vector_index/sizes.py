@@ -1,25 +1,25 @@
-"""The numbers that trade speed for memory and recall. They change no result that is exact."""
+"""Parameters that trade speed for memory and recall. They never change exact scores."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
 MAX_SEGMENT = 1 << 16
-"""A posting has 16 bits for the place of a document in its segment."""
+"""A posting has 16 bits for the offset of a document in its segment."""
 
 
 @frozen(kw_only=True)
 class Sizes:
-    """The defaults were measured by ``bench/scale.py``.
+    """Sizes of the index. ``bench/scale.py`` measured the defaults.
 
     Args:
-        first: documents of a ledger that are searched exactly, from memory, before it gets its
-            first segment.
-        tail: documents beyond its segments before it gets another one.
-        segment: documents of a full segment, at most ``MAX_SEGMENT``.
-        postings: how many are read of one field, rarest terms first, to find documents; the
-            terms that come after only score what was found.
-        cache: bytes of all ledgers held in memory.
+        first: documents in a ledger before its first segment is built; until then all of them are
+            searched exactly, from memory.
+        tail: documents outside segments before another segment is built.
+        segment: documents in a full segment, at most ``MAX_SEGMENT``.
+        postings: maximum postings to read per field to find candidates, rarest terms first; the
+            remaining terms only affect the scores of the candidates.
+        cache: bytes of memory for the snapshots of all ledgers.
     """
 
     first: int = 16_384

@@ -1,7 +1,7 @@
-"""What is held in memory of ledgers: brought up to date before every search, forgotten at will.
+"""In-memory cache of ledgers (LRU). Every search first catches up with the rows.
 
-Rows are the truth. A snapshot knows the generation and the revision of its ledger that it was read
-at, so that it catches up on what other threads and other processes wrote since.
+The rows are the source of truth. A snapshot has the generation and revision of its ledger at the
+time of reading, so that it can catch up on writes of other threads and processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from remembrancer.adapters.stores.sqlite.vector_index.segments import segments_o
 
 @frozen(eq=False)
 class Snapshot:
-    """One state of a ledger: segments, and the ``tail`` of documents that are in none."""
+    """One state of a ledger: its segments, and the ``tail`` of documents in no segment."""
 
     generation: int
     revision: int
@@ -37,20 +37,20 @@ class Snapshot:
 
     @cached_property
     def size(self) -> int:
-        """Bytes in memory, roughly."""
+        """Approximate bytes in memory."""
         return self.tail.size + sum(segment.size for segment in self.segments)
 
     def newer_than(self, ledger: Ledger) -> bool:
-        """Whether it has seen more than a connection does that reads ``ledger`` like this."""
+        """Whether this snapshot is newer than the state of ``ledger`` that a connection reads."""
         return (self.generation, self.revision) > (ledger.generation, ledger.revision)
 
 
 class Snapshots:
-    """Snapshots by ledger, those used last, up to a number of bytes. Safe to share.
+    """An LRU cache of snapshots by ledger. Thread-safe.
 
     Args:
-        embeddings: whose vectors they hold.
-        capacity: bytes; the snapshot used last is kept whatever its size.
+        embeddings: the vectors of the current model.
+        capacity: bytes; the most recently used snapshot is kept even if it is larger.
     """
 
     def __init__(self, embeddings: Embeddings, capacity: int) -> None:
@@ -65,8 +65,9 @@ class Snapshots:
 
         Args:
             connection: inside a transaction.
-            ledger: as read from it.
-            private: the connection may see what is never committed; nobody else must.
+            ledger: the ledger's row, as read on this connection.
+            private: whether the connection may see uncommitted writes; if so, the result is not
+                cached.
         """
         with self._lock:
             held = self._held.get(ledger.id)

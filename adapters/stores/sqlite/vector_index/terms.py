@@ -1,7 +1,7 @@
-"""Terms as numbers, and the terms of one document as bytes: its own forward index.
+"""Terms as 64-bit numbers, and a forward index: the terms of one document as bytes.
 
-Numbers are 64-bit hashes, so that no dictionary has to be read or written. Two terms of a ledger
-with a million of them share a number with a probability of 3e-8.
+Numbers are hashes, so no dictionary is stored. In a ledger with a million terms, the probability
+that two of them have the same number is 3e-8.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NAME = np.dtype("<i8")
 
 @lru_cache(maxsize=1 << 16)
 def number_of(term: str) -> int:
-    """The number of a term or a name, in the signed range that SQLite stores."""
+    """The number of a term or a name: a signed 64-bit integer."""
     digest = blake2b(term.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
 def encode_terms(terms: Sequence[str]) -> bytes:
-    """The terms of a text, each with its frequency, as an array of numbers and frequencies."""
+    """The distinct terms of a text as an array of (number, frequency)."""
     counts = Counter(terms)
     encoded = np.empty(len(counts), _TERM)
     encoded["term"] = [number_of(term) for term in counts]
@@ -38,17 +38,17 @@ def encode_terms(terms: Sequence[str]) -> bytes:
 
 
 def encode_names(names: Iterable[str]) -> bytes:
-    """Names, already folded, as an array of numbers without repetitions."""
+    """Folded names as an array of distinct numbers."""
     return np.array(sorted({number_of(name) for name in names}), _NAME).tobytes()
 
 
 def decode_terms(
     encoded: Sequence[bytes],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-    """The terms of several documents, one document after the other.
+    """The concatenated terms of several documents.
 
     Returns:
-        For each entry the number of the term, its frequency, and the place of the document in
+        For each entry the number of the term, its frequency, and the document's offset in
         ``encoded``.
     """
     entries = np.frombuffer(b"".join(encoded), _TERM)
@@ -58,10 +58,10 @@ def decode_terms(
 
 
 def decode_names(encoded: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """The names of several documents, one document after the other.
+    """The concatenated names of several documents.
 
     Returns:
-        For each entry the number of the name, and the place of the document in ``encoded``.
+        For each entry the number of the name, and the document's offset in ``encoded``.
     """
     return np.frombuffer(b"".join(encoded), _NAME), _owners(encoded, _NAME.itemsize)
 

@@ -1,6 +1,6 @@
-"""Writing documents: rows, embeddings and counts, inside a transaction that others share.
+"""Upsert and delete documents: rows, embeddings and counts, inside the caller's transaction.
 
-It builds no segments (``compaction`` does, later), but keeps those true that a document is in.
+It updates the segment that a document is in; new segments are built later, by ``compaction``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _HELD = (
 
 @frozen
 class _Held:
-    """What replacing or removing a document needs of its row."""
+    """The columns of a row that replacing or removing its document needs."""
 
     id: int
     ledger: int
@@ -66,10 +66,10 @@ class _Held:
 def put(
     connection: sqlite3.Connection, embeddings: Embeddings, documents: Sequence[Document]
 ) -> None:
-    """See ``VectorIndex.put``; within a batch the last document of a key counts.
+    """See ``VectorIndex.put``; within a batch the last document of a key wins.
 
     Raises:
-        InvalidRequest: a vector of another dimension, or not finite; nothing was written.
+        InvalidRequest: a vector has another dimension or is not finite; nothing was written.
     """
     vectors = checked_vectors(documents, embeddings.dimension)
     pairs = {
@@ -91,7 +91,7 @@ def remove(connection: sqlite3.Connection, embeddings: Embeddings, keys: Iterabl
 
 
 class _Writing:
-    """The writes of one call. What many documents share is read and written once."""
+    """The writes of one call. Rows that several documents share are read and written once."""
 
     def __init__(self, connection: sqlite3.Connection, embeddings: Embeddings) -> None:
         self._connection = connection
@@ -122,12 +122,12 @@ class _Writing:
         held = self._held(key)
         if held is not None:
             ledger = self._numbered(held.ledger)
-            if not self._take_out(ledger, held):
-                # Searches learn of rows that were written, not of rows that are gone.
+            if not self._delete(ledger, held):
+                # Snapshots catch up on written rows, not on deleted ones: force a reload.
                 ledger.generation += 1
 
     def finish(self) -> None:
-        """Write the counts back, and forget what nothing refers to."""
+        """Write the counts back, and delete unused embeddings."""
         for ledger in self._ledgers.values():
             save(self._connection, ledger)
         _count(self._connection, "index_speaker", self._speakers)
@@ -224,7 +224,7 @@ class _Writing:
             self._names[ledger.id, name] += count
 
     def _retime(self, ledger: Ledger, number: int, document: Document) -> None:
-        """Change what a document may change in without being another one to look for."""
+        """Update the times and filter fields of a document whose searched content is unchanged."""
         times = _times(document)
         self._connection.execute(
             "UPDATE index_document SET touched = ?, visible_from = ?, visible_to = ?, "
@@ -248,17 +248,17 @@ class _Writing:
             )
 
     def _replaced(self, ledger: Ledger, held: _Held) -> int:
-        """Make room for a document of the same key, and give it a number."""
+        """Delete the old document of a key, and return the number of the new one."""
         home = self._numbered(held.ledger)
-        was_in_segment = self._take_out(home, held)
+        was_in_segment = self._delete(home, held)
         if home is ledger and not was_in_segment:
             return held.id
         if not was_in_segment:
             home.generation += 1
         return ledger.new_document()
 
-    def _take_out(self, ledger: Ledger, held: _Held) -> bool:
-        """Delete a document, and say whether it was in a segment."""
+    def _delete(self, ledger: Ledger, held: _Held) -> bool:
+        """Delete a document; returns whether it was in a segment."""
         segment = segments.segment_with(self._connection, ledger, held.id)
         if segment is None:
             ledger.uncovered -= 1
@@ -286,7 +286,7 @@ class _Writing:
 def _count(
     connection: sqlite3.Connection, table: str, counts: Mapping[tuple[int, Any], int]
 ) -> None:
-    """Add to the documents that are counted for a speaker or a name."""
+    """Add to the number of documents per speaker or name."""
     changes = [(ledger, name, count) for (ledger, name), count in counts.items() if count]
     connection.executemany(
         f"INSERT INTO {table} VALUES (?, ?, ?) "
@@ -300,7 +300,7 @@ def _count(
 
 
 def _content(document: Document) -> bytes:
-    """A digest of what makes a document another one to look for, 16 bytes."""
+    """A digest (16 bytes) of a document's searched content."""
     parts = (
         document.text,
         document.context,
@@ -309,7 +309,7 @@ def _content(document: Document) -> bytes:
         to_microseconds(document.occurred_at),
         *document.scope.ids().items(),
     )
-    # The form of a tuple of strings and numbers has one reading, and escapes what is no text.
+    # The repr of a tuple of strings and numbers is unambiguous; ascii() escapes lone surrogates.
     return blake2b(ascii(parts).encode(), digest_size=16).digest()
 
 
@@ -327,7 +327,7 @@ def _integer(moment: datetime | None) -> int | None:
 
 
 def _filtered(document: Document) -> tuple[str, str]:
-    """The built-in fields and the metadata that filters see, as JSON, with times as integers."""
+    """The built-in fields and the metadata for filters, as JSON; times in microseconds."""
     attributes = dict(document.attributes)
     metadata = attributes.pop("metadata", {})
     fields = {

@@ -1,4 +1,4 @@
-"""The log: a line an append. A line without its end was never acknowledged, and is cut off."""
+"""The log: one line per append. A line without a newline was never acknowledged, and is removed."""
 
 import fcntl
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from remembrancer.adapters.stores.shared import chaining
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.ports.audit_log import Appended
+from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import Append, CorrelationId, EventId, Head, Position, Recorded
 from remembrancer.domain.scope import LedgerId
 
@@ -25,10 +25,10 @@ PLAIN = (
 
 
 class Listener(Protocol):
-    """What takes in every append before it counts as done."""
+    """Applies every append before ``append`` returns."""
 
     def apply(self, chain: Sequence[Recorded]) -> object:
-        """Take in events, in order."""
+        """Apply events, in order."""
         ...
 
 
@@ -38,14 +38,14 @@ class JsonLinesLog:
     Args:
         path: the file.
         codec: events to stored bytes and back.
-        listener: told of every append.
+        listener: called with the events of every append.
 
     Raises:
         AdapterUnavailable: the file can't be opened, or another process has it.
         IntegrityError: a line can't be read.
     """
 
-    def __init__(self, path: str, codec: EventCodec, listener: Listener | None = None) -> None:
+    def __init__(self, path: str, codec: Codec, listener: Listener | None = None) -> None:
         self._path, self._codec, self._listener = path, codec, listener
         self._lock = threading.RLock()
         self._events: list[Recorded] = []
@@ -78,13 +78,13 @@ class JsonLinesLog:
                 raw = json.loads(line)
                 self._keep(raw["key"], [self._recorded(each) for each in raw["events"]])
             except RemembrancerError:
-                # Typed already, such as that the key of a sealed event is missing.
+                # A typed error already, such as a missing key of a sealed event.
                 raise
             except (ValueError, LookupError, TypeError) as error:
                 raise IntegrityError(f"{self._path}:{number} can't be read: {error}") from error
 
     def _recorded(self, raw: Mapping[str, Any]) -> Recorded:
-        # Sealed payloads are no UTF-8; this keeps them byte for byte.
+        # Sealed payloads are not UTF-8; this keeps them byte for byte.
         payload = raw["payload"].encode(errors="surrogateescape")
         fields: dict[str, Any] = {name: raw[name] for name in PLAIN}
         fields |= {name: bytes.fromhex(raw[name]) for name in BYTES}
@@ -195,12 +195,12 @@ class JsonLinesLog:
         return [name for name in names if after is None or name.encode() > after.encode()][:limit]
 
     def close(self) -> None:
-        """Let go of the file. Closing twice does nothing."""
+        """Close the file. A second close does nothing."""
         self._file.close()
 
 
 def _raw(item: Recorded) -> Iterator[tuple[str, Any]]:
-    """An event as it is written."""
+    """The JSON fields of an event."""
     yield from ((name, getattr(item, name)) for name in PLAIN)
     yield from ((name, getattr(item, name).hex()) for name in BYTES)
     yield "recorded_at", item.recorded_at.isoformat()

@@ -1,6 +1,6 @@
-"""A vector index for remembrancer in one SQLite file of its own, chosen as ``tinyindex``."""
+"""A vector index for remembrancer in its own SQLite file: provider ``tinyindex``."""
 
-from remembrancer.wiring.registry import Adapter
+from remembrancer import Adapter
 from remembrancer_tinyindex.index import TinyIndex
 from remembrancer_tinyindex.settings import TinyIndexSettings
 

@@ -1,4 +1,4 @@
-"""Documents as JSON and back. Vectors are kept beside it, in a column of their own."""
+"""Conversion of documents to JSON and back. Vectors are in a separate column."""
 
 import json
 from array import array
@@ -11,7 +11,7 @@ from remembrancer.domain.scope import Scope
 
 
 def packed(document: Document) -> str:
-    """Everything of a document but its vector."""
+    """A document as JSON, without its vector."""
     times = {
         name: value.isoformat()
         for name, value in document.attributes.items()
@@ -32,13 +32,13 @@ def packed(document: Document) -> str:
             "attributes": rest,
             "times": times,
         },
-        # Metadata may be any mapping.
+        # Metadata can be any mapping type.
         default=dict,
     )
 
 
 def unpacked(body: str, vector: bytes | None) -> Document:
-    """The document that was packed."""
+    """The document of ``packed`` JSON and a vector."""
     raw: dict[str, Any] = json.loads(body)
     fact_id, version = raw["key"]
     times = {name: datetime.fromisoformat(value) for name, value in raw["times"].items()}

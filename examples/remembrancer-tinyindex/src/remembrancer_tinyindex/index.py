@@ -1,5 +1,6 @@
-"""The index: it stores documents, and fetches those of a ledger. What to find among them, and how
-well it fits, is what remembrancer's reference index says.
+"""The index: it stores documents in SQLite and loads those of a ledger for each search.
+
+Filters and scores are those of remembrancer's in-memory index.
 """
 
 import sqlite3
@@ -41,8 +42,8 @@ class TinyIndex:
     """See ``ExternalIndex``. Safe to share between threads and between processes.
 
     Args:
-        settings: where it is.
-        model: the embedder whose vectors it holds.
+        settings: the path and the timeout.
+        model: the name of the embedder of the vectors.
         dimension: components per vector.
     """
 
@@ -116,14 +117,14 @@ class TinyIndex:
             return int(row.fetchone()[0])
 
     def clear(self) -> None:
-        """See ``ExternalIndex.clear``: from here on it holds vectors of the embedder of now."""
+        """See ``ExternalIndex.clear``. The next vectors are those of the current embedder."""
         with self._transaction(any_embedder=True) as connection:
             connection.execute("DELETE FROM document")
             connection.execute("DELETE FROM embedder")
             connection.execute("INSERT INTO embedder VALUES (?, ?)", self._embedder)
 
     def ping(self) -> str:
-        """See ``ExternalIndex.ping``; it makes no file."""
+        """See ``ExternalIndex.ping``; it creates no file."""
         if self._closed or Path(self._settings.path).exists():
             with self._transaction(any_embedder=True) as connection:
                 connection.execute("SELECT 1 FROM document LIMIT 1")
@@ -139,7 +140,7 @@ class TinyIndex:
 
     @contextmanager
     def _transaction(self, *, any_embedder: bool = False) -> Iterator[sqlite3.Connection]:
-        """One thread at a time; committed at the end of the block, rolled back by an error."""
+        """A transaction for one thread at a time: committed at the end, rolled back on an error."""
         with self._lock:
             if self._closed:
                 raise AdapterUnavailable(NAME, "the index has been closed; open it again")
@@ -157,7 +158,7 @@ class TinyIndex:
         connection = sqlite3.connect(
             self._settings.path, timeout=self._settings.busy_timeout, check_same_thread=False
         )
-        # What is removed must leave no trace.
+        # Overwrite deleted content with zeros, so that erased text leaves no trace.
         connection.execute("PRAGMA secure_delete = ON")
         connection.executescript(_SCHEMA)
         with connection:

@@ -1,4 +1,4 @@
-"""What can be chosen of the index."""
+"""Settings of the index."""
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -6,11 +6,11 @@ from attrs.validators import ge
 
 @frozen(kw_only=True)
 class TinyIndexSettings:
-    """Where it is.
+    """The path of the index, and its timeout.
 
     Args:
-        path: the file; made by the first call that needs it.
-        busy_timeout: seconds to wait for another process that is writing.
+        path: the file; the first call that needs it creates it.
+        busy_timeout: seconds to wait for another process that is writing; 0 or more.
 
     Raises:
         ValueError: a number out of range.

@@ -1,9 +1,10 @@
-"""The home store: the log in its file, and the read models of remembrancer's in-memory store."""
+"""The store: the log in a file, and the read models of remembrancer's in-memory store."""
 
 from collections.abc import Callable
 
 from attrs import frozen
 
+from remembrancer import Store, StoreNeeds
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.adapters.stores.memory.projection_state import InMemoryProjectionState
@@ -11,7 +12,6 @@ from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
 from remembrancer.adapters.stores.memory.usage_store import InMemoryUsageStore
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.recorded import Position
-from remembrancer.wiring.store import Store, StoreNeeds
 from remembrancer_jsonlines.log import JsonLinesLog
 
 PAGE = 1000
@@ -19,18 +19,18 @@ PAGE = 1000
 
 @frozen(kw_only=True)
 class JsonLinesSettings:
-    """Where the log is; the file is made if it is missing."""
+    """The path of the log; the file is created if it is missing."""
 
     path: str = "ledger.jsonl"
 
 
 class ReadModels(InMemoryReadModels):
-    """They are gone when the process ends, and made again when the next one begins."""
+    """In-memory read models, rebuilt from the log on opening."""
 
     def catch_up(
         self, log: JsonLinesLog, progress: Callable[[str, int, int], None] | None = None
     ) -> None:
-        """Take in all that the log holds; see ``Store``."""
+        """Apply all events of the log; see ``Store``."""
         last = log.last_position()
         after = Position(0)
         while page := log.read(after, PAGE):
@@ -40,8 +40,8 @@ class ReadModels(InMemoryReadModels):
                 progress("reading the log", after, last)
 
 
-def open_home(settings: JsonLinesSettings, needs: StoreNeeds) -> Store:
-    """Open the file, and put everything together."""
+def open_store(settings: JsonLinesSettings, needs: StoreNeeds) -> Store:
+    """Open the file and build the store."""
     facts, index = InMemoryFactStore(), InMemoryVectorIndex()
     graph, usage = InMemoryKnowledgeGraph(), InMemoryUsageStore()
     read_models = ReadModels(facts, index, needs.embed, [graph, usage])

@@ -1,0 +1,78 @@
+"""Retract facts explicitly; their history stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remembrancer.application.edit.edit_fact import CALLER, EditFact
+from remembrancer.application.projections.after_commit import AfterCommit
+from remembrancer.application.remember.lagging import with_lagging
+from remembrancer.application.remember.optimistic_append import OptimisticAppender
+from remembrancer.application.remember.receipt import Receipt, receipt_of
+from remembrancer.domain.events import Event
+from remembrancer.domain.facts.decide import retract
+from remembrancer.domain.facts.fact import Fact, FactId
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.scope import Scope
+
+
+class Withdraw:
+    """Retracts one active fact.
+
+    Args:
+        edit_fact: decides on the latest version, and appends.
+    """
+
+    def __init__(self, *, edit_fact: EditFact) -> None:
+        self._edit_fact = edit_fact
+
+    async def __call__(
+        self, fact_id: FactId, *, scope: Scope | None, reason: str, actor: str
+    ) -> Receipt:
+        """Retract the fact.
+
+        Raises:
+            NotFound: no such fact in that scope, or it is not active.
+        """
+
+        async def withdraw(fact: Fact) -> Sequence[Event]:
+            return retract(fact, reason=reason)
+
+        receipt = await self._edit_fact(fact_id, withdraw, scope=scope, actor=actor)
+        assert receipt is not None, "a retraction always makes an event"
+        return receipt
+
+
+class WithdrawAll:
+    """Retracts all active facts that a scope covers.
+
+    Args:
+        appender: appends with optimistic concurrency.
+        facts: the facts as of the last append.
+        after_commit: delivers written events to external projections.
+    """
+
+    def __init__(
+        self, *, appender: OptimisticAppender, facts: FactStore, after_commit: AfterCommit
+    ) -> None:
+        self._appender = appender
+        self._facts = facts
+        self._after_commit = after_commit
+
+    async def __call__(self, scope: Scope, *, reason: str, actor: str) -> Receipt | None:
+        """Retract them in one append, including facts whose valid time is in the past or future.
+
+        Returns:
+            The receipt, ``None`` if there is no active fact.
+        """
+
+        async def decide() -> Sequence[Event]:
+            facts = await self._facts.active_in(scope)
+            return [event for fact in facts for event in retract(fact, reason=reason)]
+
+        appended = await self._appender.decide_and_append(
+            scope.ledger, decide, correlation_id=self._appender.correlation_id(), actor=actor
+        )
+        if appended is None:
+            return None
+        return await with_lagging(receipt_of(appended.recorded, CALLER), self._after_commit)

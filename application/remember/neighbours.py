@@ -1,0 +1,98 @@
+"""Find the active facts that each candidate must be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import TypeAlias
+
+from remembrancer.application.embedding import Embedding
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
+from remembrancer.domain.facts.verdicts import Candidate
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.vector_index import IndexQuery, VectorIndex
+from remembrancer.domain.scope import LedgerId
+
+NEIGHBOURS = 8
+"""Nearest facts per candidate: enough to contain its duplicates and conflicts."""
+
+Neighbours: TypeAlias = Mapping[FactId, tuple[Fact, float]]
+"""Facts by id, each with the similarity of the two texts (cosine in [-1, 1])."""
+
+
+class FindNeighbours:
+    """Searches the store's own facts and index, which never lag.
+
+    Args:
+        facts: the facts as of the last append.
+        index: the store's own index.
+        embedding: vectors of the candidates.
+        clock: the current time.
+    """
+
+    def __init__(
+        self, *, facts: FactStore, index: VectorIndex, embedding: Embedding, clock: Clock
+    ) -> None:
+        self._facts = facts
+        self._index = index
+        self._embedding = embedding
+        self._clock = clock
+
+    async def __call__(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        ledger: LedgerId,
+        expired: Set[FactId],
+        by_meaning: bool,
+    ) -> list[Neighbours]:
+        """The neighbours of each candidate, in order.
+
+        Args:
+            candidates: the extracted candidates.
+            ledger: the ledger to search.
+            expired: facts that the same append expires.
+            by_meaning: search by vector, too; the candidates must be embedded.
+        """
+        same = await self._same(ledger, candidates)
+        found: list[Neighbours] = []
+        for candidate in candidates:
+            near = await self._near(candidate) if by_meaning else {}
+            found.append(
+                {
+                    key: (fact, similarity)
+                    for key, (fact, similarity) in (same | near).items()
+                    # An ended fact can be neither reaffirmed nor ended again.
+                    if key not in expired and fact.valid.end is None
+                }
+            )
+        return found
+
+    async def _same(
+        self, ledger: LedgerId, candidates: Sequence[Candidate]
+    ) -> dict[FactId, tuple[Fact, float]]:
+        """The active facts with the text or the slot of a candidate."""
+        found = await self._facts.active(
+            ledger,
+            [candidate.text for candidate in candidates],
+            [candidate.slot for candidate in candidates if candidate.slot],
+        )
+        return {fact.fact_id: (fact, 0.0) for fact in found}
+
+    async def _near(self, candidate: Candidate) -> dict[FactId, tuple[Fact, float]]:
+        """The active facts with the vectors nearest to a candidate."""
+        vectors = await self._embedding.documents([candidate.text])
+        hits = await self._index.search(
+            IndexQuery(
+                scope=candidate.scope.across_runs,
+                vector=vectors[candidate.text],
+                now=await self._clock.now(),
+                limit=NEIGHBOURS,
+            )
+        )
+        similarity = {hit.key: hit.similarity or 0.0 for hit in hits}
+        return {
+            fact.fact_id: (fact, similarity[fact.key])
+            for fact in await self._facts.load(list(similarity))
+            if fact.status is FactStatus.ACTIVE and fact.recorded.end is None
+        }

@@ -1,0 +1,302 @@
+"""Pure functions from decisions to events: verdicts, updates, retractions, expiries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from attrs import evolve
+
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.errors import NotFound
+from remembrancer.domain.events import (
+    Event,
+    FactAdded,
+    FactExpired,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    FactSuperseded,
+    InferenceRecorded,
+    RelationAsserted,
+    RelationEnded,
+)
+from remembrancer.domain.facts.evolve import applied, fact_id_of, first_version
+from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, Metadata
+from remembrancer.domain.facts.verdicts import (
+    Candidate,
+    Decision,
+    Proposal,
+    ProposedRelation,
+    Verdict,
+    judge,
+)
+from remembrancer.domain.text import names, normalised
+
+
+def decide(
+    candidates: Sequence[Candidate],
+    proposals: Sequence[Proposal],
+    *,
+    known: Mapping[FactId, Fact],
+    messages: Sequence[Message],
+    open_relations: Sequence[RelationAsserted],
+) -> list[Event]:
+    """Judge proposals in order, each after applying the events of those before it.
+
+    Args:
+        candidates: the extracted candidates.
+        proposals: one for each candidate.
+        known: the facts that a proposal may target, by id.
+        messages: the messages that candidates quote.
+        open_relations: relations asserted by known facts that have not ended.
+    """
+    facts = dict(known)
+    still_open = {relation.relation_id: relation for relation in open_relations}
+    by_id = {message.message_id: message for message in messages}
+    events: list[Event] = []
+    for candidate, proposal in zip(candidates, proposals, strict=True):
+        verdict = judge(candidate, proposal, known=facts, messages=by_id)
+        for event in events_of(verdict, candidate, facts, list(still_open.values())):
+            events.append(event)
+            if isinstance(event, RelationAsserted):
+                still_open[event.relation_id] = event
+            elif isinstance(event, RelationEnded):
+                del still_open[event.relation_id]
+            _apply(event, facts)
+    return events
+
+
+def _apply(event: Event, facts: dict[FactId, Fact]) -> None:
+    if isinstance(event, FactAdded):
+        facts[event.fact_id] = first_version(event, event.occurred_at)
+        return
+    fact_id = fact_id_of(event)
+    after = applied(event, facts[fact_id]) if fact_id in facts else None
+    if fact_id is not None and after is not None:
+        facts[fact_id] = after
+
+
+def events_of(
+    verdict: Verdict,
+    candidate: Candidate,
+    known: Mapping[FactId, Fact],
+    open_relations: Sequence[RelationAsserted] = (),
+) -> list[Event]:
+    """The events that carry out a verdict.
+
+    A relation belongs to the fact that asserted it. Another fact with the same subject and
+    predicate does not end it: people like, know and own many things, and a relation that can hold
+    only once ends with its superseded fact. A revised fact asserts its relations again: repeated
+    ones are not asserted twice, contradicted ones end (see ``_contradicted``).
+
+    Args:
+        verdict: the result of ``judge``.
+        candidate: the candidate of the verdict.
+        known: the facts that the verdict may target, by id.
+        open_relations: relations asserted by known facts that have not ended.
+    """
+    if verdict.decision is Decision.IGNORE:
+        return []
+    if verdict.decision is Decision.ADD:
+        return [_added(candidate, verdict), *_asserted(candidate, verdict)]
+    assert verdict.target is not None, "judge names the target of every other decision"
+    target = known[verdict.target]
+    if verdict.decision is Decision.SUPERSEDE:
+        ended = [target, *(known[fact_id] for fact_id in verdict.also_ended)]
+        return [
+            _added(candidate, verdict),
+            *(_superseded(fact, candidate, verdict) for fact in ended),
+            *_asserted(candidate, verdict),
+        ]
+    if verdict.decision is Decision.REVISE:
+        named = dict.fromkeys((*target.entities, *candidate.entities))
+        own = [relation for relation in open_relations if relation.fact_id == target.fact_id]
+        repeated = {_triple(relation) for relation in own}
+        fresh = [one for one in candidate.relations if _triple(one) not in repeated]
+        return [
+            FactRevised(
+                fact_id=target.fact_id,
+                text=verdict.text,
+                evidence=candidate.evidence,
+                entities=tuple(named),
+                reason=verdict.reason,
+            ),
+            *(
+                RelationEnded(
+                    relation_id=relation.relation_id,
+                    ended_at=_end_within(relation.valid, candidate),
+                    reason=verdict.reason,
+                )
+                for relation in own
+                if _contradicted(relation, candidate.relations, verdict.text)
+            ),
+            *_asserted(evolve(candidate, relations=tuple(fresh)), verdict),
+        ]
+    if verdict.decision is Decision.REAFFIRM:
+        return [
+            FactReaffirmed(
+                fact_id=target.fact_id, evidence=candidate.evidence, reason=verdict.reason
+            )
+        ]
+    return [FactRetracted(fact_id=target.fact_id, reason=verdict.reason)]
+
+
+def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:
+    return FactAdded(
+        fact_id=candidate.fact_id,
+        scope=candidate.scope,
+        text=candidate.text,
+        kind=candidate.kind,
+        metadata=candidate.metadata,
+        evidence=candidate.evidence,
+        speaker=candidate.speaker,
+        entities=candidate.entities,
+        slot=candidate.slot,
+        occurred_at=candidate.occurred_at,
+        valid=_valid(candidate, verdict),
+        expires_at=candidate.expires_at,
+        reason=verdict.reason,
+    )
+
+
+def _asserted(candidate: Candidate, verdict: Verdict) -> list[Event]:
+    """The relations of a candidate, asserted by the fact that now represents it."""
+    return [
+        RelationAsserted(
+            relation_id=relation.relation_id,
+            scope=candidate.scope,
+            subject=relation.subject,
+            predicate=relation.predicate,
+            object=relation.object,
+            fact_id=verdict.fact_id,
+            valid=_valid(candidate, verdict),
+        )
+        for relation in candidate.relations
+    ]
+
+
+def _triple(relation: ProposedRelation | RelationAsserted) -> tuple[str, str, str]:
+    return (*_question(relation), normalised(relation.object))
+
+
+def _question(relation: ProposedRelation | RelationAsserted) -> tuple[str, str]:
+    """Subject and predicate, normalised."""
+    return (normalised(relation.subject), normalised(relation.predicate))
+
+
+def _contradicted(relation: RelationAsserted, new: Sequence[ProposedRelation], text: str) -> bool:
+    """Whether ``new`` gives another object for the same subject and predicate, and the new text
+    does not name the old object: "Ann likes tea and coffee" does not contradict "Ann likes tea".
+    """
+    return (
+        _question(relation) in {_question(one) for one in new}
+        and _triple(relation) not in {_triple(one) for one in new}
+        and not names(text, relation.object)
+    )
+
+
+def _valid(candidate: Candidate, verdict: Verdict) -> Interval:
+    return Interval(start=candidate.valid.start, end=verdict.until or candidate.valid.end)
+
+
+def _superseded(fact: Fact, candidate: Candidate, verdict: Verdict) -> FactSuperseded:
+    return FactSuperseded(
+        fact_id=fact.fact_id,
+        by=candidate.fact_id,
+        ended_at=_end_within(fact.valid, candidate),
+        reason=verdict.reason,
+    )
+
+
+def _end_within(valid: Interval, candidate: Candidate) -> datetime:
+    """When a candidate ends a valid interval."""
+    end = candidate.valid.start or candidate.occurred_at
+    # A fact can't end before its start, and the end of an ended fact is not moved later.
+    if valid.end is not None:
+        end = min(end, valid.end)
+    return end if valid.start is None else max(end, valid.start)
+
+
+def expire(due: Sequence[Fact]) -> list[Event]:
+    """One expiry event for each fact that is past ``expires_at``."""
+    return [FactExpired(fact_id=fact.fact_id) for fact in due]
+
+
+def discard(event: Event) -> Event:
+    """Mark an extraction's inference as discarded because reconciliation failed. It then names no
+    messages, so that they stay pending and are retried.
+    """
+    if not isinstance(event, InferenceRecorded) or not event.messages:
+        return event
+    return evolve(event, purpose=f"{event.purpose}-discarded", messages=())
+
+
+def revise(
+    fact: Fact,
+    *,
+    text: str | None,
+    metadata: Metadata | None,
+    reason: str = "",
+    open_relations: Sequence[RelationAsserted] = (),
+) -> list[Event]:
+    """Decide on a caller's update of a fact; an update that changes nothing returns no events.
+
+    A relation ends, at its own start, if the old text names its subject (or object) and the new
+    text does not: the relation was an error, too.
+
+    Args:
+        fact: its latest version.
+        text: the new text, ``None`` to keep the old one.
+        metadata: the new metadata, replaced as a whole; ``None`` to keep the old one.
+        reason: kept in the events.
+        open_relations: relations asserted by the fact that have not ended.
+
+    Raises:
+        NotFound: the fact is not active.
+    """
+    _require_active(fact)
+    new_text = None if text is None or text == fact.text else text
+    new_metadata = None if metadata is None or _same(metadata, fact.metadata) else metadata
+    if new_text is None and new_metadata is None:
+        return []
+    return [
+        FactRevised(fact_id=fact.fact_id, text=new_text, metadata=new_metadata, reason=reason),
+        *(
+            RelationEnded(
+                relation_id=relation.relation_id,
+                ended_at=relation.valid.start or fact.occurred_at,
+                reason=reason,
+            )
+            for relation in open_relations
+            if new_text is not None
+            and any(
+                names(fact.text, end) and not names(new_text, end)
+                for end in (relation.subject, relation.object)
+            )
+        ),
+    ]
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two JSON values are equal in type and value; in Python ``True == 1``."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(one) is type(other) and one == other
+
+
+def retract(fact: Fact, *, reason: str = "") -> list[Event]:
+    """Decide on the retraction of a fact.
+
+    Raises:
+        NotFound: the fact is not active.
+    """
+    _require_active(fact)
+    return [FactRetracted(fact_id=fact.fact_id, reason=reason)]
+
+
+def _require_active(fact: Fact) -> None:
+    if fact.status is not FactStatus.ACTIVE:
+        raise NotFound(f"fact {fact.fact_id} is {fact.status.value}, only its history can be read")

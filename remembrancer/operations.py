@@ -1,0 +1,149 @@
+"""The operations methods of a memory: verify, stats, retry, workers, rebuild, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Unpack
+
+from remembrancer.application.audit.statistics import Statistics
+from remembrancer.application.audit.verify import Progress, Verification
+from remembrancer.application.parsing.arguments import DEFAULT_ACTOR, parse_actor, parse_guard
+from remembrancer.application.projections.dead_letters import Revived
+from remembrancer.application.projections.run_worker import never
+from remembrancer.application.projections.worker import OnReport, Report
+from remembrancer.application.remember.retry import Retried
+from remembrancer.domain.ports.projection_state import DeadLetter
+from remembrancer.domain.scope import ScopeIds
+from remembrancer.wiring.lifecycle import UseCases
+
+
+class Operations:
+    """Base class of ``AsyncMemory`` with its operations methods."""
+
+    _use: UseCases
+
+    async def verify(self, progress: Progress | None = None) -> Verification:
+        """Check every hash and version number, and the facts against the log.
+
+        Args:
+            progress: called with the events checked so far and the total.
+        """
+        return await self._use.verify(progress)
+
+    async def stats(self, **ids: Unpack[ScopeIds]) -> Statistics:
+        """Counts of events, facts and messages, and model usage.
+
+        Args:
+            ids: the scope whose ledger is counted; all ledgers by default.
+        """
+        return await self._use.collect_statistics(parse_guard(ids))
+
+    async def retry(
+        self,
+        *,
+        actor: str = DEFAULT_ACTOR,
+        progress: Callable[[int, int], None] | None = None,
+        **ids: Unpack[ScopeIds],
+    ) -> Retried:
+        """Extract facts from messages that are pending because a model failed.
+
+        Args:
+            actor: recorded in the events.
+            progress: called with the requests tried so far and the total.
+            ids: the scope whose ledger is retried; all ledgers by default.
+
+        Returns:
+            Receipts of finished requests, and failures of those still pending.
+        """
+        scope = parse_guard(ids)
+        return await self._use.retry(
+            scope.ledger if scope else None, actor=parse_actor(actor), progress=progress
+        )
+
+    async def refill(self, progress: Callable[[int], None] | None = None) -> int:
+        """Backfill vectors: embed the facts that were added while the embedder did not answer.
+
+        ``add`` also does this, one batch per call, once the embedder answers again.
+
+        Args:
+            progress: called with the number of documents embedded so far.
+
+        Returns:
+            The number of documents embedded.
+
+        Raises:
+            AdapterUnavailable: the embedder does not answer.
+        """
+        return await self._use.embedding_backfill(progress)
+
+    async def run_worker(
+        self,
+        *,
+        stop: Callable[[], bool] = never,
+        on_report: OnReport | None = None,
+        once: bool = False,
+    ) -> Report:
+        """Deliver events from the log to the external index and graph, until ``stop`` is true.
+
+        Any number of workers may run, in any processes; a lease gives each partition to one of
+        them at a time.
+
+        Args:
+            stop: called several times a second; the worker ends when it returns true. Without it,
+                cancel the task or interrupt the thread.
+            on_report: called about once a second with the state of every partition.
+            once: end when all events that are in the log now are delivered, or an engine does not
+                answer.
+
+        Returns:
+            The state of every partition at the end.
+
+        Raises:
+            InvalidRequest: no external engine is configured, or one must be rebuilt first.
+            AdapterUnavailable: the log's database did not answer at the start.
+        """
+        return await self._use.run_worker(stop=stop, on_report=on_report, once=once)
+
+    async def rebuild(self, projection: str, *, on_report: OnReport | None = None) -> Report:
+        """Empty an external engine and deliver the whole log to it again.
+
+        Until it has caught up, searches use the store's own index and graph. A worker continues an
+        interrupted rebuild; so does ``run_worker(once=True)``.
+
+        Args:
+            projection: ``vector_index`` or ``knowledge_graph``.
+            on_report: called about once a second with the state of every partition.
+
+        Raises:
+            InvalidRequest: there is no such external projection.
+            AdapterUnavailable: the engine or the log's database did not answer.
+        """
+        return await self._use.rebuild(projection, on_report=on_report)
+
+    async def compact(self) -> int:
+        """Build missing index structures of very large ledgers: on PostgreSQL, and in ``pgvector``,
+        an HNSW graph from 50,000 documents on.
+
+        Searches work without them, but slower. Reads and writes are not blocked. A worker does this
+        automatically; without a worker, call it regularly.
+
+        Returns:
+            The number of graphs or segments built.
+
+        Raises:
+            AdapterUnavailable: an engine did not answer; structures built before are kept.
+        """
+        return await self._use.index_maintenance()
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """The events that external engines refused, each with its cause."""
+        return await self._use.dead_letters.listed()
+
+    async def retry_dead_letters(self) -> Revived:
+        """Deliver dead letters again.
+
+        Raises:
+            AdapterUnavailable: an engine did not answer; no dead letter is lost.
+            InvalidRequest: an engine must be rebuilt first.
+        """
+        return await self._use.dead_letters.retry()

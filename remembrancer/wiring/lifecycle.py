@@ -1,0 +1,155 @@
+"""Open and close the parts of a memory."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import frozen
+from dependency_injector import providers
+
+from remembrancer.application.audit.statistics import CollectStatistics
+from remembrancer.application.audit.verify import Verify
+from remembrancer.application.edit.update import Update
+from remembrancer.application.edit.withdraw import Withdraw, WithdrawAll
+from remembrancer.application.inline import run_inline
+from remembrancer.application.projections.dead_letters import DeadLetters
+from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
+from remembrancer.application.projections.index_maintenance import IndexMaintenance
+from remembrancer.application.projections.rebuild import Rebuild
+from remembrancer.application.projections.run_worker import RunWorker
+from remembrancer.application.recall.browse import Browse
+from remembrancer.application.recall.explore import Explore
+from remembrancer.application.recall.recall import Recall
+from remembrancer.application.remember.ledger_queues import LedgerQueues
+from remembrancer.application.remember.ordered_remember import OrderedRemember
+from remembrancer.application.remember.remember_many import RememberMany
+from remembrancer.application.remember.retry import Retry
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.ports.clock import Clock
+from remembrancer.wiring.container import STORE_PARTS, Container
+from remembrancer.wiring.settings import Settings
+
+OnRebuild = Callable[[str, int, int], None]
+"""Called while read models are rebuilt: with a label, the events done and the total."""
+
+
+@frozen(kw_only=True)
+class UseCases:
+    """The wired use-cases of a memory."""
+
+    remember: OrderedRemember
+    remember_many: RememberMany
+    recall: Recall
+    browse: Browse
+    explore: Explore
+    update: Update
+    withdraw: Withdraw
+    withdraw_all: WithdrawAll
+    verify: Verify
+    collect_statistics: CollectStatistics
+    embedding_backfill: EmbeddingBackfill
+    retry: Retry
+    run_worker: RunWorker
+    rebuild: Rebuild
+    index_maintenance: IndexMaintenance
+    dead_letters: DeadLetters
+    queues: LedgerQueues
+    clock: Clock
+
+
+class Lifecycle:
+    """The parts of one memory, from opening to closing.
+
+    Args:
+        settings: the settings of all parts.
+        mode: ``inline`` for ``Memory``, ``threads`` for ``AsyncMemory``.
+        overrides: parts that replace the configured ones, by name in ``Container``.
+        on_rebuild: see ``OnRebuild``.
+
+    Raises:
+        InvalidRequest: a setting or an override is invalid.
+        AdapterUnavailable: an engine did not answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mode: str,
+        overrides: Mapping[str, Any],
+        on_rebuild: OnRebuild | None,
+    ) -> None:
+        self.container = container = Container(
+            settings=providers.Object(settings), mode=providers.Object(mode)
+        )
+        for name, part in overrides.items():
+            _check_override(name, container)
+            container.providers[name].override(providers.Object(part))
+        try:
+            self._catch_up(on_rebuild)
+            self.use_cases = UseCases(
+                remember=container.ordered_remember(),
+                remember_many=container.remember_many(),
+                recall=container.recall(),
+                browse=container.browse(),
+                explore=container.explore(),
+                update=container.update(),
+                withdraw=container.withdraw(),
+                withdraw_all=container.withdraw_all(),
+                verify=container.verify(),
+                collect_statistics=container.collect_statistics(),
+                embedding_backfill=container.embedding_backfill(),
+                retry=container.retry(),
+                run_worker=container.run_worker(),
+                rebuild=container.rebuild(),
+                index_maintenance=container.index_maintenance(),
+                dead_letters=container.dead_letters(),
+                queues=container.queues(),
+                clock=container.lifted_clock(),
+            )
+            self._after_commit = container.after_commit()
+            self._beside = container.beside()
+            # Overrides belong to the caller and are not closed here.
+            self._engines = [
+                lifted()
+                for built, lifted, embedded in (
+                    (container.vector_index, container.lifted_index, container.embedded_index),
+                    (container.knowledge_graph, container.lifted_graph, container.embedded_graph),
+                )
+                if not built.overridden and built() is not embedded()
+            ]
+        except BaseException:
+            self.close()
+            raise
+
+    def _catch_up(self, on_rebuild: OnRebuild | None) -> None:
+        catch_up = getattr(self.container.read_models(), "catch_up", None)
+        if catch_up is not None:
+            caught_up = catch_up(self.container.audit_log(), on_rebuild)
+            if inspect.iscoroutine(caught_up):
+                run_inline(caught_up)
+
+    async def leave(self) -> None:
+        """Wait for background deliveries, and close the engines that were built here."""
+        self._after_commit.stop()
+        await self._beside.close()
+        for engine in self._engines:
+            await engine.close()
+
+    def close(self) -> None:
+        """Close everything else, the store last. Blocks."""
+        self.container.shutdown_resources()
+
+
+def _check_override(name: str, container: Any) -> None:
+    if name in STORE_PARTS:
+        raise InvalidRequest(
+            f"overrides.{name}",
+            "commits together with the rest of the store; override store as a whole",
+        )
+    if name not in container.providers:
+        raise InvalidRequest(
+            f"overrides.{name}", f"is not a part; see {Container.__module__}.Container"
+        )
