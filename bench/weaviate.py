@@ -48,7 +48,6 @@ from urllib.parse import urlsplit
 
 from bench.report import Row, quantile, report
 from bench.scale import LIMIT, START, Corpus, Shape, document, half
-from remembrancer.adapters.index_scoring import bm25
 from remembrancer.adapters.vector_index.remote.clamped_times import held_end
 from remembrancer.adapters.vector_index.remote.tokens import ledger_token
 from remembrancer.adapters.vector_index.weaviate import (
@@ -95,11 +94,11 @@ class Raw:
             await ask(query)
             return time.perf_counter() - before
 
-        return await self._index._loop.run(inside())
+        return await self._index._loop.run_async(inside())
 
     async def connect(self) -> None:
         """Take the client of the index; must be called first."""
-        self._client = await self._index._loop.run(self._index._client())
+        self._client = await self._index._loop.run_async(self._index._client())
 
     async def three(self, query: IndexQuery) -> set[Any]:
         """Run the three queries; return the ids of all hits."""
@@ -208,7 +207,7 @@ class Raw:
 
         assert query.text is not None
         found = await collection.query.bm25(
-            " ".join(bm25.query_terms(query.text)),
+            " ".join(query.terms),
             query_properties=[field],
             filters=within,
             limit=limit,
@@ -300,7 +299,7 @@ async def searching(
 async def common(index: WeaviateVectorIndex, raw: Raw, query: IndexQuery) -> float:
     """Share of the counterpart's hits that the adapter returns too."""
     ours = {hit.key[0] for hit in await index.search(query)}
-    rows = await index._loop.run(raw.all_signals(query))
+    rows = await index._loop.run_async(raw.all_signals(query))
     theirs = {json.loads(row[0])[0] for row in rows.values()}
     return len(ours & theirs) / len(theirs)
 

@@ -58,3 +58,7 @@ class IntegrityError(RemembrancerError):
 
 class Erased(RemembrancerError, LookupError):
     """The content was erased on request; only the record that it existed remains."""
+
+
+class WrongContext(RemembrancerError, RuntimeError):
+    """The call came from a thread or a process that can't make it; the message says what to do."""

@@ -18,8 +18,10 @@ from remembrancer.domain.errors import (
     NotFound,
     RemembrancerError,
     StillPending,
+    WrongContext,
 )
 from remembrancer.lazy import attribute_of
+from remembrancer.version import __version__
 
 if TYPE_CHECKING:
     from remembrancer.memory import AsyncMemory, Memory
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
         Verification,
     )
     from remembrancer.wiring.settings import load_settings
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Adapter",
@@ -85,6 +85,8 @@ __all__ = [
     "StoreNeeds",
     "Survey",
     "Verification",
+    "WrongContext",
+    "__version__",
     "load_settings",
 ]
 

@@ -31,7 +31,9 @@ from remembrancer.domain.errors import (
     RemembrancerError,
 )
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
+from remembrancer.domain.ports.read_models import ReadModelsState, has_state
 from remembrancer.domain.recorded import Position
+from remembrancer.version import __version__
 from remembrancer.wiring.container import Container
 from remembrancer.wiring.redaction import Secrets
 from remembrancer.wiring.registry import Adapter
@@ -99,7 +101,7 @@ def examine(
                 if port not in broken
             ]
     return HealthReport(
-        remembrancer=version("remembrancer"),
+        remembrancer=__version__,
         python=platform.python_version(),
         findings=tuple(secrets.hidden_in(finding) for finding in findings),
     )
@@ -218,8 +220,8 @@ class _Examiner:
         # Raises if sealed events can't be decrypted.
         await container.lifted_log().read(Position(max(0, last - NEWEST)), NEWEST)
         read_models = container.lifted_read_models()
-        if self._embedder_known and hasattr(read_models, "state"):
-            state = await read_models.state()
+        if self._embedder_known:
+            state = await _state(read_models)
             if state != "current":
                 notes.problem(
                     f"the read models are {state}",
@@ -318,6 +320,11 @@ class _Examiner:
             before = time.perf_counter()
             run_inline(CALLS[part](self._container.lift()(model)))
             notes.details["answered_in_seconds"] = round(time.perf_counter() - before, 3)
+
+
+async def _state(read_models: object) -> ReadModelsState:
+    # Read models that can't tell their state are up to date when they are built, or catch up first.
+    return await read_models.state() if has_state(read_models) else "current"
 
 
 async def _ask_embedder(embedder: Any) -> None:

@@ -38,6 +38,7 @@ from remembrancer.application.parsing.conversations import (
     request_of,
     requests_of,
 )
+from remembrancer.application.parsing.keywords import check_keywords
 from remembrancer.application.parsing.messages import Messages
 from remembrancer.application.recall.browse import Page
 from remembrancer.application.recall.explore import Exploration, ExploreRequest
@@ -49,10 +50,11 @@ from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.graph.graph import Entity, Relation, View
 from remembrancer.domain.ports.fact_store import FactQuery, Order
+from remembrancer.domain.ports.read_models import OnRebuild
 from remembrancer.domain.scope import Scope, ScopeIds
-from remembrancer.operations import Operations
+from remembrancer.operations import Operations, Uncopyable
 from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt, fields_of
-from remembrancer.wiring.lifecycle import Lifecycle, OnRebuild
+from remembrancer.wiring.lifecycle import Lifecycle
 from remembrancer.wiring.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -61,6 +63,7 @@ T = TypeVar("T")
 Config = Mapping[str, Any] | str | os.PathLike[str]
 
 
+@check_keywords
 class AsyncMemory(Operations):
     """A memory for agents, for use in an event loop. Tasks may share one instance.
 
@@ -99,7 +102,6 @@ class AsyncMemory(Operations):
             settings, mode=self._mode, overrides=overrides or {}, on_rebuild=on_rebuild
         )
         self._container = self._lifecycle.container
-        self._use = self._lifecycle.use_cases
         self._grace: float = settings.grace
 
     @classmethod
@@ -249,9 +251,9 @@ class AsyncMemory(Operations):
         moment = parse_as_of(as_of, now)
         return await self._use.recall(
             RecallRequest(
+                where=parse_filter(filters),  # first: its error for a user_id says where that goes
                 scope=parse_scope(ids),
                 query=parse_text(query, "query", MAX_QUERY_CHARACTERS),
-                where=parse_filter(filters),
                 limit=parse_limit(limit),
                 threshold=parse_threshold(threshold),
                 now=moment or now,
@@ -311,8 +313,8 @@ class AsyncMemory(Operations):
         now = await self._use.clock.now()
         moment = parse_as_of(as_of, now)
         query = FactQuery(
-            scope=parse_scope(ids),
             where=parse_filter(filters),
+            scope=parse_scope(ids),
             now=moment or now,
             as_of=moment,
             valid_at=parse_moment(valid_at, "valid_at"),
@@ -516,10 +518,8 @@ class AsyncMemory(Operations):
         Raises:
             NotFound: there is no such fact, or not for these ids.
         """
-        versions = await self._use.browse.history(
-            FactId(parse_id(fact_id, "fact_id")), scope=parse_guard(ids)
-        )
-        return list(versions)
+        fact = FactId(parse_id(fact_id, "fact_id"))
+        return list(await self._use.browse.history(fact, scope=parse_guard(ids)))
 
     async def close(self) -> None:
         """Finish background work for at most ``grace`` seconds (a setting), and close all
@@ -530,6 +530,8 @@ class AsyncMemory(Operations):
         await self._close_within(self._grace)
 
     async def _close_within(self, grace: float) -> None:
+        if self._lifecycle.inherited:
+            return
         await self._use.queues.close(grace)
         try:
             await self._lifecycle.leave()
@@ -577,7 +579,7 @@ def _driven(
     return cast("Callable[Concatenate[Memory, P], T]", call)
 
 
-class Memory:
+class Memory(Uncopyable):
     """A memory for agents. Threads may share one instance; no event loop is needed.
 
     Its methods are those of ``AsyncMemory``, without ``await``; so are its arguments and errors.
@@ -610,10 +612,8 @@ class Memory:
     ) -> Receipt: ...
 
     @wraps(AsyncMemory.add)
-    def add(
-        self, messages: Messages, *, wait: bool = True, **options: Unpack[AddOptions]
-    ) -> Receipt:
-        return run_inline(self._inner.add(messages, wait=wait, **options))
+    def add(self, *arguments: Any, **options: Any) -> Receipt:
+        return cast("Receipt", run_inline(self._inner.add(*arguments, **options)))
 
     add_many = _driven(AsyncMemory.add_many)
     search = _driven(AsyncMemory.search)

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Unpack
+from typing import NoReturn, Unpack
 
 from remembrancer.application.audit.statistics import Statistics
 from remembrancer.application.audit.verify import Progress, Verification
 from remembrancer.application.parsing.arguments import DEFAULT_ACTOR, parse_actor, parse_guard
+from remembrancer.application.parsing.keywords import check_keywords
 from remembrancer.application.projections.dead_letters import Revived
 from remembrancer.application.projections.run_worker import never
 from remembrancer.application.projections.worker import OnReport, Report
 from remembrancer.application.remember.retry import Retried
 from remembrancer.domain.ports.projection_state import DeadLetter
 from remembrancer.domain.scope import ScopeIds
-from remembrancer.wiring.lifecycle import UseCases
+from remembrancer.wiring.lifecycle import Lifecycle, UseCases
 
 
-class Operations:
+class Uncopyable:
+    """Base class of both memories: ``pickle`` and ``copy`` are refused.
+
+    A copy would share connections, locks and queues with the original.
+    """
+
+    def __reduce__(self) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(
+            f"a memory can't be pickled or copied, because it has open connections; pass on its "
+            f"path or its settings, and open the same database in the other process: "
+            f'{name}("app.db"). Threads and tasks share one {name}'
+        )
+
+
+@check_keywords
+class Operations(Uncopyable):
     """Base class of ``AsyncMemory`` with its operations methods."""
 
-    _use: UseCases
+    _lifecycle: Lifecycle
+
+    @property
+    def _use(self) -> UseCases:
+        return self._lifecycle.use_cases
 
     async def verify(self, progress: Progress | None = None) -> Verification:
         """Check every hash and version number, and the facts against the log.

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, and PostgreSQL for all tests."""
+"""Depth, time limit and markers of the tests, and PostgreSQL for all of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,33 @@ from postgres_server import PostgresServer
 
 import remembrancer.testing
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer.testing.depth import depth
 
 # Register all modules at once, before a test imports one of them for another.
 pytest.register_assert_rewrite(*remembrancer.testing.MODULES.values())
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", parent=settings.get_profile("default"), max_examples=10)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give deep tests more time than ``timeout`` in pyproject.toml, before the plugin reads it."""
+    if config.option.timeout is None and depth() > 1:
+        config.option.timeout = float(config.getini("timeout")) * depth()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need PostgreSQL, so that ``-m "not server"`` leaves them out.
+
+    Parametrised tests ask for its fixture while they run; their id names it.
+    """
+    for item in items:
+        if "postgres" in getattr(item, "fixturenames", ()) or "postgres" in item.nodeid.lower():
+            item.add_marker("server")
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Scoring code shared by all indexes: tokenizer, entity names, BM25, order of hits."""
+"""Scoring code shared by all indexes: BM25, order of hits, checks of arguments."""

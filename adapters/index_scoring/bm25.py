@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from math import log
 from typing import TYPE_CHECKING, TypeVar
 
-from remembrancer.adapters.index_scoring.analysis import analyse
-
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -26,16 +24,8 @@ K1 = 1.2
 B = 0.75
 """Length normalisation; the usual value."""
 
-MAX_QUERY_TERMS = 128
-"""The first distinct terms of a query that are looked up; bounds the cost of pasted pages."""
-
 MAX_FREQUENCY = 255
 """Repetitions of a term in one text that are counted; fits in a byte."""
-
-
-def query_terms(text: str) -> list[str]:
-    """Return the distinct terms of a query, in order, at most ``MAX_QUERY_TERMS``."""
-    return list(dict.fromkeys(analyse(text)))[:MAX_QUERY_TERMS]
 
 
 def rarity(documents: int, holders: int) -> float:

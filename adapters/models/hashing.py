@@ -17,9 +17,9 @@ from operator import mul
 
 from attrs import frozen
 
-from remembrancer.adapters.index_scoring.analysis import ANALYSIS_VERSION, analyse
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.ports.embedder import Purpose, Vector
+from remembrancer.domain.recall.analysis import ANALYSIS_VERSION, analyse
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 
 VERSION = 1

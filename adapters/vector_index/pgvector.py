@@ -85,6 +85,10 @@ class PgvectorIndex:
         model: name of the embedder, as ``Embedder.model``.
         dimension: components per vector.
         large: documents from which a ledger gets an HNSW graph.
+
+    Attributes:
+        fingerprint: identifies the tables and the layout of their rows; an index with another
+            fingerprint must be rebuilt.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class PgvectorIndex:
             prefix=settings.table,
             large=large,
         )
+        self.fingerprint = f"{settings.schema}.{settings.table}/{self._index.fingerprint}"
         self._schema = settings.schema
         self._lock = threading.Lock()
         self._ready = False

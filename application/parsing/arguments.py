@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,7 +12,7 @@ from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.facts.fact import FactKind, Metadata
 from remembrancer.domain.guidance import Guidance
-from remembrancer.domain.scope import SCOPE_IDS, Scope, ScopeIds
+from remembrancer.domain.scope import Scope, ScopeIds
 
 MAX_TEXT_CHARACTERS = 1_000_000
 MAX_QUERY_CHARACTERS = 100_000
@@ -272,29 +272,14 @@ def parse_scope(ids: ScopeIds) -> Scope:
     """The scope of a call.
 
     Raises:
-        InvalidRequest: no owner is given, an id is invalid, or an argument is not an id.
+        InvalidRequest: no owner is given, or an id is invalid.
     """
-    check_names(ids, SCOPE_IDS)
     return Scope(**ids)
 
 
 def parse_guard(ids: ScopeIds) -> Scope | None:
     """The scope that a fact must be in; ``None`` if no id is given."""
-    check_names(ids, SCOPE_IDS)
     return Scope(**ids) if any(value is not None for value in ids.values()) else None
-
-
-def check_names(arguments: Iterable[str], allowed: Collection[str]) -> None:
-    """Refuse unknown keyword arguments.
-
-    Raises:
-        InvalidRequest: names the first one, and the allowed ones.
-    """
-    for name in arguments:
-        if name not in allowed:
-            raise InvalidRequest(
-                name, f"is not an argument of this method; it also takes {', '.join(allowed)}"
-            )
 
 
 def parse_optional_flag(value: object, path: str) -> bool | None:

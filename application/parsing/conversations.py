@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Required, Unpack, cast
 
 from remembrancer.application.parsing.arguments import (
-    check_names,
     parse_actor,
     parse_guidance,
     parse_kind,
@@ -17,6 +16,7 @@ from remembrancer.application.parsing.arguments import (
     parse_name,
     parse_scope,
 )
+from remembrancer.application.parsing.keywords import check_names
 from remembrancer.application.parsing.messages import Messages, parse_turns
 from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.domain.errors import InvalidRequest
@@ -51,7 +51,6 @@ def request_of(messages: Messages, **options: Unpack[AddOptions]) -> RememberReq
     Raises:
         InvalidRequest: an argument is invalid.
     """
-    check_names(options, AddOptions.__annotations__)
     ids = {name: value for name, value in options.items() if name in SCOPE_IDS}
     return RememberRequest(
         scope=parse_scope(cast("ScopeIds", ids)),
@@ -93,12 +92,7 @@ def requests_of(conversations: Iterable[Conversation]) -> list[RememberRequest]:
 def _check_keys(conversation: object) -> None:
     if not isinstance(conversation, Mapping):
         raise InvalidRequest("", f"expected a mapping, got {type(conversation).__name__}")
-    allowed = Conversation.__annotations__
-    for key in conversation:
-        if key not in allowed:
-            raise InvalidRequest(
-                str(key)[:80], f"is not part of a conversation; allowed are {', '.join(allowed)}"
-            )
+    check_names(conversation, Conversation.__annotations__, "is not part of a conversation")
     if "messages" not in conversation:
         raise InvalidRequest("messages", "is missing; pass at least one message")
 

@@ -38,8 +38,8 @@ class Beside(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Wait for the end of all work."""
+    async def close(self, grace: float | None = None) -> tuple[str, ...]:
+        """Wait for all works, for at most ``grace`` seconds; return the names of those left."""
         ...
 
 

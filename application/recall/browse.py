@@ -12,6 +12,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from remembrancer.application.parsing.arguments import parse_id
+from remembrancer.application.recall.results import Results
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.errors import InvalidRequest, NotFound
 from remembrancer.domain.facts.fact import Fact, FactId
@@ -22,11 +23,18 @@ from remembrancer.domain.scope import Scope
 
 
 @frozen(kw_only=True)
-class Page:
-    """Facts, and the cursor of the next page (``None``: this is the last page)."""
+class Page(Results[Fact]):
+    """Facts, and the cursor of the next page (``None``: this is the last page).
+
+    A page is iterated, counted and indexed like the tuple of its facts.
+    """
 
     facts: tuple[Fact, ...]
     cursor: str | None = None
+
+    @property
+    def _items(self) -> tuple[Fact, ...]:
+        return self.facts
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""

@@ -6,7 +6,7 @@ in the query).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,9 @@ from attrs import evolve, frozen
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
+from remembrancer.application.recall.results import Results
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from remembrancer.domain.facts.fact import Fact, FactId, FactKey
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, Metadata
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.graph.graph import View
@@ -76,6 +77,21 @@ class ScoredFact:
     signals: Mapping[str, float] | None = None
     path: str | None = None
 
+    @property
+    def id(self) -> FactId:
+        """The id of the fact."""
+        return self.fact.fact_id
+
+    @property
+    def text(self) -> str:
+        """The text of the fact."""
+        return self.fact.text
+
+    @property
+    def metadata(self) -> Metadata:
+        """The metadata of the fact."""
+        return self.fact.metadata
+
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
         explained: dict[str, Any] = {}
@@ -85,7 +101,7 @@ class ScoredFact:
 
 
 @frozen(kw_only=True)
-class SearchResult:
+class SearchResult(Results[ScoredFact]):
     """Facts, best first. ``reranked_by`` names the model that computed the scores, if any.
 
     ``degraded`` names the missing signals (``similarity``, ``graph``, ``reranker``), and the
@@ -97,14 +113,9 @@ class SearchResult:
     degraded: tuple[str, ...] = ()
     reranked_by: str | None = None
 
-    def __iter__(self) -> Iterator[ScoredFact]:
-        return iter(self.results)
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    def __getitem__(self, place: int) -> ScoredFact:
-        return self.results[place]
+    @property
+    def _items(self) -> tuple[ScoredFact, ...]:
+        return self.results
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""

@@ -7,7 +7,7 @@ committed events to it in pages, with retries; these contracts make that safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.ports.vector_index import VectorIndex
@@ -36,6 +36,26 @@ class Engine(Protocol):
         other calls afterwards.
         """
         ...
+
+
+class Fingerprinted(Protocol):
+    """Optional, for an engine whose rows depend on its own settings or on its release."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes if the rows written before can't be used any more. The adapter's name, and for an
+        index the embedder's model and dimension, need not be part of it.
+
+        Contract: it is known without a connection, and does not change while the engine is open.
+        After a change nothing is delivered and searches use the log's own database, until
+        ``Memory.rebuild`` has filled the engine again.
+        """
+        ...
+
+
+def has_fingerprint(engine: object) -> TypeGuard[Fingerprinted]:
+    """Whether an engine has a fingerprint of its own."""
+    return hasattr(engine, "fingerprint")
 
 
 class ExternalIndex(VectorIndex, Engine, Protocol):

@@ -44,11 +44,8 @@ class Store:
 
     Contract:
         * An append that returned is in all parts; an append that raised is in none.
-        * If ``read_models`` has a method ``catch_up(log, progress)``, it is called once, before
-          anything else, and applies the rest of the log to the read models. ``progress`` is
-          ``None`` or takes a label (str), the events done and the total of events. Without that
-          method the read models must be up to date when ``build`` returns. Don't call
-          ``StoreNeeds.embed`` before ``build`` returns.
+        * ``read_models`` that do not catch up (``CatchesUp``) must be up to date when ``build``
+          returns. Don't call ``StoreNeeds.embed`` before ``build`` returns.
 
     Args:
         audit_log: the log.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, TypeGuard
 
 from attrs import field, frozen
 
 from remembrancer.domain.facts.fact import FactKey, Interval
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.recall.analysis import query_terms
+from remembrancer.domain.recall.names import names_in
 from remembrancer.domain.scope import LedgerId, Scope
 
 SIGNALS = frozenset({"similarity", "keyword", "context", "entities"})
@@ -48,7 +51,8 @@ class IndexQuery:
     ``text`` searches by keyword, ``vector`` by similarity; at least one is given. ``now``,
     ``as_of`` and ``valid_at`` are the same as in ``Fact.visible``; an ``as_of`` of ``None`` selects
     versions whose ``visible`` interval has not ended at ``now``. ``limit`` is the maximum number of
-    hits per signal.
+    hits per signal. The text is analysed once, by whichever index asks first for ``terms`` or
+    ``names``.
     """
 
     scope: Scope
@@ -59,6 +63,16 @@ class IndexQuery:
     as_of: datetime | None = None
     valid_at: datetime | None = None
     limit: int = 100
+
+    @cached_property
+    def terms(self) -> Sequence[str]:
+        """The distinct terms of ``text`` that keyword search looks up, in order."""
+        return query_terms(self.text or "")
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """The names in ``text`` that entities are compared with, as ``normalised`` writes them."""
+        return names_in(self.text or "")
 
 
 @frozen(kw_only=True)
@@ -113,10 +127,8 @@ class VectorIndex(SearchedIndex, Protocol):
           filter is applied *before* the cut to ``limit``.
         * Reads see every ``put`` and ``remove`` that has returned (read-your-writes).
         * ``remove`` of an unknown key does nothing.
-        * An external index without some of ``SIGNALS`` lists those it has in an attribute
-          ``signals``, a frozenset of their names; ``"similarity"`` is mandatory. Without
-          ``"keyword"`` it need not support a query without a vector, ``speakers`` or ``count``:
-          recall uses the log's own index for these (``application.recall.hybrid_index``).
+        * An index returns all of ``SIGNALS``. An external one may return fewer if it says so
+          (``DeclaresSignals``).
 
     Raises:
         InvalidRequest: a vector of another dimension or with components that are not finite.
@@ -140,8 +152,27 @@ class VectorIndex(SearchedIndex, Protocol):
         ...
 
 
+class DeclaresSignals(Protocol):
+    """Optional, for an external index that lacks some of ``SIGNALS``.
+
+    Contract: without ``"keyword"`` the index need not support a query without a vector,
+    ``speakers`` or ``count``: recall uses the log's own index for these
+    (``application.recall.hybrid_index``).
+    """
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The signals that the index returns: names of ``SIGNALS``, with ``"similarity"``."""
+        ...
+
+
+def declares_signals(index: object) -> TypeGuard[DeclaresSignals]:
+    """Whether an index says which signals it returns."""
+    return hasattr(index, "signals")
+
+
 class Compactable(Protocol):
-    """An index that searches large ledgers faster after maintenance.
+    """Optional, for an index that searches large ledgers faster after maintenance.
 
     Contract: searches are correct without it. No write waits for it.
     """
@@ -154,3 +185,8 @@ class Compactable(Protocol):
             AdapterUnavailable: the engine did not answer.
         """
         ...
+
+
+def is_compactable(index: object) -> TypeGuard[Compactable]:
+    """Whether an index has maintenance."""
+    return hasattr(index, "compact")

@@ -1,15 +1,19 @@
-"""Common options of the commands, and ``Invocation``, which holds their values."""
+"""Common options of the commands, and ``Invocation``, which holds their values.
+
+They may stand before the command or after it; after it wins.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import click
+from click.core import ParameterSource
 
 from remembrancer.entrypoints.cli.opening import DEFAULT_DATABASE, open_memory
 
@@ -116,6 +120,28 @@ _DATABASE_TO_KEEP = click.option(
 )
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
+_SCOPE = {
+    f"{owner}_id": click.option(
+        f"--{owner}", f"--{owner}-id", f"{owner}_id", metavar="ID", help=f"Id of the {owner}."
+    )
+    for owner in ("user", "agent", "run", "app")
+}
+
+
+def shared_options(group: Callable[[], None]) -> Callable[..., None]:
+    """Declare the common options on the group of commands, for use before a command."""
+
+    @wraps(group)
+    def call(**values: Any) -> None:
+        context = click.get_current_context()
+        # Variables are left to the command: some commands ignore them.
+        context.obj = {name: value for name, value in values.items() if _is_given(context, name)}
+        group()
+
+    return _declared(call, [_DATABASE, _CONFIG, _JSON, *_SCOPE.values()])
+
+
 def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator:
     """Declare ``--db``, ``--config``, ``--json`` and the scope options; the command gets an
     ``Invocation``.
@@ -124,39 +150,54 @@ def command_options(*, scope: bool = True, temporary: bool = False) -> Decorator
         scope: declare the scope options.
         temporary: use a temporary database unless ``--db`` is given.
     """
-    options = [
-        *([_DATABASE_TO_KEEP] if temporary else [_DATABASE, _CONFIG]),
-        click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document."),
-    ]
-    owners = ("user", "agent", "run", "app") if scope else ()
-    options += [
-        click.option(
-            f"--{owner}", f"--{owner}-id", f"{owner}_id", metavar="ID", help=f"Id of the {owner}."
-        )
-        for owner in owners
-    ]
+    places = [_DATABASE_TO_KEEP] if temporary else [_DATABASE, _CONFIG]
+    owners = _SCOPE if scope else {}
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
-        def call(
-            *, database: str | None, as_json: bool, config: str | None = None, **values: Any
-        ) -> Any:
-            ids = {name: values.pop(name) for name in (f"{owner}_id" for owner in owners)}
+        def call(**values: Any) -> Any:
+            values |= _given_before(click.get_current_context())
+            ids = {name: values.pop(name) for name in owners}
             invocation = Invocation(
-                database=database,
-                config=config,
-                as_json=as_json,
+                database=values.pop("database"),
+                config=values.pop("config", None),
+                as_json=values.pop("as_json"),
                 scope=cast(
                     "ScopeIds", {name: given for name, given in ids.items() if given is not None}
                 ),
             )
             return command(invocation, **values)
 
-        for option in reversed(options):
-            call = option(call)
-        return call
+        return _declared(call, [*places, _JSON, *owners.values()])
 
     return decorate
+
+
+def _declared(command: Callable[..., Any], options: Sequence[Decorator]) -> Callable[..., Any]:
+    # Decorators apply from the last to the first.
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _is_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _given_before(context: click.Context) -> dict[str, Any]:
+    """The common options before a command, without those that stand after it too.
+
+    Raises:
+        NoSuchOption: the command does not have one of them.
+    """
+    for name in context.obj:
+        if name not in context.params:
+            raise click.NoSuchOption(_flag(context.find_root().command, name), ctx=context)
+    return {name: value for name, value in context.obj.items() if not _is_given(context, name)}
+
+
+def _flag(command: click.Command, name: str) -> str:
+    return next(each.opts[0] for each in command.params if each.name == name)
 
 
 def time_option(flag: str, what: str) -> Decorator:

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 import click
 
-from remembrancer import RemembrancerError
+from remembrancer import RemembrancerError, __version__
 from remembrancer.entrypoints.cli.changing import add, delete, update
 from remembrancer.entrypoints.cli.checking import compact, retry, stats, verify
 from remembrancer.entrypoints.cli.demo import demo
 from remembrancer.entrypoints.cli.doctor import doctor
 from remembrancer.entrypoints.cli.graph import graph
 from remembrancer.entrypoints.cli.ingest import ingest
-from remembrancer.entrypoints.cli.invocation import print_json
+from remembrancer.entrypoints.cli.invocation import print_json, shared_options
+from remembrancer.entrypoints.cli.misplaced_options import where_it_belongs
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.projections import dead, rebuild, worker
 from remembrancer.entrypoints.cli.reading import get, history, list_facts, search
@@ -36,10 +37,11 @@ class _InOrder(click.Group):
 @click.group(
     cls=_InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command has --json and --help. Times without an offset are UTC. "
-    "To start: remembrancer demo",
+    epilog="The options above may also stand after the command, where they win; a command takes "
+    "those that its --help lists. Times without an offset are UTC. To start: remembrancer demo",
 )
-@click.version_option(package_name="remembrancer", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@shared_options
 def command_line() -> None:
     """A memory layer for LLM agents, stored as a ledger: nothing is overwritten.
 
@@ -80,7 +82,10 @@ def run(arguments: Sequence[str]) -> int:
         if not as_json and isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)
         path = parameter.name if parameter is not None else None
-        _complain("UsageError", error.format_message(), path, as_json=as_json)
+        message = error.format_message()
+        if isinstance(error, click.NoSuchOption):
+            message = where_it_belongs(error, command_line, arguments) or message
+        _complain("UsageError", message, path, as_json=as_json)
         return error.exit_code
     except click.Abort:
         return INTERRUPTED

@@ -18,15 +18,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeAlias
 
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable
-
-T = TypeVar("T")
+from remembrancer.domain.ports.never_suspends import never_suspends
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
@@ -39,73 +39,13 @@ class Lift(Protocol):
         ...
 
 
-class BackgroundLoop:
-    """One event loop in a daemon thread of the given name, started on first use."""
-
-    def __init__(self, name: str = "remembrancer-loop") -> None:
-        self._name = name
-        self._lock = threading.Lock()
-        self._closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in the loop and wait for it; interrupting the wait cancels it.
-
-        Raises:
-            AdapterUnavailable: the loop has been closed.
-        """
-        try:
-            loop = self._started()
-        except AdapterUnavailable:
-            coroutine.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._closed:
-                raise AdapterUnavailable(
-                    "remembrancer", "the memory has been closed; open it again"
-                )
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name=self._name, daemon=True
-                )
-                self._thread.start()
-            return self._loop
-
-    def close(self) -> None:
-        """Cancel all running tasks, so that no waiter hangs, and stop the loop for good."""
-        with self._lock:
-            self._closed = True
-            if self._loop is None or self._thread is None:
-                return
-            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-            self._loop = self._thread = None
-
-
-async def _cancel_all() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
-
-
 class Lifted:
-    """A proxy whose methods are coroutine functions; other attributes are the adapter's own."""
+    """A proxy whose methods are coroutine functions; other attributes are the adapter's own.
 
-    def __init__(self, adapter: object, lift: Callable[[Callable[..., Any]], Any]) -> None:
+    A method is looked up in the adapter at every call, so that one which is patched later counts.
+    """
+
+    def __init__(self, adapter: object, lift: Callable[[object, str], Any]) -> None:
         self._adapter = adapter
         self._lift = lift
 
@@ -113,65 +53,69 @@ class Lifted:
         attribute = getattr(self._adapter, name)
         if not callable(attribute):
             return attribute
-        lifted = self._lift(attribute)
+        lifted = self._lift(self._adapter, name)
         # Cached on the instance: the next look-up does not call ``__getattr__``.
         self.__dict__[name] = lifted
         return lifted
 
 
 def lift_inline(loop: BackgroundLoop) -> Lift:
-    """For ``Memory``: plain methods are called inline, async ones on ``loop``. Adapters with
-    ``never_suspends`` are returned as they are.
+    """For ``Memory``: plain methods are called inline; whatever can be awaited is awaited on
+    ``loop``. Adapters with ``never_suspends`` are returned as they are.
     """
 
-    def lift_method(method: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(method):
-
-            async def on_loop(*args: Any, **kwargs: Any) -> Any:
-                return loop.run(method(*args, **kwargs))
-
-            return on_loop
-
+    def lift_method(adapter: object, name: str) -> Callable[..., Any]:
         async def inline(*args: Any, **kwargs: Any) -> Any:
-            return method(*args, **kwargs)
+            result = getattr(adapter, name)(*args, **kwargs)
+            # Asked of the result, since a decorated ``async def`` is a plain function.
+            if asyncio.iscoroutine(result):
+                return loop.run(result)
+            return loop.run(_awaited(result)) if inspect.isawaitable(result) else result
 
         return inline
 
     def lift(adapter: Any) -> Any:
-        if getattr(adapter, "never_suspends", False) is True:
+        if never_suspends(adapter):
             return adapter
         return Lifted(adapter, lift_method)
 
     return lift
 
 
-def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:
-    """For ``AsyncMemory``: plain methods run in ``workers``, async ones are awaited.
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def lift_to_threads(workers: Executor) -> Lift:
+    """For ``AsyncMemory``: plain methods run in ``workers``; whatever can be awaited is awaited.
 
     If a task is cancelled while a plain method runs, the task stops waiting, and the method runs to
     its end: a commit is never interrupted.
     """
 
-    def lift_method(method: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(method):
-            return method
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return method(*args, **kwargs)
-            except StopIteration as error:
-                # A future can't carry StopIteration: the awaiting task would hang.
-                raise RuntimeError(f"{method!r} raised StopIteration") from error
-
+    def lift_method(adapter: object, name: str) -> Callable[..., Any]:
         async def in_thread(*args: Any, **kwargs: Any) -> Any:
+            method = getattr(adapter, name)
+            if inspect.iscoroutinefunction(method):
+                return await method(*args, **kwargs)
+
+            def call() -> Any:
+                try:
+                    return method(*args, **kwargs)
+                except StopIteration as error:
+                    # A future can't carry StopIteration: the awaiting task would hang.
+                    raise RuntimeError(f"{method!r} raised StopIteration") from error
+
+            call.__qualname__ = getattr(method, "__qualname__", name)
             loop = asyncio.get_running_loop()
             try:
-                future = loop.run_in_executor(workers, partial(call, *args, **kwargs))
+                future = loop.run_in_executor(workers, call)
             except RuntimeError as error:
                 raise AdapterUnavailable(
                     "remembrancer", "the memory has been closed; open it again"
                 ) from error
-            return await future
+            result = await future
+            return await result if inspect.isawaitable(result) else result
 
         return in_thread
 
@@ -179,7 +123,7 @@ def lift_to_threads(workers: ThreadPoolExecutor) -> Lift:
 
 
 class BesideThreads:
-    """For ``Memory``: each work runs in a thread of its own."""
+    """For ``Memory``: each work runs in a daemon thread of its own."""
 
     def __init__(self) -> None:
         self._running: set[threading.Thread] = set()
@@ -193,8 +137,9 @@ class BesideThreads:
             finally:
                 self._running.discard(thread)
 
-        # Not a daemon: at exit, the interpreter must wait for its writes.
-        thread = threading.Thread(target=run, name="remembrancer-beside")
+        thread = threading.Thread(
+            target=run, name=f"remembrancer-beside {_name_of(work)}", daemon=True
+        )
         self._running.add(thread)
         thread.start()
 
@@ -203,10 +148,12 @@ class BesideThreads:
 
         return wait
 
-    async def close(self) -> None:
-        """Wait for all running works."""
+    async def close(self, grace: float | None = None) -> tuple[str, ...]:
+        """Wait for all works, for at most ``grace`` seconds; return the names of those left."""
+        deadline = None if grace is None else time.monotonic() + grace
         for thread in list(self._running):
-            thread.join()
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return tuple(sorted(thread.name for thread in list(self._running) if thread.is_alive()))
 
 
 class BesideTasks:
@@ -217,7 +164,7 @@ class BesideTasks:
 
     def start(self, work: Work) -> Callable[[float], Awaitable[None]]:
         """Start work; return a function that waits for its end, for at most the given seconds."""
-        task = asyncio.get_running_loop().create_task(work())
+        task = asyncio.get_running_loop().create_task(work(), name=f"beside {_name_of(work)}")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -226,9 +173,19 @@ class BesideTasks:
 
         return wait
 
-    async def close(self) -> None:
-        """Wait for all works in this event loop; those of closed loops have ended."""
+    async def close(self, grace: float | None = None) -> tuple[str, ...]:
+        """Wait for all works in this event loop, for at most ``grace`` seconds; cancel those left,
+        and return their names. Works of closed loops have ended.
+        """
         loop = asyncio.get_running_loop()
         running = {task for task in self._running if task.get_loop() is loop}
-        if running:
-            await asyncio.wait(running)
+        if not running:
+            return ()
+        _, left = await asyncio.wait(running, timeout=grace)
+        for task in left:
+            task.cancel()
+        return tuple(sorted(task.get_name() for task in left))
+
+
+def _name_of(work: Work) -> str:
+    return getattr(work, "__qualname__", "work")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.inline import run_inline
-from remembrancer.runtime.sync_bridge import BackgroundLoop
+from remembrancer.domain.ports.never_suspends import never_suspends
 
 _LOOP = BackgroundLoop("driven-adapters")
 """One loop for all tests: a connection works only in the loop that opened it."""
@@ -17,7 +18,7 @@ class Driven:
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
-        self._run = run_inline if getattr(adapter, "never_suspends", False) else _LOOP.run
+        self._run = run_inline if never_suspends(adapter) else _LOOP.run
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._adapter, name)

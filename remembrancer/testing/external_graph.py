@@ -24,6 +24,7 @@ from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import append_of
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.engine import EngineContract
 from remembrancer.testing.graph_histories import NOON, histories, names, views
@@ -163,7 +164,7 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
 
     # Subclasses share this test, which Hypothesis reports; here that is harmless.
     @settings(
-        max_examples=60,
+        max_examples=scaled(60),
         deadline=None,
         suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )

@@ -21,6 +21,7 @@ from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.engine import EngineContract
 from remembrancer.testing.vector_index import LATER, NOON, VectorIndexContract, document, vector
 
@@ -135,7 +136,7 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
 
     # Subclasses share this test, which Hypothesis reports; here that is harmless.
     @settings(
-        max_examples=20,
+        max_examples=scaled(20),
         deadline=None,
         suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
     )

@@ -23,6 +23,7 @@ from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.filters import attributes, filters
 
@@ -498,7 +499,7 @@ class VectorIndexContract:
 
     # Subclasses share this test, which Hypothesis reports; here that is harmless.
     @settings(
-        max_examples=60,
+        max_examples=scaled(60),
         # A remote engine on a busy machine can be slow.
         deadline=None,
         suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.embedding import Embedding, check_vectors
 from remembrancer.application.projections.polling import Polling
 from remembrancer.application.recall.rerank import Reranking
@@ -16,13 +16,19 @@ from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.embedder import Embedder, Vector
 from remembrancer.domain.ports.store import Store, StoreNeeds
-from remembrancer.runtime.sync_bridge import BackgroundLoop, Lift
+from remembrancer.runtime.bounded import bounded
+from remembrancer.runtime.sync_bridge import Lift
+from remembrancer.runtime.workers import Workers
 from remembrancer.wiring.settings import Choice, RerankingSettings
 
 if TYPE_CHECKING:
     from remembrancer.adapters.models.bounded_reranker import BoundedReranker
     from remembrancer.domain.ports.codec import Codec
     from remembrancer.domain.ports.key_vault import KeyVault
+
+
+RELEASE = 5.0
+"""Seconds that closing waits for a part to close, before it leaves it behind."""
 
 
 def open_store(
@@ -32,6 +38,7 @@ def open_store(
     codec: Codec,
     pool: Any,
     vectors: Callable[[], Callable[[Sequence[str]], Mapping[str, Vector]]],
+    left: list[str],
 ) -> Iterator[Store]:
     """The configured store, closed with the container.
 
@@ -55,7 +62,7 @@ def open_store(
             "a remembrancer.Store",
         )
     yield store
-    store.close()
+    left += bounded(store.close, "store", RELEASE)
 
 
 def append_signal(store: Store, lift: Lift, log: AuditLog, clock: Clock) -> Any:
@@ -65,24 +72,24 @@ def append_signal(store: Store, lift: Lift, log: AuditLog, clock: Clock) -> Any:
     return Polling(log=log, clock=clock)
 
 
-def open_loop() -> Iterator[BackgroundLoop]:
+def open_loop(left: list[str]) -> Iterator[BackgroundLoop]:
     loop = BackgroundLoop()
     yield loop
-    loop.close()
+    left += loop.close(RELEASE)
 
 
-def open_workers(most: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    workers = ThreadPoolExecutor(most, thread_name_prefix=name)
+def open_workers(most: int, name: str, left: list[str]) -> Iterator[Workers]:
+    workers = Workers(most, name)
     yield workers
-    workers.shutdown()
+    left += workers.close(RELEASE)
 
 
-def open_vault(choice: Choice) -> Iterator[KeyVault | None]:
+def open_vault(choice: Choice, left: list[str]) -> Iterator[KeyVault | None]:
     """The configured vault, or ``None``."""
     vault = choice.adapter.build(choice.settings)
     yield vault
     if vault is not None:
-        vault.close()
+        left += bounded(vault.close, "key_vault", RELEASE)
 
 
 def codec(vault: KeyVault | None) -> Codec:
@@ -125,9 +132,9 @@ def open_bounded(reranker: Any, settings: RerankingSettings) -> Iterator[Bounded
         return
     from remembrancer.adapters.models.bounded_reranker import BoundedReranker
 
-    bounded = BoundedReranker(reranker, deadline=settings.deadline)
-    yield bounded
-    bounded.close()
+    limited = BoundedReranker(reranker, deadline=settings.deadline)
+    yield limited
+    limited.close()
 
 
 def reranking(lift: Lift, reranker: Any, settings: RerankingSettings) -> Reranking | None:

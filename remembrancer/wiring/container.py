@@ -75,8 +75,9 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     mode = providers.Dependency(instance_of=str)
 
-    loop = providers.Resource(build.open_loop)
-    workers = providers.Resource(build.open_workers, WORKERS, "remembrancer")
+    left_behind: providers.Singleton[list[str]] = providers.Singleton(list)
+    loop = providers.Resource(build.open_loop, left_behind)
+    workers = providers.Resource(build.open_workers, WORKERS, "remembrancer", left_behind)
     lift = providers.Selector(
         mode,
         inline=providers.Singleton(lift_inline, loop),
@@ -84,7 +85,7 @@ class Container(containers.DeclarativeContainer):
     )
     # Sync models and embedders may be slow: they must not block the threads of the stores.
     slow_workers = providers.Resource(
-        build.open_workers, settings.provided.concurrency, "remembrancer-slow"
+        build.open_workers, settings.provided.concurrency, "remembrancer-slow", left_behind
     )
     lift_slow = providers.Selector(
         mode,
@@ -111,7 +112,7 @@ class Container(containers.DeclarativeContainer):
     reconciler = providers.Singleton(
         build.build_asking, settings.provided.reconciler, lift_slow, language_model.provider
     )
-    key_vault = providers.Resource(build.open_vault, settings.provided.key_vault)
+    key_vault = providers.Resource(build.open_vault, settings.provided.key_vault, left_behind)
     codec = providers.Singleton(build.codec, key_vault)
     postgres_pool: providers.Object[Any] = providers.Object(None)
     store = providers.Resource(
@@ -123,6 +124,7 @@ class Container(containers.DeclarativeContainer):
         postgres_pool,
         # Called at the first append: its cache is the index of this store.
         providers.Callable(attrgetter("available_vectors"), itself),
+        left_behind,
     )
     audit_log = providers.Callable(attrgetter("audit_log"), store)
     fact_store = providers.Callable(attrgetter("fact_store"), store)
@@ -143,12 +145,12 @@ class Container(containers.DeclarativeContainer):
     )
     lifted_embedder = providers.Singleton(build.lifted, lift_slow, embedder)
     lifted_embedded_index = providers.Singleton(build.lifted, lift, embedded_index)
-    lifted_index = providers.Singleton(build.lifted, lift, vector_index)
+    lifted_vector_index = providers.Singleton(build.lifted, lift, vector_index)
     searched_index = providers.Singleton(
-        feeds.searched_index, vector_index, lifted_index, lifted_embedded_index
+        feeds.searched_index, vector_index, lifted_vector_index, lifted_embedded_index
     )
     lifted_embedded_graph = providers.Singleton(build.lifted, lift, embedded_graph)
-    lifted_graph = providers.Singleton(build.lifted, lift, knowledge_graph)
+    lifted_knowledge_graph = providers.Singleton(build.lifted, lift, knowledge_graph)
     embedding = providers.Singleton(Embedding, lifted_embedder, lifted_embedded_index)
     available_vectors = providers.Singleton(build.available_vectors, embedder, embedding)
     lifted_log = providers.Singleton(build.lifted, lift, audit_log)
@@ -180,7 +182,10 @@ class Container(containers.DeclarativeContainer):
             embedder,
         ),
         delivery=providers.Factory(
-            IndexDelivery, index=lifted_index, read_models=lifted_read_models, embedding=embedding
+            IndexDelivery,
+            index=lifted_vector_index,
+            read_models=lifted_read_models,
+            embedding=embedding,
         ).provider,
         log=lifted_log,
         state=lifted_state,
@@ -192,7 +197,7 @@ class Container(containers.DeclarativeContainer):
         knowledge_graph,
         embedded_graph,
         providers.Callable(partial, feeds.graph_feed, settings.provided.knowledge_graph, feeding),
-        delivery=providers.Factory(GraphDelivery, lifted_graph).provider,
+        delivery=providers.Factory(GraphDelivery, lifted_knowledge_graph).provider,
         log=lifted_log,
         state=lifted_state,
         clock=lifted_clock,
@@ -225,7 +230,11 @@ class Container(containers.DeclarativeContainer):
         patience=settings.provided.patience,
     )
     index_maintenance = providers.Singleton(
-        feeds.index_maintenance, embedded_index, lifted_embedded_index, vector_index, lifted_index
+        feeds.index_maintenance,
+        embedded_index,
+        lifted_embedded_index,
+        vector_index,
+        lifted_vector_index,
     )
     worker = providers.Factory(
         Worker,
@@ -258,7 +267,7 @@ class Container(containers.DeclarativeContainer):
     graph_reading = providers.Singleton(
         feeds.read_fallback,
         lifted_embedded_graph,
-        lifted_graph,
+        lifted_knowledge_graph,
         graph_projector,
         lifted_log,
         lifted_clock,

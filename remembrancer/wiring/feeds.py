@@ -11,8 +11,9 @@ from remembrancer.application.projections.projector import ProjectionSettings, P
 from remembrancer.application.recall.hybrid_index import HybridIndex
 from remembrancer.application.recall.read_fallback import ExternalReader, ReadFallback
 from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.ports.external_engine import has_fingerprint
 from remembrancer.domain.ports.projection_state import Feed
-from remembrancer.domain.ports.vector_index import SIGNALS
+from remembrancer.domain.ports.vector_index import declares_signals, is_compactable
 from remembrancer.wiring.settings import Choice
 
 _FEEDING_METHODS = {"vector_index": ("put", "clear"), "knowledge_graph": ("apply", "clear")}
@@ -30,7 +31,7 @@ def _feed(
                 where, f"lacks {method}(); see remembrancer.domain.ports.external_engine"
             )
     provider = type(engine).__qualname__ if overridden else choice.chosen
-    own = getattr(engine, "fingerprint", None)
+    own = engine.fingerprint if has_fingerprint(engine) else None
     return Feed(
         projection=name,
         fingerprint="/".join(
@@ -72,9 +73,9 @@ def searched_index(engine: Any, lifted: Any, embedded: Any) -> Any:
     """The index for recall: the engine, combined with the store's own index if the engine has no
     keyword search.
     """
-    if "keyword" in getattr(engine, "signals", SIGNALS):
-        return lifted
-    return HybridIndex(lifted, embedded)
+    if declares_signals(engine) and "keyword" not in engine.signals:
+        return HybridIndex(lifted, embedded)
+    return lifted
 
 
 def external_projections(*projections: Projector | None) -> list[Projector]:
@@ -84,6 +85,6 @@ def external_projections(*projections: Projector | None) -> list[Projector]:
 def index_maintenance(
     embedded: Any, lifted_embedded: Any, index: Any, lifted: Any
 ) -> IndexMaintenance:
-    """Maintenance of the indexes that have ``compact``."""
+    """Maintenance of the indexes that have it."""
     indexes = [lifted_embedded] if index is embedded else [lifted_embedded, lifted]
-    return IndexMaintenance([each for each in indexes if hasattr(each, "compact")])
+    return IndexMaintenance([each for each in indexes if is_compactable(each)])

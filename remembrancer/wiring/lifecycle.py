@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+import logging
+import os
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -26,13 +30,18 @@ from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, WrongContext
 from remembrancer.domain.ports.clock import Clock
+from remembrancer.domain.ports.read_models import OnRebuild, catches_up
+from remembrancer.runtime.bounded import bounded
+from remembrancer.wiring.build import RELEASE
 from remembrancer.wiring.container import STORE_PARTS, Container
 from remembrancer.wiring.settings import Settings
 
-OnRebuild = Callable[[str, int, int], None]
-"""Called while read models are rebuilt: with a label, the events done and the total."""
+log = logging.getLogger("remembrancer")
+
+EMBEDDED = {"vector_index": "embedded_index", "knowledge_graph": "embedded_graph"}
+"""External engines, and the parts of the store that they replace in recall."""
 
 
 @frozen(kw_only=True)
@@ -84,12 +93,15 @@ class Lifecycle:
         self.container = container = Container(
             settings=providers.Object(settings), mode=providers.Object(mode)
         )
+        self._inline = mode == "inline"
+        self._pid = os.getpid()
+        self._left: list[str] = container.left_behind()
         for name, part in overrides.items():
             _check_override(name, container)
             container.providers[name].override(providers.Object(part))
         try:
             self._catch_up(on_rebuild)
-            self.use_cases = UseCases(
+            self._use_cases = UseCases(
                 remember=container.ordered_remember(),
                 remember_many=container.remember_many(),
                 recall=container.recall(),
@@ -112,35 +124,79 @@ class Lifecycle:
             self._after_commit = container.after_commit()
             self._beside = container.beside()
             # Overrides belong to the caller and are not closed here.
-            self._engines = [
-                lifted()
-                for built, lifted, embedded in (
-                    (container.vector_index, container.lifted_index, container.embedded_index),
-                    (container.knowledge_graph, container.lifted_graph, container.embedded_graph),
-                )
-                if not built.overridden and built() is not embedded()
-            ]
+            self._engines = {
+                name: container.providers[f"lifted_{name}"]()
+                for name, embedded in EMBEDDED.items()
+                if not container.providers[name].overridden
+                and container.providers[name]() is not container.providers[embedded]()
+            }
         except BaseException:
             self.close()
             raise
 
     def _catch_up(self, on_rebuild: OnRebuild | None) -> None:
-        catch_up = getattr(self.container.read_models(), "catch_up", None)
-        if catch_up is not None:
-            caught_up = catch_up(self.container.audit_log(), on_rebuild)
+        read_models = self.container.read_models()
+        if catches_up(read_models):
+            caught_up = read_models.catch_up(self.container.audit_log(), on_rebuild)
+            # The adapter may be written with plain methods.
             if inspect.iscoroutine(caught_up):
                 run_inline(caught_up)
 
+    @property
+    def use_cases(self) -> UseCases:
+        """The use-cases.
+
+        Raises:
+            WrongContext: the process was forked from the one that opened the memory. It has none
+                of its threads, and would share its connections.
+        """
+        if self.inherited:
+            raise WrongContext(
+                f"process {os.getpid()} was forked from process {self._pid}, which opened this "
+                "memory; open a memory in each process"
+            )
+        return self._use_cases
+
+    @property
+    def inherited(self) -> bool:
+        """Whether another process opened the memory, and this one was forked from it."""
+        return self._pid != os.getpid()
+
     async def leave(self) -> None:
-        """Wait for background deliveries, and close the engines that were built here."""
+        """Wait for background deliveries, and close the engines that were built here, each for at
+        most ``RELEASE`` seconds.
+        """
         self._after_commit.stop()
-        await self._beside.close()
-        for engine in self._engines:
-            await engine.close()
+        self._left += await self._beside.close(RELEASE)
+        for name, engine in self._engines.items():
+            try:
+                self._left += await self._close_engine(name, engine)
+            except AdapterUnavailable as error:
+                self._left.append(str(error))
+
+    async def _close_engine(self, name: str, engine: Any) -> tuple[str, ...]:
+        if self._inline:
+            return bounded(partial(_close_inline, engine), name, RELEASE)
+        try:
+            await asyncio.wait_for(engine.close(), RELEASE)
+        except TimeoutError:
+            return (name,)
+        return ()
 
     def close(self) -> None:
-        """Close everything else, the store last. Blocks."""
+        """Close everything else, the store last; each part for at most ``RELEASE`` seconds. What
+        does not close by then is left behind, and named in a warning. Blocks.
+        """
         self.container.shutdown_resources()
+        if self._left:
+            log.warning(
+                "closed, but left behind what did not end in time: %s", ", ".join(self._left)
+            )
+            self._left.clear()
+
+
+def _close_inline(engine: Any) -> None:
+    run_inline(engine.close())
 
 
 def _check_override(name: str, container: Any) -> None:

@@ -15,6 +15,8 @@ from remembrancer.testing.driving import Driven
 from remembrancer.testing.embedder import EmbedderContract
 from remembrancer.testing.model_server import Hang, ModelServer, Status
 
+pytestmark = pytest.mark.slow
+
 
 async def at_once(_seconds: float) -> None:
     """Replaces the sleep between retries."""

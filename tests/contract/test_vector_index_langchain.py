@@ -16,13 +16,14 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from remembrancer import AsyncMemory, Memory
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.vector_index.langchain import LangchainSettings, LangchainVectorIndex
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.recall.hybrid_index import HybridIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline
+from remembrancer.runtime.sync_bridge import lift_inline
 from remembrancer.testing.external_index import ExternalIndexContract
 from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
 

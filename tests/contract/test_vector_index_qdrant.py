@@ -21,7 +21,10 @@ from tests.qdrant_server import API_KEY, StandIn
 ALICE = "user:alice"
 
 # No TLS is needed on the loopback interface.
-pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
+    pytest.mark.slow,
+]
 
 
 class TestLocalMode(ExternalIndexContract):

@@ -14,11 +14,12 @@ from feeder import fed, feed_for_ever, feed_until, write_for_ever
 from processes import process, was_killed
 
 from remembrancer import Memory
+from remembrancer.testing.depth import depth, scaled
 
 USERS = ("ann", "ben")
-KILLS = 6
-STEP = 17
-"""Statements between two kills. It does not divide the number of statements per page, so that over
+KILLS = scaled(6)
+STEP = 1 if depth() > 1 else 17
+"""Statements between two kills. 17 does not divide the number of statements per page, so that over
 all pages each statement is hit.
 """
 

@@ -30,8 +30,9 @@ from writer import (
 
 from remembrancer import Memory
 from remembrancer.domain.errors import NotFound
+from remembrancer.testing.depth import scaled
 
-KILLS = 25
+KILLS = scaled(25, least=2)
 """Kills per seed, at random moments, on one growing file."""
 
 LONGEST_JOURNAL = 25

@@ -1,13 +1,11 @@
 """Writers on one PostgreSQL are killed repeatedly while others continue to write.
 
 ``SIGKILL`` leaves behind a transaction that the server rolls back when it notices, or a commit
-whose events have no position yet. ``POSTGRES_KILLS`` sets the number of kills; use 200 for a full
-run.
+whose events have no position yet.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -21,8 +19,9 @@ from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSION
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Position
+from remembrancer.testing.depth import scaled
 
-KILLS = int(os.environ.get("POSTGRES_KILLS", "8"))
+KILLS = scaled(8, least=2)
 LONGEST_JOURNAL = 16
 """Maximum number of journal lines before a kill; each write has two."""
 

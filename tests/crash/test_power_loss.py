@@ -25,7 +25,9 @@ from processes import process
 from remains import check_agreement, check_promises, remains
 from writer import Entry, opened, read_journal, read_lines, write_for_ever
 
-INSTANTS = 8
+from remembrancer.testing.depth import scaled
+
+INSTANTS = scaled(8)
 """Kills of a writer per seed."""
 
 LINES = 128

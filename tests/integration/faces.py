@@ -106,7 +106,9 @@ async def opened(
         return
     blocking = await asyncio.to_thread(Memory, settings=settings, overrides=overrides)
     try:
-        yield Lifted(blocking, lambda method: partial(asyncio.to_thread, method))
+        yield Lifted(
+            blocking, lambda memory, name: partial(asyncio.to_thread, getattr(memory, name))
+        )
     finally:
         await asyncio.to_thread(blocking.close)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine, on_terminal, start
 
+pytestmark = pytest.mark.slow
+
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "search", "list", "get", "history", "graph", "update", "delete",
@@ -68,6 +70,114 @@ class TestHelp:
         )
 
         assert result.stdout.endswith("[]\n")
+
+
+class TestPlaceOfOptions:
+    def test_common_options_before_the_command_mean_the_same(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other.db"
+        remembrancer("add", "I sold the boat", "--user", "ana", "--run", "r1", "--db", str(other))
+        options = ("--db", str(other), "--user", "ana", "--run-id", "r1", "--json")
+
+        before = remembrancer(*options, "list")
+        after = remembrancer("list", *options)
+
+        assert [fact["text"] for fact in before.document["facts"]] == ["I sold the boat"]
+        assert before == after
+
+    def test_settings_before_the_command_are_used(
+        self, remembrancer: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("REMEMBRANCER_DB")
+        chosen, settings = tmp_path / "chosen.db", tmp_path / "settings.toml"
+        settings.write_text(f"[audit_log]\npath = {json.dumps(str(chosen))}\n")
+
+        outcome = remembrancer("--config", str(settings), "--user", "ana", "add", "a boat")
+
+        assert outcome.code == 0
+        assert chosen.exists()
+
+    def test_option_before_the_command_overrides_the_variable(
+        self, remembrancer: CommandLine, database: Path, tmp_path: Path
+    ) -> None:
+        outcome = remembrancer("--db", str(tmp_path / "other.db"), "--user", "ana", "add", "a boat")
+
+        assert outcome.code == 0
+        assert (tmp_path / "other.db").exists()
+        assert not database.exists()
+
+    def test_option_after_the_command_overrides_the_one_before(
+        self, remembrancer: CommandLine, database: Path, tmp_path: Path
+    ) -> None:
+        remember(remembrancer, "I sold the boat")
+        wrong = ("--db", str(tmp_path / "none.db"), "--user", "ben", "--json")
+
+        page = remembrancer(*wrong, "list", "--db", str(database), "--user", "ana").document
+
+        assert [fact["text"] for fact in page["facts"]] == ["I sold the boat"]
+
+    def test_ids_before_and_after_the_command_are_combined(self, remembrancer: CommandLine) -> None:
+        remembrancer("--user", "ana", "--run", "r1", "add", "a boat", "--agent", "bot")
+
+        (fact,) = remembrancer("list", "--user", "ana", "--json").document["facts"]
+
+        assert fact["scope"] == {
+            "user_id": "ana", "agent_id": "bot", "run_id": "r1", "app_id": None
+        }  # fmt: skip
+
+    def test_database_before_the_demo_is_kept(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
+        outcome = remembrancer("--db", str(tmp_path / "kept.db"), "demo")
+
+        assert outcome.code == 0
+        assert (tmp_path / "kept.db").exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("--limit", "3", "search", "tea"),
+             "--limit belongs after the command: remembrancer search ... --limit."),
+            (("--limit=3", "--user", "ana", "list"),
+             "--limit belongs after the command: remembrancer list ... --limit."),
+            (("--no-rerank", "search", "tea"),
+             "--no-rerank belongs after the command: remembrancer search ... --no-rerank."),
+            (("--limit", "3", "get", "tea"),
+             "--limit belongs after the command; it is an option of search, list and graph."),
+            (("get", "tea", "--limit", "3"),
+             "get has no option --limit; it belongs to search, list and graph."),
+            (("demo", "--metrics-port", "1"),
+             "demo has no option --metrics-port; it belongs to worker."),
+            (("verify", "--user", "ana"),
+             "verify has no option --user; it belongs to add, ingest, search, list, get, history, "
+             "graph, update, delete, retry and stats."),
+            (("--user", "ana", "verify"),
+             "verify has no option --user; it belongs to add, ingest, search, list, get, history, "
+             "graph, update, delete, retry and stats."),
+            (("search", "tea", "--version"),
+             "--version belongs before the command: remembrancer --version."),
+        ],
+        ids=" ".join,
+    )  # fmt: skip
+    def test_option_in_the_wrong_place_is_refused_with_the_right_one(
+        self, remembrancer: CommandLine, arguments: tuple[str, ...], message: str
+    ) -> None:
+        plain, as_json = remembrancer(*arguments), remembrancer(*arguments, "--json")
+
+        assert (plain.code, plain.out) == (as_json.code, as_json.out) == (2, "")
+        assert plain.err.endswith(f"error: {message}\n")
+        assert (as_json.error["type"], as_json.error["message"]) == ("UsageError", message)
+
+    @pytest.mark.parametrize("arguments", [("--usre", "ana", "list"), ("list", "--usre", "ana")])
+    def test_option_that_exists_nowhere_is_refused_with_the_nearest_one(
+        self, remembrancer: CommandLine, arguments: tuple[str, ...]
+    ) -> None:
+        outcome = remembrancer(*arguments)
+
+        assert outcome.code == 2
+        assert "--usre" in outcome.err
+        assert "--user" in outcome.err
 
 
 class TestAdd:

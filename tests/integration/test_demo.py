@@ -8,6 +8,8 @@ import pytest
 from command_line import CommandLine, on_terminal, start
 from rich.cells import cell_len
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_question_is_answered_by_the_right_fact(remembrancer: CommandLine) -> None:
     document = remembrancer("demo", "--json").document

@@ -22,6 +22,8 @@ from remembrancer.doctor import examine
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.testing.model_server import ModelServer
 
+pytestmark = pytest.mark.slow
+
 TINY = "remembrancer_tinyindex:adapter"
 
 

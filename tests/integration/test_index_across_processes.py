@@ -24,6 +24,8 @@ from remembrancer.domain.facts.fact import FactId, FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 ALICE = Scope(user_id="alice")
 SIZES = Sizes(first=3, tail=3, segment=8)

@@ -23,6 +23,8 @@ from remembrancer.entrypoints.cli.conversation_files import (
 )
 from remembrancer.testing.model_server import ModelServer, Status
 
+pytestmark = pytest.mark.slow
+
 KILLED_AT_THE_NTH_WRITE = """
 import os, signal, sys
 from remembrancer.entrypoints.cli.main import run

@@ -30,6 +30,8 @@ from remembrancer.testing.model_server import (
 )
 from remembrancer.wiring.settings import structured
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = {
     "type": "object",
     "properties": {"facts": {"type": "array", "items": {"type": "string"}}},

@@ -14,6 +14,8 @@ import pytest
 
 from remembrancer import testing
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "numpy",

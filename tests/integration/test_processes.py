@@ -19,6 +19,8 @@ from remembrancer.domain.facts.fact import FactStatus
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.wiring.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 ADA: dict[str, Any] = {"user_id": "ada"}
 PROCESSES = 4
 DIMENSION, OTHER_DIMENSION = 32, 16

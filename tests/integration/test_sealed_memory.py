@@ -26,6 +26,8 @@ from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import append_of, fact_added
 from remembrancer.wiring.settings import load_settings
 
+pytestmark = pytest.mark.slow
+
 ANN = LedgerId("user:ann")
 MASTER_KEY = "0f" * 32
 

@@ -18,6 +18,8 @@ from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSe
 from remembrancer.domain.errors import AdapterUnavailable, Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.scope import LedgerId
 
+pytestmark = pytest.mark.slow
+
 ANN = LedgerId("user:ann")
 MASTER_KEY = "0f" * 32
 OTHER_KEY = "f0" * 32

@@ -21,6 +21,8 @@ from command_line import CommandLine, on_terminal, start
 from remembrancer.application.projections.worker import Report
 from remembrancer.entrypoints.cli.metrics import STALE, served
 
+pytestmark = pytest.mark.slow
+
 SOON = 30.0
 """Seconds until a waiting test fails."""
 

@@ -19,8 +19,8 @@ from tables import Tables
 
 from remembrancer.adapters.knowledge_graph.neo4j.graph import Neo4jKnowledgeGraph
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.recorded import Recorded
-from remembrancer.runtime.sync_bridge import BackgroundLoop
 
 URI = "NEO4J_URI"
 STAND_IN, SERVER = "stand-in", "server"

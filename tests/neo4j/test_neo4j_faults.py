@@ -18,11 +18,11 @@ from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
 from remembrancer.adapters.knowledge_graph.neo4j.visible_links import VisibleLinks
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.events import Event, FactRetracted, RelationEnded
 from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.recorded import Position, Recorded
-from remembrancer.runtime.sync_bridge import BackgroundLoop
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import LATER, SCOPE, fact_about, relation
 from remembrancer.testing.unreliable_wire import UnreliableWire, When

@@ -75,7 +75,7 @@ def test_settings_choose_the_graph_for_sync_and_async_memory(server: BoltServer,
         environment={},
     )
     container = Container(settings=settings, mode=mode)
-    graph = container.lifted_graph()
+    graph = container.lifted_knowledge_graph()
 
     async def use() -> Any:
         found = await graph.entities(View(scope=SCOPE, now=LATER))

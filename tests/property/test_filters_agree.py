@@ -28,6 +28,7 @@ from remembrancer.domain.filters.ast import (
 )
 from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.filters.parse import MAX_DEPTH, MAX_NODES, parse_filter
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.filters import HOSTILE_NUMBERS, HOSTILE_TEXTS, attributes, filters
 
 NAMES = sorted(BUILT_IN_FIELDS)
@@ -104,7 +105,7 @@ def questions(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Filter]]:
     return records, draw(st.lists(filters(records), min_size=1, max_size=8))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=scaled(300), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(question=questions(), ensure_ascii=st.booleans())
 def test_sqlite_selects_the_same_rows_as_the_evaluator(
     database: sqlite3.Connection,

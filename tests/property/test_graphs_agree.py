@@ -21,6 +21,7 @@ from remembrancer.domain.graph.graph import Link, LinkKey, Mention, View
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.text import normalised
 from remembrancer.testing.audit_log import append_of
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.graph_histories import NAMES, NOON, histories, names, views
 
 
@@ -79,7 +80,7 @@ class _Graphs:
             assert by_link(in_sqlite) == by_link(self.memory.versions(view.scope.ledger, facts))
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(
     appends=histories,
     view=views,
@@ -106,7 +107,7 @@ def test_both_graphs_return_the_same_before_and_after_a_rebuild(
     graphs.database.close()
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(300))
 @given(appends=histories, view=views)
 def test_graph_shows_the_visible_facts_of_the_ledger(
     appends: list[list[Event]], view: View

@@ -25,6 +25,7 @@ from remembrancer.domain.graph.graph import View
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import NOON, append_of
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.driving import Driven
 
 
@@ -56,7 +57,7 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
     opened.close()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=scaled(60), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     appends=histories,
     view=views,

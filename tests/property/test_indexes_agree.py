@@ -30,6 +30,7 @@ from remembrancer.domain.facts.fact import FactId, FactKey, Interval
 from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
+from remembrancer.testing.depth import scaled
 
 DIMENSION = 3
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
@@ -207,4 +208,4 @@ class Indexes(RuleBasedStateMachine):
 
 
 TestIndexes = Indexes.TestCase
-TestIndexes.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestIndexes.settings = settings(max_examples=scaled(60), stateful_step_count=40, deadline=None)

@@ -68,6 +68,7 @@ from remembrancer.domain.recorded import (
     Recorded,
 )
 from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
+from remembrancer.testing.depth import scaled
 from remembrancer.wiring.settings import Settings, load_settings
 
 START = datetime(2026, 5, 8, 9, 0, tzinfo=UTC)
@@ -707,7 +708,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(
-    max_examples=30,
+    max_examples=scaled(30),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -39,6 +39,7 @@ from remembrancer.application.inline import run_inline
 from remembrancer.domain.facts.fact import FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document, IndexQuery
 from remembrancer.domain.scope import Scope
+from remembrancer.testing.depth import scaled
 
 
 class _RollBack(Exception):
@@ -182,5 +183,5 @@ def test_postgres_index_returns_the_same_as_the_memory_index(
     Machine.database = database
     Machine.pgvector = pgvector
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None)
+        Machine, settings=settings(max_examples=scaled(25), stateful_step_count=25, deadline=None)
     )

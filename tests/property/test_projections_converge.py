@@ -20,6 +20,7 @@ from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, NotFound
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recorded import Recorded
+from remembrancer.testing.depth import scaled
 from remembrancer.wiring.settings import load_settings
 
 SENTENCES = (
@@ -118,7 +119,7 @@ def links(graph: Any) -> dict[Any, Any]:
     return {ledger: held.history for ledger, held in graph._ledgers.items() if held.history}
 
 
-@settings(max_examples=25)
+@settings(max_examples=scaled(25))
 @given(
     st.lists(actions, min_size=1, max_size=10),
     st.integers(1, 4),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.index_scoring.analysis import LONGEST_TERM, analyse
+from remembrancer.domain.recall.analysis import LONGEST_TERM, analyse
 
 
 def finds(question: str, text: str) -> bool:

@@ -12,6 +12,7 @@ from remembrancer.adapters.models.hashing import HashingEmbedder, HashingSetting
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.inline import run_inline
 from remembrancer.application.recall.entity_resolution import ResolveEntity
@@ -22,7 +23,7 @@ from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.graph.graph import SAME_AS, Entity, View
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
-from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline
+from remembrancer.runtime.sync_bridge import lift_inline
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.knowledge_graph import fact_about, relation
 

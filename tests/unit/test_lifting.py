@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.runtime.sync_bridge import BackgroundLoop, Lift, lift_inline, lift_to_threads
+from remembrancer.runtime.sync_bridge import Lift, lift_inline, lift_to_threads
 from remembrancer.testing.driving import Driven
 
 
@@ -93,12 +94,12 @@ def test_plain_adapter_under_memory_runs_in_the_thread_of_the_caller(loop: Backg
     assert said == "tea or coffee"
     assert thread == threading.current_thread().name
     # and no loop was started
-    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-memory" not in {each.name for each in threading.enumerate()}
 
 
 def test_async_adapter_under_memory_runs_on_the_background_loop(loop: BackgroundLoop) -> None:
     adapter = lift_inline(loop)(Async())
-    assert run_inline(use_case(adapter)) == ("tea or coffee", "remembrancer-loop")
+    assert run_inline(use_case(adapter)) == ("tea or coffee", "remembrancer-memory")
 
 
 def test_plain_adapter_under_async_memory_runs_in_a_worker_thread(
@@ -131,7 +132,7 @@ def test_async_adapter_that_never_suspends_runs_in_the_thread_of_the_caller(
     said, thread = run_inline(use_case(adapter))
     assert said == "tea or coffee"
     assert thread == threading.current_thread().name
-    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-memory" not in {each.name for each in threading.enumerate()}
 
 
 def test_adapter_that_suspends_despite_never_suspends_is_an_error(
@@ -148,7 +149,7 @@ def test_adapter_that_suspends_despite_never_suspends_is_an_error(
     ("adapter", "thread"),
     [
         (Plain(), threading.main_thread().name),
-        (Async(), "driven-adapters"),
+        (Async(), "remembrancer-driven-adapters"),
         (Blocking(), threading.main_thread().name),
     ],
     ids=["plain", "async", "never suspends"],
@@ -285,7 +286,7 @@ def test_one_loop_serves_all_threads(loop: BackgroundLoop) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [("tea or coffee", "remembrancer-loop")] * 8
+    assert results == [("tea or coffee", "remembrancer-memory")] * 8
 
 
 def test_closing_twice_or_before_the_start_does_nothing(loop: BackgroundLoop) -> None:
@@ -293,14 +294,14 @@ def test_closing_twice_or_before_the_start_does_nothing(loop: BackgroundLoop) ->
     assert run_inline(lift_inline(loop)(Async()).where("x"))[0] == "x"
     loop.close()
     loop.close()
-    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-memory" not in {each.name for each in threading.enumerate()}
 
 
 def test_closed_loop_stays_closed(loop: BackgroundLoop) -> None:
     loop.close()
     with pytest.raises(AdapterUnavailable, match="has been closed; open it again"):
         run_inline(lift_inline(loop)(Async()).where("x"))
-    assert "remembrancer-loop" not in {each.name for each in threading.enumerate()}
+    assert "remembrancer-memory" not in {each.name for each in threading.enumerate()}
 
 
 def test_close_cancels_waiting_callers(loop: BackgroundLoop) -> None:

@@ -16,6 +16,7 @@ from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import Scope
+from remembrancer.testing.depth import scaled
 from remembrancer.testing.vector_index import NOON, vector
 
 words = st.sampled_from(["tea", "milk", "saffron", "green", "Zürich", "東京", "who", "Bob", "the"])
@@ -86,7 +87,7 @@ def same(hits: list[Hit], expected: list[Hit]) -> None:
 
 @pytest.mark.parametrize("tenancy", list(Tenancy))
 @settings(
-    max_examples=25,
+    max_examples=scaled(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -22,12 +22,13 @@ from remembrancer.adapters.vector_index.weaviate import (
     WeaviateSettings,
     WeaviateVectorIndex,
 )
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.runtime.sync_bridge import BackgroundLoop, lift_inline, lift_to_threads
+from remembrancer.runtime.sync_bridge import lift_inline, lift_to_threads
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.vector_index import DIMENSION, LATER, NOON, document, vector
 from remembrancer.testing.weaviate import WeaviateServer

@@ -30,7 +30,7 @@ from remembrancer.domain.graph.graph import Entity, Mention, Relation, View, ent
 from remembrancer.domain.graph.walk import Reached, Tie, known_as, walk
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
-from remembrancer.domain.text import normalised
+from remembrancer.domain.text import EQUALITY_VERSION, normalised
 
 if TYPE_CHECKING:
     from neo4j import AsyncManagedTransaction
@@ -51,6 +51,7 @@ class Neo4jKnowledgeGraph:
     """
 
     name = "graph"
+    fingerprint = f"1.{EQUALITY_VERSION}"
 
     def __init__(self, settings: Neo4jSettings) -> None:
         self._connection = Connection(settings)

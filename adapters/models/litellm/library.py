@@ -8,15 +8,14 @@ callers. The import runs there too and does not block the callers' loops.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-import threading
 from collections.abc import Coroutine
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.errors import InvalidRequest
 
 T = TypeVar("T")
@@ -30,9 +29,7 @@ QUIET = {
 }
 """Environment variables set before the import, unless the host has set them."""
 
-_lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-_thread: threading.Thread | None = None
+_loop = BackgroundLoop("litellm", forks=True)
 
 
 def require_litellm(port: str) -> None:
@@ -61,17 +58,4 @@ def load() -> Any:
 
 async def on_the_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on litellm's loop; cancelling the await cancels the coroutine."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _running_loop()))
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    global _loop, _thread
-    with _lock:
-        # After a fork, the child has the loop but not its thread.
-        if _loop is None or _thread is None or not _thread.is_alive():
-            _loop = asyncio.new_event_loop()
-            _thread = threading.Thread(
-                target=_loop.run_forever, name="remembrancer-litellm", daemon=True
-            )
-            _thread.start()
-        return _loop
+    return await _loop.run_async(coroutine)

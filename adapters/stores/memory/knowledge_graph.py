@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from importlib.metadata import version
 from typing import TypeVar
 from uuid import uuid4
 
@@ -27,6 +26,7 @@ from remembrancer.domain.graph.walk import Reached, Tie, answered, known_as, wal
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import normalised
+from remembrancer.version import __version__
 
 
 class InMemoryKnowledgeGraph:
@@ -61,7 +61,7 @@ class InMemoryKnowledgeGraph:
 
     def ping(self) -> str:
         """See ``ExternalGraph.ping``."""
-        return f"memory {version('remembrancer')}"
+        return f"memory {__version__}"
 
     def close(self) -> None:
         """See ``ExternalGraph.close``."""

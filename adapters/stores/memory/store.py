@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
@@ -12,6 +10,7 @@ from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
 from remembrancer.adapters.stores.memory.usage_store import InMemoryUsageStore
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.ports.store import Store, StoreNeeds, Survey
+from remembrancer.version import __version__
 
 
 def build(_settings: object, needs: StoreNeeds) -> Store:
@@ -38,4 +37,4 @@ def survey(_settings: object) -> Survey:
 
 
 def _engine() -> str:
-    return f"memory {version('remembrancer')}"
+    return f"memory {__version__}"

@@ -11,7 +11,6 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import version
 from uuid import uuid4
 
 import numpy as np
@@ -19,19 +18,20 @@ import numpy.typing as npt
 from attrs import frozen
 
 from remembrancer.adapters.index_scoring import bm25
-from remembrancer.adapters.index_scoring.analysis import analyse
 from remembrancer.adapters.index_scoring.argument_checks import (
     check_query,
     checked_vectors,
     components,
 )
 from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
-from remembrancer.adapters.index_scoring.names import folded, names_in
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.recall.analysis import analyse
 from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import name_keys
+from remembrancer.version import __version__
 
 
 @frozen(kw_only=True)
@@ -72,7 +72,7 @@ class InMemoryVectorIndex:
                     vector=vector,
                     text=Counter(analyse(document.text)),
                     context=Counter(analyse(document.context)),
-                    names=frozenset(map(folded, document.entities)),
+                    names=name_keys(document.entities),
                 )
                 if vector is not None:
                     self._dimension = vector.size
@@ -101,7 +101,7 @@ class InMemoryVectorIndex:
 
     def ping(self) -> str:
         """See ``ExternalIndex.ping``."""
-        return f"memory {version('remembrancer')}"
+        return f"memory {__version__}"
 
     def close(self) -> None:
         """See ``ExternalIndex.close``."""
@@ -117,7 +117,7 @@ class InMemoryVectorIndex:
             dimension = self._dimension
             entries = list(self._ledgers.get(query.scope.ledger, {}).values())
         wanted = None if query.vector is None else components(query.vector, dimension, "vector")
-        score = _Scoring(entries, query.text, wanted)
+        score = _Scoring(entries, query, wanted)
         hits = [score(entry) for entry in entries if _eligible(entry.document, query)]
         best: dict[FactKey, Hit] = {}
         for signal, least in (
@@ -176,15 +176,14 @@ class _Scoring:
     def __init__(
         self,
         entries: Collection[_Entry],
-        text: str | None,
+        query: IndexQuery,
         vector: npt.NDArray[np.float32] | None,
     ) -> None:
         self._vector = None if vector is None else _unit(vector)
-        terms = [] if text is None else bm25.query_terms(text)
-        self._text = _FieldScoring([entry.text for entry in entries], terms)
-        self._context = _FieldScoring([entry.context for entry in entries], terms)
+        self._text = _FieldScoring([entry.text for entry in entries], query.terms)
+        self._context = _FieldScoring([entry.context for entry in entries], query.terms)
         known = set[str]().union(*(entry.names for entry in entries))
-        self._names = known.intersection(names_in(text or ""))
+        self._names = known.intersection(query.names)
 
     def __call__(self, entry: _Entry) -> Hit:
         document = entry.document

@@ -40,7 +40,7 @@ from remembrancer.domain.graph.graph import (
 from remembrancer.domain.graph.walk import Reached, Tie, known_as, walk
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.domain.text import normalised
+from remembrancer.domain.text import EQUALITY_VERSION, normalised
 
 AT_ONCE = 64
 """Names whose links one statement reads. Links that a walk does not visit, because it has reached
@@ -124,7 +124,7 @@ class PostgresKnowledgeGraph:
     """``KnowledgeGraph`` on sessions; the audit log's adapter applies events to it."""
 
     name = "graph"
-    fingerprint = "1"
+    fingerprint = f"1.{EQUALITY_VERSION}"
     tables = ("graph_name", "graph_relation", "graph_fact", "graph_mention")
 
     def __init__(self, sessions: Sessions) -> None:

@@ -29,17 +29,16 @@ from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, Inval
 from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import context_for, document_of, to_index, touched
 from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.text import EQUALITY_VERSION
 
 FACTS = "facts"
 INDEX = "index"
-FACTS_FINGERPRINT = "1"
+FACTS_FINGERPRINT = f"1.{EQUALITY_VERSION}"
 PAGE = 500
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called during a rebuild with the name of the step, the events done and the total."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
 """Returns the available vectors for texts; a text without one is embedded later."""
@@ -277,7 +276,7 @@ class PostgresReadModels:
             **{other.name: other.fingerprint for other in self._others},
         }
 
-    async def catch_up(self, log: LogReader, progress: Progress | None = None) -> None:
+    async def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> None:
         """Catch up with the log: apply missing events if the read models can be trusted, rebuild
         them if not. Never suspends.
 
@@ -317,7 +316,7 @@ class PostgresReadModels:
             if not trusted:
                 await self._index.forget_unused_in(connection)
 
-    async def state(self) -> str:
+    async def state(self) -> ReadModelsState:
         """``current``; ``behind`` if the log has more events; ``damaged`` if the read models were
         built by another version or for another embedder, or a table is missing. ``catch_up``
         repairs both.

@@ -37,7 +37,7 @@ from remembrancer.domain.graph.graph import (
 from remembrancer.domain.graph.walk import Reached, Tie, answered, known_as, walk
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.domain.text import normalised
+from remembrancer.domain.text import EQUALITY_VERSION, normalised
 
 _LINK = {
     "id": int,
@@ -110,7 +110,7 @@ class SqliteKnowledgeGraph:
     """``KnowledgeGraph`` on the tables of the log's database."""
 
     name = "graph"
-    fingerprint = "2"
+    fingerprint = f"2.{EQUALITY_VERSION}"
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections

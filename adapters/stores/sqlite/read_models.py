@@ -26,6 +26,7 @@ from remembrancer.domain.errors import (
 )
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import (
     INDEXED,
@@ -36,17 +37,15 @@ from remembrancer.domain.recall.documents import (
 )
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import EQUALITY_VERSION
 
 if TYPE_CHECKING:
     import sqlite_utils
 
 FACTS = "facts"
 INDEX = "index"
-FACTS_FINGERPRINT = "1"
+FACTS_FINGERPRINT = f"1.{EQUALITY_VERSION}"
 PAGE = 500
-
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called during a rebuild with (name of the step, amount done, total amount)."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
 """Returns the available vectors of texts; a text without one is embedded later."""
@@ -291,7 +290,7 @@ class SqliteReadModels:
             "open the database again to rebuild it",
         )
 
-    def catch_up(self, log: LogReader, progress: Progress | None = None) -> None:
+    def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> None:
         """Catch up with the log: from the checkpoints if they are valid, else by a full rebuild.
 
         Raises:
@@ -321,7 +320,7 @@ class SqliteReadModels:
                 self._index.forget_unused_in(connection)
         self._index.compact()
 
-    def state(self) -> str:
+    def state(self) -> ReadModelsState:
         """``current``; ``behind`` if the log has newer events; ``damaged`` if a fingerprint differs
         (another release or embedder) or rows are missing. ``catch_up`` repairs both.
         """
@@ -341,7 +340,7 @@ class SqliteReadModels:
             "INSERT INTO projection VALUES (?, ?, 0, 0)", self._fingerprints().items()
         )
 
-    def _state(self, connection: sqlite3.Connection) -> str:
+    def _state(self, connection: sqlite3.Connection) -> ReadModelsState:
         """``current``, ``behind`` or ``damaged``."""
         try:
             checkpoints = self._checkpoints(connection)

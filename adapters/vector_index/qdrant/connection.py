@@ -17,6 +17,7 @@ from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.filters.ast import TIME_FIELDS
+from remembrancer.domain.text import EQUALITY_VERSION
 
 T = TypeVar("T")
 
@@ -87,7 +88,11 @@ class Connection:
             )
         self._settings = settings
         self._dimension = dimension
-        self._made_for = {"model": model, "dimension": dimension, "layout": LAYOUT}
+        self._made_for = {
+            "model": model,
+            "dimension": dimension,
+            "layout": f"{LAYOUT}.{EQUALITY_VERSION}",
+        }
         self._client: Any = None
         self._ready = False
         self._preparing = asyncio.Lock()

@@ -17,14 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
-from remembrancer.adapters.index_scoring import bm25
 from remembrancer.adapters.index_scoring.argument_checks import (
     check_query,
     checked_vectors,
     components,
 )
 from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
-from remembrancer.adapters.index_scoring.names import names_in
 from remembrancer.adapters.vector_index.qdrant.connection import (
     LAYOUT,
     NAME,
@@ -38,7 +36,6 @@ from remembrancer.adapters.vector_index.qdrant.rendering import (
     unit_of,
 )
 from remembrancer.adapters.vector_index.remote.conditions import all_of, marked
-from remembrancer.adapters.vector_index.remote.own_loop import OwnLoop
 from remembrancer.adapters.vector_index.remote.prefilter import (
     Eligibility,
     eligibility,
@@ -47,6 +44,8 @@ from remembrancer.adapters.vector_index.remote.prefilter import (
 from remembrancer.adapters.vector_index.remote.rows import FIELDS, Row, digest, row_of
 from remembrancer.adapters.vector_index.remote.scoring import Scoring, best
 from remembrancer.adapters.vector_index.remote.tokens import object_id
+from remembrancer.application.background_loop import BackgroundLoop
+from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
@@ -94,7 +93,7 @@ class QdrantVectorIndex:
         self._settings = settings
         self._dimension = dimension
         self._connection = Connection(settings, model, dimension)
-        self._loop = OwnLoop(NAME)
+        self._loop = BackgroundLoop(NAME)
 
     async def put(self, documents: Sequence[Document]) -> None:
         """See ``VectorIndex.put``."""
@@ -103,11 +102,12 @@ class QdrantVectorIndex:
             document.key: point_of(document, vector)
             for document, vector in zip(documents, vectors, strict=True)
         }
-        await self._loop.run(self._put(list(points.values())))
+        await self._loop.run_async(self._put(list(points.values())))
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
-        await self._loop.run(self._remove([str(object_id(key)) for key in dict.fromkeys(keys)]))
+        ids = [str(object_id(key)) for key in dict.fromkeys(keys)]
+        await self._loop.run_async(self._remove(ids))
 
     async def search(self, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``."""
@@ -115,23 +115,23 @@ class QdrantVectorIndex:
         vector = None
         if query.vector is not None:
             vector = unit_of(components(query.vector, self._dimension, "vector"))
-        return await self._loop.run(self._search(query, vector))
+        return await self._loop.run_async(self._search(query, vector))
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
         """See ``VectorIndex.speakers``."""
-        return sorted(await self._loop.run(self._values("speaker", ledger)))
+        return sorted(await self._loop.run_async(self._values("speaker", ledger)))
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
-        return await self._loop.run(self._vectors_for({digest(text): text for text in texts}))
+        return await self._loop.run_async(self._vectors_for({digest(text): text for text in texts}))
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
-        return await self._loop.run(self._count(in_ledger(ledger)))
+        return await self._loop.run_async(self._count(in_ledger(ledger)))
 
     async def clear(self) -> None:
         """Drop the collection; the next call creates it for the configured embedder."""
-        await self._loop.run(self._connection.drop())
+        await self._loop.run_async(self._connection.drop())
 
     async def ping(self) -> str:
         """Return name and version of the server, or of the client in local mode.
@@ -139,11 +139,13 @@ class QdrantVectorIndex:
         Raises:
             AdapterUnavailable: the server does not answer.
         """
-        return await self._loop.run(self._ping())
+        return await self._loop.run_async(self._ping())
 
     async def close(self) -> None:
         """Close the client. Idempotent."""
-        await self._loop.close(self._connection.close())
+        left = await self._loop.close_async(last=self._connection.close())
+        if left:
+            raise AdapterUnavailable(NAME, f"did not end while it was closed: {', '.join(left)}")
 
     async def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
         client = await self._connection.client()
@@ -211,9 +213,7 @@ class QdrantVectorIndex:
         documents = await self._count(in_ledger(ledger))
         if eligible.condition is False or not documents:
             return []
-        terms = [] if query.text is None else bm25.query_terms(query.text)
-        names = names_in(query.text or "")
-        score = await self._scoring(ledger, documents, terms, names)
+        score = await self._scoring(ledger, documents, query.terms, query.names)
         nearest, *worded = await asyncio.gather(
             self._nearest(eligible, vector, exact=documents <= EXACT),
             *(self._worded(eligible, field, score.rarities.get(field)) for field in FIELDS),

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from remembrancer.adapters.index_scoring import bm25
-from remembrancer.adapters.index_scoring.names import folded
 from remembrancer.adapters.vector_index.remote.conditions import (
     AllOf,
     AnyOf,
@@ -22,6 +21,7 @@ from remembrancer.adapters.vector_index.remote.conditions import (
 from remembrancer.adapters.vector_index.remote.rows import FIELDS, properties
 from remembrancer.adapters.vector_index.remote.tokens import object_id
 from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.text import name_keys
 
 
 def filter_of(condition: Condition) -> Any:
@@ -63,7 +63,7 @@ def point_of(document: Document, vector: npt.NDArray[np.float32] | None) -> Any:
     payload = {
         **properties(document),
         "speaker": document.speaker,
-        "names": sorted(set(map(folded, document.entities))),
+        "names": sorted(name_keys(document.entities)),
     }
     vectors: dict[str, Any] = {
         field: models.SparseVector(**sparse)

@@ -10,8 +10,6 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from remembrancer.adapters.index_scoring.analysis import analyse
-from remembrancer.adapters.index_scoring.names import folded
 from remembrancer.adapters.vector_index.remote.clamped_times import clamped, held_end, held_start
 from remembrancer.adapters.vector_index.remote.tokens import ledger_token, marks, token
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
@@ -19,6 +17,8 @@ from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.facts.fact import FactId, FactKey, Interval
 from remembrancer.domain.filters.ast import TIME_FIELDS
 from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recall.analysis import analyse
+from remembrancer.domain.text import name_keys
 
 FIELDS = ("words", "around")
 """Properties with the terms of the text and of the context, repetitions included."""
@@ -74,7 +74,7 @@ def _packed(document: Document) -> str:
             microseconds(document.visible.end),
             microseconds(document.valid.start),
             microseconds(document.valid.end),
-            sorted(set(map(folded, document.entities))),
+            sorted(name_keys(document.entities)),
         ]
     )
 

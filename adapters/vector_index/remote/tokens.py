@@ -11,11 +11,11 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
 
-from remembrancer.adapters.index_scoring.names import folded
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.filters.ast import TIME_FIELDS, Comparable, comparable
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import name_keys
 
 _IDS = UUID("6f2a3c0e-7d5b-5a51-9c3a-1b8f6f0d2f10")
 
@@ -42,7 +42,7 @@ def ledger_token(ledger: LedgerId) -> str:
 def marks(document: Document) -> list[str]:
     """Return all tokens of a document: scope, entities, speaker, attributes."""
     found = {token("scope", name, value) for name, value in document.scope.ids().items()}
-    found.update(token("name", folded(name)) for name in document.entities)
+    found.update(token("name", name) for name in name_keys(document.entities))
     if document.speaker is not None:
         found |= {token("speaks"), token("speaker", document.speaker)}
     for name, value in document.attributes.items():

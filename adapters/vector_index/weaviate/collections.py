@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from remembrancer.adapters.index_scoring import bm25
-from remembrancer.adapters.index_scoring.analysis import ANALYSIS_VERSION
 from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.weaviate.connection import NAME, Connection
 from remembrancer.adapters.vector_index.weaviate.reading import Reader
@@ -26,7 +25,9 @@ from remembrancer.adapters.vector_index.weaviate.settings import (
 )
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.filters.ast import TIME_FIELDS
+from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import EQUALITY_VERSION
 
 if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient
@@ -187,7 +188,7 @@ class Collections:
             "remembrancer": LAYOUT,
             "embedder": self.model,
             "dimension": self.dimension,
-            "analysis": ANALYSIS_VERSION,
+            "analysis": f"{ANALYSIS_VERSION}.{EQUALITY_VERSION}",
             "tenancy": f"{settings.tenancy.value}{spread}",
             "index": settings.index.value,
             "replication": settings.replication,

@@ -21,7 +21,6 @@ from remembrancer.adapters.index_scoring.argument_checks import (
     checked_vectors,
     components,
 )
-from remembrancer.adapters.vector_index.remote.own_loop import OwnLoop
 from remembrancer.adapters.vector_index.remote.prefilter import in_ledger
 from remembrancer.adapters.vector_index.remote.rows import digest, row_of
 from remembrancer.adapters.vector_index.remote.tokens import object_id
@@ -44,6 +43,7 @@ from remembrancer.adapters.vector_index.weaviate.rows import (
 from remembrancer.adapters.vector_index.weaviate.search import Search
 from remembrancer.adapters.vector_index.weaviate.settings import Tenancy, WeaviateSettings
 from remembrancer.adapters.vector_index.weaviate.statistics import LedgerStatistics, Statistics
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
@@ -97,7 +97,7 @@ class WeaviateVectorIndex:
         self._dimension = dimension
         self._collections = Collections(settings=settings, model=model, dimension=dimension)
         self.fingerprint = self._collections.fingerprint
-        self._loop = OwnLoop(NAME)
+        self._loop = BackgroundLoop(NAME)
         self._connection = Connection(settings)
         self._statistics = Statistics()
         self._prepared = False
@@ -109,11 +109,11 @@ class WeaviateVectorIndex:
             object_id(document.key): (document, vector)
             for document, vector in zip(documents, vectors, strict=True)
         }
-        await self._loop.run(self._put(latest))
+        await self._loop.run_async(self._put(latest))
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
-        await self._loop.run(self._remove(list(dict.fromkeys(map(object_id, keys)))))
+        await self._loop.run_async(self._remove(list(dict.fromkeys(map(object_id, keys)))))
 
     async def search(self, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``."""
@@ -121,35 +121,37 @@ class WeaviateVectorIndex:
         vector = None
         if query.vector is not None:
             vector = scaled(components(query.vector, self._dimension, "vector"))[0]
-        return await self._loop.run(self._search(query, vector))
+        return await self._loop.run_async(self._search(query, vector))
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
         """See ``VectorIndex.speakers``."""
-        return await self._loop.run(self._speakers(ledger))
+        return await self._loop.run_async(self._speakers(ledger))
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
-        return await self._loop.run(self._vectors_for({digest(text): text for text in texts}))
+        return await self._loop.run_async(self._vectors_for({digest(text): text for text in texts}))
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
-        return await self._loop.run(self._count(ledger))
+        return await self._loop.run_async(self._count(ledger))
 
     async def keys(self) -> list[FactKey]:
         """Return the keys of all documents of all ledgers, sorted."""
-        return await self._loop.run(self._keys())
+        return await self._loop.run_async(self._keys())
 
     async def clear(self) -> None:
         """Drop the collections and create them for the configured embedder and layout."""
-        await self._loop.run(self._clear())
+        await self._loop.run_async(self._clear())
 
     async def ping(self) -> str:
         """Check both ports and the collections; return name and version of the server."""
-        return await self._loop.run(self._ping())
+        return await self._loop.run_async(self._ping())
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""
-        await self._loop.close(self._connection.close())
+        left = await self._loop.close_async(last=self._connection.close())
+        if left:
+            raise AdapterUnavailable(NAME, f"did not end while it was closed: {', '.join(left)}")
 
     async def _client(self) -> WeaviateAsyncClient:
         """Return the client, after creating or checking the collections."""

@@ -17,9 +17,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from remembrancer.adapters.index_scoring import bm25
 from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
-from remembrancer.adapters.index_scoring.names import names_in
 from remembrancer.adapters.vector_index.remote.conditions import Within, all_of
 from remembrancer.adapters.vector_index.remote.prefilter import eligibility
 from remembrancer.adapters.vector_index.remote.rows import FIELDS, Row, row_of
@@ -74,12 +72,11 @@ class Search:
         self._documents = documents
         self._query = query
         self._vector = vector
-        self._terms = [] if query.text is None else bm25.query_terms(query.text)
         self._eligible = eligibility(query)
         self._rows: dict[bytes, Row] = {}
         self._properties = [
             "row",
-            *(FIELDS if self._terms else ()),
+            *(FIELDS if self._query.terms else ()),
             *(() if self._eligible.exact else ("attributes",)),
         ]
 
@@ -117,7 +114,7 @@ class Search:
     async def _scoring(
         self, statistics: Callable[[], Coroutine[Any, Any, LedgerStatistics]]
     ) -> Scoring | None:
-        return await scoring(await statistics(), self._terms, names_in(self._query.text or ""))
+        return await scoring(await statistics(), self._query.terms, self._query.names)
 
     async def _nearest(self) -> list[_Match]:
         """Return the best by similarity; ties at the cut are ordered by key."""
@@ -131,7 +128,7 @@ class Search:
         """Return keyword candidates, more than the limit, in the server's order. Among further
         ties in that order the server chooses, because the scores are recomputed here anyway.
         """
-        if not self._terms:
+        if not self._query.terms:
             return []
         window = max(FEWEST_WORDED, self._query.limit + SPARE)
         return await self._enough(partial(self._with_terms, field), window, window, ties=False)
@@ -143,7 +140,7 @@ class Search:
 
     def _with_terms(self, field: str, condition: Any, limit: int) -> Any:
         return self._documents.worded(
-            self._terms,
+            self._query.terms,
             field,
             condition,
             limit,

@@ -149,7 +149,7 @@ class LedgerStatistics:
         return known
 
     async def named(self, names: Sequence[str]) -> frozenset[str]:
-        """Return the names (folded) that are entities of the ledger."""
+        """Return the names (``normalised``) that are entities of the ledger."""
         known = self._counts.named
         missing = {name for name in names if name not in known}
         if missing:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from remembrancer.adapters.index_scoring.analysis import ANALYSIS_VERSION
 from remembrancer.adapters.stores.postgres.nul import restored as unescaped
 from remembrancer.adapters.stores.postgres.sessions import Connection, Reader, Sessions
 from remembrancer.adapters.stores.postgres.vector_index import schema, writing
@@ -24,7 +23,9 @@ from remembrancer.adapters.stores.postgres.vector_index.writing import Storage
 from remembrancer.domain.facts.fact import FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import EQUALITY_VERSION
 
 
 class PostgresVectorIndex:
@@ -61,7 +62,9 @@ class PostgresVectorIndex:
     @property
     def fingerprint(self) -> str:
         """Changes if documents would be stored differently, as with another embedder."""
-        return f"{schema.FORMAT}.{ANALYSIS_VERSION}/{self._model}/{self._dimension}"
+        return (
+            f"{schema.FORMAT}.{ANALYSIS_VERSION}.{EQUALITY_VERSION}/{self._model}/{self._dimension}"
+        )
 
     @property
     def never_suspends(self) -> bool:

@@ -7,10 +7,8 @@ from datetime import datetime
 
 from attrs import evolve
 
-from remembrancer.adapters.index_scoring import bm25
 from remembrancer.adapters.index_scoring.argument_checks import check_query, components
 from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
-from remembrancer.adapters.index_scoring.names import names_in
 from remembrancer.adapters.stores.postgres.filters import to_sql
 from remembrancer.adapters.stores.postgres.nul import restored
 from remembrancer.adapters.stores.postgres.sessions import Reader, Row
@@ -66,14 +64,14 @@ async def search(
     vector = None
     if query.vector is not None:
         vector = unit(components(query.vector, storage.dimension, "vector"))
-    text, extension = query.text, storage.extension
+    extension = storage.extension
     plan = Plan(
         tables=storage.tables,
         ledger=graphs.condition(query.scope.ledger),
         query=query,
         where=None if query.where is None else _translated(query.where),
-        terms=bm25.query_terms(text) if text else (),
-        names=sorted({number_of(name) for name in names_in(text)}) if text else (),
+        terms=query.terms,
+        names=sorted({number_of(name) for name in query.names}),
         model=Sql(
             f"(SELECT id FROM {storage.tables.model} WHERE name = %s AND dimension = %s)",
             (storage.model, storage.dimension),

@@ -13,9 +13,7 @@ from typing import Any
 
 from attrs import define, frozen
 
-from remembrancer.adapters.index_scoring.analysis import analyse
 from remembrancer.adapters.index_scoring.argument_checks import checked_vectors
-from remembrancer.adapters.index_scoring.names import folded
 from remembrancer.adapters.stores.postgres.filters import searchable
 from remembrancer.adapters.stores.postgres.nul import storable
 from remembrancer.adapters.stores.postgres.sessions import Connection
@@ -31,6 +29,8 @@ from remembrancer.adapters.stores.postgres.vector_index.vectors import (
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recall.analysis import analyse
+from remembrancer.domain.text import name_keys
 
 BATCH = 500
 """Documents per statement."""
@@ -199,7 +199,7 @@ def _row(document: Document, ledger: int) -> dict[str, Any]:
         "context_length": len(context),
         "text_terms": to_tsvector(text),
         "context_terms": to_tsvector(context),
-        "names": sorted({number_of(folded(name)) for name in document.entities}),
+        "names": sorted({number_of(name) for name in name_keys(document.entities)}),
         "attributes": {name: _attribute(value) for name, value in attributes.items()},
         "metadata": searchable(metadata),
     }

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from remembrancer.adapters.index_scoring.analysis import ANALYSIS_VERSION
 from remembrancer.adapters.stores.sqlite.connections import Connections, one_view
 from remembrancer.adapters.stores.sqlite.vector_index import compaction, schema, writing
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import (
@@ -25,7 +24,9 @@ from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.facts.fact import FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
+from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import EQUALITY_VERSION
 
 
 class SqliteVectorIndex:
@@ -56,7 +57,7 @@ class SqliteVectorIndex:
     def fingerprint(self) -> str:
         """Changes when documents would be stored differently, such as with another embedder."""
         model, dimension = self._embeddings.model, self._embeddings.dimension
-        return f"{schema.FORMAT}.{ANALYSIS_VERSION}/{model}/{dimension}"
+        return f"{schema.FORMAT}.{ANALYSIS_VERSION}.{EQUALITY_VERSION}/{model}/{dimension}"
 
     # Inside a transaction of the caller
 

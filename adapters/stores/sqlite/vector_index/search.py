@@ -16,7 +16,6 @@ from attrs import frozen
 from remembrancer.adapters.index_scoring import bm25
 from remembrancer.adapters.index_scoring.argument_checks import check_query, components
 from remembrancer.adapters.index_scoring.hit_order import DIGITS
-from remembrancer.adapters.index_scoring.names import names_in
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.vector_index.block import (
     Block,
@@ -151,13 +150,12 @@ class _Search:
         self._now = to_microseconds(query.now)
         self._as_of = None if query.as_of is None else to_microseconds(query.as_of)
         self._valid_at = None if query.valid_at is None else to_microseconds(query.valid_at)
-        text = query.text or ""
-        self._terms = [number_of(term) for term in bm25.query_terms(text)]
-        self._names = self._known_names(text)
+        self._terms = [number_of(term) for term in query.terms]
+        self._names = self._known_names(query.names)
 
-    def _known_names(self, text: str) -> list[int]:
-        """The names in a text that occur in a document of the ledger."""
-        candidates = [number_of(name) for name in names_in(text)]
+    def _known_names(self, names: Sequence[str]) -> list[int]:
+        """Those of some names that occur in a document of the ledger."""
+        candidates = [number_of(name) for name in names]
         if not candidates:
             return []
         rows = self._connection.execute(

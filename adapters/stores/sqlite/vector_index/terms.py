@@ -38,7 +38,7 @@ def encode_terms(terms: Sequence[str]) -> bytes:
 
 
 def encode_names(names: Iterable[str]) -> bytes:
-    """Folded names as an array of distinct numbers."""
+    """Names (``normalised``) as an array of distinct numbers."""
     return np.array(sorted({number_of(name) for name in names}), _NAME).tobytes()
 
 

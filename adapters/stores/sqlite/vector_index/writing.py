@@ -17,9 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from remembrancer.adapters.index_scoring.analysis import analyse
 from remembrancer.adapters.index_scoring.argument_checks import checked_vectors
-from remembrancer.adapters.index_scoring.names import folded
 from remembrancer.adapters.stores.sqlite.vector_index import segments
 from remembrancer.adapters.stores.sqlite.vector_index.block import ALWAYS, EVER
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, forget_unused
@@ -39,7 +37,9 @@ from remembrancer.adapters.stores.sqlite.vector_index.terms import (
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.recall.analysis import analyse
 from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import name_keys
 
 _INSERT = f"INSERT INTO index_document VALUES ({', '.join('?' * 22)})"
 
@@ -186,7 +186,7 @@ class _Writing:
         embedding: int | None,
     ) -> None:
         text, context = analyse(document.text), analyse(document.context)
-        names = encode_names(map(folded, document.entities))
+        names = encode_names(name_keys(document.entities))
         fact_id, version = document.key
         self._connection.execute(
             _INSERT,

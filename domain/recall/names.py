@@ -1,12 +1,15 @@
-"""Entity names: normalisation for comparison, and candidate names in a query.
+"""Candidate entity names in a query.
 
-It has no list of entities: an index checks the candidates against the entities of its ledger.
+There is no list of entities here: an index compares the candidates with the entities of its ledger.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
+
+from remembrancer.domain.text import normalised
 
 LONGEST_NAME = 4
 """Maximum words of a name, as in ``Museum of Modern Art``."""
@@ -18,40 +21,43 @@ MAX_NAMES = 256
 """Maximum candidates per query; bounds the cost of pasted pages."""
 
 _CLITIC = re.compile(r"['\u2019]s?$")
-_MARKS = "\"'()[]{}<>.,;:!?\u2018\u2019\u201c\u201d\u2026\u00ab\u00bb\u3001\u3002\uff0c\uff1f\uff01"
+_MARKS = (
+    "\"'()[]{}<>.,;:!?\u00a1\u00bf\u2018\u2019\u201c\u201d\u2026\u00ab\u00bb\u3001\u3002\uff0c"
+    "\uff1f\uff01"
+)
 _UNSPACED = re.compile("[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff]+")
 
 
-def folded(name: str) -> str:
-    """Normalise a name for comparison: case folded, single spaces."""
-    return " ".join(name.casefold().split())
-
-
 def names_in(text: str) -> list[str]:
-    """Return the candidate entity names in a query, folded.
+    """Return the candidate entity names in a query, in the form of ``normalised``.
 
     A candidate is a run of words that begins with a capital, or with a letter of a script without
     capitals. In a query without capitals every word can begin a name.
     """
     found: dict[str, None] = {}
-    for name in _candidates(text):
-        found[name] = None
+    for name in _candidates(unicodedata.normalize("NFKC", text)):
+        if key := normalised(name):
+            found[key] = None
         if len(found) == MAX_NAMES:
             break
     return list(found)
 
 
 def _candidates(text: str) -> Iterator[str]:
-    words = [stripped for word in text.split() if (stripped := word.strip(_MARKS))]
+    words = [(word, bare) for word in text.split() if (bare := word.strip(_MARKS))]
     typed_in_lower_case = text == text.lower()
-    for start, word in enumerate(words):
-        if word[0].islower() and not typed_in_lower_case:
+    for start, (_, first) in enumerate(words):
+        if first[0].islower() and not typed_in_lower_case:
             continue
         for end in range(start + 1, min(start + LONGEST_NAME, len(words)) + 1):
-            phrase = " ".join(words[start:end])
-            yield folded(phrase)
-            if (bare := _CLITIC.sub("", phrase)) != phrase:
-                yield folded(bare)
+            *inner, (last, last_bare) = words[start:end]
+            phrase = " ".join((*(bare for _, bare in inner), last_bare))
+            # Some marks are part of a name: ".NET", "J. R. R. Tolkien".
+            as_typed = " ".join((*(word for word, _ in inner), last.rstrip(_MARKS)))
+            for name in dict.fromkeys((phrase, as_typed)):
+                yield name
+                if (bare := _CLITIC.sub("", name)) != name:
+                    yield bare
     for run in _UNSPACED.findall(text):
         for start in range(len(run)):
             for end in range(start + 2, min(start + LONGEST_UNSPACED_NAME, len(run)) + 1):

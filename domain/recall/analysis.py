@@ -1,4 +1,5 @@
-"""Tokenizer for keyword search: turns text into terms, the same for documents and queries.
+"""Tokenizer for keyword search: turns text into terms, the same for documents and queries, so that
+every index counts the same terms.
 
 Language neutral: no dictionary, no language detection. Scripts without spaces between words are
 cut into single characters and overlapping pairs (bigrams). It does not rank, and it does not
@@ -17,6 +18,9 @@ ANALYSIS_VERSION = 1
 
 LONGEST_TERM = 64
 """Characters. Longer terms (base64, hashes) are cut to bound the size of the index."""
+
+MAX_QUERY_TERMS = 128
+"""The first distinct terms of a query that are looked up; bounds the cost of pasted pages."""
 
 _CACHED_CHUNKS = 1 << 15
 _LONGEST_CACHED_CHUNK = 32
@@ -66,6 +70,11 @@ def analyse(text: str) -> list[str]:
     for chunk in text.split():
         terms.extend(_cached_terms(chunk) if len(chunk) <= _LONGEST_CACHED_CHUNK else _terms(chunk))
     return terms
+
+
+def query_terms(text: str) -> list[str]:
+    """Return the distinct terms of a query, in order, at most ``MAX_QUERY_TERMS``."""
+    return list(dict.fromkeys(analyse(text)))[:MAX_QUERY_TERMS]
 
 
 def _terms(chunk: str) -> tuple[str, ...]:

@@ -1,0 +1,185 @@
+"""Closing is bounded and names what it leaves behind; forks and calls from within are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import subprocess
+import sys
+import threading
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remembrancer import AsyncMemory, Memory
+from remembrancer.domain.errors import WrongContext
+from remembrancer.domain.ports.embedder import Purpose, Vector
+from remembrancer.wiring import build, lifecycle
+from remembrancer.wiring.settings import Settings, load_settings
+
+ANN: dict[str, Any] = {"user_id": "ann"}
+SETTINGS = {"audit_log": "memory", "grace": 0.05}
+
+
+def settings() -> Settings:
+    return load_settings(SETTINGS, environment={})
+
+
+class Letters:
+    """An embedder with ``embed`` to be defined."""
+
+    model = "letters"
+    dimension = 2
+    local = False
+
+    @staticmethod
+    def vectors(texts: Sequence[str]) -> list[Vector]:
+        return [array("f", (text.count("e"), len(text))) for text in texts]
+
+
+@pytest.fixture(autouse=True)
+def short_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (build, lifecycle):
+        monkeypatch.setattr(module, "RELEASE", 0.1)
+
+
+def traced(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator as hosts write them: a plain function that returns a coroutine."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    return call
+
+
+class Decorated(Letters):
+    @traced
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Vector]:
+        await asyncio.sleep(0)
+        return self.vectors(texts)
+
+
+def test_decorated_async_method_is_awaited_under_both_faces() -> None:
+    with Memory(settings=settings(), overrides={"embedder": Decorated()}) as memory:
+        assert memory.add("I like green tea.", **ANN).lagging == ()
+        assert memory.search("tea", **ANN).degraded == ()
+
+    async def script() -> None:
+        overrides = {"embedder": Decorated()}
+        async with await AsyncMemory.open(settings=settings(), overrides=overrides) as memory:
+            assert (await memory.add("I like green tea.", **ANN)).lagging == ()
+            assert (await memory.search("tea", **ANN)).degraded == ()
+
+    asyncio.run(script())
+
+
+class Curious(Letters):
+    """Asks the memory that it serves."""
+
+    memory: Memory
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Vector]:
+        if purpose == "query":
+            self.memory.search("What do I know?", **ANN)
+        return self.vectors(texts)
+
+
+def test_async_adapter_that_calls_its_own_memory_is_refused() -> None:
+    # Deadlocked
+    embedder = Curious()
+    with Memory(settings=settings(), overrides={"embedder": embedder}) as memory:
+        embedder.memory = memory
+        memory.add("I like green tea.", **ANN)
+        with pytest.raises(WrongContext, match="call from another thread"):
+            memory.search("tea", **ANN)
+
+
+class Hanging(Letters):
+    """Its call returns when the test lets it."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.released = threading.Event()
+
+    def wait(self) -> None:
+        self.begun.set()
+        self.released.wait()
+
+
+class HangingPlain(Hanging):
+    def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Vector]:
+        self.wait()
+        return self.vectors(texts)
+
+
+class HangingAsync(Hanging):
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Vector]:
+        self.wait()
+        return self.vectors(texts)
+
+
+@pytest.mark.parametrize("embedder", [HangingPlain, HangingAsync])
+def test_close_leaves_a_call_that_never_returns(
+    embedder: type[Hanging], caplog: pytest.LogCaptureFixture
+) -> None:
+    # Waited for ever
+    engine = embedder()
+    memory = Memory(settings=settings(), overrides={"embedder": engine})
+    memory.add("I like green tea.", **ANN, wait=False)
+    engine.begun.wait()
+    with caplog.at_level(logging.WARNING, logger="remembrancer"):
+        memory.close()
+    engine.released.set()
+    if embedder is HangingAsync:
+        assert "embed" in caplog.text
+
+
+def test_async_close_leaves_a_plain_call_that_never_returns(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = HangingPlain()
+
+    async def script() -> None:
+        memory = await AsyncMemory.open(settings=settings(), overrides={"embedder": engine})
+        await memory.add("I like green tea.", **ANN, wait=False)
+        await asyncio.to_thread(engine.begun.wait)
+        await memory.close()
+
+    with caplog.at_level(logging.WARNING, logger="remembrancer"):
+        asyncio.run(script())
+    engine.released.set()
+    assert "HangingPlain.embed" in caplog.text
+
+
+FORKED = """
+import os, sys
+from remembrancer import Memory, WrongContext
+
+memory = Memory(sys.argv[1])
+memory.add("I like green tea.", user_id="ann")
+child = os.fork()
+if child == 0:
+    try:
+        memory.search("tea", user_id="ann")
+    except WrongContext as error:
+        refused = "open a memory in each process" in str(error)
+    memory.close()
+    with Memory(sys.argv[1]) as own:
+        found = own.search("tea", user_id="ann")[0].fact.text
+    os._exit(0 if refused and found == "I like green tea." else 1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0
+assert memory.search("tea", user_id="ann")[0].fact.text == "I like green tea."
+memory.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_forked_process_is_told_to_open_a_memory_of_its_own(tmp_path: Path) -> None:
+    # Hung
+    subprocess.run([sys.executable, "-c", FORKED, str(tmp_path / "a.db")], check=True, timeout=120)
