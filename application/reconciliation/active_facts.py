@@ -19,6 +19,7 @@ from remembrancer.application.reconciliation.negations import Assertion, asserti
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind
 from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
 
 Partition: TypeAlias = tuple[LedgerId, str | None, str | None]
 """Ledger, agent and application. A fact can end only facts of its own partition."""
@@ -29,7 +30,7 @@ PREFIX_WORDS = 3
 
 @frozen(kw_only=True)
 class KnownFact:
-    """A fact or a candidate, with the readings of the rules."""
+    """A fact or a candidate, with the readings of the rules. ``speaker`` is ``normalised``."""
 
     fact_id: FactId
     scope: Scope
@@ -176,7 +177,7 @@ def known_fact(item: Fact | Candidate) -> KnownFact:
         text=item.text,
         signature=signature(item.text),
         kind=item.kind,
-        speaker=item.speaker,
+        speaker=None if item.speaker is None else normalised(item.speaker),
         slot=item.slot,
         occurred_at=item.occurred_at,
         start=item.valid.start or item.occurred_at,

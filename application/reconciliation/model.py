@@ -28,7 +28,7 @@ from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.language_model import LanguageModel
 from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
-from remembrancer.domain.text import normalised
+from remembrancer.domain.text import name_keys
 
 PROMPT = "reconciliation-1"
 LONGEST_REASON = 200
@@ -176,7 +176,7 @@ class ModelReconciler:
         speakers: frozenset[str],
     ) -> list[FactId]:
         """Facts and earlier candidates that may conflict with a candidate, likeliest first."""
-        names = _names(candidate.entities) - speakers
+        names = name_keys(candidate.entities) - speakers
         found: list[tuple[float, FactId]] = []
         for fact, similarity in near.values():
             if (
@@ -186,7 +186,7 @@ class ModelReconciler:
             ):
                 continue
             same_slot = candidate.slot is not None and candidate.slot == fact.slot
-            shared = not names.isdisjoint(_names(fact.entities))
+            shared = not names.isdisjoint(name_keys(fact.entities))
             if same_slot or shared or similarity >= self._settings.similarity:
                 found.append((2.0 if same_slot else similarity, fact.fact_id))
         found.sort(key=lambda pair: -pair[0])
@@ -262,11 +262,7 @@ def _people(
     """The speakers: most facts name them, so a common speaker is no sign of a conflict."""
     shown: list[Fact | Candidate] = [fact for near in neighbours for fact, _ in near.values()]
     speakers = [item.speaker for item in [*shown, *candidates] if item.speaker]
-    return _names([*speakers, "user", "assistant"])
-
-
-def _names(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(normalised(name) for name in names)
+    return name_keys([*speakers, "user", "assistant"])
 
 
 def _comparable(one: Candidate, other: Fact | Candidate) -> bool:

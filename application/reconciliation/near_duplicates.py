@@ -7,9 +7,8 @@ statement, a missed one only keeps a duplicate.
 
 from __future__ import annotations
 
-import unicodedata
-
 from remembrancer.application.extraction.rules.contractions import written_out
+from remembrancer.domain.text import normalised
 
 _WEIGHTLESS = frozenset("really just actually definitely absolutely totally honestly".split())
 _OPENERS = frozenset(
@@ -24,8 +23,10 @@ _CLOSING_MARKS = ".,!?;:…。！？、，；：\"'()"
 
 
 def signature(text: str) -> str:
-    """The normalised text; two texts are near duplicates if their signatures are equal."""
-    plain = written_out(unicodedata.normalize("NFKC", text)).casefold()
+    """Return a form that is the same for near duplicates, and so for texts with one ``normalised``
+    form.
+    """
+    plain = written_out(normalised(text)).casefold()
     words = [word.strip(_CLOSING_MARKS) for word in plain.split()]
     kept = [_SPELLINGS.get(word, word) for word in words if word and word not in _WEIGHTLESS]
     start = 0

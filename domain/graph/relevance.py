@@ -17,9 +17,9 @@ from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.graph.graph import LinkKey, Relation
 from remembrancer.domain.graph.walk import Path, Reached, Step
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
-from remembrancer.domain.text import FIRST_UNSPACED_SCRIPT, normalised
+from remembrancer.domain.text import COMBINING_MARKS, FIRST_UNSPACED_SCRIPT, normalised
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(rf"[^\W_](?:[^\W_]|[{COMBINING_MARKS}])*")
 LONGEST_ENDING = 3
 """Letters that may differ at the end of two forms of a word: work, works, working."""
 

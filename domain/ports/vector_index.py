@@ -51,8 +51,10 @@ class IndexQuery:
     ``text`` searches by keyword, ``vector`` by similarity; at least one is given. ``now``,
     ``as_of`` and ``valid_at`` are the same as in ``Fact.visible``; an ``as_of`` of ``None`` selects
     versions whose ``visible`` interval has not ended at ``now``. ``limit`` is the maximum number of
-    hits per signal. The text is analysed once, by whichever index asks first for ``terms`` or
-    ``names``.
+    hits per signal.
+
+    ``terms`` and ``names`` are the analysis of ``text``. It is made once for a query, however many
+    indexes and parts of an index use it.
     """
 
     scope: Scope
@@ -65,14 +67,16 @@ class IndexQuery:
     limit: int = 100
 
     @cached_property
-    def terms(self) -> Sequence[str]:
-        """The distinct terms of ``text`` that keyword search looks up, in order."""
-        return query_terms(self.text or "")
+    def terms(self) -> tuple[str, ...]:
+        """The distinct terms of ``text``, in order (``domain.recall.analysis``)."""
+        return () if self.text is None else tuple(query_terms(self.text))
 
     @cached_property
-    def names(self) -> Sequence[str]:
-        """The names in ``text`` that entities are compared with, as ``normalised`` writes them."""
-        return names_in(self.text or "")
+    def names(self) -> tuple[str, ...]:
+        """The possible names of entities in ``text``, as ``domain.text.normalised``: an index
+        compares them with the ``name_keys`` of ``Document.entities``.
+        """
+        return () if self.text is None else tuple(names_in(self.text))
 
 
 @frozen(kw_only=True)

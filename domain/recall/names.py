@@ -20,7 +20,7 @@ LONGEST_UNSPACED_NAME = 8
 MAX_NAMES = 256
 """Maximum candidates per query; bounds the cost of pasted pages."""
 
-_CLITIC = re.compile(r"['\u2019]s?$")
+_CLITIC = re.compile("'s$")
 _MARKS = (
     "\"'()[]{}<>.,;:!?\u00a1\u00bf\u2018\u2019\u201c\u201d\u2026\u00ab\u00bb\u3001\u3002\uff0c"
     "\uff1f\uff01"
@@ -35,30 +35,36 @@ def names_in(text: str) -> list[str]:
     capitals. In a query without capitals every word can begin a name.
     """
     found: dict[str, None] = {}
-    for name in _candidates(unicodedata.normalize("NFKC", text)):
-        if key := normalised(name):
-            found[key] = None
-        if len(found) == MAX_NAMES:
-            break
+    for candidate in _candidates(unicodedata.normalize("NFKC", text)):
+        key = normalised(candidate)
+        for name in (key, _CLITIC.sub("", key)):
+            if name:
+                found[name] = None
+            if len(found) == MAX_NAMES:
+                return list(found)
     return list(found)
 
 
 def _candidates(text: str) -> Iterator[str]:
-    words = [(word, bare) for word in text.split() if (bare := word.strip(_MARKS))]
+    words = [(word, bare) for word in text.split() if (bare := _bare(word))]
     typed_in_lower_case = text == text.lower()
     for start, (_, first) in enumerate(words):
         if first[0].islower() and not typed_in_lower_case:
             continue
         for end in range(start + 1, min(start + LONGEST_NAME, len(words)) + 1):
-            *inner, (last, last_bare) = words[start:end]
-            phrase = " ".join((*(bare for _, bare in inner), last_bare))
-            # Some marks are part of a name: ".NET", "J. R. R. Tolkien".
-            as_typed = " ".join((*(word for word, _ in inner), last.rstrip(_MARKS)))
-            for name in dict.fromkeys((phrase, as_typed)):
-                yield name
-                if (bare := _CLITIC.sub("", name)) != name:
-                    yield bare
+            # Marks inside may be part of a name: "J. R. R. Tolkien", "Acme (UK)".
+            as_typed, phrase = (" ".join(part) for part in zip(*words[start:end], strict=True))
+            yield phrase
+            if as_typed != phrase:
+                yield as_typed
     for run in _UNSPACED.findall(text):
         for start in range(len(run)):
             for end in range(start + 2, min(start + LONGEST_UNSPACED_NAME, len(run)) + 1):
                 yield run[start:end]
+
+
+def _bare(word: str) -> str:
+    """``word`` without the marks around it. A single dot before it belongs to it: ".NET"."""
+    bare = word.strip(_MARKS)
+    dotted = f".{bare}"
+    return dotted if bare and dotted in word and f".{dotted}" not in word else bare

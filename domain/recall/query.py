@@ -18,7 +18,7 @@ from remembrancer.domain.conversation import Role
 from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 from remembrancer.domain.recall.index_context import MONTHS
-from remembrancer.domain.text import FIRST_UNSPACED_SCRIPT
+from remembrancer.domain.text import COMBINING_MARKS, FIRST_UNSPACED_SCRIPT, normalised
 
 PHRASE_WORDS = 4
 """Maximum length of a possible name: in words, or in characters for scripts without spaces."""
@@ -29,8 +29,12 @@ LOOKED_AT = 300
 ASKING = "The user"
 """The name of a user in facts and relations if the real name is unknown."""
 
-_WORD = re.compile(r"([^\W_]+)(?:['\u2019](?:s|d|m|ll|re|ve)\b)?", re.IGNORECASE)
-_MARKS = re.compile("[\u0300-\u036f]+")
+_LETTERS = rf"[^\W_](?:[^\W_]|[{COMBINING_MARKS}])*"
+_CLITIC = r"(?:['\u2019](?:s|d|m|ll|re|ve)\b)?"
+_WORD = re.compile(rf"({_LETTERS}){_CLITIC}", re.IGNORECASE)
+# With the marks that belong to a name: "C++", ".NET".
+_NAME_WORD = re.compile(rf"((?:(?<!\S)\.)?{_LETTERS}(?:[+#]+(?![^\W_]))?){_CLITIC}", re.IGNORECASE)
+_ACCENTS = re.compile("[\u0300-\u036f]+")
 _NAMELESS = frozenset(role.value for role in Role)
 _FIRST_PERSON = frozenset("i me my mine myself we us our ours".split())
 
@@ -63,9 +67,10 @@ _DATE_FORMS = tuple(
 class Query:
     """The analysis of a question.
 
-    ``text_for_keywords`` is without names and function words; ``text_for_embedding`` is without
-    names (they pull towards any text that greets that person); either is the whole text if nothing
-    would be left. ``names`` are the known speakers that the question names, spelled as given.
+    ``text`` is as it was asked, all else is taken from its NFC form. ``text_for_keywords`` is
+    without names and function words; ``text_for_embedding`` is without names (they pull towards any
+    text that greets that person); either is the whole text if nothing would be left.
+    ``names`` are the known speakers that the question names, spelled as given.
     ``spans`` are the days, months and years that it mentions, in UTC. ``entities`` are all possible
     names in it, most of which are none: the named speakers, the user who says "I", every short run
     of words.
@@ -85,8 +90,10 @@ def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
     Args:
         text: the question as asked.
         speakers: the names of the speakers in the ledger. Any part of a name matches ("Caroline"
-            for "Caroline Smith"), regardless of case and accents; names of roles are ignored.
+            for "Caroline Smith"), spelled with other accents or as ``normalised`` allows; names of
+            roles are ignored.
     """
+    asked, text = text, unicodedata.normalize("NFC", text)
     spans, rest = _take_dates(text)
     names, named = _find_names(rest, speakers)
     function_words = [
@@ -98,7 +105,7 @@ def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
     content = _has_content(bare)
     without_function_words = _without(text, function_words)
     return Query(
-        text=text,
+        text=asked,
         text_for_keywords=(
             bare
             if content
@@ -126,7 +133,7 @@ def _asking(text: str, speakers: Collection[str]) -> tuple[str, ...]:
 
 def _phrases(text: str) -> list[str]:
     """Runs of words that neither begin nor end with a function word, the longest first."""
-    words = list(_WORD.finditer(text))
+    words = list(_NAME_WORD.finditer(text))
     carries = [not _is_function_word(text, match) for match in words]
     found: dict[str, None] = {}
     for length in range(PHRASE_WORDS, 0, -1):
@@ -202,15 +209,16 @@ def _find_names(
     words: dict[str, list[tuple[int, int]]] = {}
     for match in _WORD.finditer(text):
         if not _is_function_word(text, match):
-            words.setdefault(_folded(match[1]), []).append(match.span())
+            words.setdefault(_unaccented(match[1]), []).append(match.span())
     names: list[str] = []
     places: list[tuple[int, int]] = []
     for speaker in speakers:
         if speaker in _NAMELESS:
             continue
-        found = [place for part in _folded(speaker).split() for place in words.get(part, ())]
-        if speaker[:1] >= FIRST_UNSPACED_SCRIPT and len(speaker) > 1:
-            found += [match.span() for match in re.finditer(re.escape(speaker), text)]
+        found = [place for part in _unaccented(speaker).split() for place in words.get(part, ())]
+        name = unicodedata.normalize("NFC", speaker)
+        if name[:1] >= FIRST_UNSPACED_SCRIPT and len(name) > 1:
+            found += [match.span() for match in re.finditer(re.escape(name), text)]
         if found:
             names.append(speaker)
             places += found
@@ -226,10 +234,8 @@ def _is_function_word(text: str, match: re.Match[str]) -> bool:
     return word.islower() or len(word) == 1 or begins_sentence
 
 
-def _folded(text: str) -> str:
-    if text.isascii():
-        return text.lower()
-    return _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+def _unaccented(name: str) -> str:
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", normalised(name)))
 
 
 def _without(text: str, places: list[tuple[int, int]]) -> str:

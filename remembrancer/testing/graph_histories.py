@@ -22,8 +22,8 @@ from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.scope import Scope
 
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
-NAMES = ["Ann", "ann ", "Bob", "Zürich", "東京", "tea"]
-"""``Ann`` and ``ann `` are one entity."""
+NAMES = ["Ann", "ann ", "Bob", "Zürich", "Zu\u0308rich.", "東京", "C++", "ＴＥＡ", "tea"]
+"""Some of them are spellings of one name."""
 
 names = st.sampled_from(NAMES)
 fact_ids = st.sampled_from("abcd").map(FactId)

@@ -27,6 +27,7 @@ from remembrancer.domain.graph.walk import FAN_OUT, Reached
 from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.testing.audit_log import ALICE, BOB, NOON, append_of, fact_added, new_id
 from remembrancer.testing.driving import Driven
+from remembrancer.testing.spellings import DIFFERENT, EQUAL
 
 SCOPE = Scope(user_id="alice")
 LATER = NOON + timedelta(days=1)
@@ -180,6 +181,20 @@ class KnowledgeGraphContract:
         )
         assert len(self.paths("CAFÉ MÜLLER")) == 3
         assert [entity.name for entity in self.known()] == ["Café  Müller", "Zürich", "Switzerland"]
+
+    @pytest.mark.parametrize("spellings", EQUAL, ids=str)
+    def test_spellings_of_a_name_are_one_entity(self, spellings: tuple[str, ...]) -> None:
+        self.given(*(relation(name, "has", f"thing {n}") for n, name in enumerate(spellings)))
+        for name in spellings:
+            (entity,) = self.known([name])
+            assert (entity.name, entity.relations) == (spellings[0], len(spellings))
+            assert len(self.related(name)) == len(spellings)
+
+    def test_similar_names_are_different_entities(self) -> None:
+        self.given(*(relation(name, "has", "many forms") for name in DIFFERENT))
+        for name in DIFFERENT:
+            assert self.related(name) == [f"{name} has many forms"]
+        assert {entity.name for entity in self.known()} == {*DIFFERENT, "many forms"}
 
     def test_alias_is_the_same_entity_at_distance_zero(self) -> None:
         self.given(

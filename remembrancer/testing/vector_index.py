@@ -26,6 +26,7 @@ from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.testing.depth import scaled
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.filters import attributes, filters
+from remembrancer.testing.spellings import EQUAL
 
 DIMENSION = 4
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
@@ -317,6 +318,22 @@ class VectorIndexContract:
         assert shares == {both.key: 1.0, one.key: 0.5, none.key: 0.0}
         shares = {hit.key: hit.entities for hit in self.search("who met caroline")}
         assert shares == {both.key: 1.0, one.key: 1.0, none.key: 0.0}
+
+    @pytest.mark.parametrize("spellings", EQUAL, ids=str)
+    def test_entity_is_matched_in_every_spelling(self, spellings: tuple[str, ...]) -> None:
+        documents = [document("they met", entities=(name,), vector=None) for name in spellings]
+        self.index.put([*documents, document("nobody met", entities=("Paris",), vector=None)])
+        for name in spellings:
+            matched = [hit.key for hit in self.search(f"who met {name} there") if hit.entities]
+            assert sorted(matched) == sorted(each.key for each in documents)
+
+    def test_similar_names_are_different_entities(self) -> None:
+        names = ["C", "C++", "C#", "NET", ".NET", "Zoe", "Zoë", "Ann", "Anna"]
+        found = {name: document("they met", entities=(name,), vector=None) for name in names}
+        self.index.put(list(found.values()))
+        for name in names:
+            matched = [hit.key for hit in self.search(f"they met {name} there") if hit.entities]
+            assert matched == [found[name].key]
 
     def test_query_without_a_known_entity_has_no_entity_signal(self) -> None:
         self.index.put([document("they met", entities=("Caroline",))])

@@ -35,7 +35,9 @@ from remembrancer.testing.depth import scaled
 DIMENSION = 3
 NOON = datetime(2024, 5, 3, 12, tzinfo=UTC)
 
-words = st.sampled_from(["tea", "milk", "saffron", "green", "Zürich", "東京", "who", "Bob"])
+words = st.sampled_from(
+    ["tea", "milk", "saffron", "green", "Zürich", "Zu\u0308rich.", "東京", "who", "ＢＯＢ", "C++"]
+)
 texts = st.lists(words, max_size=6).map(" ".join)
 vectors = st.tuples(*[st.integers(-2, 2)] * DIMENSION).map(lambda v: array("f", v))
 moments = st.integers(0, 4).map(lambda hours: NOON + timedelta(hours=hours))
@@ -56,7 +58,9 @@ documents = st.builds(
     text=texts,
     context=texts,
     speaker=st.sampled_from([None, "Alice", "Bob"]),
-    entities=st.lists(st.sampled_from(["Bob", "Zürich", "東京"]), max_size=2).map(tuple),
+    entities=st.lists(
+        st.sampled_from(["Bob", "Zu\u0308rich", "ＺÜRICH", "東京", "C", "C++", " "]), max_size=2
+    ).map(tuple),
     occurred_at=moments,
     visible=intervals,
     valid=intervals,

@@ -17,13 +17,15 @@ from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.filters.ast import TIME_FIELDS
+from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.text import EQUALITY_VERSION
 
 T = TypeVar("T")
 
 NAME = "qdrant"
-LAYOUT = 1
-"""Version of the payload; a collection with another version must be rebuilt."""
+LAYOUT = f"1.{ANALYSIS_VERSION}.{EQUALITY_VERSION}"
+"""Versions of the payload, of its terms and of its names; a collection with others must be rebuilt.
+"""
 
 KEYWORDS = (MARKS, "digest", "names", "speaker", *FIELDS)
 NUMBERS = (
@@ -88,11 +90,7 @@ class Connection:
             )
         self._settings = settings
         self._dimension = dimension
-        self._made_for = {
-            "model": model,
-            "dimension": dimension,
-            "layout": f"{LAYOUT}.{EQUALITY_VERSION}",
-        }
+        self._made_for = {"model": model, "dimension": dimension, "layout": LAYOUT}
         self._client: Any = None
         self._ready = False
         self._preparing = asyncio.Lock()

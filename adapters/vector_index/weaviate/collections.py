@@ -70,7 +70,7 @@ class Collections:
     def fingerprint(self) -> str:
         """Identifies the layout of the rows; with another one the index must be rebuilt."""
         made_for = self._made_for()
-        parts = (made_for[key] for key in ("remembrancer", "analysis", "tenancy"))
+        parts = (made_for[key] for key in ("remembrancer", "analysis", "equality", "tenancy"))
         return "/".join(map(str, (self.settings.collection, *parts)))
 
     @property
@@ -188,7 +188,8 @@ class Collections:
             "remembrancer": LAYOUT,
             "embedder": self.model,
             "dimension": self.dimension,
-            "analysis": f"{ANALYSIS_VERSION}.{EQUALITY_VERSION}",
+            "analysis": ANALYSIS_VERSION,
+            "equality": EQUALITY_VERSION,
             "tenancy": f"{settings.tenancy.value}{spread}",
             "index": settings.index.value,
             "replication": settings.replication,

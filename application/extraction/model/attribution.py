@@ -17,6 +17,7 @@ from attrs import field, frozen
 from remembrancer.application.extraction.rules.chitchat import reason_to_skip
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
+from remembrancer.domain.text import normalised
 
 STEM_CHARACTERS = 4
 """Leading characters of a word that are compared."""
@@ -155,8 +156,8 @@ def refusal(texts: Iterable[str], voices: Voices) -> str | None:
 
 def attributed(text: str, speaker: str) -> str:
     """``text`` prefixed with its speaker, unless it begins with the speaker already."""
-    begun = text.casefold()
-    labels = (speaker.casefold(), *_AGENT_WORDS)
+    begun = normalised(text)
+    labels = (normalised(speaker), *_AGENT_WORDS)
     if any(re.match(rf"{re.escape(label)}(?!\w)", begun) for label in labels):
         return text
     return f"{speaker[:1].upper()}{speaker[1:]}: {text}"

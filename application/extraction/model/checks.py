@@ -30,14 +30,13 @@ from remembrancer.application.extraction.model.drafts import (
     StepDraft,
 )
 from remembrancer.application.extraction.model.quote_match import find_quote
-from remembrancer.application.extraction.rules.statements import subject_of
 from remembrancer.application.prompting.cleaning import cleaned
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId
 from remembrancer.domain.facts.verdicts import Candidate, ProposedRelation
 from remembrancer.domain.graph.graph import SAME_AS
 from remembrancer.domain.ports.clock import IdSource
-from remembrancer.domain.text import normalised
+from remembrancer.domain.text import name_keys, normalised
 
 MOST_EVIDENCE = 4
 MOST_ENTITIES = 16
@@ -177,7 +176,7 @@ class Checks:
         *,
         by_user: bool,
     ) -> tuple[ProposedRelation, ...]:
-        known = {normalised(name) for name in (*named, *self.voices.names)}
+        known = {*name_keys((*named, *self.voices.names))}
         known.update((*_GENERIC_USER[1:], *_GENERIC_AGENT) if by_user else _GENERIC_AGENT)
         told = f" {normalised(text)} "
         found: dict[tuple[str, str, str], ProposedRelation] = {}
@@ -260,7 +259,7 @@ def _named(
 ) -> tuple[str, ...]:
     """The subject of the fact, then the entities that the text or the quotes name."""
     told = normalised(" ".join((text, *(item.quote for item in evidence))))
-    known = {normalised(name) for name in voices.names}
+    known = name_keys(voices.names)
     found: dict[str, str] = {}
     for raw in (draft.about or "", *draft.entities):
         name = cleaned(raw)
@@ -288,6 +287,6 @@ def _slot(draft: FactDraft, text: str, primary: Message, voices: Voices) -> str 
             [about] = names
         else:
             about = ours.value
-    elif about not in normalised(text) and about not in map(normalised, voices.names):
+    elif about not in normalised(text) and about not in name_keys(voices.names):
         return None
-    return f"{subject_of(about)}/{attribute}"
+    return f"{normalised(about)}/{attribute}"

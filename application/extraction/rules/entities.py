@@ -9,7 +9,10 @@ at the start of a sentence; every German noun is a name.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
+
+from remembrancer.domain.text import normalised
 
 LOOKED_AT = 1_000
 """Characters at the start of a sentence that are searched for names."""
@@ -27,18 +30,18 @@ _NEVER = frozenset(
 
 
 def names_in(sentence: str, known: Collection[str] = ()) -> tuple[str, ...]:
-    """The names in order of appearance, each once.
+    """The names in order of appearance, each once, in NFC.
 
     Args:
         sentence: as it was said.
         known: names of the people in the conversation, found at any place.
     """
-    text = sentence[:LOOKED_AT]
+    text = unicodedata.normalize("NFC", sentence[:LOOKED_AT])
     words = _WORD.findall(text)
     letters = [word for word in words if word[0].isalpha()]
     if len(letters) > 3 and sum(word.isupper() for word in letters) * 2 > len(letters):
         return ()
-    people = {part.casefold() for name in known for part in name.split()}
+    people = {part for name in known for part in normalised(name).split()}
     found: dict[str, None] = {}
     run: list[str] = []
     opening = True
@@ -62,7 +65,7 @@ def names_in(sentence: str, known: Collection[str] = ()) -> tuple[str, ...]:
 def _is_name(word: str, *, opening: bool, people: Collection[str]) -> bool:
     if not word or not word[0].isupper() or word.casefold().replace("’", "'") in _NEVER:
         return False
-    return (len(word) > 1 and not opening) or word.casefold() in people
+    return (len(word) > 1 and not opening) or normalised(word) in people
 
 
 def _trimmed(run: list[str]) -> list[str]:

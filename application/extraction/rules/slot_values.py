@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from remembrancer.domain.text import normalised
+
 _LITERAL = ("phone", "email", "address", "birthday", "age")
 """Attributes whose pattern matches the exact value."""
 
@@ -121,7 +123,7 @@ def folded(answer: str, attribute: str) -> str:
     """The normalised value for comparing; a less exact value is a prefix of a more exact one."""
     if attribute == "phone":
         return "".join(character for character in answer if character.isdigit())
-    words = answer.casefold().split()
+    words = normalised(answer).split()
     if attribute == "birthday":
         return _birthday(words)
     return " ".join(words).removeprefix("the ")

@@ -22,7 +22,8 @@ from remembrancer.application.extraction.rules.slot_patterns import (
     of_sentence,
     of_subject,
 )
-from remembrancer.application.extraction.rules.statements import plain, statements_in, subject_of
+from remembrancer.application.extraction.rules.statements import plain, statements_in
+from remembrancer.domain.text import normalised
 
 _OFTEN_SEVERAL = frozenset(
     "friend sister brother son daughter cousin neighbour neighbor colleague coworker co-worker kid "
@@ -69,7 +70,7 @@ def read(sentence: str, speaker: str) -> SlotReading | None:
         if reading is not None:
             return reading
     text = plain(sentence)
-    return None if text is None else _first(of_sentence(), text, subject_of(speaker), sentence)
+    return None if text is None else _first(of_sentence(), text, normalised(speaker), sentence)
 
 
 def _first(

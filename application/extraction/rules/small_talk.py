@@ -7,10 +7,12 @@ Oslo" is not small talk. English, with the commonest greetings and thanks of som
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 from functools import cache
 
 from remembrancer.application.extraction.rules.contractions import straight, written_out
+from remembrancer.domain.text import normalised
 
 _VERY = r"(?:(?:so|really|such|very|pretty|just|absolutely|quite|truly|super|all|pure|too) )*"
 _GOOD = (
@@ -122,9 +124,9 @@ def is_small_talk(sentence: str, names: Collection[str]) -> bool:
         sentence: as it was said; a short one.
         names: of the people in the conversation.
     """
-    unaddressed = _ADDRESSED.sub(r"\1", straight(sentence))
+    unaddressed = _ADDRESSED.sub(r"\1", straight(unicodedata.normalize("NFC", sentence)))
     spelled = written_out(" ".join(_WORD.findall(unaddressed))).split()
-    parts = {part.casefold() for name in names for part in name.split()}
+    parts = {part for name in names for part in normalised(name).split()}
     said = [
         word.casefold() for word in spelled if not (word[0].isupper() and _is_name(word, parts))
     ]
@@ -157,5 +159,5 @@ def _pieces() -> tuple[re.Pattern[str], ...]:
 
 def _is_name(word: str, parts: Collection[str]) -> bool:
     """Whether a word is one of the names, or a prefix of one with at least three letters."""
-    folded = word.casefold().removesuffix("'s")
+    folded = normalised(word).removesuffix("'s")
     return folded in parts or (len(folded) >= 3 and any(part.startswith(folded) for part in parts))

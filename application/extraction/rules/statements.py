@@ -9,10 +9,12 @@ pattern per phrase is enough. Quotations, hypotheses and questions have no state
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from attrs import frozen
 
 from remembrancer.application.extraction.rules.contractions import written_out
+from remembrancer.domain.text import normalised
 
 LONGEST = 300
 """Characters; a longer sentence is not parsed."""
@@ -20,7 +22,7 @@ LONGEST = 300
 
 @frozen(kw_only=True)
 class Statement:
-    """``subject`` is case folded. ``possessed``: it is about a belonging of the subject."""
+    """``subject`` is ``normalised``. ``possessed``: it is about a belonging of the subject."""
 
     subject: str
     possessed: bool
@@ -79,13 +81,13 @@ _MOST_NAME_WORDS = 3
 
 
 def plain(sentence: str) -> str | None:
-    """``sentence`` without contractions, line breaks, opening phrases and closing marks.
+    """``sentence`` in NFC, without contractions, line breaks, opening phrases and closing marks.
 
     ``None`` for a question, a quotation, or a sentence that is too long.
     """
     if len(sentence) > LONGEST or _is_asked(sentence):
         return None
-    text = " ".join(written_out(sentence).split())
+    text = " ".join(written_out(unicodedata.normalize("NFC", sentence)).split())
     for _ in range(_MOST_LEADS):
         lead = _NUMBERED.match(text) or _LEAD.match(text)
         if lead is None or lead.end() == 0:
@@ -101,11 +103,6 @@ def _is_asked(sentence: str) -> bool:
     return "?" in sentence[-12:] and not sentence.lower().startswith(
         ("can you", "could you", "would you", "will you")
     )
-
-
-def subject_of(name: str) -> str:
-    """A name as the ``subject`` of a statement."""
-    return " ".join(name.casefold().split())
 
 
 def statements_in(sentence: str, speaker: str) -> list[Statement]:
@@ -153,7 +150,7 @@ def _statement(subject: str, words: list[str], *, possessed: bool = False) -> St
     else:
         weighed = [_FIRST_PERSON.get(word, word) for word in weighed]
     return Statement(
-        subject=subject_of(subject),
+        subject=normalised(subject),
         possessed=possessed,
         predicate=" ".join([*weighed, *words[_WEIGHED:]]),
     )

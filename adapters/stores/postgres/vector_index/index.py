@@ -62,9 +62,8 @@ class PostgresVectorIndex:
     @property
     def fingerprint(self) -> str:
         """Changes if documents would be stored differently, as with another embedder."""
-        return (
-            f"{schema.FORMAT}.{ANALYSIS_VERSION}.{EQUALITY_VERSION}/{self._model}/{self._dimension}"
-        )
+        versions = f"{schema.FORMAT}.{ANALYSIS_VERSION}.{EQUALITY_VERSION}"
+        return f"{versions}/{self._model}/{self._dimension}"
 
     @property
     def never_suspends(self) -> bool:

@@ -57,7 +57,8 @@ class SqliteVectorIndex:
     def fingerprint(self) -> str:
         """Changes when documents would be stored differently, such as with another embedder."""
         model, dimension = self._embeddings.model, self._embeddings.dimension
-        return f"{schema.FORMAT}.{ANALYSIS_VERSION}.{EQUALITY_VERSION}/{model}/{dimension}"
+        versions = f"{schema.FORMAT}.{ANALYSIS_VERSION}.{EQUALITY_VERSION}"
+        return f"{versions}/{model}/{dimension}"
 
     # Inside a transaction of the caller
 
