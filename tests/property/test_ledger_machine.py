@@ -68,6 +68,7 @@ from remembrancer.domain.recorded import (
     Recorded,
 )
 from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
+from remembrancer.domain.text import normalised
 from remembrancer.testing.depth import scaled
 from remembrancer.wiring.settings import Settings, load_settings
 
@@ -350,7 +351,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(receipt.messages) == len(request["messages"])
         if not request.get("infer", True) and not request.get("expires_at"):
             said = {message["content"] for message in request["messages"]}
-            assert said <= {fact.text for fact in self.visible(scope_of(request))}
+            # What was said before in another spelling is reaffirmed in that spelling.
+            visible = self.visible(scope_of(request))
+            assert set(map(normalised, said)) <= {normalised(fact.text) for fact in visible}
         return receipt
 
     @rule(
