@@ -38,7 +38,7 @@ from bench.scale import LIMIT, NEAREST, START, Corpus, Shape, Vectors, document,
 from remembrancer.adapters.stores.postgres.vector_index.graphs import LARGE
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
 from remembrancer.domain.ports.vector_index import IndexQuery
-from tests.postgres_server import PostgresServer
+from tests.engines.postgres_server import PostgresServer
 
 BAR = 1 / 1.2
 """Required share of the raw statement's speed: at most a fifth slower."""

@@ -53,7 +53,7 @@ from remembrancer.domain.recorded import (
     Recorded,
 )
 from remembrancer.domain.scope import LedgerId, Scope
-from tests.postgres_server import PostgresServer
+from tests.engines.postgres_server import PostgresServer
 
 PROCESSES = 8
 LEDGERS = 1_000

@@ -17,7 +17,8 @@ Tokens are those of cl100k_base over all messages and the response format (inclu
 that ours sends), counted with the encoding that litellm ships: nothing is downloaded.
 
 The conversations are five of LoCoMo's (see ``bench.locomo``; not part of the project), cut into
-adds of 2 and of 20 messages, and the golden snippets of ``tests/golden`` that need no settings.
+adds of 2 and of 20 messages, and the golden snippets of
+``tests/application/golden`` that need no settings.
 Without a copy of LoCoMo only the snippets are used.
 
     python -m bench.tokens [FILE]
@@ -47,7 +48,7 @@ from remembrancer import Memory
 from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.testing.model_server import Asked, ModelServer
 
-SNIPPETS = Path(__file__).parents[1] / "tests" / "golden" / "snippets"
+SNIPPETS = Path(__file__).parents[1] / "tests" / "application" / "golden" / "snippets"
 MODEL = "gpt-4o-mini"
 DIMENSION = 256
 SIZES = (2, 20)

@@ -1,4 +1,4 @@
-"""Depth, time limit and markers of the tests, and PostgreSQL for all of them."""
+"""Depth, time limit, signals and markers of the tests, and PostgreSQL for all of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from postgres_server import PostgresServer
 
 import remembrancer.testing
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.testing.depth import depth
+from tests.engines.postgres_server import PostgresServer
+from tests.helpers.interrupts import let_started_processes_be_interrupted
 
 # Register all modules at once, before a test imports one of them for another.
 pytest.register_assert_rewrite(*remembrancer.testing.MODULES.values())
@@ -29,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give deep tests more time than ``timeout`` in pyproject.toml, before the plugin reads it."""
     if config.option.timeout is None and depth() > 1:
         config.option.timeout = float(config.getini("timeout")) * depth()
+    let_started_processes_be_interrupted()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -112,7 +112,9 @@ CODE_OF_CONDUCT
     "docs/site/api/4-ports": "".join(
         f"\n## {port}\n" + automodule(f"remembrancer.domain.ports.{port}") for port in PORTS
     ),
-    "docs/site/api/5-testing": automodule("remembrancer.testing"),
+    "docs/site/api/5-testing": automodule("remembrancer.testing")
+    + "\n## given\n"
+    + automodule("remembrancer.testing.given"),
 }
 """Text that is appended to a page: the navigation and the API. A forge would show it as code."""
 

@@ -38,6 +38,12 @@ class Links:
     by_name: dict[Hashable, set[LinkKey]] = field(factory=lambda: defaultdict(set))
     spelled: dict[str, str] = field(factory=dict)
 
+    def load(self, latest: Link) -> None:
+        """Add the latest version of a link, to apply further events to it alone."""
+        if latest.key not in self.history:
+            self._begin(latest)
+        self.history[latest.key] = [latest]
+
     def apply(self, item: Recorded) -> None:
         """Apply one event of the ledger."""
         event, fact_id = item.event, fact_id_of(item.event)
@@ -59,9 +65,14 @@ class Links:
         after = change.after
         if after is None:
             return
+        if change.before is None:
+            self._begin(after)
         self.history.setdefault(after.key, []).append(after)
-        if change.before is None and isinstance(after, Relation) and after.fact_id is not None:
-            self.of_fact[after.fact_id].append(after.key)
         for name in after.ends:
-            self.spelled.setdefault(normalised(name), name)
-            self.by_name[normalised(name)].add(after.key)
+            folded = normalised(name)
+            self.spelled.setdefault(folded, name)
+            self.by_name[folded].add(after.key)
+
+    def _begin(self, link: Link) -> None:
+        if isinstance(link, Relation) and link.fact_id is not None:
+            self.of_fact[link.fact_id].append(link.key)

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from writer import DIMENSION, Countdown, count_statements, small_segments
-
 from remembrancer import Memory
 from remembrancer.testing.file_index import FileIndex
 from remembrancer.wiring.settings import load_settings
+from tests.crash.writer import DIMENSION, Countdown, count_statements, small_segments
 
 LEASE = 0.05
 """Seconds; short, so that the partitions of a killed worker are soon taken over."""

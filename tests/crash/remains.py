@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from writer import DIMENSION, Entry, opened
-
 from remembrancer import Memory
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.facts.fact import FactStatus
+from tests.crash.writer import DIMENSION, Entry, opened
 
 EVERYTHING = 1_000
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feeder import fed, feed_for_ever, feed_until, write_for_ever
-from processes import process, was_killed
 
 from remembrancer import Memory
 from remembrancer.testing.depth import depth, scaled
+from tests.crash.feeder import fed, feed_for_ever, feed_until, write_for_ever
+from tests.helpers.processes import process, was_killed
 
 USERS = ("ann", "ben")
 KILLS = scaled(6)

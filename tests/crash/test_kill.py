@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import process, was_killed
-from remains import check_agreement, check_promises, finish, remains
-from writer import (
+
+from remembrancer import Memory
+from remembrancer.domain.errors import NotFound
+from remembrancer.testing.depth import scaled
+from tests.crash.remains import check_agreement, check_promises, finish, remains
+from tests.crash.writer import (
     DIMENSION,
     SHORT,
     defer_until,
@@ -27,10 +30,7 @@ from writer import (
     read_lines,
     write_for_ever,
 )
-
-from remembrancer import Memory
-from remembrancer.domain.errors import NotFound
-from remembrancer.testing.depth import scaled
+from tests.helpers.processes import process, was_killed
 
 KILLS = scaled(25, least=2)
 """Kills per seed, at random moments, on one growing file."""

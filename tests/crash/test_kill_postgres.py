@@ -9,10 +9,6 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from processes import process
-from remains import check_agreement, check_promises, finish, remains
-from writer import SHORT, read_journal, read_lines, write_for_ever
-
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSIONS
@@ -20,6 +16,9 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Position
 from remembrancer.testing.depth import scaled
+from tests.crash.remains import check_agreement, check_promises, finish, remains
+from tests.crash.writer import SHORT, read_journal, read_lines, write_for_ever
+from tests.helpers.processes import process
 
 KILLS = scaled(8, least=2)
 LONGEST_JOURNAL = 16

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
-from processes import process
-from remains import check_agreement, check_promises, remains
-from writer import Entry, opened, read_journal, read_lines, write_for_ever
 
 from remembrancer.testing.depth import scaled
+from tests.crash.remains import check_agreement, check_promises, remains
+from tests.crash.writer import Entry, opened, read_journal, read_lines, write_for_ever
+from tests.helpers.processes import process
 
 INSTANTS = scaled(8)
 """Kills of a writer per seed."""

@@ -7,6 +7,7 @@ are assigned after the commit; see ``position_assignment``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -21,10 +22,18 @@ from remembrancer.adapters.stores.postgres.position_assignment import (
     numbering_of,
     waiting,
 )
+from remembrancer.adapters.stores.postgres.run_script import run_script
 from remembrancer.adapters.stores.postgres.sessions import Connection, Row, Sessions
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.adapters.stores.shared.codec import EventCodec
-from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.adapters.stores.shared.event_rows import (
+    EVENT_COLUMNS,
+    decoded,
+    find_head,
+    head_of,
+    list_ledgers,
+)
+from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import AdapterUnavailable, Conflict
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
@@ -36,16 +45,12 @@ TRIES = 5
 same time) before the error is raised.
 """
 
-_COLUMNS = (
-    "ledger.name, event.version, event_id, event.recorded_at, correlation_id, causation_id, "
-    "actor, type, schema_version, payload, salt, payload_digest, previous_hash, event.hash"
-)
 _FROM_EVENT = "FROM event JOIN ledger ON ledger.id = event.ledger_id"
 _POSITION = "known_position(event.ledger_id, event.version)"
 
 # By position: the places that overlap the page, then the events of each place.
 _READ = f"""
-SELECT place.first_position + event.version - place.first_version AS position, {_COLUMNS}
+SELECT place.first_position + event.version - place.first_version AS position, {EVENT_COLUMNS}
 FROM place
 JOIN event ON event.ledger_id = place.ledger_id
     AND event.version BETWEEN place.first_version AND place.last_version
@@ -256,7 +261,7 @@ class PostgresAuditLog:
         ((ledger_id, version, hashed, recorded_at, lags, first, last),) = await cursor.fetchall()
         if first is not None:
             return ledger_id, range(first, last + 1), []
-        head = _head((version, hashed, recorded_at))
+        head = head_of(version, hashed, recorded_at)
         chaining.check_version(append, head)
         chain = chaining.chained(append, head, Position(version), self._codec)
         await connection.execute(_WRITE, _values(ledger_id, append, chain))
@@ -290,7 +295,7 @@ class PostgresAuditLog:
     ) -> list[Recorded]:
         """Events of one ledger, with the version as ``position``."""
         cursor = await connection.execute(
-            f"SELECT event.version, {_COLUMNS} {_FROM_EVENT} "
+            f"SELECT event.version, {EVENT_COLUMNS} {_FROM_EVENT} "
             "WHERE event.ledger_id = %s AND event.version = ANY(%s) ORDER BY event.version",
             (ledger_id, list(versions)),
         )
@@ -307,7 +312,7 @@ class PostgresAuditLog:
 
         async def read(connection: Connection) -> list[Recorded]:
             cursor = await connection.execute(
-                f"SELECT {_POSITION}, {_COLUMNS} {_FROM_EVENT} {clauses}", parameters
+                f"SELECT {_POSITION}, {EVENT_COLUMNS} {_FROM_EVENT} {clauses}", parameters
             )
             rows = await cursor.fetchall()
             if any(row[0] is None for row in rows):
@@ -319,11 +324,8 @@ class PostgresAuditLog:
     async def head(self, ledger: LedgerId) -> Head:
         """See ``AuditLog.head``."""
         async with self._sessions.glance() as connection:
-            cursor = await connection.execute(
-                "SELECT version, hash, recorded_at FROM ledger WHERE name = %s", (ledger,)
-            )
-            row = await cursor.fetchone()
-        return Head() if row is None else _head(row)
+            _, head = await run_script(connection, find_head(ledger))
+        return head
 
     async def last_position(self) -> Position:
         """See ``AuditLog.last_position``."""
@@ -390,44 +392,10 @@ class PostgresAuditLog:
     async def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
         async with self._sessions.glance() as connection:
-            cursor = await connection.execute(
-                "SELECT name FROM ledger WHERE name > %s ORDER BY name LIMIT %s",
-                (after or "", limit),
-            )
-            return [LedgerId(name) for (name,) in await cursor.fetchall()]
+            return await run_script(connection, list_ledgers(after, limit))
 
     def _decoded(self, rows: Sequence[Row]) -> list[Recorded]:
-        if not rows:
-            return []
-        # By column, not by row, so that the loops of a replay run in C.
-        (
-            positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
-            actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
-        ) = zip(*rows, strict=True)  # fmt: skip
-        ids: list[Any] = [event_id.hex for event_id in event_ids]
-        # All events of an append have the same time.
-        moments = {value: from_microseconds(value) for value in set(recorded_at)}
-        return list(
-            map(
-                Recorded,
-                positions,
-                ledgers,
-                versions,
-                ids,
-                map(moments.__getitem__, recorded_at),
-                [request.hex for request in correlation_ids],
-                [cause.hex if cause else None for cause in causation_ids],
-                actors,
-                types,
-                schema_versions,
-                self._codec.decode_all(payloads, types, schema_versions, positions, ledgers, ids),
-                payloads,
-                salts,
-                digests,
-                previous_hashes,
-                hashes,
-            )
-        )
+        return decoded(rows, self._codec, attrgetter("hex"))
 
 
 async def last_position(connection: Connection) -> Position:
@@ -435,15 +403,6 @@ async def last_position(connection: Connection) -> Position:
     cursor = await connection.execute("SELECT coalesce(max(last_position), 0) FROM place")
     row = await cursor.fetchone()
     return Position(row[0] if row else 0)
-
-
-def _head(row: Row) -> Head:
-    version, hashed, recorded_at = row[:3]
-    return Head(
-        version=version,
-        hash=hashed,
-        recorded_at=None if recorded_at is None else from_microseconds(recorded_at),
-    )
 
 
 def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[Any]:

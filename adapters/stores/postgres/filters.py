@@ -14,36 +14,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, ClassVar, Final
 
-import attrs
 import msgspec
 
-from remembrancer.domain.filters.ast import (
-    BUILT_IN_FIELDS,
-    TIME_FIELDS,
-    Contains,
-    Eq,
-    Exists,
-    Filter,
-    Gt,
-    Gte,
-    IContains,
-    In,
-    Lt,
-    Lte,
-    comparable,
+from remembrancer.adapters.stores.shared.filter_sql import (
+    FALSE,
+    Condition,
+    FilterSql,
+    element_operands,
+    scalar_operands,
 )
-from remembrancer.domain.filters.normal_form import (
-    Conjunction,
-    Disjunction,
-    Literal,
-    NormalForm,
-    PositiveLeaf,
-    normal_form,
-)
+from remembrancer.domain.filters.ast import TEXT_FIELDS, Exists, Filter, IContains, comparable
+from remembrancer.domain.filters.normal_form import PositiveLeaf
 
-_ORDERS: Final[dict[type[PositiveLeaf], str]] = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
+_READ: Final = {
+    "string": "(({} #>> '{{}}') COLLATE \"C\")",
+    "number": "{}::numeric",
+    "boolean": "{}::boolean",
+}
+"""Expressions that read a ``jsonb`` scalar, by its type."""
+
 _BLOCK: Final = 150
 """Characters that one ``translate`` call maps. Its search is linear, so a text goes only through
 the blocks that it has characters of.
@@ -127,156 +118,71 @@ def to_sql(where: Filter, columns: Mapping[str, str], document: str) -> tuple[st
         An expression that is true or false on every row and can be combined by ``AND``, and the
         values of its ``%s`` parameters in order.
     """
-    condition = _Translation(columns=columns, document=document).condition(normal_form(where))
-    return condition.sql, list(condition.parameters)
+    in_c = {name: f'({sql}) COLLATE "C"' for name, sql in columns.items() if name in TEXT_FIELDS}
+    return _PostgresFilter(columns={**columns, **in_c}, document=document).translate(where)
 
 
-@attrs.frozen
-class _Condition:
-    sql: str
-    parameters: tuple[object, ...] = ()
+class _PostgresFilter(FilterSql):
+    position: ClassVar[str] = "strpos"
+    casefold: ClassVar[str] = "remembrancer_casefold"
+    marks: ClassVar[Mapping[str, str]] = {
+        "time": "%s::bigint",
+        "string": "%s::text",
+        "number": "%s::numeric",
+        "boolean": "%s::boolean",
+    }
 
+    def member(self, value: str, operands: Sequence[object], kind: str) -> Condition:
+        return Condition(f"{value} = ANY({self.marks[kind]}[])", (list(operands),))
 
-_TRUE: Final = _Condition("true")
-_FALSE: Final = _Condition("false")
+    def on_json(self, where: PositiveLeaf, document: str, keys: Sequence[str]) -> Condition:
+        # The operator "->" with a text operand applies to objects only.
+        value = document + " -> %s::text" * len(keys)
+        branches = list(self._branches(where))
+        if not branches:
+            return FALSE
+        case = _case("it", branches)
+        return Condition(
+            f"(SELECT {case.sql} FROM (SELECT {value} AS it) AS leaf)", (*case.parameters, *keys)
+        )
 
-
-@attrs.frozen(kw_only=True)
-class _Translation:
-    columns: Mapping[str, str]
-    document: str
-
-    def condition(self, where: NormalForm) -> _Condition:
-        match where:
-            case Conjunction():
-                return _joined([self.condition(part) for part in where.parts], "AND")
-            case Disjunction():
-                return _joined([self.condition(part) for part in where.parts], "OR")
-            case Literal():
-                leaf = self.leaf(where.leaf)
-                return leaf if where.holds else _Condition(f"NOT {leaf.sql}", leaf.parameters)
-
-    def leaf(self, where: PositiveLeaf) -> _Condition:
-        if where.field == "entities":
-            return _on_json(where, self.columns["entities"], [])
-        if where.field in BUILT_IN_FIELDS:
-            return _on_column(where, self.columns[where.field])
-        return _on_json(where, self.document, where.field.split(".")[1:])
-
-
-def _joined(parts: Sequence[_Condition], word: str) -> _Condition:
-    if not parts:
-        return _TRUE if word == "AND" else _FALSE
-    return _Condition(
-        f"({f' {word} '.join(part.sql for part in parts)})",
-        tuple(value for part in parts for value in part.parameters),
-    )
-
-
-def _operands(where: PositiveLeaf, kind: str) -> list[object]:
-    """The operands of a leaf that are of one kind (see ``comparable``)."""
-    match where:
-        case In():
-            values: tuple[object, ...] = where.values
-        case IContains():
-            values = (where.folded,)
-        case Exists():
-            values = ()
-        case _:
-            values = (where.value,)
-    found = [known[1] for value in values if (known := comparable(value)) and known[0] == kind]
-    return [Decimal(value) for value in found] if kind == "number" else found
-
-
-def _on_column(where: PositiveLeaf, column: str) -> _Condition:
-    """A leaf on a column of times or text. ``IS NOT NULL`` prevents a result of ``NULL``."""
-    if isinstance(where, Exists):
-        return _Condition(f"({column} IS NOT NULL)")
-    is_time = where.field in TIME_FIELDS
-    operands = _operands(where, "time" if is_time else "string")
-    if not operands or (is_time and isinstance(where, Contains | IContains)):
-        return _FALSE
-    test = _test(where, column, operands, "bigint" if is_time else "text")
-    return _Condition(f"({column} IS NOT NULL AND {test.sql})", test.parameters)
-
-
-def _test(where: PositiveLeaf, value: str, operands: Sequence[object], kind: str) -> _Condition:
-    """A leaf on a scalar of the type of the operands."""
-    if kind == "text":
-        value = f'({value}) COLLATE "C"'
-    match where:
-        case Contains():
-            return _Condition(f"strpos({value}, %s::text) > 0", tuple(operands))
-        case IContains():
-            return _Condition(
-                f"strpos(remembrancer_casefold({value}), %s::text) > 0", tuple(operands)
+    def _branches(self, where: PositiveLeaf) -> Iterator[Condition]:
+        if isinstance(where, Exists):
+            yield Condition(
+                "WHEN 'array' THEN jsonb_array_length(it) > 0 "
+                "WHEN 'string' THEN true WHEN 'number' THEN true WHEN 'boolean' THEN true "
+                "WHEN 'object' THEN true"
             )
-        case Gt() | Gte() | Lt() | Lte():
-            return _Condition(f"{value} {_ORDERS[type(where)]} %s::{kind}", tuple(operands))
-        case _:
-            return _Condition(f"{value} = ANY(%s::{kind}[])", (list(operands),))
+            return
+        for kind, read in _READ.items():
+            if operands := scalar_operands(where, kind):
+                test = self.test(where, read.format("it"), _exactly(operands, kind), kind)
+                yield Condition(f"WHEN '{kind}' THEN {test.sql}", test.parameters)
+        if elements := list(self._elements(where)):
+            case = _case("element", elements)
+            yield Condition(
+                "WHEN 'array' THEN EXISTS (SELECT FROM jsonb_array_elements(it) AS each (element) "
+                f"WHERE {case.sql})",
+                case.parameters,
+            )
+
+    def _elements(self, where: PositiveLeaf) -> Iterator[Condition]:
+        for kind, read in _READ.items():
+            if operands := element_operands(where, kind):
+                value = read.format("element")
+                if isinstance(where, IContains):
+                    value = f"{self.casefold}({value})"
+                equal = self.member(value, _exactly(operands, kind), kind)
+                yield Condition(f"WHEN '{kind}' THEN {equal.sql}", equal.parameters)
 
 
-def _on_json(where: PositiveLeaf, document: str, keys: Sequence[str]) -> _Condition:
-    """A leaf on the value at a path of a JSON document."""
-    # The operator "->" with a text operand applies to objects only.
-    value = document + " -> %s::text" * len(keys)
-    branches = list(_branches(where))
-    if not branches:
-        return _FALSE
-    return _Condition(
-        f"(SELECT CASE jsonb_typeof(it) {' '.join(each.sql for each in branches)} "
-        f"ELSE false END FROM (SELECT {value} AS it) AS leaf)",
-        (*(part for each in branches for part in each.parameters), *keys),
+def _exactly(operands: tuple[Any, ...], kind: str) -> tuple[Any, ...]:
+    return tuple(map(Decimal, operands)) if kind == "number" else operands
+
+
+def _case(value: str, branches: Sequence[Condition]) -> Condition:
+    """A condition by the JSON type of a value."""
+    return Condition(
+        f"CASE jsonb_typeof({value}) {' '.join(each.sql for each in branches)} ELSE false END",
+        tuple(part for each in branches for part in each.parameters),
     )
-
-
-def _branches(where: PositiveLeaf) -> Iterator[_Condition]:
-    if isinstance(where, Exists):
-        yield _Condition(
-            "WHEN 'array' THEN jsonb_array_length(it) > 0 "
-            "WHEN 'string' THEN true WHEN 'number' THEN true WHEN 'boolean' THEN true "
-            "WHEN 'object' THEN true"
-        )
-        return
-    yield from _scalars(where, "it")
-    if type(where) in _ORDERS:
-        return
-    # One element of a list must be equal; for IContains, equal after case folding.
-    equal = IContains if isinstance(where, IContains) else Eq
-    elements = list(_scalars(where, "element", equal=equal))
-    if elements:
-        yield _Condition(
-            "WHEN 'array' THEN EXISTS (SELECT FROM jsonb_array_elements(it) AS each (element) "
-            f"WHERE CASE jsonb_typeof(element) {' '.join(each.sql for each in elements)} "
-            "ELSE false END)",
-            tuple(part for each in elements for part in each.parameters),
-        )
-
-
-def _scalars(
-    where: PositiveLeaf, it: str, equal: type[PositiveLeaf] | None = None
-) -> Iterator[_Condition]:
-    """Branches for strings, numbers and booleans; for elements of a list if ``equal`` is given."""
-    strings = _operands(where, "string")
-    if strings:
-        text = f"({it} #>> '{{}}')"
-        if equal is None:
-            test = _test(where, text, strings, "text")
-        else:
-            folded = f"remembrancer_casefold({text})" if equal is IContains else text
-            test = _Condition(f'{folded} COLLATE "C" = ANY(%s::text[])', (strings,))
-        yield _Condition(f"WHEN 'string' THEN {test.sql}", test.parameters)
-    if isinstance(where, IContains) or (isinstance(where, Contains) and equal is None):
-        return
-    if numbers := _operands(where, "number"):
-        test = (
-            _test(where, f"{it}::numeric", numbers, "numeric")
-            if equal is None
-            else _Condition(f"{it}::numeric = ANY(%s::numeric[])", (numbers,))
-        )
-        yield _Condition(f"WHEN 'number' THEN {test.sql}", test.parameters)
-    if type(where) not in _ORDERS and (booleans := set(_operands(where, "boolean"))):
-        yield _Condition(
-            f"WHEN 'boolean' THEN {it}::boolean = ANY(%s::boolean[])", (list(booleans),)
-        )

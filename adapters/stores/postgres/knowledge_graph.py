@@ -1,48 +1,40 @@
 """``KnowledgeGraph`` on PostgreSQL, in the log's schema, written in the append's transaction.
 
-Four tables: names, relations, facts, and mentions of names in facts. A walk reads the newest links
-of many names per statement, directly from an index: two round trips per step.
-
-Rows store the version of an event within its ledger; its position is looked up when reading.
+A walk reads the newest links of many names per statement: two round trips per step. Rows store the
+version of an event within its ledger; its position is looked up when reading.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 
-from remembrancer.adapters.stores.postgres.nul import restored, storable
+from remembrancer.adapters.stores.postgres.nul import NUL_ESCAPED
 from remembrancer.adapters.stores.postgres.position_assignment import Unnumbered, numbered
-from remembrancer.adapters.stores.postgres.sessions import Connection, Row, Sessions
-from remembrancer.adapters.stores.shared.async_walk import answered
-from remembrancer.adapters.stores.shared.link_columns import microseconds, row_of, visible
-from remembrancer.domain.epoch_micros import from_microseconds
-from remembrancer.domain.events import RelationAsserted, RelationEnded
-from remembrancer.domain.facts.evolve import fact_id_of
-from remembrancer.domain.facts.fact import FactId, Interval
-from remembrancer.domain.graph.graph import (
-    Entity,
-    GraphChange,
-    Link,
-    LinkKey,
-    Mention,
-    Relation,
-    View,
-    changes_of,
-    entities_of,
-    touches,
+from remembrancer.adapters.stores.postgres.run_script import run_script
+from remembrancer.adapters.stores.postgres.sessions import Connection, Sessions
+from remembrancer.adapters.stores.shared.escaping import Escaping
+from remembrancer.adapters.stores.shared.graph_scripts import (
+    MENTION,
+    RELATION,
+    TABLES,
+    GraphScripts,
+    VisibleLinks,
+    indexes,
 )
-from remembrancer.domain.graph.walk import Reached, Tie, known_as, walk
+from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
+from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.graph.graph import Entity, Link, Relation, View, touches
+from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.recorded import Position, Recorded
-from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.domain.text import EQUALITY_VERSION, normalised
+from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.text import EQUALITY_VERSION
 
-AT_ONCE = 64
+T = TypeVar("T")
+
+_AT_ONCE = 64
 """Names whose links one statement reads. Links that a walk does not visit, because it has reached
 its limit, are read in vain.
 """
@@ -86,38 +78,85 @@ _TABLES = (
         name bigint, made_by bigint, fact bigint, PRIMARY KEY (name, made_by, fact)
     )
     """,
-    "CREATE INDEX IF NOT EXISTS graph_relation_id ON graph_relation (relation_id)",
-    "CREATE INDEX IF NOT EXISTS graph_relation_of ON graph_relation (ledger_id, fact_id)",
-    # Separate indexes for aliases and for other relations, so that neither search skips rows.
-    *(
-        f"CREATE INDEX IF NOT EXISTS graph_{end}_{kind} ON graph_relation ({end}_name, made_by) "
-        f"WHERE predicate {sign} 'same_as'"
-        for end in ("subject", "object")
-        for kind, sign in (("relation", "<>"), ("synonym", "="))
-    ),
-    "CREATE INDEX IF NOT EXISTS graph_synonym ON graph_relation (ledger_id) "
-    "WHERE predicate = 'same_as'",
-    "CREATE INDEX IF NOT EXISTS graph_fact_of ON graph_fact (ledger_id, fact_id)",
+    *(f"CREATE {index}" for index in indexes("ledger_id", "made_by")),
 )
 
-_SHARED = (
-    "made_by, ended_by, user_id, agent_id, run_id, app_id, valid_from, valid_to, recorded_from, "
-    "recorded_to, expires_at, fact_id"
-)
-_RELATION = f"{_SHARED}, relation_id, subject, predicate, object, subject_name, object_name"
-_MENTION = f"{_SHARED}, entities, names"
-_POSITIONS = (
-    "known_position(ledger_id, made_by) AS made_at, known_position(ledger_id, ended_by) AS ended_at"
-)
+_UNKNOWN = 0
+"""Read in place of the position of an event that has none yet."""
 
 
-def _columns(columns: str, table: str) -> str:
-    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
+class _PostgresGraphScripts(GraphScripts):
+    ledger: ClassVar[str] = "ledger_id"
+    position: ClassVar[str] = "made_by"
+    read: ClassVar[str] = (
+        f"coalesce(known_position(ledger_id, made_by), {_UNKNOWN}), CASE WHEN ended_by IS NOT NULL "
+        f"THEN coalesce(known_position(ledger_id, ended_by), {_UNKNOWN}) END"
+    )
+    mentioned: ClassVar[str] = (
+        "graph_mention AS mention JOIN graph_fact AS fact ON fact.id = mention.fact"
+    )
+    at_once: ClassVar[int] = _AT_ONCE
+    texts: ClassVar[Escaping] = NUL_ESCAPED
 
+    def among(self, column: str, values: Iterable[object]) -> tuple[str, object]:
+        return f"{column} = ANY(%s)", list(values)
 
-def _insert(table: str, columns: str) -> str:
-    marks = ", ".join(["%s"] * len(columns.split(", ")))
-    return f"INSERT INTO {table} ({columns}) VALUES ({marks})"
+    def any_of(self, column: str, values: Collection[str]) -> Iterator[tuple[str, object]]:
+        if values:
+            yield self.among(column, values)
+
+    def latest(
+        self, kind: str, columns: str, wanted: Mapping[str, Collection[str]], ledger_id: int
+    ) -> Iterator[Statement]:
+        conditions = [self.among(column, values) for column, values in wanted.items() if values]
+        if conditions:
+            clauses, parameters = zip(*conditions, strict=True)
+            yield Statement(
+                f"SELECT DISTINCT ON ({kind}_id) {columns} FROM graph_{kind} "
+                f"WHERE ({' OR '.join(clauses)}) AND ledger_id = %s ORDER BY {kind}_id, id DESC",
+                (*parameters, ledger_id),
+            )
+
+    def new_fact_ids(self, count: int) -> Script[Sequence[int]]:
+        found = yield Statement(
+            "SELECT nextval(pg_get_serial_sequence('graph_fact', 'id')) "
+            "FROM generate_series(1, %s)",
+            (count,),
+        )
+        return [number for (number,) in found.rows]
+
+    def newest_relations(
+        self, nodes: Sequence[Hashable], most: int, seen: VisibleLinks
+    ) -> Iterator[Statement]:
+        one_end = (
+            "(SELECT * FROM graph_relation WHERE {end}_name = wanted.node "
+            f"AND predicate <> 'same_as' AND {seen.visible} ORDER BY made_by DESC LIMIT %s)"
+        )
+        both = " UNION ".join(one_end.format(end=end) for end in ("subject", "object"))
+        yield Statement(
+            f"SELECT {self.read}, {RELATION}, wanted.node "
+            "FROM unnest(%s::bigint[]) AS wanted (node) CROSS JOIN LATERAL ("
+            f"SELECT * FROM ({both}) AS either ORDER BY made_by DESC LIMIT %s) AS near "
+            "ORDER BY near.made_by DESC",
+            (list(nodes), *(*seen.parameters, most) * 2, most),
+        )
+
+    def newest_mentions(
+        self, nodes: Sequence[Hashable], most: int, seen: VisibleLinks
+    ) -> Iterator[Statement]:
+        yield Statement(
+            f"SELECT {self.read}, {MENTION}, wanted.node "
+            "FROM unnest(%s::bigint[]) AS wanted (node) CROSS JOIN LATERAL ("
+            f"SELECT fact.* FROM {self.mentioned} WHERE mention.name = wanted.node "
+            f"AND {seen.visible} ORDER BY mention.made_by DESC LIMIT %s) AS near "
+            "ORDER BY near.made_by DESC",
+            (list(nodes), *seen.parameters, most),
+        )
+
+    def checked(self, rows: Sequence[Row]) -> Sequence[Row]:
+        if any(_UNKNOWN in row[:2] for row in rows):
+            raise Unnumbered
+        return rows
 
 
 class PostgresKnowledgeGraph:
@@ -125,10 +164,11 @@ class PostgresKnowledgeGraph:
 
     name = "graph"
     fingerprint = f"1.{EQUALITY_VERSION}"
-    tables = ("graph_name", "graph_relation", "graph_fact", "graph_mention")
+    tables = TABLES
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._scripts = _PostgresGraphScripts()
         self.never_suspends = sessions.never_suspends
 
     async def create(self, connection: Connection) -> None:
@@ -147,475 +187,31 @@ class PostgresKnowledgeGraph:
         """Apply events of one ledger in the append's transaction."""
         touching = [item for item in chain if touches(item.event)]
         if touching:
-            writing = await _Writing.of(connection, ledger_id, touching)
-            for item in touching:
-                writing.apply(evolve(item, position=Position(item.version)))
-            await writing.write(connection)
+            # Positions are assigned after the commit.
+            versions = [evolve(item, position=Position(item.version)) for item in touching]
+            await run_script(connection, self._scripts.apply(ledger_id, versions))
 
     async def neighbours(
         self, view: View, entities: Sequence[str], depth: int = 2, limit: int = 100
     ) -> Sequence[Reached]:
         """See ``KnowledgeGraph.neighbours``."""
-
-        async def read(connection: Connection) -> list[Reached]:
-            seen = await _VisibleLinks.of(connection, view)
-            return await answered(seen, walk(entities, depth=depth, limit=limit, at_once=AT_ONCE))
-
-        return await numbered(self._sessions, read)
+        return await self._read(lambda: self._scripts.neighbours(view, entities, depth, limit))
 
     async def relations(self, view: View, entity: str, limit: int = 100) -> Sequence[Relation]:
         """See ``KnowledgeGraph.relations``."""
-
-        async def read(connection: Connection) -> list[Relation]:
-            seen = await _VisibleLinks.of(connection, view)
-            nodes = await answered(seen, known_as([entity]))
-            near = await seen.relations(nodes, limit)
-            found = {
-                tie.link.key: tie.link
-                for node in nodes
-                for tie in near[node]
-                if isinstance(tie.link, Relation)
-            }
-            return sorted(found.values(), key=lambda link: link.position, reverse=True)[:limit]
-
-        return await numbered(self._sessions, read)
+        return await self._read(lambda: self._scripts.relations(view, entity, limit))
 
     async def entities(
         self, view: View, names: Sequence[str] | None = None, limit: int = 100
     ) -> Sequence[Entity]:
         """See ``KnowledgeGraph.entities``."""
-
-        async def read(connection: Connection) -> list[Entity]:
-            seen = await _VisibleLinks.of(connection, view)
-            if names is None:
-                synonyms = await seen.all_synonyms()
-                aliased = {node for tie in synonyms for node, _ in tie.ends}
-                counted = [
-                    *await seen.counted(limit, without=aliased),
-                    *await seen.counted(among=aliased),
-                ]
-            else:
-                nodes = await answered(seen, known_as(names))
-                synonyms = await seen.synonyms(nodes)
-                counted = await seen.counted(among=nodes)
-            return _grouped(counted, synonyms)[:limit]
-
-        return await numbered(self._sessions, read)
+        return await self._read(lambda: self._scripts.entities(view, names, limit))
 
     async def versions(
         self, ledger: LedgerId, facts: Sequence[FactId] | None = None
     ) -> Sequence[Link]:
         """See ``LinkHistory.versions``."""
-        where = "ledger_id = (SELECT id FROM ledger WHERE name = %s)"
-        parameters: list[object] = [ledger]
-        if facts is not None:
-            where += " AND fact_id = ANY(%s)"
-            parameters.append(list(facts))
+        return await self._read(lambda: self._scripts.versions(ledger, facts))
 
-        async def read(connection: Connection) -> list[Link]:
-            found: list[Link] = []
-            for table, columns, made in (
-                ("graph_relation", _RELATION, _relation),
-                ("graph_fact", _MENTION, _mention),
-            ):
-                cursor = await connection.execute(
-                    f"SELECT {_POSITIONS}, {columns} FROM {table} WHERE {where} ORDER BY id",
-                    parameters,
-                )
-                for row in await cursor.fetchall():
-                    _require_positions(row)
-                    found.append(made(row))
-            return found
-
-        return await numbered(self._sessions, read)
-
-
-def _grouped(counted: Iterable[Row], synonyms: Iterable[Tie]) -> list[Entity]:
-    relations = [tie.link for tie in synonyms if isinstance(tie.link, Relation)]
-    ends = {normalised(end) for relation in relations for end in relation.ends}
-    counts: dict[str, tuple[int, int]] = {}
-    spelled: dict[str, str] = {}
-    for folded, name, in_relations, in_facts in counted:
-        spelled[folded] = name
-        if in_relations or in_facts or folded in ends:
-            counts[folded] = (in_relations, in_facts)
-    return entities_of(counts, relations, spelled)
-
-
-@define
-class _Writing:
-    """Changes of one append: read in one batch, applied in memory, written in one batch."""
-
-    ledger_id: int
-    latest: dict[LinkKey, Link] = field(factory=dict)
-    of_fact: dict[FactId, list[LinkKey]] = field(factory=lambda: defaultdict(list))
-    closed: list[Link] = field(factory=list)
-    begun: list[Link] = field(factory=list)
-
-    @classmethod
-    async def of(
-        cls, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
-    ) -> _Writing:
-        """Load the latest versions of all links that the events may change."""
-        facts = {fact_id_of(item.event) for item in chain} - {None}
-        relations = {
-            item.event.relation_id
-            for item in chain
-            if isinstance(item.event, RelationAsserted | RelationEnded)
-        }
-        writing = cls(ledger_id)
-        cursor = await connection.execute(
-            f"SELECT DISTINCT ON (fact_id) made_by, ended_by, {_MENTION} FROM graph_fact "
-            "WHERE fact_id = ANY(%s) AND ledger_id = %s ORDER BY fact_id, id DESC",
-            (list(facts), ledger_id),
-        )
-        for row in await cursor.fetchall():
-            writing.know(_mention(row))
-        cursor = await connection.execute(
-            f"SELECT DISTINCT ON (relation_id) made_by, ended_by, {_RELATION} FROM graph_relation "
-            "WHERE (relation_id = ANY(%s) OR fact_id = ANY(%s)) AND ledger_id = %s "
-            "ORDER BY relation_id, id DESC",
-            (list(relations), list(facts), ledger_id),
-        )
-        for row in sorted(await cursor.fetchall()):
-            writing.know(_relation(row))
-        return writing
-
-    def know(self, link: Link) -> None:
-        """Register a version as the latest of its link."""
-        if link.key not in self.latest and isinstance(link, Relation) and link.fact_id is not None:
-            self.of_fact[link.fact_id].append(link.key)
-        self.latest[link.key] = link
-
-    def apply(self, item: Recorded) -> None:
-        """Apply one event."""
-        event, fact_id = item.event, fact_id_of(item.event)
-        mention = None if fact_id is None else self.latest.get(("fact", fact_id))
-        if isinstance(event, RelationAsserted | RelationEnded):
-            keys: Sequence[LinkKey] = [("relation", event.relation_id)]
-        else:
-            keys = self.of_fact.get(fact_id, []) if mention is not None and fact_id else []
-        known = [self.latest[key] for key in keys if key in self.latest]
-        relations = [link for link in known if isinstance(link, Relation)]
-        changes = changes_of(item, mention if isinstance(mention, Mention) else None, relations)
-        for change in changes:
-            self._keep(change)
-
-    def _keep(self, change: GraphChange) -> None:
-        before, after = change.before, change.after
-        if before is not None:
-            old = self.latest[before.key]
-            at = next((at for at, link in enumerate(self.begun) if link is old), None)
-            if at is None:
-                self.closed.append(before)
-            else:
-                self.begun[at] = before
-            self.latest[before.key] = before
-        if after is not None:
-            self.begun.append(after)
-            self.know(after)
-
-    async def write(self, connection: Connection) -> None:
-        """Write all changes."""
-        for kind in ("relation", "fact"):
-            rows = [
-                (microseconds(link.recorded.end), link.key[1], self.ledger_id)
-                for link in self.closed
-                if link.key[0] == kind
-            ]
-            if rows:
-                await connection.executemany(
-                    f"UPDATE graph_{kind} SET recorded_to = %s "
-                    f"WHERE {kind}_id = %s AND ledger_id = %s AND recorded_to IS NULL",
-                    rows,
-                )
-        names = await self._named(connection)
-        relations = [link for link in self.begun if isinstance(link, Relation)]
-        if relations:
-            await connection.executemany(
-                _insert("graph_relation", f"ledger_id, {_RELATION}"),
-                [
-                    (
-                        *(self.ledger_id, *row_of(link)),
-                        link.relation_id,
-                        *map(storable, (link.subject, link.predicate, link.object)),
-                        *(names[normalised(end)] for end in (link.subject, link.object)),
-                    )
-                    for link in relations
-                ],
-            )
-        mentions = [link for link in self.begun if isinstance(link, Mention)]
-        if mentions:
-            await self._write_mentions(connection, mentions, names)
-
-    async def _write_mentions(
-        self, connection: Connection, mentions: Sequence[Mention], names: dict[str, int]
-    ) -> None:
-        cursor = await connection.execute(
-            "SELECT nextval(pg_get_serial_sequence('graph_fact', 'id')) "
-            "FROM generate_series(1, %s)",
-            (len(mentions),),
-        )
-        ids = [number for (number,) in await cursor.fetchall()]
-        nodes = [[names[normalised(end)] for end in link.ends] for link in mentions]
-        await connection.executemany(
-            _insert("graph_fact", f"id, ledger_id, {_MENTION}"),
-            [
-                (number, self.ledger_id, *row_of(link), list(map(storable, link.entities)), named)
-                for number, link, named in zip(ids, mentions, nodes, strict=True)
-            ],
-        )
-        rows = [
-            (node, link.position, number)
-            for number, link, named in zip(ids, mentions, nodes, strict=True)
-            for node in named
-        ]
-        if rows:
-            await connection.executemany("INSERT INTO graph_mention VALUES (%s, %s, %s)", rows)
-
-    async def _named(self, connection: Connection) -> dict[str, int]:
-        """The ids of all names of new versions; inserts missing names."""
-        spelled: dict[str, str] = {}
-        for link in self.begun:
-            for end in link.ends:
-                spelled.setdefault(storable(normalised(end)), storable(end))
-        if not spelled:
-            return {}
-        # The ledger's row is locked, so no other session adds names to it.
-        await connection.execute(
-            "INSERT INTO graph_name (ledger_id, folded, name) "
-            "SELECT %s, folded, name FROM unnest(%s::text[], %s::text[]) AS new (folded, name) "
-            "WHERE NOT EXISTS (SELECT FROM graph_name AS known "
-            "WHERE known.ledger_id = %s AND known.folded = new.folded)",
-            (self.ledger_id, list(spelled), list(spelled.values()), self.ledger_id),
-        )
-        cursor = await connection.execute(
-            "SELECT folded, id FROM graph_name WHERE ledger_id = %s AND folded = ANY(%s)",
-            (self.ledger_id, list(spelled)),
-        )
-        return {restored(folded): number for folded, number in await cursor.fetchall()}
-
-
-@frozen
-class _VisibleLinks:
-    """``Ties`` over the links that a view sees, as coroutines. A node is the id of a name.
-
-    Args:
-        connection: in a reading transaction.
-        ledger_id: the view's ledger, ``None`` if it does not exist yet.
-        visible: SQL condition of the view, with its ``parameters``.
-        aliases: whether the ledger has aliases.
-        related: whether the ledger has relations, aliases included.
-        mentions: whether the view includes mentions in facts.
-    """
-
-    connection: Connection
-    ledger_id: int | None
-    visible: str
-    parameters: tuple[object, ...] = field(repr=False)
-    aliases: bool
-    related: bool
-    mentions: bool
-
-    @classmethod
-    async def of(cls, connection: Connection, view: View) -> _VisibleLinks:
-        """Create for a view."""
-        cursor = await connection.execute(
-            "SELECT id, EXISTS (SELECT FROM graph_relation "
-            "WHERE ledger_id = ledger.id AND predicate = 'same_as'), "
-            "EXISTS (SELECT FROM graph_relation WHERE ledger_id = ledger.id) "
-            "FROM ledger WHERE name = %s",
-            (view.scope.ledger,),
-        )
-        ledger_id, aliases, related = await cursor.fetchone() or (None, False, False)
-        return cls(connection, ledger_id, *visible(view, "%s"), aliases, related, view.mentions)
-
-    async def nodes(self, names: Sequence[str]) -> list[tuple[Hashable, str]]:
-        """See ``Ties.nodes``."""
-        if not names or self.ledger_id is None or not (self.related or self.mentions):
-            # The ledger has no links, so no name leads anywhere.
-            return []
-        folded = [(storable(normalised(name)), name) for name in names]
-        cursor = await self.connection.execute(
-            "SELECT folded, id FROM graph_name WHERE ledger_id = %s AND folded = ANY(%s)",
-            (self.ledger_id, [key for key, _ in folded]),
-        )
-        found: dict[str, int] = dict(await cursor.fetchall())
-        return [(found[key], name) for key, name in folded if key in found]
-
-    async def synonyms(self, nodes: Sequence[Hashable]) -> list[Tie]:
-        """See ``Ties.synonyms``."""
-        if not self.aliases or not nodes:
-            return []
-        found: dict[LinkKey, Tie] = {}
-        for end in ("subject", "object"):
-            cursor = await self.connection.execute(
-                f"SELECT {_POSITIONS}, {_RELATION} FROM graph_relation "
-                f"WHERE {end}_name = ANY(%s) AND predicate = 'same_as' AND {self.visible}",
-                (list(nodes), *self.parameters),
-            )
-            found |= {tie.link.key: tie for tie in map(_relation_tie, await cursor.fetchall())}
-        return sorted(found.values(), key=lambda tie: tie.link.position)
-
-    async def links(self, nodes: Sequence[Hashable], most: int) -> list[list[Tie]]:
-        """See ``Ties.links``."""
-        relations = await self.relations(nodes, most)
-        mentions = await self._mentions(nodes, most)
-        return [[*relations[node], *mentions[node]] for node in nodes]
-
-    async def relations(
-        self, nodes: Sequence[Hashable], most: int
-    ) -> Mapping[Hashable, Sequence[Tie]]:
-        """The newest relations of each name, without aliases, newest first."""
-        near: dict[Hashable, list[Tie]] = {node: [] for node in nodes}
-        if not self.related or not nodes:
-            return near
-        one_end = (
-            "(SELECT * FROM graph_relation WHERE {end}_name = wanted.node "
-            f"AND predicate <> 'same_as' AND {self.visible} ORDER BY made_by DESC LIMIT %s)"
-        )
-        both = " UNION ".join(one_end.format(end=end) for end in ("subject", "object"))
-        cursor = await self.connection.execute(
-            f"SELECT wanted.node, {_POSITIONS}, {_columns(_RELATION, 'near')} "
-            f"FROM unnest(%s::bigint[]) AS wanted (node) CROSS JOIN LATERAL ("
-            f"SELECT * FROM ({both}) AS either ORDER BY made_by DESC LIMIT %s) AS near "
-            "ORDER BY near.made_by DESC",
-            (list(near), *(*self.parameters, most) * 2, most),
-        )
-        for node, *row in await cursor.fetchall():
-            near[node].append(_relation_tie(row))
-        return near
-
-    async def _mentions(
-        self, nodes: Sequence[Hashable], most: int
-    ) -> Mapping[Hashable, Sequence[Tie]]:
-        """The newest facts that mention each name, newest first."""
-        near: dict[Hashable, list[Tie]] = {node: [] for node in nodes}
-        if not self.mentions or not nodes:
-            return near
-        cursor = await self.connection.execute(
-            f"SELECT wanted.node, {_POSITIONS}, {_columns(_MENTION, 'near')} "
-            "FROM unnest(%s::bigint[]) AS wanted (node) CROSS JOIN LATERAL ("
-            "SELECT fact.* FROM graph_mention AS mention JOIN graph_fact AS fact "
-            f"ON fact.id = mention.fact WHERE mention.name = wanted.node AND {self.visible} "
-            "ORDER BY mention.made_by DESC LIMIT %s) AS near ORDER BY near.made_by DESC",
-            (list(near), *self.parameters, most),
-        )
-        for node, *row in await cursor.fetchall():
-            near[node].append(_mention_tie(row))
-        return near
-
-    async def all_synonyms(self) -> list[Tie]:
-        """The aliases of the whole ledger, newest first."""
-        cursor = await self.connection.execute(
-            f"SELECT {_POSITIONS}, {_RELATION} FROM graph_relation "
-            f"WHERE ledger_id = %s AND predicate = 'same_as' AND {self.visible} "
-            "ORDER BY made_by DESC",
-            (self.ledger_id, *self.parameters),
-        )
-        return [_relation_tie(row) for row in await cursor.fetchall()]
-
-    async def counted(
-        self,
-        most: int | None = None,
-        *,
-        among: Iterable[Hashable] | None = None,
-        without: Iterable[Hashable] = (),
-    ) -> list[Row]:
-        """Folded name, spelling, number of relations and number of facts, highest sum first."""
-        wanted = "" if among is None else "AND name.id = ANY(%s)"
-        relation = f"{self.visible} AND predicate <> 'same_as'"
-        mentioned = f"{self.visible} AND {'true' if self.mentions else 'false'}"
-        cursor = await self.connection.execute(
-            f"""
-            SELECT folded, name, relations, facts FROM (
-                SELECT name.folded, name.name,
-                    (SELECT count(*) FROM graph_relation
-                     WHERE subject_name = name.id AND {relation})
-                    + (SELECT count(*) FROM graph_relation
-                       WHERE object_name = name.id AND subject_name <> name.id AND {relation})
-                    AS relations,
-                    (SELECT count(*) FROM graph_mention AS mention
-                     JOIN graph_fact AS fact ON fact.id = mention.fact
-                     WHERE mention.name = name.id AND {mentioned}) AS facts
-                FROM graph_name AS name
-                WHERE name.ledger_id = %s {wanted} AND name.id <> ALL(%s::bigint[])
-            ) AS counted ORDER BY relations + facts DESC, folded LIMIT %s
-            """,
-            (
-                *self.parameters * 3,
-                self.ledger_id,
-                *([] if among is None else [list(among)]),
-                list(without),
-                most,
-            ),
-        )
-        return [
-            (restored(folded), restored(name), *counts)
-            for folded, name, *counts in await cursor.fetchall()
-        ]
-
-
-def _shared(row: Sequence[Any]) -> dict[str, Any]:
-    """Fields that all links have, from two positions and the columns of ``_SHARED``."""
-    return {
-        "position": row[0],
-        "ended_by": row[1],
-        "scope": _scope(*row[4:8]),
-        "valid": _interval(row[8], row[9]),
-        "recorded": _interval(row[10], row[11]),
-        "expires_at": _moment(row[12]),
-        "fact_id": row[13],
-    }
-
-
-def _relation(row: Sequence[Any]) -> Relation:
-    subject, predicate, object_ = map(restored, row[15:18])
-    return Relation(
-        **_shared(row),
-        relation_id=row[14],
-        subject=subject,
-        predicate=predicate,
-        object=object_,
-    )
-
-
-def _mention(row: Sequence[Any]) -> Mention:
-    return Mention(**_shared(row), entities=tuple(map(restored, row[14])))
-
-
-def _relation_tie(row: Sequence[Any]) -> Tie:
-    _require_positions(row)
-    relation = _relation(row)
-    subject, object_ = (row[18], relation.subject), (row[19], relation.object)
-    return Tie(relation, (subject,) if row[18] == row[19] else (subject, object_))
-
-
-def _mention_tie(row: Sequence[Any]) -> Tie:
-    _require_positions(row)
-    mention = _mention(row)
-    return Tie(mention, tuple(zip(row[15], mention.entities, strict=True)))
-
-
-def _require_positions(row: Sequence[Any]) -> None:
-    made_at, ended_at, _, ended_by = row[:4]
-    if made_at is None or (ended_at is None and ended_by is not None):
-        raise Unnumbered
-
-
-@lru_cache(maxsize=1024)
-def _scope(
-    user_id: str | None, agent_id: str | None, run_id: str | None, app_id: str | None
-) -> Scope:
-    return Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)
-
-
-def _interval(start: int | None, end: int | None) -> Interval:
-    return Interval(
-        start=None if start is None else from_microseconds(start),
-        end=None if end is None else from_microseconds(end),
-    )
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_microseconds(value)
+    async def _read(self, script: Callable[[], Script[T]]) -> T:
+        return await numbered(self._sessions, lambda connection: run_script(connection, script()))

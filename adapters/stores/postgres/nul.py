@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from remembrancer.adapters.stores.shared.escaping import Escaping
+
 _SPECIAL: Final = re.compile("[\0\x01]")
 _ESCAPED: Final = re.compile("\x01([\x01\x02])")
 
@@ -21,3 +23,6 @@ def restored(text: str) -> str:
     if "\x01" not in text:
         return text
     return _ESCAPED.sub(lambda found: "\0" if found[1] == "\x01" else "\x01", text)
+
+
+NUL_ESCAPED: Final = Escaping(storable, restored)

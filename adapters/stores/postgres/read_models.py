@@ -11,9 +11,9 @@ ones until it is done. Readers see the old rows meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from psycopg import errors
 
@@ -24,24 +24,24 @@ from remembrancer.adapters.stores.postgres.fact_store import PostgresFactStore
 from remembrancer.adapters.stores.postgres.failures import ADAPTER
 from remembrancer.adapters.stores.postgres.position_assignment import Unnumbered, numbered, waiting
 from remembrancer.adapters.stores.postgres.sessions import Connection, Reader, Sessions
+from remembrancer.adapters.stores.shared.read_model_parts import (
+    PAGE,
+    Embed,
+    Fingerprinted,
+    Named,
+    documents_of,
+    fingerprints_of,
+    rebuilt_elsewhere,
+)
 from remembrancer.adapters.stores.shared.sealing import NEWEST
-from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
 from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.documents import context_for, document_of, to_index, touched
+from remembrancer.domain.recall.documents import context_for, to_index, touched
 from remembrancer.domain.recorded import Recorded
-from remembrancer.domain.text import EQUALITY_VERSION
-
-FACTS = "facts"
-INDEX = "index"
-FACTS_FINGERPRINT = f"1.{EQUALITY_VERSION}"
-PAGE = 500
-
-Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
-"""Returns the available vectors for texts; a text without one is embedded later."""
 
 
 def create_checkpoints(schema: str, _partitions: int) -> list[str]:
@@ -86,13 +86,8 @@ class _Tables(Protocol):
         ...
 
 
-class EmbeddedIndex(_Tables, Protocol):
+class EmbeddedIndex(_Tables, Fingerprinted, Protocol):
     """A vector index in the log's schema."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes if documents would be stored differently, as with another embedder."""
-        ...
 
     async def put_in(self, connection: Connection, documents: Sequence[Document]) -> None:
         """``put`` in the caller's transaction."""
@@ -113,18 +108,8 @@ class EmbeddedIndex(_Tables, Protocol):
         ...
 
 
-class Projection(_Tables, Protocol):
+class Projection(_Tables, Named, Protocol):
     """A read model in the log's schema that is derived from the log alone."""
-
-    @property
-    def name(self) -> str:
-        """Name of the projection."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes if the rows would be different."""
-        ...
 
     async def apply_in(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
@@ -189,11 +174,7 @@ class PostgresReadModels:
         found: dict[str, str] = dict(await cursor.fetchall())
         for name, fingerprint in self._fingerprints().items():
             if found.get(name) != fingerprint:
-                raise InvalidRequest(
-                    "embedder",
-                    f"another process has rebuilt the {name} read model with other settings; "
-                    "open the database again with the same settings",
-                )
+                raise rebuilt_elsewhere(name)
 
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
@@ -216,13 +197,7 @@ class PostgresReadModels:
         missing = [text for text in texts if text not in vectors]
         if missing:
             vectors.update(await self._index.vectors_in(connection, missing))
-        await self._index.put_in(
-            connection,
-            [
-                document_of(fact, context=context, vector=vectors.get(fact.text))
-                for fact, context in versions
-            ],
-        )
+        await self._index.put_in(connection, documents_of(versions, vectors))
 
     async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """See ``ReadModels.documents``."""
@@ -256,25 +231,14 @@ class PostgresReadModels:
             )
             facts = await self._facts.load_in(connection, waits)
             conversations = PostgresConversations(connection, self._facts)
-            contexts = await conversations.settled(
-                lambda: [context_for(fact, conversations) for fact in facts]
+            versions = await conversations.settled(
+                lambda: [(fact, context_for(fact, conversations)) for fact in facts]
             )
-            await self._index.put_in(
-                connection,
-                [
-                    document_of(fact, context=context, vector=vectors[fact.text])
-                    for fact, context in zip(facts, contexts, strict=True)
-                ],
-            )
+            await self._index.put_in(connection, documents_of(versions, vectors))
         return len(facts)
 
     def _fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each read model, by name."""
-        return {
-            FACTS: FACTS_FINGERPRINT,
-            INDEX: self._index.fingerprint,
-            **{other.name: other.fingerprint for other in self._others},
-        }
+        return fingerprints_of(self._index, self._others)
 
     async def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> None:
         """Catch up with the log: apply missing events if the read models can be trusted, rebuild

@@ -26,7 +26,7 @@ class Cursor(Protocol):
         ...
 
     async def fetchall(self) -> list[Row]:
-        """Return all remaining rows."""
+        """Return all remaining rows; none if the statement is not a query."""
         ...
 
 

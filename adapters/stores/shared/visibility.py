@@ -7,44 +7,40 @@ from remembrancer.domain.ports.fact_store import FactQuery
 from remembrancer.domain.scope import Scope
 
 
-def covered(scope: Scope, mark: str) -> tuple[list[str], list[object]]:
+def covered(scope: Scope) -> tuple[list[str], list[object]]:
     """``Scope.covers`` as conditions on the columns of facts.
 
     Args:
         scope: the scope that must cover the facts.
-        mark: the SQL parameter placeholder, ``?`` or ``%s``.
 
     Returns:
         Conditions to join with ``AND``, and their parameters in order.
     """
     ids = scope.ids()
     clauses = [
-        f"ledger_id = (SELECT id FROM ledger WHERE name = {mark})",
-        *(f"{name} = {mark}" for name in ids),
+        "ledger_id = (SELECT id FROM ledger WHERE name = %s)",
+        *(f"{name} = %s" for name in ids),
     ]
     return clauses, [scope.ledger, *ids.values()]
 
 
-def visible(query: FactQuery, mark: str) -> tuple[list[str], list[object]]:
+def visible(query: FactQuery) -> tuple[list[str], list[object]]:
     """``Scope.covers`` and ``Fact.visible`` as conditions; see ``covered``."""
-    clauses, parameters = covered(query.scope, mark)
+    clauses, parameters = covered(query.scope)
     if query.as_of is None:
         clauses.append("recorded_to IS NULL")
     else:
-        clauses.append(f"recorded_from <= {mark} AND (recorded_to IS NULL OR recorded_to > {mark})")
+        clauses.append("recorded_from <= %s AND (recorded_to IS NULL OR recorded_to > %s)")
         parameters.extend([to_microseconds(query.as_of)] * 2)
     moment = to_microseconds(query.now)
-    clauses.append(
-        f"status IN ('active', 'superseded') AND (expires_at IS NULL OR expires_at > {mark})"
-    )
+    clauses.append("status IN ('active', 'superseded') AND (expires_at IS NULL OR expires_at > %s)")
     parameters.append(moment)
     if query.valid_at is None:
-        clauses.append(f"(valid_to IS NULL OR valid_to > {mark})")
+        clauses.append("(valid_to IS NULL OR valid_to > %s)")
         parameters.append(moment)
     else:
         clauses.append(
-            f"(valid_from IS NULL OR valid_from <= {mark}) "
-            f"AND (valid_to IS NULL OR valid_to > {mark})"
+            "(valid_from IS NULL OR valid_from <= %s) AND (valid_to IS NULL OR valid_to > %s)"
         )
         parameters.extend([to_microseconds(query.valid_at)] * 2)
     return clauses, parameters

@@ -5,12 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.adapters.stores.shared.event_rows import (
+    EVENT_COLUMNS,
+    decoded,
+    find_head,
+    list_ledgers,
+)
+from remembrancer.adapters.stores.shared.scripts import Row
 from remembrancer.adapters.stores.sqlite.database import Database
-from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.adapters.stores.sqlite.run_script import run_script
+from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
@@ -26,12 +34,7 @@ from remembrancer.domain.scope import LedgerId
 if TYPE_CHECKING:
     import sqlite_utils
 
-_COLUMNS = (
-    "position, ledger.name, event.version, event_id, event.recorded_at, correlation_id, "
-    "causation_id, actor, type, schema_version, payload, salt, payload_digest, previous_hash, "
-    "event.hash"
-)
-_SELECT = f"SELECT {_COLUMNS} FROM event JOIN ledger ON ledger.id = event.ledger_id"
+_SELECT = f"SELECT position, {EVENT_COLUMNS} FROM event JOIN ledger ON ledger.id = event.ledger_id"
 
 _INSERT = """
 INSERT INTO event (position, ledger_id, version, event_id, recorded_at, correlation_id,
@@ -128,7 +131,7 @@ class SqliteAuditLog:
         earlier = self._earlier(connection, append)
         if earlier:
             return Appended(recorded=tuple(earlier), replayed=True)
-        ledger_id, head = _head(connection, append.ledger)
+        ledger_id, head = run_script(connection, find_head(append.ledger))
         chaining.check_version(append, head)
         chain = chaining.chained(append, head, _last_position(connection), self._codec)
         ledger_id = _move_head(connection, ledger_id, chain[-1])
@@ -179,7 +182,8 @@ class SqliteAuditLog:
     def head(self, ledger: LedgerId) -> Head:
         """See ``AuditLog.head``."""
         with self._database.reader() as connection:
-            return _head(connection, ledger)[1]
+            _, head = run_script(connection, find_head(ledger))
+        return head
 
     def last_position(self) -> Position:
         """See ``AuditLog.last_position``."""
@@ -232,53 +236,10 @@ class SqliteAuditLog:
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
         with self._database.reader() as connection:
-            rows = connection.execute(
-                "SELECT name FROM ledger WHERE name > ? ORDER BY name LIMIT ?", (after or "", limit)
-            )
-            return [LedgerId(name) for (name,) in rows]
+            return run_script(connection, list_ledgers(after, limit))
 
-    def _decode_all(self, rows: Iterable[tuple[Any, ...]]) -> list[Recorded]:
-        table = list(rows)
-        if not table:
-            return []
-        # Decoded by column, so that the loops of a replay run in C.
-        (
-            positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
-            actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
-        ) = zip(*table, strict=True)  # fmt: skip
-        ids: list[Any] = list(map(bytes.hex, event_ids))
-        # All events of an append have the same time.
-        times = {value: from_microseconds(value) for value in set(recorded_at)}
-        return list(
-            map(
-                Recorded,
-                positions,
-                ledgers,
-                versions,
-                ids,
-                map(times.__getitem__, recorded_at),
-                map(bytes.hex, correlation_ids),
-                [cause.hex() if cause else None for cause in causation_ids],
-                actors,
-                types,
-                schema_versions,
-                self._codec.decode_all(payloads, types, schema_versions, positions, ledgers, ids),
-                payloads,
-                salts,
-                digests,
-                previous_hashes,
-                hashes,
-            )
-        )
-
-
-def _head(connection: sqlite3.Connection, ledger: LedgerId) -> tuple[int | None, Head]:
-    row = connection.execute(
-        "SELECT id, version, hash, recorded_at FROM ledger WHERE name = ?", (ledger,)
-    ).fetchone()
-    if row is None:
-        return None, Head()
-    return row[0], Head(version=row[1], hash=row[2], recorded_at=from_microseconds(row[3]))
+    def _decode_all(self, rows: Iterable[Row]) -> list[Recorded]:
+        return decoded(list(rows), self._codec, bytes.hex)
 
 
 def _move_head(connection: sqlite3.Connection, ledger_id: int | None, newest: Recorded) -> int:

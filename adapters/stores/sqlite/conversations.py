@@ -10,7 +10,7 @@ from attrs import frozen
 
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.facts.fact import Fact, FactId, MessageId
+from remembrancer.domain.facts.fact import Fact, MessageId
 from remembrancer.domain.recall.documents import SAME_CONVERSATION, Surroundings
 from remembrancer.domain.recall.index_context import NEIGHBOURS
 
@@ -91,7 +91,7 @@ class SqliteConversations:
         if position not in self._messages:
             payload, type_name, schema_version, ledger, event_id = stored
             message = self._facts.message(
-                payload, type_name, schema_version, position, ledger, event_id
+                (payload, type_name, schema_version, position, ledger, event_id)
             )
             if message is None:
                 return None
@@ -103,11 +103,4 @@ class SqliteConversations:
 
     def citing(self, message_id: MessageId) -> Sequence[Fact]:
         """See ``Conversations.citing``."""
-        cited = self._connection.execute(
-            "SELECT fact_id FROM evidence WHERE message_id = ?", (message_id,)
-        ).fetchall()
-        return [
-            version
-            for (fact_id,) in cited
-            for version in self._facts.versions_in(self._connection, FactId(fact_id))
-        ]
+        return self._facts.citing_in(self._connection, message_id)

@@ -17,13 +17,18 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
+from remembrancer.adapters.stores.shared.filter_sql import (
+    FALSE,
+    Condition,
+    FilterSql,
+    element_operands,
+    scalar_operands,
+)
 from remembrancer.domain.filters.ast import (
-    BUILT_IN_FIELDS,
-    TIME_FIELDS,
     Contains,
     Eq,
     Exists,
@@ -34,34 +39,18 @@ from remembrancer.domain.filters.ast import (
     In,
     Lt,
     Lte,
-    comparable,
 )
 from remembrancer.domain.filters.evaluate import matches
-from remembrancer.domain.filters.normal_form import (
-    Conjunction,
-    Disjunction,
-    Literal,
-    NormalForm,
-    PositiveLeaf,
-    normal_form,
-)
+from remembrancer.domain.filters.normal_form import PositiveLeaf
 from remembrancer.domain.filters.parse import MAX_NODES
 
 # JSON encoders never escape these characters. SQLite compares a path with keys as they are
 # written, including escapes, so Python must look up any other key.
 _PLAIN_KEY: Final = re.compile(r"[ !#-\[\]-~]+")
 
-# SQLite limits the depth of an expression to 1,000; each term of a flat AND adds one.
-_GROUP: Final = 32
-
-# SQLite's parser has a stack of 100 entries. A nested condition takes three entries, but only one
-# if it comes first; so conditions that need more entries than this are written first.
-_SHALLOW: Final = 12
-
 _EVALUATED: Final[dict[str, type[PositiveLeaf]]] = {
     kind.__name__: kind for kind in (Eq, Gt, Gte, Lt, Lte, In, Contains, IContains, Exists)
 }
-_ORDERS: Final[dict[type[PositiveLeaf], str]] = {Gt: ">", Gte: ">=", Lt: "<", Lte: "<="}
 
 
 def to_sql(where: Filter, columns: Mapping[str, str], document: str) -> tuple[str, list[object]]:
@@ -80,8 +69,7 @@ def to_sql(where: Filter, columns: Mapping[str, str], document: str) -> tuple[st
         An expression that is 0 or 1 on every row and can be joined with ``AND``, and the values of
         its ``?`` parameters in order.
     """
-    condition = _Translation(columns=columns, document=document).condition(normal_form(where))
-    return condition.sql, list(condition.parameters)
+    return _SqliteFilter(columns=columns, document=document).translate(where)
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
@@ -112,168 +100,85 @@ def _decoded(leaf: str) -> PositiveLeaf:
     return _EVALUATED[name](**arguments)
 
 
-@attrs.frozen
-class _Condition:
-    """An SQL condition; ``stack``: entries of the parser's stack it needs beyond a leaf."""
+class _SqliteFilter(FilterSql):
+    position: ClassVar[str] = "instr"
+    casefold: ClassVar[str] = "casefold"
+    marks: ClassVar[Mapping[str, str]] = dict.fromkeys(("time", "string", "number"), "?")
 
-    sql: str
-    parameters: tuple[object, ...] = ()
-    stack: int = 0
+    def member(self, value: str, operands: Sequence[object], kind: str) -> Condition:
+        marks = ", ".join([self.marks[kind]] * len(operands))
+        return Condition(f"{value} IN ({marks})", tuple(operands))
 
-
-_TRUE: Final = _Condition("1")
-_FALSE: Final = _Condition("0")
-
-
-@attrs.frozen(kw_only=True)
-class _Translation:
-    columns: Mapping[str, str]
-    document: str
-
-    def condition(self, where: NormalForm) -> _Condition:
-        match where:
-            case Conjunction():
-                return _joined([self.condition(part) for part in where.parts], "AND")
-            case Disjunction():
-                return _joined([self.condition(part) for part in where.parts], "OR")
-            case Literal():
-                leaf = self.leaf(where.leaf)
-                return leaf if where.holds else _Condition(f"NOT {leaf.sql}", leaf.parameters)
-
-    def leaf(self, where: PositiveLeaf) -> _Condition:
-        if where.field == "entities":
-            return _on_json(where, self.columns["entities"], [])
-        if where.field in BUILT_IN_FIELDS:
-            return _on_column(where, self.columns[where.field])
-        return _on_json(where, self.document, where.field.split(".")[1:])
-
-
-def _joined(parts: Sequence[_Condition], word: str) -> _Condition:
-    if not parts:
-        return _TRUE if word == "AND" else _FALSE
-    while len(parts) > _GROUP:
-        parts = [_group(parts[at : at + _GROUP], word) for at in range(0, len(parts), _GROUP)]
-    return _group(parts, word)
-
-
-def _group(parts: Sequence[_Condition], word: str) -> _Condition:
-    first, *rest = sorted(parts, key=lambda part: -max(part.stack, _SHALLOW))
-    return _Condition(
-        f"({f' {word} '.join(part.sql for part in (first, *rest))})",
-        tuple(value for part in (first, *rest) for value in part.parameters),
-        max([first.stack + 1, *(part.stack + 3 for part in rest)]),
-    )
-
-
-def _operands(where: PositiveLeaf, kind: str) -> tuple[object, ...]:
-    """The operands of a leaf that have a kind (see ``comparable``)."""
-    match where:
-        case In():
-            values: tuple[object, ...] = where.values
-        case IContains():
-            values = (where.value.casefold(),)
-        case Exists():
-            values = ()
-        case _:
-            values = (where.value,)
-    found = (comparable(value) for value in values)
-    return tuple(each[1] for each in found if each is not None and each[0] == kind)
-
-
-def _on_column(where: PositiveLeaf, column: str) -> _Condition:
-    """A leaf on a column of times or text. ``IS NOT NULL`` prevents a NULL result."""
-    if isinstance(where, Exists):
-        return _Condition(f"({column} IS NOT NULL)")
-    is_time = where.field in TIME_FIELDS
-    operands = _operands(where, "time" if is_time else "string")
-    if not operands or (is_time and isinstance(where, (Contains, IContains))):
-        return _FALSE
-    test = _test(where, column, operands)
-    return _Condition(f"({column} IS NOT NULL AND {test})", operands)
-
-
-def _test(where: PositiveLeaf, value: str, operands: tuple[object, ...]) -> str:
-    """The comparison of a scalar with operands of the same type."""
-    match where:
-        case Contains():
-            return f"instr({value}, ?) > 0"
-        case IContains():
-            return f"instr(casefold({value}), ?) > 0"
-        case Gt() | Gte() | Lt() | Lte():
-            return f"{value} {_ORDERS[type(where)]} ?"
-        case _:
-            return f"{value} IN ({_marks(operands)})"
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _on_json(where: PositiveLeaf, document: str, keys: Sequence[str]) -> _Condition:
-    """A leaf on the value at a path of a JSON document."""
-    in_python = _Condition(f"json_matches({document}, ?)", (_encoded(where),))
-    if not all(_PLAIN_KEY.fullmatch(key) for key in keys):
-        return in_python
-    path = "$" + "".join(f'."{key}"' for key in keys)
-    in_sql = _by_type(where, document, path, in_python)
-    return _Condition(
-        f"iif(instr({document}, '\\u0000') > 0, {in_python.sql}, {in_sql.sql})",
-        (*in_python.parameters, *in_sql.parameters),
-    )
-
-
-def _by_type(where: PositiveLeaf, document: str, path: str, in_python: _Condition) -> _Condition:
-    if isinstance(where, Exists):
-        return _Condition(
-            f"CASE ifnull(json_type({document}, ?), 'null') WHEN 'null' THEN 0 "
-            f"WHEN 'array' THEN json_array_length({document}, ?) > 0 ELSE 1 END",
-            (path, path),
+    def on_json(self, where: PositiveLeaf, document: str, keys: Sequence[str]) -> Condition:
+        in_python = Condition(f"json_matches({document}, ?)", (_encoded(where),))
+        if not all(_PLAIN_KEY.fullmatch(key) for key in keys):
+            return in_python
+        path = "$" + "".join(f'."{key}"' for key in keys)
+        in_sql = self._by_type(where, document, path, in_python)
+        return Condition(
+            f"iif(instr({document}, '\\u0000') > 0, {in_python.sql}, {in_sql.sql})",
+            (*in_python.parameters, *in_sql.parameters),
         )
-    branches = [*_scalars(where, document, path), *_lists(where, document, path, in_python)]
-    if not branches:
-        return _FALSE
-    return _Condition(
-        f"CASE json_type({document}, ?) {' '.join(each.sql for each in branches)} ELSE 0 END",
-        (path, *(value for each in branches for value in each.parameters)),
-    )
 
+    def _by_type(
+        self, where: PositiveLeaf, document: str, path: str, in_python: Condition
+    ) -> Condition:
+        if isinstance(where, Exists):
+            return Condition(
+                f"CASE ifnull(json_type({document}, ?), 'null') WHEN 'null' THEN 0 "
+                f"WHEN 'array' THEN json_array_length({document}, ?) > 0 ELSE 1 END",
+                (path, path),
+            )
+        branches = [
+            *self._scalars(where, document, path),
+            *self._lists(where, document, path, in_python),
+        ]
+        if not branches:
+            return FALSE
+        return Condition(
+            f"CASE json_type({document}, ?) {' '.join(each.sql for each in branches)} ELSE 0 END",
+            (path, *(value for each in branches for value in each.parameters)),
+        )
 
-def _scalars(where: PositiveLeaf, document: str, path: str) -> Iterator[_Condition]:
-    """The branches for strings, numbers and booleans."""
-    value = f"json_extract({document}, ?)"
-    if strings := _operands(where, "string"):
-        yield _Condition(f"WHEN 'text' THEN {_test(where, value, strings)}", (path, *strings))
-    if isinstance(where, (Contains, IContains)):
-        return
-    if numbers := _operands(where, "number"):
+    def _scalars(self, where: PositiveLeaf, document: str, path: str) -> Iterator[Condition]:
+        """The branches for strings, numbers and booleans."""
+        value = f"json_extract({document}, ?)"
         # json_extract returns an integer beyond 64 bits as a rounded double.
         exact = f"exact_double({document} -> ?)"
         integer = f"iif(typeof({value}) = 'integer', {value}, {exact})"
-        yield _Condition(
-            f"WHEN 'integer' THEN {_test(where, integer, numbers)}", (path,) * 3 + numbers
-        )
-        yield _Condition(f"WHEN 'real' THEN {_test(where, exact, numbers)}", (path, *numbers))
-    if type(where) not in _ORDERS:
-        for boolean in set(_operands(where, "boolean")):
-            yield _Condition(f"WHEN '{'true' if boolean else 'false'}' THEN 1")
+        for json_type, kind, read, paths in (
+            ("text", "string", value, (path,)),
+            ("integer", "number", integer, (path,) * 3),
+            ("real", "number", exact, (path,)),
+        ):
+            if operands := scalar_operands(where, kind):
+                test = self.test(where, read, operands, kind)
+                yield Condition(f"WHEN '{json_type}' THEN {test.sql}", paths + test.parameters)
+        for boolean in scalar_operands(where, "boolean"):
+            yield Condition(f"WHEN {_json_type(boolean)} THEN 1")
+
+    def _lists(
+        self, where: PositiveLeaf, document: str, path: str, in_python: Condition
+    ) -> Iterator[Condition]:
+        """The branch for a list: true if an element equals an operand."""
+        if element_operands(where, "number"):
+            yield Condition(f"WHEN 'array' THEN {in_python.sql}", in_python.parameters)
+            return
+        tests = [
+            Condition(f"element.type = {_json_type(boolean)}")
+            for boolean in element_operands(where, "boolean")
+        ]
+        if strings := element_operands(where, "string"):
+            value = "casefold(element.value)" if isinstance(where, IContains) else "element.value"
+            equal = self.member(value, strings, "string")
+            tests.append(Condition(f"(element.type = 'text' AND {equal.sql})", equal.parameters))
+        if tests:
+            yield Condition(
+                f"WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each({document}, ?) AS element "
+                f"WHERE {' OR '.join(test.sql for test in tests)})",
+                (path, *(value for test in tests for value in test.parameters)),
+            )
 
 
-def _lists(
-    where: PositiveLeaf, document: str, path: str, in_python: _Condition
-) -> Iterator[_Condition]:
-    """The branch for a list: true if an element equals an operand."""
-    if type(where) in _ORDERS:
-        return
-    strings, booleans = _operands(where, "string"), set(_operands(where, "boolean"))
-    if _operands(where, "number"):
-        yield _Condition(f"WHEN 'array' THEN {in_python.sql}", in_python.parameters)
-    elif strings or booleans:
-        value = "casefold(element.value)" if isinstance(where, IContains) else "element.value"
-        tests = [f"element.type = '{'true' if boolean else 'false'}'" for boolean in booleans]
-        if strings:
-            tests.append(f"(element.type = 'text' AND {value} IN ({_marks(strings)}))")
-        yield _Condition(
-            f"WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each({document}, ?) AS element "
-            f"WHERE {' OR '.join(tests)})",
-            (path, *strings),
-        )
+def _json_type(boolean: object) -> str:
+    return "'true'" if boolean else "'false'"

@@ -8,47 +8,38 @@ match is detected when the database is opened.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
+from remembrancer.adapters.stores.shared.read_model_parts import (
+    FACTS,
+    INDEX,
+    PAGE,
+    Embed,
+    Fingerprinted,
+    Named,
+    documents_of,
+    fingerprints_of,
+    rebuilt_elsewhere,
+)
 from remembrancer.adapters.stores.shared.sealing import NEWEST
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.conversations import SqliteConversations
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
-from remembrancer.domain.errors import (
-    AdapterUnavailable,
-    IntegrityError,
-    InvalidRequest,
-    RemembrancerError,
-)
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.documents import (
-    INDEXED,
-    context_for,
-    document_of,
-    to_index,
-    touched,
-)
+from remembrancer.domain.recall.documents import INDEXED, context_for, to_index, touched
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
-from remembrancer.domain.text import EQUALITY_VERSION
 
 if TYPE_CHECKING:
     import sqlite_utils
-
-FACTS = "facts"
-INDEX = "index"
-FACTS_FINGERPRINT = f"1.{EQUALITY_VERSION}"
-PAGE = 500
-
-Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
-"""Returns the available vectors of texts; a text without one is embedded later."""
 
 
 def create_checkpoints(schema: sqlite_utils.Database) -> None:
@@ -61,21 +52,22 @@ def create_checkpoints(schema: sqlite_utils.Database) -> None:
     )
 
 
-class EmbeddedIndex(Protocol):
-    """A vector index in the log's SQLite file."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when documents would be stored differently, such as with another embedder."""
-        ...
-
+class _Tables(Protocol):
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables that are missing."""
         ...
 
     def clear(self, connection: sqlite3.Connection) -> None:
-        """Delete all documents."""
+        """Delete all rows."""
         ...
+
+    def count_in(self, connection: sqlite3.Connection) -> int:
+        """The number of rows of all ledgers."""
+        ...
+
+
+class EmbeddedIndex(_Tables, Fingerprinted, Protocol):
+    """A vector index in the log's SQLite file."""
 
     def put_in(self, connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
         """Same as ``VectorIndex.put``, inside a transaction."""
@@ -85,10 +77,6 @@ class EmbeddedIndex(Protocol):
         self, connection: sqlite3.Connection, texts: Sequence[str]
     ) -> Mapping[str, Vector]:
         """Same as ``VectorIndex.vectors_for``, inside a transaction."""
-        ...
-
-    def count_in(self, connection: sqlite3.Connection) -> int:
-        """The number of documents of all ledgers."""
         ...
 
     def without_vector(
@@ -106,37 +94,13 @@ class EmbeddedIndex(Protocol):
         ...
 
 
-class _Tables(Protocol):
-    def create(self, connection: sqlite3.Connection) -> None:
-        """Create the tables that are missing."""
-        ...
-
-    def clear(self, connection: sqlite3.Connection) -> None:
-        """Delete all rows."""
-        ...
-
-
-class Projection(_Tables, Protocol):
+class Projection(_Tables, Named, Protocol):
     """A read model in the log's SQLite file that depends on the log alone."""
-
-    @property
-    def name(self) -> str:
-        """The name of its checkpoint."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when its rows would be stored differently."""
-        ...
 
     def apply_in(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> int:
         """Apply events inside the append's transaction; returns the number of rows added, as
         ``count_in`` counts them.
         """
-        ...
-
-    def count_in(self, connection: sqlite3.Connection) -> int:
-        """The number of rows."""
         ...
 
 
@@ -204,13 +168,7 @@ class SqliteReadModels:
         missing = [text for text in texts if text not in vectors]
         if missing:
             vectors.update(self._index.vectors_in(connection, missing))
-        self._index.put_in(
-            connection,
-            [
-                document_of(fact, context=context, vector=vectors.get(fact.text))
-                for fact, context in versions
-            ],
-        )
+        self._index.put_in(connection, documents_of(versions, vectors))
 
     def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """See ``ReadModels.documents``."""
@@ -229,25 +187,16 @@ class SqliteReadModels:
     def supply(self, vectors: Mapping[str, Vector]) -> int:
         """See ``ReadModels.supply``."""
         with self._database.transaction() as connection:
-            waiting = self._index.without_vector(connection, len(vectors))
-            conversations = SqliteConversations(connection, self._facts)
-            versions = [
-                fact
-                for (fact_id, version), text in waiting
+            waiting = [
+                key
+                for key, text in self._index.without_vector(connection, len(vectors))
                 if text in vectors
-                for fact in self._facts.versions_in(connection, fact_id)
-                if fact.version == version
             ]
-            self._index.put_in(
-                connection,
-                [
-                    document_of(
-                        fact, context=context_for(fact, conversations), vector=vectors[fact.text]
-                    )
-                    for fact in versions
-                ],
-            )
-        return len(versions)
+            facts = self._facts.load_in(connection, waiting)
+            conversations = SqliteConversations(connection, self._facts)
+            versions = [(fact, context_for(fact, conversations)) for fact in facts]
+            self._index.put_in(connection, documents_of(versions, vectors))
+        return len(facts)
 
     def _advance(
         self,
@@ -266,12 +215,7 @@ class SqliteReadModels:
                 raise self._checkpoint_error(connection, name, fingerprint)
 
     def _fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each read model, by name."""
-        return {
-            FACTS: FACTS_FINGERPRINT,
-            INDEX: self._index.fingerprint,
-            **{other.name: other.fingerprint for other in self._others},
-        }
+        return fingerprints_of(self._index, self._others)
 
     def _checkpoint_error(
         self, connection: sqlite3.Connection, name: str, fingerprint: str
@@ -279,11 +223,7 @@ class SqliteReadModels:
         """The error for a checkpoint that could not be advanced."""
         found = self._checkpoints(connection).get(name)
         if found is not None and found[0] != fingerprint:
-            return InvalidRequest(
-                "embedder",
-                f"another process has rebuilt the {name} read model with other settings; "
-                "open the database again with the same settings",
-            )
+            return rebuilt_elsewhere(name)
         return AdapterUnavailable(
             "sqlite",
             f"the checkpoint of the {name} read model is not at the end of the log; "

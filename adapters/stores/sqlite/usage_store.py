@@ -8,11 +8,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from remembrancer.adapters.stores.shared import usage_scripts
+from remembrancer.adapters.stores.shared.escaping import NO_ESCAPING
 from remembrancer.adapters.stores.sqlite.database import Database
+from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
+from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
-from remembrancer.domain.usage import Usage, UsageTotal
+from remembrancer.domain.usage import UsageTotal
 
 _COLUMNS = {
     "ledger_id": int,
@@ -25,24 +29,6 @@ _COLUMNS = {
     "cost": float,
     "latency": float,
 }
-
-_ADD = """
-INSERT INTO usage VALUES ((SELECT id FROM ledger WHERE name = ?), ?, ?, 1, ?, ?, ?, ?, ?)
-ON CONFLICT (ledger_id, purpose, model) DO UPDATE SET
-    calls = calls + 1, unpriced = unpriced + excluded.unpriced,
-    input_tokens = input_tokens + excluded.input_tokens,
-    output_tokens = output_tokens + excluded.output_tokens,
-    cost = CASE WHEN excluded.cost IS NULL THEN cost ELSE ifnull(cost, 0) + excluded.cost END,
-    latency = latency + excluded.latency
-"""
-
-# sum() ignores nulls, and is null if all values are.
-_TOTALS = """
-SELECT purpose, model, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cost),
-       sum(latency)
-FROM usage {where} GROUP BY purpose, model ORDER BY purpose, model
-"""
-_OF_ONE = "WHERE ledger_id = (SELECT id FROM ledger WHERE name = ?)"
 
 
 class SqliteUsageStore:
@@ -80,43 +66,13 @@ class SqliteUsageStore:
         Returns:
             The number of model calls among them.
         """
-        calls = [
-            (
-                item.ledger,
-                event.purpose,
-                event.model,
-                int(event.cost is None),
-                event.input_tokens,
-                event.output_tokens,
-                event.cost,
-                event.latency,
-            )
-            for item in chain
-            if isinstance(event := item.event, InferenceRecorded) and event.asked
-        ]
-        connection.executemany(_ADD, calls)
-        return len(calls)
+        calls = [item for item in chain if isinstance(item.event, InferenceRecorded)]
+        return sum(
+            run_script(connection, usage_scripts.apply(ledger_id, part, NO_ESCAPING))
+            for ledger_id, part in by_ledger(connection, calls)
+        )
 
     def totals(self, ledger: LedgerId | None) -> Sequence[UsageTotal]:
         """See ``UsageStore.totals``."""
         with self._database.reader() as connection:
-            rows = (
-                connection.execute(_TOTALS.format(where=""))
-                if ledger is None
-                else connection.execute(_TOTALS.format(where=_OF_ONE), (ledger,))
-            ).fetchall()
-        return [
-            UsageTotal(
-                purpose=purpose,
-                model=model,
-                usage=Usage(
-                    calls=calls,
-                    unpriced=unpriced,
-                    input_tokens=read,
-                    output_tokens=written,
-                    cost=cost,
-                    latency=latency,
-                ),
-            )
-            for purpose, model, calls, unpriced, read, written, cost, latency in rows
-        ]
+            return run_script(connection, usage_scripts.totals(ledger, NO_ESCAPING))

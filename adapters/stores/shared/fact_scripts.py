@@ -1,0 +1,409 @@
+"""Store and query the versions of facts: the part that SQLite and PostgreSQL have in common.
+
+One row of ``fact`` per version, one of ``message`` per message, one of ``evidence`` per message
+that a fact cites. ``domain.facts.evolve.change_of`` decides how an event changes a fact.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+import msgspec
+from attrs import define, field
+
+from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
+from remembrancer.adapters.stores.shared.visibility import covered, visible
+from remembrancer.domain.conversation import Message
+from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.errors import IntegrityError
+from remembrancer.domain.events import InferenceRecorded, MessageObserved, PayloadErased
+from remembrancer.domain.facts.evolve import FactChange, change_of, fact_id_of
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, MessageId
+from remembrancer.domain.filters.ast import Filter
+from remembrancer.domain.ports.codec import Codec
+from remembrancer.domain.ports.fact_store import FactQuery, Tally
+from remembrancer.domain.recorded import CorrelationId, EventId, Recorded
+from remembrancer.domain.scope import LedgerId, Scope
+from remembrancer.domain.text import normalised
+
+LATEST = "recorded_to IS NULL AND status = 'active'"
+
+FACT_INDEXES = (
+    "UNIQUE INDEX IF NOT EXISTS fact_key ON fact (fact_id, version)",
+    "INDEX IF NOT EXISTS fact_created ON fact (ledger_id, created_at, fact_id)",
+    "INDEX IF NOT EXISTS fact_occurred ON fact (ledger_id, occurred_at, fact_id)",
+    f"INDEX IF NOT EXISTS fact_digest ON fact (ledger_id, digest) WHERE {LATEST}",
+    f"INDEX IF NOT EXISTS fact_slot ON fact (ledger_id, slot) WHERE {LATEST} AND slot IS NOT NULL",
+    "INDEX IF NOT EXISTS fact_due ON fact (ledger_id, expires_at) "
+    f"WHERE {LATEST} AND expires_at IS NOT NULL",
+)
+
+FILTER_COLUMNS = {
+    **{
+        name: name
+        for name in (
+            *("fact_id", "status", "occurred_at", "created_at", "valid_from", "valid_to"),
+            "expires_at",
+        )
+    },
+    "updated_at": "recorded_from",
+}
+"""The columns of the built-in fields that both stores have a column for."""
+
+_OF_LEDGER = "ledger_id = (SELECT id FROM ledger WHERE name = %s)"
+
+COLUMNS = (
+    *("fact_id", "version", "ledger_id", "user_id", "agent_id", "run_id", "app_id", "status"),
+    *("digest", "slot", "occurred_at", "created_at", "valid_from", "valid_to", "recorded_from"),
+    *("recorded_to", "expires_at", "body"),
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Fact)
+
+
+class FactScripts(ABC):
+    """The scripts of one store; see ``FactStore`` for what the queries return.
+
+    Args:
+        codec: decodes the messages in stored events.
+    """
+
+    body: ClassVar[str]
+    """The expression for the JSON of a fact, as text."""
+
+    columns: ClassVar[Sequence[str]] = COLUMNS
+    """The columns of ``fact`` in the order of ``row``."""
+
+    place: ClassVar[str]
+    """The column of ``message`` that identifies the event of a message."""
+
+    events: ClassVar[str]
+    """``message`` joined with ``event``."""
+
+    position: ClassVar[str]
+    """The expression for the position of an event in ``events``."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._insert = (
+            f"INSERT INTO fact ({', '.join(self.columns)}) "
+            f"VALUES ({', '.join(['%s'] * len(self.columns))})"
+        )
+        self._observe = (
+            f"INSERT INTO message ({self.place}, ledger_id, message_id, conversation, occurred_at, "
+            "pending) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+        )
+
+    @staticmethod
+    @abstractmethod
+    def id_of(stored: Any) -> str:
+        """The event id or correlation id in a row."""
+
+    @abstractmethod
+    def any_of(self, column: str, values: Sequence[object]) -> Iterable[tuple[str, object]]:
+        """Conditions with their parameter; rows with one of ``values`` meet exactly one of them."""
+
+    @abstractmethod
+    def newest(self, ledger_id: int, ids: Sequence[FactId]) -> Iterable[Statement]:
+        """Statements that select the latest version of each fact that the ledger has."""
+
+    @abstractmethod
+    def loading(self, keys: Sequence[FactKey]) -> Statement:
+        """The statement that selects versions in the order of their keys."""
+
+    @abstractmethod
+    def condition(self, where: Filter) -> tuple[str, list[object]]:
+        """A filter as a condition on the rows of ``fact``, and its parameters."""
+
+    def row(self, ledger_id: int, fact: Fact) -> tuple[object, ...]:
+        """The row of a version."""
+        return (
+            fact.fact_id,
+            fact.version,
+            ledger_id,
+            fact.scope.user_id,
+            fact.scope.agent_id,
+            fact.scope.run_id,
+            fact.scope.app_id,
+            fact.status.value,
+            _digest(fact.text),
+            fact.slot,
+            to_microseconds(fact.occurred_at),
+            to_microseconds(fact.created_at),
+            _integer(fact.valid.start),
+            _integer(fact.valid.end),
+            _integer(fact.recorded.start),
+            _integer(fact.recorded.end),
+            _integer(fact.expires_at),
+            _encoded(fact),
+        )
+
+    def apply(self, ledger_id: int, chain: Sequence[Recorded]) -> Script[list[FactChange]]:
+        """Apply events of one ledger in the append's transaction.
+
+        Returns:
+            The changes of facts, for the read models that depend on them.
+        """
+        yield from self._note_messages(ledger_id, chain)
+        ids = {fact_id for item in chain if (fact_id := fact_id_of(item.event)) is not None}
+        latest: dict[FactId, Fact] = {}
+        for statement in self.newest(ledger_id, sorted(ids)):
+            found = yield from _facts(statement)
+            latest.update((fact.fact_id, fact) for fact in found)
+        rows = _Rows()
+        changes: list[FactChange] = []
+        for item in chain:
+            fact_id = fact_id_of(item.event)
+            change = None if fact_id is None else change_of(item, latest.get(fact_id))
+            if change is not None:
+                latest[change.after.fact_id] = change.after
+                rows.add(change)
+                changes.append(change)
+        yield from self._write(ledger_id, rows)
+        return changes
+
+    def _note_messages(self, ledger_id: int, chain: Sequence[Recorded]) -> Script[None]:
+        observed: dict[MessageId, list[object]] = {}
+        done: list[MessageId] = []
+        for item in chain:
+            event = item.event
+            if isinstance(event, MessageObserved):
+                message = event.message
+                observed.setdefault(
+                    message.message_id,
+                    [
+                        *(item.position, ledger_id, message.message_id),
+                        *(_conversation_of(message.scope), to_microseconds(message.occurred_at)),
+                        event.extract,
+                    ],
+                )
+            elif isinstance(event, InferenceRecorded):
+                done += event.messages
+                for message_id in event.messages:
+                    if message_id in observed:
+                        observed[message_id][-1] = False
+        for clause, parameter in self.any_of("message_id", done):
+            yield Statement(
+                f"UPDATE message SET pending = false WHERE {clause} AND ledger_id = %s",
+                (parameter, ledger_id),
+            )
+        if observed:
+            yield Batch(self._observe, observed.values())
+
+    def _write(self, ledger_id: int, rows: _Rows) -> Script[None]:
+        if rows.ended:
+            yield Batch(
+                "UPDATE fact SET recorded_to = %s, body = %s WHERE fact_id = %s AND version = %s",
+                [(_integer(fact.recorded.end), _encoded(fact), *fact.key) for fact in rows.ended],
+            )
+        if rows.begun:
+            yield Batch(
+                self._insert,
+                [self.row(ledger_id, fact) for fact in rows.begun.values()],
+            )
+        if rows.evidence:
+            yield Batch(
+                "INSERT INTO evidence VALUES (%s, %s) ON CONFLICT DO NOTHING", rows.evidence
+            )
+
+    def versions(self, ids: Sequence[FactId]) -> Script[list[Fact]]:
+        """All versions of facts, those of one fact together, oldest first."""
+        found: list[Fact] = []
+        for clause, parameter in self.any_of("fact_id", ids):
+            found += yield from _facts(
+                Statement(
+                    f"SELECT {self.body} FROM fact WHERE {clause} ORDER BY fact_id, version",
+                    (parameter,),
+                )
+            )
+        return found
+
+    def citing(self, message_ids: Sequence[MessageId]) -> Script[list[tuple[MessageId, Fact]]]:
+        """All versions of the facts whose evidence names one of the messages."""
+        citing: list[tuple[MessageId, Fact]] = []
+        for clause, parameter in self.any_of("message_id", message_ids):
+            found = yield Statement(
+                f"SELECT message_id, {self.body} FROM evidence JOIN fact USING (fact_id) "
+                f"WHERE {clause} ORDER BY fact_id, version",
+                (parameter,),
+            )
+            citing += [(message_id, _decoder.decode(body)) for message_id, body in found.rows]
+        return citing
+
+    def load(self, keys: Sequence[FactKey]) -> Script[list[Fact]]:
+        """The versions with these keys, in their order."""
+        return _facts(self.loading(keys))
+
+    def find(self, query: FactQuery) -> Script[list[Fact]]:
+        """One page of a listing."""
+        column = query.order.value.lstrip("-")
+        descending = query.order.value.startswith("-")
+        clauses, parameters = visible(query)
+        if query.where is not None:
+            clause, values = self.condition(query.where)
+            clauses.append(clause)
+            parameters.extend(values)
+        if query.after is not None:
+            moment, fact_id = query.after
+            clauses.append(f"({column}, fact_id) {'<' if descending else '>'} (%s, %s)")
+            parameters.extend((to_microseconds(moment), fact_id))
+        direction = "DESC" if descending else "ASC"
+        return _facts(
+            Statement(
+                f"SELECT {self.body} FROM fact WHERE {' AND '.join(clauses)} "
+                f"ORDER BY {column} {direction}, fact_id {direction} LIMIT %s",
+                (*parameters, query.limit),
+            )
+        )
+
+    def active(
+        self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
+    ) -> Script[list[Fact]]:
+        """The active facts with one of the texts or slots."""
+        digests = [_digest(text) for text in texts]
+        found: dict[FactId, Fact] = {}
+        for column, values in (("digest", digests), ("slot", slots)):
+            for clause, parameter in self.any_of(column, list(dict.fromkeys(values))):
+                facts = yield from self._active(
+                    [f"{_OF_LEDGER} AND {column} IS NOT NULL AND {clause}"], (ledger, parameter)
+                )
+                found.update((fact.fact_id, fact) for fact in facts)
+        return list(found.values())
+
+    def active_in(self, scope: Scope) -> Script[list[Fact]]:
+        """The active facts that a scope covers."""
+        return self._active(*covered(scope))
+
+    def due(self, ledger: LedgerId, now: datetime) -> Script[list[Fact]]:
+        """The active facts that have expired."""
+        return self._active(
+            [_OF_LEDGER, "expires_at <= %s", "expires_at IS NOT NULL"],
+            (ledger, to_microseconds(now)),
+        )
+
+    def _active(self, clauses: Sequence[str], parameters: Sequence[object]) -> Script[list[Fact]]:
+        return _facts(
+            Statement(
+                f"SELECT {self.body} FROM fact WHERE {' AND '.join(clauses)} AND {LATEST} "
+                "ORDER BY id",
+                parameters,
+            )
+        )
+
+    def pending(self, ledger: LedgerId | None, limit: int) -> Script[list[Message]]:
+        """The messages that wait for extraction, oldest first."""
+        where, parameters = _one_or_all(ledger, "message.ledger_id")
+        found = yield Statement(
+            f"SELECT payload, type, schema_version, {self.position}, ledger.name, event_id "
+            f"FROM {self.events} JOIN ledger ON ledger.id = message.ledger_id "
+            f"WHERE pending AND {where} ORDER BY {self.position}, message.{self.place} LIMIT %s",
+            (*parameters, limit),
+        )
+        return [message for row in found.rows if (message := self.message(row)) is not None]
+
+    def unfinished(self, ledger: LedgerId | None, limit: int) -> Script[list[CorrelationId]]:
+        """The requests with messages that wait for extraction, oldest first."""
+        where, parameters = _one_or_all(ledger, "message.ledger_id")
+        found = yield Statement(
+            f"SELECT correlation_id FROM {self.events} WHERE pending AND {where} "
+            f"GROUP BY correlation_id ORDER BY min({self.position}), min(message.{self.place}) "
+            "LIMIT %s",
+            (*parameters, limit),
+        )
+        return [CorrelationId(self.id_of(request)) for (request,) in found.rows]
+
+    def tally(self, ledger: LedgerId | None) -> Script[Tally]:
+        """The counts of one ledger or of all."""
+        where, parameters = _one_or_all(ledger, "ledger_id")
+        statuses = yield Statement(
+            "SELECT status, count(*) FILTER (WHERE recorded_to IS NULL), count(*) "
+            f"FROM fact WHERE {where} GROUP BY status",
+            parameters,
+        )
+        counts = yield Statement(
+            f"SELECT count(*), count(*) FILTER (WHERE pending) FROM message WHERE {where}",
+            parameters,
+        )
+        ((messages, pending),) = counts.rows
+        return Tally(
+            facts={FactStatus(status): count for status, count, _ in statuses.rows if count},
+            versions=sum(versions for _, _, versions in statuses.rows),
+            messages=messages,
+            pending=pending,
+        )
+
+    def message(self, row: Row) -> Message | None:
+        """Decode the message of a stored event; ``None`` if it was erased.
+
+        Args:
+            row: payload, type, schema version, position, ledger and id of the event.
+
+        Raises:
+            IntegrityError: the event is not a ``MessageObserved``.
+        """
+        payload, type_name, schema_version, position, ledger, event_id = row
+        event = self._codec.decode(
+            payload, type_name, schema_version, position, ledger, EventId(self.id_of(event_id))
+        )
+        if isinstance(event, PayloadErased):
+            return None
+        if not isinstance(event, MessageObserved):
+            raise IntegrityError(
+                f"position {position}: expected a message, found {type_name}; restore a backup"
+            )
+        return event.message
+
+
+@define
+class _Rows:
+    """Row changes of one append, merged so that each row is written once."""
+
+    begun: dict[FactKey, Fact] = field(factory=dict)
+    ended: list[Fact] = field(factory=list)
+    evidence: list[tuple[MessageId, FactId]] = field(factory=list)
+
+    def add(self, change: FactChange) -> None:
+        before, after = change.before, change.after
+        if before is not None:
+            if before.key in self.begun:
+                self.begun[before.key] = before
+            else:
+                self.ended.append(before)
+        self.begun[after.key] = after
+        self.evidence += [
+            (evidence.message_id, after.fact_id)
+            for evidence in after.evidence[len(before.evidence) if before else 0 :]
+        ]
+
+
+def _facts(statement: Statement) -> Script[list[Fact]]:
+    found = yield statement
+    return [_decoder.decode(body) for (body,) in found.rows]
+
+
+def _encoded(fact: Fact) -> str:
+    return _encoder.encode(fact).decode()
+
+
+def _conversation_of(scope: Scope) -> str:
+    """The key of a conversation within a ledger."""
+    return _encoder.encode([scope.agent_id, scope.run_id, scope.app_id]).decode()
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(normalised(text).encode(), digest_size=16).digest()
+
+
+def _integer(moment: datetime | None) -> int | None:
+    return None if moment is None else to_microseconds(moment)
+
+
+def _one_or_all(ledger: LedgerId | None, column: str) -> tuple[str, list[object]]:
+    if ledger is None:
+        return "true", []
+    return f"{column} = (SELECT id FROM ledger WHERE name = %s)", [ledger]

@@ -1,0 +1,1 @@
+"""A package, because some distributions install a ``tests`` package of their own."""
