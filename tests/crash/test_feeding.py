@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from remembrancer import Memory
-from remembrancer.testing.depth import depth, scaled
+from remembrancer.testing.depth import scaled, stride
 from tests.crash.feeder import fed, feed_for_ever, feed_until, write_for_ever
 from tests.helpers.processes import process, was_killed
 
 USERS = ("ann", "ben")
 KILLS = scaled(6)
-STEP = 1 if depth() > 1 else 17
+STEP = stride(17)
 """Statements between two kills. 17 does not divide the number of statements per page, so that over
 all pages each statement is hit.
 """

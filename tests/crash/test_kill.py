@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from remembrancer import Memory
 from remembrancer.domain.errors import NotFound
-from remembrancer.testing.depth import scaled
+from remembrancer.testing.depth import failing_steps, scaled
 from tests.crash.remains import check_agreement, check_promises, finish, remains
 from tests.crash.writer import (
     DIMENSION,
@@ -35,11 +36,22 @@ from tests.helpers.processes import process, was_killed
 KILLS = scaled(25, least=2)
 """Kills per seed, at random moments, on one growing file."""
 
+STRIDE = 7
+"""Statements between two kills in the default profile; "thorough" kills at every statement."""
+
 LONGEST_JOURNAL = 25
 """Maximum number of journal lines before a kill; each write has two."""
 
 OTHER_DIMENSION = 16
 ADA: dict[str, Any] = {"user_id": "ada"}
+
+Kills: TypeAlias = Callable[[Callable[[int], bool]], Iterator[int]]
+"""Kills a process at one statement after another; see ``failing_steps``."""
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> Kills:
+    return partial(failing_steps, usual=STRIDE, name=request.node.name)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -110,7 +122,9 @@ def do_again(memory: Memory, action: str, arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_write_killed_between_any_two_statements_is_done_once(tmp_path: Path, write: str) -> None:
+def test_write_killed_between_any_two_statements_is_done_once(
+    tmp_path: Path, write: str, kills: Kills
+) -> None:
     # Given the result of the same write without a kill
     base, path, journal = (tmp_path / name for name in ("base.db", "memory.db", "journal"))
     prepare(base)
@@ -122,9 +136,13 @@ def test_write_killed_between_any_two_statements_is_done_once(tmp_path: Path, wr
     with opened(path) as memory:
         do_again(memory, action, arguments)
         expected = contents(memory)
-    # When the process is killed at the first statement, at the second, and so on
-    at, seen = 1, set()
-    while was_killed(do_until, fresh(base, path, journal), journal, action, arguments, at):
+    seen = set()
+
+    def killed(at: int) -> bool:
+        return was_killed(do_until, fresh(base, path, journal), journal, action, arguments, at)
+
+    # When the process is killed at one statement after another
+    for _ in kills(killed):
         with remains(path) as memory:
             # Then each append is there completely or not at all, and a retry completes the write
             seen.add(contents(memory)[0])
@@ -132,12 +150,11 @@ def test_write_killed_between_any_two_statements_is_done_once(tmp_path: Path, wr
             do_again(memory, action, arguments)
             assert contents(memory) == expected
             check_agreement(memory)
-        at += 1
     assert {before[0], expected[0]} <= seen
     assert len(seen) == (3 if write == "infer" else 2)
 
 
-def test_retry_finishes_a_killed_background_write_once(tmp_path: Path) -> None:
+def test_retry_finishes_a_killed_background_write_once(tmp_path: Path, kills: Kills) -> None:
     # Given the result of the same request without a kill
     base, path, journal = (tmp_path / name for name in ("base.db", "memory.db", "journal"))
     prepare(base)
@@ -150,9 +167,13 @@ def test_retry_finishes_a_killed_background_write_once(tmp_path: Path) -> None:
     with opened(path) as memory:
         memory.add(**arguments)
         expected = contents(memory)
+    halfway = 0
+
+    def killed(at: int) -> bool:
+        return was_killed(defer_until, fresh(base, path, journal), journal, arguments, at)
+
     # When the process is killed during its background work
-    at, halfway = 1, 0
-    while was_killed(defer_until, fresh(base, path, journal), journal, arguments, at):
+    for _ in kills(killed):
         with remains(path) as memory:
             acknowledged = read_journal(journal)[0].receipt is not None
             pending = memory.stats().pending
@@ -164,8 +185,6 @@ def test_retry_finishes_a_killed_background_write_once(tmp_path: Path) -> None:
             assert contents(memory) in ((expected,) if acknowledged else (before, expected))
             assert memory.retry().receipts == ()
             check_agreement(memory)
-        # Every statement of an add is tested above; here every third one is enough.
-        at += 3
     assert halfway > 0
 
 
@@ -180,30 +199,34 @@ def fresh(base: Path, path: Path, journal: Path) -> Path:
 
 
 def test_next_process_creates_the_file_after_a_kill_at_any_statement(
-    tmp_path: Path,
+    tmp_path: Path, kills: Kills
 ) -> None:
-    path, at = tmp_path / "memory.db", 1
-    nothing = tmp_path / "none.db"
-    while was_killed(open_until, fresh(nothing, path, nothing), DIMENSION, at):
+    path, nothing = tmp_path / "memory.db", tmp_path / "none.db"
+
+    def killed(at: int) -> bool:
+        return was_killed(open_until, fresh(nothing, path, nothing), DIMENSION, at)
+
+    for _ in kills(killed):
         with opened(path, durability="normal") as memory:
             memory.add("I like tea.", **ADA)
             check_agreement(memory)
-        at += 1
-    assert at > 1
 
 
-def test_next_process_completes_a_rebuild_killed_at_any_statement(tmp_path: Path) -> None:
+def test_next_process_completes_a_rebuild_killed_at_any_statement(
+    tmp_path: Path, kills: Kills
+) -> None:
     # Given a file whose index was built for another embedder
     base, path = tmp_path / "base.db", tmp_path / "memory.db"
     prepare(base)
     with opened(base) as memory:
         expected = contents(memory)
-    at = 1
+
+    def killed(at: int) -> bool:
+        return was_killed(open_until, fresh(base, path, tmp_path / "none"), OTHER_DIMENSION, at)
+
     # When the rebuild is killed
-    while was_killed(open_until, fresh(base, path, tmp_path / "none"), OTHER_DIMENSION, at):
+    for at in kills(killed):
         # Then it is done completely or not at all; the next process rebuilds for its own embedder
         with opened(path, (DIMENSION, OTHER_DIMENSION)[at % 2], durability="normal") as memory:
             assert contents(memory) == expected
             check_agreement(memory)
-        at += 1
-    assert at > 1

@@ -100,6 +100,7 @@ def test_unknown_entity_is_not_found_and_others_are_suggested(
     assert "known are " in outcome.err
 
 
+@pytest.mark.slow
 def test_graph_is_a_tree_on_a_terminal(family: Path) -> None:
     outcome = on_terminal("graph", "Ann", "--user", "ann")
 

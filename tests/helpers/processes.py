@@ -24,6 +24,8 @@ _CONTEXT.set_forkserver_preload(
         "remembrancer.adapters.stores.sqlite.vector_index",
         "remembrancer.application.extraction.rules.extractor",
         "remembrancer.application.reconciliation.rules",
+        "remembrancer.adapters.stores.sqlite.store",
+        "numpy.ma",
         "sqlite_utils",
     ]
 )

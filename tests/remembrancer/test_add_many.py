@@ -347,6 +347,7 @@ def meet_at(barrier: threading.Barrier) -> None:
     barrier.wait(PATIENCE)
 
 
+@pytest.mark.slow
 class TestAgainstAServer:
     """With the real client library, up to its concurrency limit."""
 

@@ -18,6 +18,7 @@ import pytest
 from remembrancer import AsyncMemory, Memory
 from remembrancer.domain.errors import WrongContext
 from remembrancer.domain.ports.embedder import Purpose, Vector
+from remembrancer.runtime import queue_workers
 from remembrancer.wiring import build, lifecycle
 from remembrancer.wiring.settings import Settings, load_settings
 
@@ -42,9 +43,10 @@ class Letters:
 
 
 @pytest.fixture(autouse=True)
-def short_release(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (build, lifecycle):
         monkeypatch.setattr(module, "RELEASE", 0.1)
+    monkeypatch.setattr(queue_workers, "FAREWELL", 0.1)
 
 
 def traced(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -179,6 +181,7 @@ memory.close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_forked_process_is_told_to_open_a_memory_of_its_own(tmp_path: Path) -> None:
     # Hung

@@ -760,3 +760,23 @@ def test_delete_all_deletes_facts_that_are_not_valid_now() -> None:
 def test_write_is_refused_after_events_that_were_not_projected() -> None:
     with manual_steps() as state:
         state.append_without_projecting(0, ADA, "I live in Oslo.", 0, written=True)
+
+
+MONDAY = Scope(user_id="ada", run_id="monday")
+
+
+def test_clause_said_again_as_a_sentence_reaffirms_the_clause() -> None:
+    with manual_steps() as state:
+        state.talk(0, MONDAY, ["I live in Lisbon and I work at Initech."])
+        state.add(0, state.request(MONDAY, ["I live in Lisbon."], infer=False))
+        assert "I live in Lisbon" in [fact.text for fact in state.visible(MONDAY)]
+
+
+def test_text_of_a_hidden_fact_said_again_is_visible() -> None:
+    with manual_steps() as state:
+        # Given a fact of the user outside of a run, and one that has ended
+        state.say_in_time(0, ADA, ["I work at Acme."], infer=True, said=0, lasts=None)
+        state.say_in_time(0, ADA, ["I work at Initech."], infer=True, said=-3000, lasts=None)
+        # When both are said again, then the machine finds them among the visible facts
+        state.say_in_time(0, MONDAY, ["I work at Acme."], infer=False, said=0, lasts=None)
+        state.say_in_time(0, ADA, ["I work at Initech."], infer=False, said=0, lasts=None)

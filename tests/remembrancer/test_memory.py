@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from inspect import iscoroutinefunction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ LASTING = ("file", "postgres", "sealed file")
 STORES = (*LASTING, ":memory:", "lists")
 
 
+def on_every(stores: Sequence[str]) -> list[Any]:
+    """Every face on each of the stores; the faces share the sealing, so for one it is slow."""
+    sealed_twice = ("AsyncMemory", "sealed file")
+    return [
+        pytest.param(pair, marks=pytest.mark.slow if pair == sealed_twice else ())
+        for pair in product(FACES, stores)
+    ]
+
+
 def log_of(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
     """The settings of a fresh log."""
     if store == "lists":
@@ -140,14 +150,14 @@ def place_of(face: str, store: str, request: pytest.FixtureRequest) -> Iterator[
             driver.close()
 
 
-@pytest.fixture(params=[(face, store) for face in FACES for store in STORES], ids="-".join)
+@pytest.fixture(params=on_every(STORES), ids="-".join)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Every face on every store."""
     face, store = request.param
     yield from place_of(face, store, request)
 
 
-@pytest.fixture(params=[(face, store) for face in FACES for store in LASTING], ids="-".join)
+@pytest.fixture(params=on_every(LASTING), ids="-".join)
 def lasting(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Every face on every persistent store."""
     face, store = request.param
@@ -980,6 +990,7 @@ with Memory.from_config(json.loads(sys.argv[1])) as held:
 """
 
 
+@pytest.mark.slow
 def test_identical_adds_by_several_processes_leave_one_active_fact(lasting: Place) -> None:
     # Given processes that have the same store open
     held = lasting.open()

@@ -11,6 +11,9 @@ import pytest
 
 from remembrancer.testing.unreliable_wire import UnreliableWire
 
+POLL = 0.01
+"""Seconds between two looks of the server at whether it must stop."""
+
 
 class _Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
@@ -29,7 +32,7 @@ class _Server(socketserver.ThreadingTCPServer):
 @pytest.fixture
 def wire() -> Iterator[UnreliableWire]:
     with _Server(("127.0.0.1", 0), _Echo) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(POLL,))
         thread.start()
         with UnreliableWire("127.0.0.1", server.server_address[1]) as wire:
             yield wire

@@ -44,6 +44,7 @@ class TestScriptedModel(LanguageModelContract):
             Driven(ScriptedModel()).complete(asking())
 
 
+@pytest.mark.slow
 class TestModelWithSchemaSupport(LanguageModelContract):
     name = "openai/gpt-4o-mini"
     unknown: tuple[str, ...] = ()

@@ -120,6 +120,7 @@ def test_fact_with_forged_end_tags_stays_inside_its_fence() -> None:
     assert [text for _, text in inside] == [hostile]
 
 
+@pytest.mark.slow
 class TestLitellmReranker(RerankerContract):
     name = "cohere/rerank-v3.5"
 
@@ -165,10 +166,12 @@ def ranking(*pairs: tuple[int, float]) -> Reply:
     }
 
 
+@pytest.mark.slow
 def test_relevances_are_matched_to_texts_by_index(model_server: ModelServer) -> None:
     assert asked(model_server, ranking((2, 0.9), (0, 0.5), (1, 0.1))) == [0.5, 0.1, 0.9]
 
 
+@pytest.mark.slow
 def test_relevances_are_clamped_to_zero_and_one(model_server: ModelServer) -> None:
     assert asked(model_server, ranking((0, 1.2), (1, -0.3), (2, 0.5))) == [1.0, 0.0, 0.5]
 
@@ -182,6 +185,7 @@ def test_relevances_are_clamped_to_zero_and_one(model_server: ModelServer) -> No
         ranking((0, float("nan")), (1, 0.1), (2, 0.2)),
     ],
 )
+@pytest.mark.slow
 def test_answer_with_wrong_texts_raises_model_error(
     model_server: ModelServer, answer: Reply
 ) -> None:
@@ -190,21 +194,25 @@ def test_answer_with_wrong_texts_raises_model_error(
 
 
 @pytest.mark.parametrize("failure", [Status(code=503), Status(code=429), CutOff(after=20)])
+@pytest.mark.slow
 def test_transient_failure_is_retried(model_server: ModelServer, failure: Reply) -> None:
     assert asked(model_server, failure, ranking((0, 0.3), (1, 0.2), (2, 0.1))) == [0.3, 0.2, 0.1]
 
 
+@pytest.mark.slow
 def test_provider_that_stays_down_raises_adapter_unavailable(model_server: ModelServer) -> None:
     with pytest.raises(AdapterUnavailable, match="litellm"):
         asked(model_server, *[Status(code=503)] * 2)
     assert len(model_server.asked) == 2
 
 
+@pytest.mark.slow
 def test_wrong_api_key_raises_invalid_request(model_server: ModelServer) -> None:
     with pytest.raises(InvalidRequest, match=r"reranker\.api_key"):
         asked(model_server, Status(code=401))
 
 
+@pytest.mark.slow
 def test_hanging_provider_is_cancelled_at_the_deadline(model_server: ModelServer) -> None:
     model_server.script(Hang(), Hang())
     settings = LitellmRerankerSettings(

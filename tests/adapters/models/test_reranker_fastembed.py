@@ -169,6 +169,7 @@ print(*os.listdir(os.environ["HOME"]))
 """
 
 
+@pytest.mark.slow
 def test_local_model_uses_no_network_and_writes_nothing_to_the_home_folder(
     model_folder: Path, tmp_path: Path
 ) -> None:

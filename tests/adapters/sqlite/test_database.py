@@ -335,6 +335,7 @@ with Memory(sys.argv[1]) as held:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit on file sizes")
 def test_full_disk_refuses_writes_and_loses_nothing(file: Path) -> None:
     # Given a process with a limit on the size of its files
@@ -469,6 +470,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_several_processes_may_open_a_new_file_at_once(tmp_path: Path) -> None:
     # Given processes that are ready to open a file
     processes = [
