@@ -35,10 +35,10 @@ from bench.report import Row, paired, quantile, report
 from remembrancer.adapters.stores.sqlite.audit_log import create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
-from remembrancer.domain.events import Event, FactAdded, RelationAsserted
+from remembrancer.domain.events import Event, EventId, FactAdded, RelationAsserted
 from remembrancer.domain.facts.fact import FactId, Interval
 from remembrancer.domain.graph.graph import View
-from remembrancer.domain.recorded import CorrelationId, EventId, Position, Recorded
+from remembrancer.domain.recorded import CorrelationId, Handle, Position, Recorded
 from remembrancer.domain.scope import Scope
 
 SCOPE = Scope(user_id="ann")
@@ -107,6 +107,7 @@ def _recorded(position: int, event: Event) -> Recorded:
     return Recorded(
         position=Position(position),
         ledger=SCOPE.ledger,
+        handle=Handle("0" * 32),
         version=position,
         event_id=EventId(""),
         recorded_at=START + timedelta(seconds=position),

@@ -48,9 +48,9 @@ from bench.floor import DiskFloor
 from bench.report import Row, paired, report
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
-from remembrancer.domain.events import FactAdded
+from remembrancer.domain.events import EventId, FactAdded
 from remembrancer.domain.facts.fact import Evidence, FactId, Interval, MessageId
-from remembrancer.domain.recorded import Append, CorrelationId, EventId, NewEvent, Position
+from remembrancer.domain.recorded import Append, CorrelationId, NewEvent, Position
 from remembrancer.domain.scope import SCOPE_IDS, LedgerId, Scope
 
 TEXT = "I went to the pottery class again on Saturday and finished the blue bowl for my sister."

@@ -41,12 +41,11 @@ from remembrancer.adapters.stores.postgres.sessions import Connection
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.audit.verify import broken_link
 from remembrancer.application.inline import run_inline
-from remembrancer.domain.events import FactAdded
+from remembrancer.domain.events import EventId, FactAdded
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
-    EventId,
     Head,
     NewEvent,
     Position,

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple, NewType, TypeAlias
 
 from attrs import field, frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId, Metadata
+from remembrancer.domain.facts.fact import (
+    Evidence,
+    FactId,
+    FactKind,
+    FactStatus,
+    Interval,
+    MessageId,
+    Metadata,
+    Statement,
+)
+from remembrancer.domain.facts.verdicts import Decision, Refusal, RefusedItem, Source
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.scope import Scope
+
+EventId = NewType("EventId", str)
 
 
 @frozen(kw_only=True)
@@ -39,8 +52,68 @@ class MessageObserved:
 
 
 @frozen(kw_only=True)
+class StatementMade:
+    """A caller stated a fact as subject, predicate and value; it is the origin of that fact.
+
+    ``valid`` is when the statement holds. ``single``: the subject has one value for the predicate
+    at a time. ``text`` is the fact in words.
+    """
+
+    type_name: ClassVar[str] = "statement.made"
+    schema_version: ClassVar[int] = 1
+
+    scope: Scope
+    statement: Statement
+    text: str
+    occurred_at: datetime
+    valid: Interval = Interval()
+    single: bool = True
+    metadata: Metadata = field(factory=dict)
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class PipelineDescribed:
+    """The parts that decide what is remembered, and their settings. It is appended to a ledger
+    before the first decision that was made with them.
+
+    ``digest`` (32 hex digits) identifies the description; inferences and settled candidates name
+    it. ``prompts`` maps the names of prompt templates to their digests. ``libraries`` has the
+    versions of those that affect a decision.
+    """
+
+    type_name: ClassVar[str] = "pipeline.described"
+    schema_version: ClassVar[int] = 1
+
+    digest: str
+    software: str
+    extractor: Mapping[str, Any]
+    reconciler: Mapping[str, Any]
+    embedder: Mapping[str, Any]
+    prompts: Mapping[str, str] = field(factory=dict)
+    libraries: Mapping[str, str] = field(factory=dict)
+
+
+class Outcome(StrEnum):
+    """What became of an answer. ``used``: the decision is based on it; ``vain``: there was no
+    answer, or an unusable one; ``lost``: another writer or another failure made it useless.
+    """
+
+    USED = "used"
+    VAIN = "vain"
+    LOST = "lost"
+
+
+@frozen(kw_only=True)
 class InferenceRecorded:
     """A model was called. ``output`` is its raw answer, so that a replay needs no model.
+
+    ``pipeline`` is the digest of the ``PipelineDescribed`` that it was called with,
+    ``prompt_digest`` that of the prompt template, ``request_digest`` the SHA-256 of all that was
+    sent. ``shown`` explains the numbers in the prompt: each is ``fact_id@version``,
+    ``message_id[start:end]`` (characters), the same with ``#`` and the reference of an image for
+    its description, or ``candidate n``, counted as in ``CandidatesSettled``. ``seen`` are all
+    messages that were shown; ``messages`` are those that need no other try.
 
     ``cost`` is in US dollars, ``None`` if the price is unknown; ``latency`` is in seconds.
     Decisions of rules and checks are recorded too, with an empty ``prompt_digest``.
@@ -52,12 +125,17 @@ class InferenceRecorded:
     purpose: str
     model: str
     prompt_digest: str
-    parameters: Mapping[str, Any] = field(factory=dict)
     output: str
+    pipeline: str = ""
+    request_digest: str = ""
+    parameters: Mapping[str, Any] = field(factory=dict)
+    shown: Mapping[str, str] = field(factory=dict)
+    seen: tuple[MessageId, ...] = ()
+    messages: tuple[MessageId, ...] = ()
+    outcome: Outcome = Outcome.USED
     input_tokens: int = 0
     output_tokens: int = 0
     latency: float = 0.0
-    messages: tuple[MessageId, ...] = ()
     cost: float | None = None
 
     @property
@@ -66,9 +144,64 @@ class InferenceRecorded:
         return bool(self.prompt_digest)
 
 
+class Neighbour(NamedTuple):
+    """A fact that a candidate was compared with: its place in ``CandidatesSettled.known``, and the
+    similarity of the two texts (cosine in [-1, 1]; 0 if it was found by its text or slot).
+    """
+
+    known: int
+    similarity: float
+
+
+@frozen(kw_only=True)
+class SettledCandidate:
+    """The outcome of one candidate. It holds no text.
+
+    ``fact_id`` is the fact that now represents the candidate, ``target`` the existing fact that
+    the decision applies to, and ``also_ended`` are further facts that it ended. ``refused`` is the
+    code of the reason why something else was proposed and not done. ``dropped`` names what a check
+    took away: a date, a quote. ``quotes`` (``message_id[start:end]``) locates the words of a
+    candidate that no fact quotes.
+    """
+
+    decision: Decision
+    sources: tuple[Source, ...] = ()
+    fact_id: FactId | None = None
+    target: FactId | None = None
+    also_ended: tuple[FactId, ...] = ()
+    refused: Refusal | None = None
+    dropped: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@frozen(kw_only=True)
+class CandidatesSettled:
+    """A request was decided: each of its candidates has exactly one outcome.
+
+    ``decided_at`` is the time of the decision. ``embedded``: whether the candidates had vectors;
+    without them, similar facts are not found. ``inferences`` are the events that the candidates
+    came from, ``reconciled_by`` is the event of the model that compared them, if one did.
+    ``known`` are the facts (``fact_id@version``) that they were compared with. ``refused`` are the
+    items of answers that made no candidate.
+    """
+
+    type_name: ClassVar[str] = "candidates.settled"
+    schema_version: ClassVar[int] = 1
+
+    pipeline: str
+    decided_at: datetime
+    embedded: bool
+    inferences: tuple[EventId, ...] = ()
+    reconciled_by: EventId | None = None
+    known: tuple[str, ...] = ()
+    candidates: tuple[SettledCandidate, ...] = ()
+    refused: tuple[RefusedItem, ...] = ()
+
+
 @frozen(kw_only=True)
 class FactAdded:
-    """A fact was added to the ledger."""
+    """A fact was added to the ledger. ``statement`` is set if a caller stated it."""
 
     type_name: ClassVar[str] = "fact.added"
     schema_version: ClassVar[int] = 1
@@ -82,6 +215,7 @@ class FactAdded:
     speaker: str | None = None
     entities: tuple[str, ...] = ()
     slot: str | None = None
+    statement: Statement | None = None
     occurred_at: datetime
     valid: Interval = Interval()
     expires_at: datetime | None = None
@@ -151,6 +285,63 @@ class FactExpired:
 
 
 @frozen(kw_only=True)
+class FactRestored:
+    """A fact is again what it was in an earlier version, whatever its status was.
+
+    ``status``, ``entities``, ``valid``, ``interruptions`` and ``expires_at`` are those of that
+    version, for projections that keep no versions of facts.
+    """
+
+    type_name: ClassVar[str] = "fact.restored"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    to_version: int
+    status: FactStatus = FactStatus.ACTIVE
+    entities: tuple[str, ...] = ()
+    valid: Interval = Interval()
+    interruptions: tuple[Interval, ...] = ()
+    expires_at: datetime | None = None
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactCorrected:
+    """What the ledger believed of a fact was wrong; the versions that believed it stay. It applies
+    to facts of any status.
+
+    ``version`` is the version that was corrected. ``None`` leaves a field as it was. ``valid`` are
+    the spans of valid time in order; without an end, a superseded fact is active again.
+    """
+
+    type_name: ClassVar[str] = "fact.corrected"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    version: int
+    text: str | None = None
+    statement: Statement | None = None
+    entities: tuple[str, ...] | None = None
+    valid: tuple[Interval, ...] | None = None
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactsRivalled:
+    """Two facts give different answers to one question (``slot``), and nobody said which holds.
+    It lasts until either of them ends.
+    """
+
+    type_name: ClassVar[str] = "facts.rivalled"
+    schema_version: ClassVar[int] = 1
+
+    one: FactId
+    other: FactId
+    slot: str | None = None
+    reason: str = ""
+
+
+@frozen(kw_only=True)
 class RelationAsserted:
     """A relation between two entities was asserted."""
 
@@ -175,6 +366,18 @@ class RelationEnded:
 
     relation_id: str
     ended_at: datetime
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class RelationReopened:
+    """A relation that was ended or withdrawn holds again, at the times ``valid``."""
+
+    type_name: ClassVar[str] = "relation.reopened"
+    schema_version: ClassVar[int] = 1
+
+    relation_id: str
+    valid: Interval = Interval()
     reason: str = ""
 
 
@@ -237,15 +440,22 @@ class PayloadErased:
 
 Event: TypeAlias = (
     MessageObserved
+    | StatementMade
+    | PipelineDescribed
     | InferenceRecorded
+    | CandidatesSettled
     | FactAdded
     | FactRevised
     | FactSuperseded
     | FactReaffirmed
     | FactRetracted
     | FactExpired
+    | FactRestored
+    | FactCorrected
+    | FactsRivalled
     | RelationAsserted
     | RelationEnded
+    | RelationReopened
     | FeedbackGiven
     | FactErased
     | LedgerErased
@@ -255,15 +465,22 @@ Event: TypeAlias = (
 
 EVENT_TYPES: tuple[type[Event], ...] = (
     MessageObserved,
+    StatementMade,
+    PipelineDescribed,
     InferenceRecorded,
+    CandidatesSettled,
     FactAdded,
     FactRevised,
     FactSuperseded,
     FactReaffirmed,
     FactRetracted,
     FactExpired,
+    FactRestored,
+    FactCorrected,
+    FactsRivalled,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
     FeedbackGiven,
     FactErased,
     LedgerErased,

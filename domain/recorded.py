@@ -9,32 +9,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import NewType
+from typing import NewType, Self
 
 from attrs import field, frozen
 
 from remembrancer.domain.errors import Erased
-from remembrancer.domain.events import Event, PayloadErased
+from remembrancer.domain.events import Event, EventId, PayloadErased
 from remembrancer.domain.scope import LedgerId
 
 Position = NewType("Position", int)
-EventId = NewType("EventId", str)
 CorrelationId = NewType("CorrelationId", str)
+Handle = NewType("Handle", str)
+"""32 random hex digits that stand for a ledger in its chain. Its name may be a person's, and must
+be erasable.
+"""
 
 GENESIS = bytes(32)
 """The previous hash of the first event of every ledger."""
 
 SALT_BYTES = 16
 
+HEADER_VERSION = 1
+"""The version of ``header_of``; encoded first, so that no other form can be taken for this one."""
+
 
 @frozen(kw_only=True)
 class NewEvent:
     """An event to be appended. The writer makes ``event_id`` (32 hex digits, globally unique), so
-    that a retried append is idempotent.
+    that a retried append is idempotent. ``causation_id`` is the event that led to it; ``None``: a
+    caller or the clock did.
     """
 
     event_id: EventId
     event: Event
+    causation_id: EventId | None = None
 
 
 @frozen(kw_only=True)
@@ -49,7 +57,6 @@ class Append:
     events: Sequence[NewEvent]
     recorded_at: datetime
     correlation_id: CorrelationId
-    causation_id: EventId | None = None
     actor: str = "remembrancer"
     expected_version: int | None = None
     idempotency_key: str | None = None
@@ -64,10 +71,12 @@ class Recorded:
     ``position`` numbers the events of the whole log, ``version`` those of the ledger, both from 1
     without gaps. ``payload`` holds the stored bytes, which may be sealed (encrypted) or have fields
     unknown to this release. ``event`` is a ``PayloadErased`` if they can't be read any more.
+    ``handle`` stands for the ledger in the chain.
     """
 
     position: Position
     ledger: LedgerId
+    handle: Handle
     version: int
     event_id: EventId
     recorded_at: datetime
@@ -86,11 +95,22 @@ class Recorded:
 
 @frozen(kw_only=True)
 class Head:
-    """The last version of a ledger; version 0 and ``GENESIS`` before its first event."""
+    """The last version of a ledger; version 0, ``GENESIS`` and no handle before its first event."""
 
     version: int = 0
     hash: bytes = GENESIS
     recorded_at: datetime | None = None
+    handle: Handle | None = None
+
+    @classmethod
+    def after(cls, item: Recorded) -> Self:
+        """The head when ``item`` is the last event."""
+        return cls(
+            version=item.version,
+            hash=item.hash,
+            recorded_at=item.recorded_at,
+            handle=item.handle,
+        )
 
     def moment(self, now: datetime) -> datetime:
         """``now``, but never earlier than the last event: a slow clock must not bring retracted
@@ -126,9 +146,16 @@ def chain_hash(previous_hash: bytes, header: bytes, digest: bytes) -> bytes:
     return sha256(previous_hash + digest + header).digest()
 
 
+def key_digest(handle: Handle, idempotency_key: str) -> bytes:
+    """What a log keeps of an idempotency key, which may name a person: the first 16 bytes of the
+    SHA-256 of handle and key. Nobody without the handle finds a key by trying.
+    """
+    return sha256(bytes.fromhex(handle) + idempotency_key.encode()).digest()[:16]
+
+
 def header_of(
     *,
-    ledger: LedgerId,
+    handle: Handle,
     version: int,
     event_id: EventId,
     recorded_at: int,
@@ -142,9 +169,9 @@ def header_of(
 
     ``recorded_at`` is in microseconds since 1970-01-01 UTC. No field can hold a line break, so
     the encoding is unambiguous. The position is left out: it belongs to one store, and a ledger
-    may be moved to another.
+    may be moved to another. So is the ledger's name: the chain must verify after it was erased.
     """
     return (
-        f"{ledger}\n{version}\n{event_id}\n{recorded_at}\n{correlation_id}\n"
+        f"{HEADER_VERSION}\n{handle}\n{version}\n{event_id}\n{recorded_at}\n{correlation_id}\n"
         f"{causation_id or ''}\n{actor}\n{type_name}\n{schema_version}"
     ).encode()

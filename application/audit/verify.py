@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import Erased, IntegrityError
+from remembrancer.domain.events import MessageObserved
 from remembrancer.domain.facts.evolve import LedgerState, fold
 from remembrancer.domain.graph.graph import Link, LinkKey, touches
 from remembrancer.domain.graph.link_history import Links
@@ -23,7 +24,7 @@ from remembrancer.domain.ports.link_history import LinkHistory
 from remembrancer.domain.ports.vector_index import VectorIndex
 from remembrancer.domain.recall.documents import INDEXED
 from remembrancer.domain.recorded import Head, Recorded, chain_hash, header_of, payload_digest
-from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.scope import LedgerId, Scope
 
 PAGE = 1000
 MAX_PROBLEMS = 100
@@ -121,7 +122,7 @@ class Verify:
                 problem = broken_link(item, head)
                 if problem is not None:
                     problems.append(f"{name}: position {item.position}: {problem}")
-                head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+                head = Head.after(item)
             state = fold(page, state)
             count += len(page)
             if len(page) < PAGE:
@@ -171,18 +172,32 @@ class Verify:
         return problems
 
 
+def _scope_of(item: Recorded) -> Scope | None:
+    """The scope that an event names."""
+    event = item.event
+    if isinstance(event, MessageObserved):
+        return event.message.scope
+    return getattr(event, "scope", None)
+
+
 def broken_link(item: Recorded, previous: Head) -> str | None:
     """The problem of the event after ``previous``, ``None`` if the chain is intact."""
     if item.version != previous.version + 1:
         return f"version {item.version} follows version {previous.version}"
     if item.previous_hash != previous.hash:
         return "the hash of the event before does not match"
+    if previous.handle not in (None, item.handle):
+        return "the handle of the ledger differs from that of the event before"
     # SQLite does not enforce the declared type of a column.
     stored = isinstance(item.payload, bytes) and isinstance(item.salt, bytes)
     if not stored or payload_digest(item.salt, item.payload) != item.payload_digest:
         return "the payload was changed"
+    scope = _scope_of(item)
+    if scope is not None and scope.ledger != item.ledger:
+        # The chain covers the handle, so that a name can be erased.
+        return f"it belongs to another ledger, {scope.ledger}"
     header = header_of(
-        ledger=item.ledger,
+        handle=item.handle,
         version=item.version,
         event_id=item.event_id,
         recorded_at=to_microseconds(item.recorded_at),

@@ -12,6 +12,7 @@ from remembrancer.domain.errors import NotFound
 from remembrancer.domain.events import Event
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.recorded import NewEvent
 from remembrancer.domain.scope import Scope
 
 CALLER = "caller"
@@ -58,8 +59,9 @@ class EditFact:
             NotFound: no such fact in that scope, or raised by ``decide``.
         """
 
-        async def on_latest() -> Sequence[Event]:
-            return await decide(await self._latest(fact_id, scope))
+        async def on_latest() -> Sequence[NewEvent]:
+            events = await decide(await self._latest(fact_id, scope))
+            return [self._appender.new(event) for event in events]
 
         ledger = (await self._latest(fact_id, scope)).scope.ledger
         appended = await self._appender.decide_and_append(

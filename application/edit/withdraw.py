@@ -13,6 +13,7 @@ from remembrancer.domain.events import Event
 from remembrancer.domain.facts.decide import retract
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.recorded import NewEvent
 from remembrancer.domain.scope import Scope
 
 
@@ -66,9 +67,13 @@ class WithdrawAll:
             The receipt, ``None`` if there is no active fact.
         """
 
-        async def decide() -> Sequence[Event]:
+        async def decide() -> Sequence[NewEvent]:
             facts = await self._facts.active_in(scope)
-            return [event for fact in facts for event in retract(fact, reason=reason)]
+            return [
+                self._appender.new(event)
+                for fact in facts
+                for event in retract(fact, reason=reason)
+            ]
 
         appended = await self._appender.decide_and_append(
             scope.ledger, decide, correlation_id=self._appender.correlation_id(), actor=actor

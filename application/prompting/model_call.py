@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from remembrancer.application.prompting.cleaning import storable
 from remembrancer.application.prompting.prompt_template import PromptTemplate
 from remembrancer.domain.conversation import Role
-from remembrancer.domain.events import InferenceRecorded
+from remembrancer.domain.events import InferenceRecorded, Outcome
 from remembrancer.domain.facts.fact import MessageId
 from remembrancer.domain.ports.language_model import ChatMessage, Completion, LanguageModel, Prompt
 
 
 @frozen(kw_only=True)
 class ModelCall:
-    """A prompt and the metadata of its record: purpose, template and further parameters."""
+    """A prompt and the metadata of its record: purpose, template, further parameters, what the
+    numbers in the prompt stand for (``shown``), and the messages in it (``seen``).
+    """
 
     purpose: str
     template: PromptTemplate
     prompt: Prompt
     more: Mapping[str, Any] = field(factory=dict)
+    shown: Mapping[str, str] = field(factory=dict)
+    seen: tuple[MessageId, ...] = ()
 
     @classmethod
     def of(
@@ -35,6 +41,8 @@ class ModelCall:
         max_output_tokens: int,
         images: tuple[str, ...] = (),
         parameters: Mapping[str, Any] | None = None,
+        shown: Mapping[str, str] | None = None,
+        seen: Iterable[MessageId] = (),
     ) -> ModelCall:
         """A call from a template.
 
@@ -46,6 +54,8 @@ class ModelCall:
             max_output_tokens: maximum of output tokens.
             images: URLs of images in the user message.
             parameters: further parameters of the record.
+            shown: what the numbers in the prompt stand for, as in ``InferenceRecorded``.
+            seen: the messages in the prompt.
         """
         return cls(
             purpose=purpose,
@@ -57,25 +67,31 @@ class ModelCall:
                 max_output_tokens=max_output_tokens,
             ),
             more=parameters or {},
+            shown=shown or {},
+            seen=tuple(dict.fromkeys(seen)),
         )
 
     def answered(
         self, completion: Completion, messages: Sequence[MessageId] = ()
     ) -> InferenceRecorded:
         """The record of a usable answer to ``messages``."""
-        return self._record(self.purpose, completion, messages)
+        return self._record(completion, messages, Outcome.USED)
 
     def answered_in_vain(self, completion: Completion) -> InferenceRecorded:
         """The record of an unusable answer."""
-        return self._record(f"{self.purpose}-failed", completion, ())
+        return self._record(completion, (), Outcome.VAIN)
 
     def refused(self, model: LanguageModel, error: Exception) -> InferenceRecorded:
         """The record of a call without an answer."""
         return InferenceRecorded(
-            purpose=f"{self.purpose}-failed",
+            purpose=self.purpose,
             model=model.model,
             prompt_digest=self.template.digest,
+            request_digest=request_digest(self.prompt),
             parameters={**self._parameters, "error": storable(str(error))},
+            shown=self.shown,
+            seen=self.seen,
+            outcome=Outcome.VAIN,
             output="",
         )
 
@@ -89,12 +105,16 @@ class ModelCall:
         }
 
     def _record(
-        self, purpose: str, completion: Completion, messages: Sequence[MessageId]
+        self, completion: Completion, messages: Sequence[MessageId], outcome: Outcome
     ) -> InferenceRecorded:
         return InferenceRecorded(
-            purpose=purpose,
+            purpose=self.purpose,
             model=completion.model,
             prompt_digest=self.template.digest,
+            request_digest=request_digest(self.prompt),
+            shown=self.shown,
+            seen=self.seen,
+            outcome=outcome,
             parameters={**self._parameters, **completion.parameters},
             output=storable(completion.text),
             input_tokens=completion.input_tokens,
@@ -103,3 +123,11 @@ class ModelCall:
             messages=tuple(messages),
             cost=completion.cost,
         )
+
+
+def request_digest(prompt: Prompt) -> str:
+    """SHA-256 (hex) of all that is sent: system, messages, schema and parameters. Equal prompts
+    have equal digests on every machine.
+    """
+    sent = json.dumps(asdict(prompt), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(sent.encode()).hexdigest()

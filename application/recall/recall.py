@@ -188,7 +188,7 @@ class Recall:
             graph={fact_id: lead.bearing for fact_id, lead in (found_leads or {}).items()},
         )
         depth = request.limit if reranking is None else reranking.depth(request.limit)
-        facts = await self._load(ranked[:depth])
+        facts = await self._load(ranked[:depth], request)
         found = [item for item in ranked[:depth] if item.hit.key in facts]
         lost = {"similarity": not candidates.has_vector, "graph": found_leads is None}
         degraded = (*skipped, *others, *(name for name, gone in lost.items() if gone))
@@ -288,10 +288,13 @@ class Recall:
         except (AdapterUnavailable, ModelError):
             return None
 
-    async def _load(self, ranked: Sequence[Ranked]) -> dict[FactKey, Fact]:
-        return {
-            fact.key: fact for fact in await self._facts.load([item.hit.key for item in ranked])
-        }
+    async def _load(self, ranked: Sequence[Ranked], request: RecallRequest) -> dict[FactKey, Fact]:
+        """The facts of hits. An index knows the whole of a valid interval, not its
+        interruptions.
+        """
+        facts = await self._facts.load([item.hit.key for item in ranked])
+        at = request.valid_at
+        return {fact.key: fact for fact in facts if at is None or fact.holds_at(at)}
 
 
 def _results(

@@ -16,6 +16,7 @@ from remembrancer.application.extraction.rules.slot_patterns import Stance
 from remembrancer.application.extraction.rules.slots import SlotReading
 from remembrancer.application.reconciliation.near_duplicates import signature
 from remembrancer.application.reconciliation.negations import Assertion, assertion_in
+from remembrancer.application.statements.slot import reading_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind
 from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.scope import LedgerId, Scope
@@ -171,6 +172,8 @@ def known_fact(item: Fact | Candidate) -> KnownFact:
         # Without a speaker, "I" in a fact about Caroline is Caroline.
         speaker = speaker or item.slot.partition("/")[0]
     reading = None if item.slot is None else slots.read(item.text, speaker)
+    if item.statement is not None:
+        reading = reading_of(item.statement)
     return KnownFact(
         fact_id=item.fact_id,
         scope=item.scope,

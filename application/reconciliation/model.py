@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from remembrancer.application.extraction.model.drafts import items_of, structured
 from remembrancer.application.prompting.cleaning import cleaned
@@ -24,7 +24,7 @@ from remembrancer.application.reconciliation.active_facts import ActiveFacts, kn
 from remembrancer.application.reconciliation.rules import said_before
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind, FactStatus
-from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
+from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, Refusal
 from remembrancer.domain.ports.language_model import LanguageModel
 from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
@@ -95,6 +95,16 @@ class ModelReconciler:
             if value < 1:
                 raise InvalidRequest(f"reconciler.{name}", f"expected 1 or more, got {value}")
 
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The model and the settings."""
+        return {"name": "model", "model": self._model.model, "settings": asdict(self._settings)}
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The digest of the prompt."""
+        return {PROMPT: prepare(PROMPT, {}).digest}
+
     async def reconcile(
         self,
         candidates: Sequence[Candidate],
@@ -113,7 +123,8 @@ class ModelReconciler:
         }
         facts.update((candidate.fact_id, candidate) for candidate in candidates)
         handles = _Handles.of(triage.rivals, candidates)
-        question = self._question(handles, facts)
+        places = {candidate.fact_id: place for place, candidate in enumerate(candidates)}
+        question = self._question(handles, facts, places)
         try:
             completion = await self._model.complete(question.prompt)
         except AdapterUnavailable as error:
@@ -199,7 +210,12 @@ class ModelReconciler:
         ]
         return [*answers, *(fact_id for _, fact_id in found)][: self._settings.shown]
 
-    def _question(self, handles: _Handles, facts: Mapping[FactId, Fact | Candidate]) -> ModelCall:
+    def _question(
+        self,
+        handles: _Handles,
+        facts: Mapping[FactId, Fact | Candidate],
+        places: Mapping[FactId, int],
+    ) -> ModelCall:
         shown: dict[int, Fact | Candidate] = {
             number: facts[fact_id] for number, fact_id in handles.facts.items()
         }
@@ -225,6 +241,12 @@ class ModelReconciler:
             },
             schema=_SCHEMA,
             max_output_tokens=self._settings.max_output_tokens,
+            shown={
+                str(number): f"{fact.fact_id}@{fact.version}"
+                if isinstance(fact, Fact)
+                else f"candidate {places[fact.fact_id]}"
+                for number, fact in shown.items()
+            },
         )
 
 
@@ -311,7 +333,11 @@ def _proposal(
 ) -> Proposal:
     decision = draft.decision.strip().lower() if draft is not None else None
     if draft is None or decision not in tuple(Decision):
-        return Proposal(decision=Decision.ADD, reason="the model decided nothing about it")
+        return Proposal(
+            decision=Decision.ADD,
+            reason="the model decided nothing about it",
+            refused=Refusal.UNDECIDED,
+        )
     reason = cleaned(draft.reason)[:LONGEST_REASON]
     targets = [handles.fact_id(number) for number in draft.known]
     if decision in (Decision.ADD, Decision.IGNORE):
@@ -321,7 +347,8 @@ def _proposal(
     if decision == Decision.REVISE and target is not None and target in facts:
         problem = _problem_of(text, facts[target].text, candidate.text)
         if problem is not None:
-            return Proposal(decision=Decision.ADD, reason=f"revise refused: {problem}")
+            code, why = problem
+            return Proposal(decision=Decision.ADD, reason=f"revise refused: {why}", refused=code)
     return Proposal(
         decision=Decision(decision),
         target=target,
@@ -331,17 +358,17 @@ def _proposal(
     )
 
 
-def _problem_of(text: str, old: str, new: str) -> str | None:
+def _problem_of(text: str, old: str, new: str) -> tuple[Refusal, str] | None:
     """The problem of a revision: a new word or a lost one; ``None`` if there is none."""
     said = [*_WORD.findall(old), *_WORD.findall(new)]
     kept = {_stem(word) for word in _WORD.findall(text)}
     for word in _WORD.findall(text):
         if word.casefold() not in FUNCTION_WORDS and _stem(word) not in map(_stem, said):
-            return f"nobody said {word!r}"
+            return Refusal.INVENTED_WORD, f"nobody said {word!r}"
     for word in said:
         weighty = word[0].isupper() or word[0].isdigit()
         if weighty and word.casefold() not in FUNCTION_WORDS and _stem(word) not in kept:
-            return f"{word!r} would be lost"
+            return Refusal.LOST_WORD, f"{word!r} would be lost"
     return None
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
+from typing import Any
 
 from remembrancer.application.extraction.rules import dates, slots
 from remembrancer.application.reconciliation.active_facts import ActiveFacts, KnownFact, known_fact
@@ -35,6 +36,16 @@ people say "I live in Oslo" in the month in which they move."""
 
 class RulesReconciler:
     """A ``Reconciler`` made of rules. It keeps no state between calls and never suspends."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The name; the number changes with the results of the rules."""
+        return {"name": "rules-1"}
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """No prompts."""
+        return {}
 
     async def reconcile(
         self,

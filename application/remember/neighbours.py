@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from datetime import datetime
 from typing import TypeAlias
 
 from remembrancer.application.embedding import Embedding
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate
-from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.vector_index import IndexQuery, VectorIndex
 from remembrancer.domain.scope import LedgerId
 
 NEIGHBOURS = 8
 """Nearest facts per candidate: enough to contain its duplicates and conflicts."""
+
+DIGITS = 4
+"""Digits of a similarity that decisions use, and the log keeps."""
 
 Neighbours: TypeAlias = Mapping[FactId, tuple[Fact, float]]
 """Facts by id, each with the similarity of the two texts (cosine in [-1, 1])."""
@@ -27,22 +30,19 @@ class FindNeighbours:
         facts: the facts as of the last append.
         index: the store's own index.
         embedding: vectors of the candidates.
-        clock: the current time.
     """
 
-    def __init__(
-        self, *, facts: FactStore, index: VectorIndex, embedding: Embedding, clock: Clock
-    ) -> None:
+    def __init__(self, *, facts: FactStore, index: VectorIndex, embedding: Embedding) -> None:
         self._facts = facts
         self._index = index
         self._embedding = embedding
-        self._clock = clock
 
     async def __call__(
         self,
         candidates: Sequence[Candidate],
         *,
         ledger: LedgerId,
+        now: datetime,
         expired: Set[FactId],
         by_meaning: bool,
     ) -> list[Neighbours]:
@@ -51,13 +51,14 @@ class FindNeighbours:
         Args:
             candidates: the extracted candidates.
             ledger: the ledger to search.
+            now: the time of the decision.
             expired: facts that the same append expires.
             by_meaning: search by vector, too; the candidates must be embedded.
         """
         same = await self._same(ledger, candidates)
         found: list[Neighbours] = []
         for candidate in candidates:
-            near = await self._near(candidate) if by_meaning else {}
+            near = await self._near(candidate, now) if by_meaning else {}
             found.append(
                 {
                     key: (fact, similarity)
@@ -79,18 +80,18 @@ class FindNeighbours:
         )
         return {fact.fact_id: (fact, 0.0) for fact in found}
 
-    async def _near(self, candidate: Candidate) -> dict[FactId, tuple[Fact, float]]:
+    async def _near(self, candidate: Candidate, now: datetime) -> dict[FactId, tuple[Fact, float]]:
         """The active facts with the vectors nearest to a candidate."""
         vectors = await self._embedding.documents([candidate.text])
         hits = await self._index.search(
             IndexQuery(
                 scope=candidate.scope.across_runs,
                 vector=vectors[candidate.text],
-                now=await self._clock.now(),
+                now=now,
                 limit=NEIGHBOURS,
             )
         )
-        similarity = {hit.key: hit.similarity or 0.0 for hit in hits}
+        similarity = {hit.key: round(hit.similarity or 0.0, DIGITS) for hit in hits}
         return {
             fact.fact_id: (fact, similarity[fact.key])
             for fact in await self._facts.load(list(similarity))

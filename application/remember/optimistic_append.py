@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
-from remembrancer.domain.errors import Conflict
-from remembrancer.domain.events import Event
+from remembrancer.domain.errors import Conflict, InvalidRequest
+from remembrancer.domain.events import Event, EventId
 from remembrancer.domain.ports.audit_log import Appended, AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
-from remembrancer.domain.recorded import Append, CorrelationId, EventId, NewEvent
+from remembrancer.domain.recorded import Append, CorrelationId, NewEvent
 from remembrancer.domain.scope import LedgerId
 
-Decide: TypeAlias = Callable[[], Awaitable[Sequence[Event]]]
+Decide: TypeAlias = Callable[[], Awaitable[Sequence[NewEvent]]]
 
 LONGEST_PAUSE = 0.05
 """Longest pause in seconds between two tries after a lost race."""
@@ -27,33 +27,66 @@ class OptimisticAppender:
         clock: time and sleep.
         ids: new ids.
         patience: seconds of retries after lost races before ``Conflict`` is raised.
+        actor_names: whether an actor may be a name or an address. The envelope of an event is
+            never erased, so that these would stay for ever.
     """
 
-    def __init__(self, *, log: AuditLog, clock: Clock, ids: IdSource, patience: float) -> None:
+    def __init__(
+        self,
+        *,
+        log: AuditLog,
+        clock: Clock,
+        ids: IdSource,
+        patience: float,
+        actor_names: bool = False,
+    ) -> None:
         self._log = log
         self._clock = clock
         self._ids = ids
         self._patience = patience
+        self._actor_names = actor_names
 
     def correlation_id(self) -> CorrelationId:
         """A new id for a request."""
         return CorrelationId(self._ids.new())
 
+    def check_actor(self, actor: str) -> None:
+        """Check an actor; call it before work that would be in vain.
+
+        Raises:
+            InvalidRequest: it is not an opaque id, and names are not allowed.
+        """
+        if not self._actor_names and any(sign == "@" or sign.isspace() for sign in actor):
+            raise InvalidRequest(
+                "actor",
+                "looks like a name or an address, which no erasure could remove from the log; "
+                "pass an opaque id, or set actor_names to true",
+            )
+
+    def new(self, event: Event, cause: EventId | None = None) -> NewEvent:
+        """An event with a new id, caused by ``cause``."""
+        return NewEvent(event_id=EventId(self._ids.new()), event=event, causation_id=cause)
+
     async def append(
         self,
         ledger: LedgerId,
-        events: Sequence[Event],
+        events: Sequence[NewEvent],
         *,
         correlation_id: CorrelationId,
         actor: str,
         idempotency_key: str | None = None,
         expected_version: int | None = None,
     ) -> Appended:
-        """Append once; see ``AuditLog.append``."""
+        """Append once; see ``AuditLog.append``.
+
+        Raises:
+            InvalidRequest: see ``check_actor``.
+        """
+        self.check_actor(actor)
         return await self._log.append(
             Append(
                 ledger=ledger,
-                events=[NewEvent(event_id=EventId(self._ids.new()), event=e) for e in events],
+                events=events,
                 recorded_at=await self._clock.now(),
                 correlation_id=correlation_id,
                 actor=actor,
@@ -79,6 +112,7 @@ class OptimisticAppender:
         Raises:
             Conflict: other writers won every race for ``patience`` seconds.
         """
+        self.check_actor(actor)
         deadline = await self._clock.now() + timedelta(seconds=self._patience)
         tries = 0
         while True:

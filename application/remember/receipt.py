@@ -6,23 +6,29 @@ A request that is sent twice gets the same receipt twice.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import (
+    CandidatesSettled,
+    Event,
     FactAdded,
     FactReaffirmed,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     InferenceRecorded,
     MessageObserved,
+    Outcome,
+    SettledCandidate,
 )
+from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.facts.fact import FactId, MessageId
 from remembrancer.domain.facts.verdicts import Decision, Skipped, Verdict
 from remembrancer.domain.jsonable import to_jsonable
@@ -38,7 +44,8 @@ class Receipt:
 
     ``positions`` are the first and the last position that it wrote in the log. ``extractor`` is the
     name of the extractor (``verbatim`` for ``infer=False``, ``caller`` for an update or a deletion,
-    empty while all messages are pending). ``skipped`` are the statements that it left out, with
+    empty while all messages are pending). ``verdicts`` has one for each candidate, ignored and
+    refused ones included. ``skipped`` are the statements that it left out, with
     reasons. ``ignored`` names the guidance that the extractor did not follow (rules follow none).
     ``replayed``: the request was done before, and nothing was written now. ``pending`` are the
     ``messages`` that wait for extraction. ``lagging`` names parts that will catch up later:
@@ -71,7 +78,11 @@ class Receipt:
 def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool = False) -> Receipt:
     """The receipt of a request, from all of its events in order."""
     inferences = [i.event for i in recorded if isinstance(i.event, InferenceRecorded)]
-    extractions = [event for event in inferences if event.purpose in (EXTRACTION, PROCEDURE)]
+    extractions = [
+        event
+        for event in inferences
+        if event.purpose in (EXTRACTION, PROCEDURE) and event.outcome is Outcome.USED
+    ]
     pending = pending_of(recorded)
     return Receipt(
         ledger=recorded[0].ledger,
@@ -114,36 +125,89 @@ def pending_of(recorded: Sequence[Recorded]) -> list[Message]:
 
 
 def _verdicts(recorded: Sequence[Recorded]) -> list[Verdict]:
-    superseded: dict[FactId | None, list[FactId]] = defaultdict(list)
-    for item in recorded:
-        if isinstance(item.event, FactSuperseded):
-            superseded[item.event.by].append(item.event.fact_id)
-    verdicts: list[Verdict] = []
-    for item in recorded:
-        event = item.event
+    """The verdicts in the order of the candidates; an edit by a caller has no candidates."""
+    told = _Told.of(recorded)
+    settled = [item.event for item in recorded if isinstance(item.event, CandidatesSettled)]
+    if not settled:
+        return [verdict for item in recorded if (verdict := told.verdict_of(item.event))]
+    return [told.verdict_on(each) for event in settled for each in event.candidates]
+
+
+@frozen
+class _Told:
+    """What the events of a request say about its facts."""
+
+    messages: Mapping[MessageId, Message]
+    events: Mapping[tuple[type[Event], FactId], deque[Event]]
+    superseded: Mapping[FactId | None, Sequence[FactId]]
+    rivals: Mapping[FactId | None, Sequence[FactId]]
+
+    @classmethod
+    def of(cls, recorded: Sequence[Recorded]) -> _Told:
+        """Sort the events of a request by what they are about."""
+        messages: dict[MessageId, Message] = {}
+        events: dict[tuple[type[Event], FactId], deque[Event]] = defaultdict(deque)
+        superseded: dict[FactId | None, list[FactId]] = defaultdict(list)
+        rivals: dict[FactId | None, list[FactId]] = defaultdict(list)
+        for item in recorded:
+            event, fact_id = item.event, fact_id_of(item.event)
+            if isinstance(event, MessageObserved):
+                messages[event.message.message_id] = event.message
+            elif isinstance(event, FactSuperseded):
+                superseded[event.by].append(event.fact_id)
+            elif isinstance(event, FactsRivalled):
+                rivals[event.one].append(event.other)
+            if fact_id is not None:
+                events[type(event), fact_id].append(event)
+        return cls(messages, events, superseded, rivals)
+
+    def verdict_on(self, candidate: SettledCandidate) -> Verdict:
+        """The verdict on a settled candidate."""
+        named = candidate.fact_id if candidate.decision in _NEW else candidate.target
+        found = self.events.get((_EVENTS[candidate.decision], named)) if named else None
+        verdict = self.verdict_of(found.popleft()) if found else None
+        if verdict is None:
+            reason = candidate.refused.value if candidate.refused else ""
+            verdict = Verdict(decision=candidate.decision, text="", reason=reason)
+        return evolve(
+            verdict,
+            text=verdict.text or self._said(candidate),
+            rivals=tuple(self.rivals.get(verdict.fact_id, ())),
+            refused=candidate.refused,
+        )
+
+    def _said(self, candidate: SettledCandidate) -> str:
+        return " ".join(filter(None, map(self._quoted, candidate.quotes)))
+
+    def _quoted(self, place: str) -> str:
+        message_id, _, span = place.rstrip("]").partition("[")
+        start, _, end = span.partition(":")
+        message = self.messages.get(MessageId(message_id))
+        return message.text[int(start) : int(end)] if message and span else ""
+
+    def verdict_of(self, event: Event) -> Verdict | None:
+        """The verdict that an event carried out, if it carried one out."""
         match event:
             case FactAdded():
-                ended = superseded.get(event.fact_id, [])
-                verdicts.append(
-                    Verdict(
-                        decision=Decision.SUPERSEDE if ended else Decision.ADD,
-                        text=event.text,
-                        reason=event.reason,
-                        fact_id=event.fact_id,
-                        target=ended[0] if ended else None,
-                        also_ended=tuple(ended[1:]),
-                        until=event.valid.end,
-                    )
+                ended = self.superseded.get(event.fact_id, ())
+                return Verdict(
+                    decision=Decision.SUPERSEDE if ended else Decision.ADD,
+                    text=event.text,
+                    reason=event.reason,
+                    fact_id=event.fact_id,
+                    target=ended[0] if ended else None,
+                    also_ended=tuple(ended[1:]),
+                    until=event.valid.end,
                 )
             case FactRevised():
-                verdicts.append(_about(Decision.REVISE, event.fact_id, event.text, event.reason))
+                return _about(Decision.REVISE, event.fact_id, event.text, event.reason)
             case FactReaffirmed():
-                verdicts.append(_about(Decision.REAFFIRM, event.fact_id, None, event.reason))
+                said = " ".join(item.quote for item in event.evidence if item.quote)
+                return _about(Decision.REAFFIRM, event.fact_id, said, event.reason)
             case FactRetracted():
-                verdicts.append(_about(Decision.RETRACT, event.fact_id, None, event.reason))
+                return _about(Decision.RETRACT, event.fact_id, None, event.reason)
             case _:
-                pass
-    return verdicts
+                return None
 
 
 def _about(decision: Decision, fact_id: FactId, text: str | None, reason: str) -> Verdict:
@@ -154,6 +218,17 @@ def _about(decision: Decision, fact_id: FactId, text: str | None, reason: str) -
         fact_id=None if decision is Decision.RETRACT else fact_id,
         target=fact_id,
     )
+
+
+_NEW = (Decision.ADD, Decision.SUPERSEDE)
+_EVENTS: Mapping[Decision, type[Event]] = {
+    Decision.ADD: FactAdded,
+    Decision.SUPERSEDE: FactAdded,
+    Decision.REVISE: FactRevised,
+    Decision.REAFFIRM: FactReaffirmed,
+    Decision.RETRACT: FactRetracted,
+    Decision.IGNORE: CandidatesSettled,
+}
 
 
 def _unseen(recorded: Sequence[Recorded]) -> list[Skipped]:

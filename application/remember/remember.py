@@ -10,42 +10,26 @@ from datetime import datetime
 
 from attrs import evolve, frozen
 
-from remembrancer.application.embedding import Embedding
 from remembrancer.application.extraction.images import described, for_the_ledger, with_images
 from remembrancer.application.parsing.request import RememberRequest
-from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
-from remembrancer.application.remember.neighbours import FindNeighbours
-from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.receipt import Receipt, pending_of, receipt_of
+from remembrancer.application.remember.settle import Matter, Settle
 from remembrancer.application.remember.verbatim import (
     VERBATIM,
     VerbatimReconciler,
     verbatim_candidates,
 )
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, NotFound
-from remembrancer.domain.events import (
-    Event,
-    InferenceRecorded,
-    MessageObserved,
-    RelationAsserted,
-)
-from remembrancer.domain.facts.decide import decide, discard, expire
-from remembrancer.domain.facts.fact import (
-    Fact,
-    MessageId,
-)
-from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
+from remembrancer.domain.errors import InvalidRequest, NotFound
+from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.facts.fact import MessageId
 from remembrancer.domain.image import Image
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
-from remembrancer.domain.ports.extractor import Extractor
-from remembrancer.domain.ports.fact_store import FactStore
-from remembrancer.domain.ports.link_history import LinkHistory
-from remembrancer.domain.ports.reconciler import Reconciler, Reconciliation
-from remembrancer.domain.recorded import CorrelationId, Head, Recorded, readable
-from remembrancer.domain.scope import LedgerId
+from remembrancer.domain.ports.extractor import Extraction, Extractor
+from remembrancer.domain.ports.reconciler import Reconciler
+from remembrancer.domain.recorded import CorrelationId, NewEvent, Recorded, readable
 
 
 @frozen(kw_only=True)
@@ -61,11 +45,7 @@ class Remember:
     Args:
         log: reads earlier events of requests.
         appender: appends with optimistic concurrency.
-        facts: the facts as of the last append.
-        find_neighbours: finds the active facts near a candidate.
-        links: the relations asserted by facts.
-        embedding: vectors for candidates.
-        embedding_backfill: embeds facts without a vector once the embedder answers again.
+        settle: decides about candidates.
         extractor: messages to candidates.
         reconciler: candidates to proposals.
         clock: the time of messages without a timestamp.
@@ -77,11 +57,7 @@ class Remember:
         *,
         log: AuditLog,
         appender: OptimisticAppender,
-        facts: FactStore,
-        find_neighbours: FindNeighbours,
-        links: LinkHistory,
-        embedding: Embedding,
-        embedding_backfill: EmbeddingBackfill,
+        settle: Settle,
         extractor: Extractor,
         reconciler: Reconciler,
         clock: Clock,
@@ -89,11 +65,7 @@ class Remember:
     ) -> None:
         self._log = log
         self._appender = appender
-        self._facts = facts
-        self._find_neighbours = find_neighbours
-        self._links = links
-        self._embedding = embedding
-        self._embedding_backfill = embedding_backfill
+        self._settle = settle
         self._extractor = extractor
         self._reconciler = reconciler
         self._verbatim = VerbatimReconciler()
@@ -143,19 +115,22 @@ class Remember:
         )
         most = self._extractor.kept_image_bytes if request.infer else 0
         observed = [
-            MessageObserved(
-                message=for_the_ledger(message, most),
-                extract=request.infer,
-                metadata=request.metadata,
-                expires_at=request.expires_at,
-                guidance=request.guidance,
-                kind=request.kind,
+            self._appender.new(
+                MessageObserved(
+                    message=for_the_ledger(message, most),
+                    extract=request.infer,
+                    metadata=request.metadata,
+                    expires_at=request.expires_at,
+                    guidance=request.guidance,
+                    kind=request.kind,
+                )
             )
             for message in attempt.messages
         ]
         if not request.infer:
-            candidates = verbatim_candidates(attempt.messages, self._ids)
-            return await self._settle(attempt, candidates, first=observed)
+            candidates = tuple(verbatim_candidates(attempt.messages, self._ids))
+            extraction = Extraction(candidates=candidates, skipped=(), inferences=())
+            return await self._decide(attempt, extraction, observed=observed)
         appended = await self._appender.append(
             ledger,
             observed,
@@ -181,9 +156,7 @@ class Remember:
         failure = extraction.failure
         if failure is not None and not extraction.inferences:
             raise failure
-        receipt = await self._settle(
-            attempt, extraction.candidates, first=extraction.inferences, before=observed
-        )
+        receipt = await self._decide(attempt, extraction, before=observed)
         if failure is not None:
             raise failure
         return receipt
@@ -225,6 +198,7 @@ class Remember:
             ModelError: a model's answer was unusable; the messages stay pending.
             Erased: the messages were erased since.
         """
+        self._appender.check_actor(actor)
         done = readable(await self._log.read_correlation(correlation_id))
         observed = [item.event for item in done if isinstance(item.event, MessageObserved)]
         if not observed:
@@ -251,123 +225,46 @@ class Remember:
         finally:
             self._in_work.remove(correlation_id)
 
-    async def _settle(
+    async def _decide(
         self,
         attempt: _Attempt,
-        candidates: Sequence[Candidate],
+        extraction: Extraction,
         *,
-        first: Sequence[Event],
+        observed: Sequence[NewEvent] = (),
         before: Sequence[Recorded] = (),
     ) -> Receipt:
-        """Decide about the candidates on the current head of the ledger, and append."""
+        """Decide about the candidates, and append; see ``Matter``."""
         request = attempt.request
-        candidates = [
+        candidates = tuple(
             evolve(
                 candidate,
                 metadata={**request.metadata, **candidate.metadata},
                 expires_at=request.expires_at,
             )
-            for candidate in candidates
-        ]
-        embedded = await self._embed(candidates)
-        inferences: list[InferenceRecorded] = []
-        failures: list[ModelError | AdapterUnavailable] = []
-
-        async def decide_on_head() -> Sequence[Event]:
-            failures.clear()
-            head = await self._log.head(request.scope.ledger)
-            if before and await self._extracted_elsewhere(attempt, before[-1].version, head):
-                return []
-            now = head.moment(await self._clock.now())
-            due = await self._facts.due(request.scope.ledger, now)
-            decided, reconciliation = await self._decide(
-                attempt, candidates, due, embedded=embedded
-            )
-            # Model calls in a lost race are recorded, too.
-            inferences.extend(reconciliation.inferences)
-            if reconciliation.failure is not None:
-                failures.append(reconciliation.failure)
-                return [*(discard(event) for event in first), *inferences]
-            return [*first, *inferences, *expire(due), *decided]
-
-        appended = await self._appender.decide_and_append(
-            request.scope.ledger,
-            decide_on_head,
-            correlation_id=attempt.correlation_id,
-            actor=request.actor,
-            idempotency_key=None if request.infer else request.idempotency_key,
+            for candidate in extraction.candidates
         )
-        if failures:
-            raise failures[0]
-        if appended is None:
+        alone = self._runs if request.infer else self._verbatim
+        settled = await self._settle(
+            Matter(
+                ledger=request.scope.ledger,
+                correlation_id=attempt.correlation_id,
+                actor=request.actor,
+                extraction=evolve(extraction, candidates=candidates),
+                reconciler=self._reconciler if request.compared else alone,
+                by_meaning=request.compared,
+                messages=attempt.messages,
+                before=before,
+                beside=observed,
+                idempotency_key=None if request.infer else request.idempotency_key,
+            )
+        )
+        appended = settled.appended
+        if appended is None or settled.superfluous:
             return await self.finish(attempt.correlation_id, actor=request.actor)
         if appended.replayed:
             return await self._replay(appended.recorded, request)
         receipt = receipt_of([*before, *appended.recorded], VERBATIM)
-        return receipt if embedded else evolve(receipt, lagging=("vectors",))
-
-    async def _extracted_elsewhere(self, attempt: _Attempt, version: int, head: Head) -> bool:
-        """Whether another caller has extracted from these messages since ``version``."""
-        if head.version == version:
-            return False
-        left = pending_of(await self._log.read_correlation(attempt.correlation_id))
-        return [m.message_id for m in left] != [m.message_id for m in attempt.messages]
-
-    async def _embed(self, candidates: Sequence[Candidate]) -> bool:
-        """Embed the candidates for the index; return whether that worked. Without vectors the facts
-        are stored, and found by keyword until the backfill.
-        """
-        try:
-            await self._embedding.documents([candidate.text for candidate in candidates])
-            await self._embedding_backfill(batches=1)
-        except (AdapterUnavailable, ModelError):
-            return False
-        return True
-
-    async def _decide(
-        self,
-        attempt: _Attempt,
-        candidates: Sequence[Candidate],
-        due: Sequence[Fact],
-        *,
-        embedded: bool,
-    ) -> tuple[list[Event], Reconciliation]:
-        compared, infer = attempt.request.compared, attempt.request.infer
-        alone = self._runs if infer else self._verbatim
-        reconciler = self._reconciler if compared else alone
-        neighbours = await self._find_neighbours(
-            candidates,
-            ledger=attempt.request.scope.ledger,
-            expired={fact.fact_id for fact in due},
-            by_meaning=compared and embedded,
-        )
-        reconciliation = await reconciler.reconcile(candidates, neighbours)
-        if reconciliation.failure is not None:
-            return [], reconciliation
-        known = {key: fact for near in neighbours for key, (fact, _) in near.items()}
-        proposals = reconciliation.proposals
-        still_open = await self._open_relations(attempt.request.scope.ledger, candidates, proposals)
-        events = decide(
-            candidates,
-            proposals,
-            known=known,
-            messages=attempt.messages,
-            open_relations=still_open,
-        )
-        return events, reconciliation
-
-    async def _open_relations(
-        self, ledger: LedgerId, candidates: Sequence[Candidate], proposals: Sequence[Proposal]
-    ) -> list[RelationAsserted]:
-        """The relations that a revision may end: those asserted by its target that have not
-        ended.
-        """
-        revised = [
-            proposal.target
-            for candidate, proposal in zip(candidates, proposals, strict=True)
-            if proposal.decision is Decision.REVISE and candidate.relations and proposal.target
-        ]
-        return await open_relations(self._links, ledger, revised) if revised else []
+        return receipt if settled.embedded else evolve(receipt, lagging=("vectors",))
 
     def _messages(self, request: RememberRequest, now: datetime) -> list[Message]:
         return [

@@ -76,4 +76,6 @@ class VerbatimReconciler:
 
 def _identity(item: Candidate | Fact) -> tuple[object, ...]:
     metadata = json.dumps(dict(item.metadata), sort_keys=True)
-    return (item.scope, item.speaker, normalised(item.text), metadata, item.expires_at)
+    # A question is not the statement with its words; equality of texts ignores the mark.
+    asks = item.text.rstrip().endswith(("?", "？", "؟"))
+    return (item.scope, item.speaker, normalised(item.text), asks, metadata, item.expires_at)

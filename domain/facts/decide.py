@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import NotFound
@@ -16,13 +16,22 @@ from remembrancer.domain.events import (
     FactReaffirmed,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     InferenceRecorded,
+    Outcome,
     RelationAsserted,
     RelationEnded,
 )
-from remembrancer.domain.facts.evolve import applied, fact_id_of, first_version
-from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, Metadata
+from remembrancer.domain.facts.evolve import changes_of
+from remembrancer.domain.facts.fact import (
+    Fact,
+    FactId,
+    FactKey,
+    FactStatus,
+    Interval,
+    Metadata,
+)
 from remembrancer.domain.facts.verdicts import (
     Candidate,
     Decision,
@@ -34,19 +43,30 @@ from remembrancer.domain.facts.verdicts import (
 from remembrancer.domain.text import names, normalised
 
 
+@frozen(kw_only=True)
+class Decided:
+    """The decision about one candidate, and the events that carry it out."""
+
+    candidate: Candidate
+    verdict: Verdict
+    events: tuple[Event, ...]
+
+
 def decide(
     candidates: Sequence[Candidate],
     proposals: Sequence[Proposal],
     *,
+    now: datetime,
     known: Mapping[FactId, Fact],
     messages: Sequence[Message],
     open_relations: Sequence[RelationAsserted],
-) -> list[Event]:
+) -> list[Decided]:
     """Judge proposals in order, each after applying the events of those before it.
 
     Args:
         candidates: the extracted candidates.
         proposals: one for each candidate.
+        now: the time of the decision.
         known: the facts that a proposal may target, by id.
         messages: the messages that candidates quote.
         open_relations: relations asserted by known facts that have not ended.
@@ -54,27 +74,23 @@ def decide(
     facts = dict(known)
     still_open = {relation.relation_id: relation for relation in open_relations}
     by_id = {message.message_id: message for message in messages}
-    events: list[Event] = []
+    decided: list[Decided] = []
     for candidate, proposal in zip(candidates, proposals, strict=True):
         verdict = judge(candidate, proposal, known=facts, messages=by_id)
-        for event in events_of(verdict, candidate, facts, list(still_open.values())):
-            events.append(event)
+        events = events_of(verdict, candidate, facts, list(still_open.values()))
+        for event in events:
             if isinstance(event, RelationAsserted):
                 still_open[event.relation_id] = event
             elif isinstance(event, RelationEnded):
                 del still_open[event.relation_id]
-            _apply(event, facts)
-    return events
+            for change in changes_of(event, now, facts.get, _no_version):
+                facts[change.after.fact_id] = change.after
+        decided.append(Decided(candidate=candidate, verdict=verdict, events=tuple(events)))
+    return decided
 
 
-def _apply(event: Event, facts: dict[FactId, Fact]) -> None:
-    if isinstance(event, FactAdded):
-        facts[event.fact_id] = first_version(event, event.occurred_at)
-        return
-    fact_id = fact_id_of(event)
-    after = applied(event, facts[fact_id]) if fact_id in facts else None
-    if fact_id is not None and after is not None:
-        facts[fact_id] = after
+def _no_version(_key: FactKey) -> None:
+    """No decision about a candidate brings an earlier version back."""
 
 
 def events_of(
@@ -99,7 +115,16 @@ def events_of(
     if verdict.decision is Decision.IGNORE:
         return []
     if verdict.decision is Decision.ADD:
-        return [_added(candidate, verdict), *_asserted(candidate, verdict)]
+        return [
+            _added(candidate, verdict),
+            *_asserted(candidate, verdict),
+            *(
+                FactsRivalled(
+                    one=candidate.fact_id, other=rival, slot=candidate.slot, reason=verdict.reason
+                )
+                for rival in verdict.rivals
+            ),
+        ]
     assert verdict.target is not None, "judge names the target of every other decision"
     target = known[verdict.target]
     if verdict.decision is Decision.SUPERSEDE:
@@ -153,6 +178,7 @@ def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:
         speaker=candidate.speaker,
         entities=candidate.entities,
         slot=candidate.slot,
+        statement=candidate.statement,
         occurred_at=candidate.occurred_at,
         valid=_valid(candidate, verdict),
         expires_at=candidate.expires_at,
@@ -223,13 +249,12 @@ def expire(due: Sequence[Fact]) -> list[Event]:
     return [FactExpired(fact_id=fact.fact_id) for fact in due]
 
 
-def discard(event: Event) -> Event:
-    """Mark an extraction's inference as discarded because reconciliation failed. It then names no
-    messages, so that they stay pending and are retried.
+def lost(inference: InferenceRecorded) -> InferenceRecorded:
+    """An inference on which no decision is based after all. It names no messages that are done, so
+    that they stay pending, unless another writer is done with them.
     """
-    if not isinstance(event, InferenceRecorded) or not event.messages:
-        return event
-    return evolve(event, purpose=f"{event.purpose}-discarded", messages=())
+    outcome = inference.outcome if inference.outcome is Outcome.VAIN else Outcome.LOST
+    return evolve(inference, outcome=outcome, messages=())
 
 
 def revise(

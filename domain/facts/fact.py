@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, NewType
 
 from attrs import field, frozen
@@ -52,6 +53,20 @@ class Interval:
         )
 
 
+def spans(valid: Interval, interruptions: Sequence[Interval]) -> tuple[Interval, ...]:
+    """``valid`` without ``interruptions`` (in order, inside it), as spans in order."""
+    starts = (valid.start, *(gap.end for gap in interruptions))
+    ends = (*(gap.start for gap in interruptions), valid.end)
+    return tuple(Interval(start=start, end=end) for start, end in zip(starts, ends, strict=True))
+
+
+def joined(spans_in_order: Sequence[Interval]) -> tuple[Interval, tuple[Interval, ...]]:
+    """The inverse of ``spans``: the whole interval, and the interruptions in it."""
+    whole = Interval(start=spans_in_order[0].start, end=spans_in_order[-1].end)
+    gaps = pairwise(spans_in_order)
+    return whole, tuple(Interval(start=one.end, end=next_.start) for one, next_ in gaps)
+
+
 @frozen(kw_only=True)
 class Evidence:
     """The message that a fact came from, and the words in it (``None``: all of it)."""
@@ -61,13 +76,24 @@ class Evidence:
 
 
 @frozen(kw_only=True)
+class Statement:
+    """A fact as a caller stated it: "user", "lives in", "Rome"."""
+
+    subject: str
+    predicate: str
+    value: str
+
+
+@frozen(kw_only=True)
 class Fact:
     """One version of one belief.
 
-    ``valid`` is valid time: when the fact holds in the world. ``recorded`` is transaction time:
-    when the ledger held this version. ``occurred_at`` is when it was said. ``slot`` names a
-    question with one answer at a time (``caroline/residence``); facts in one slot supersede each
-    other. ``reason`` explains why this version was created.
+    ``valid`` is valid time: when the fact holds in the world, except in its ``interruptions``
+    (in order, inside ``valid``). ``recorded`` is transaction time: when the ledger held this
+    version. ``occurred_at`` is when it was said. ``slot`` names a question with one answer at a
+    time (``caroline/residence``); facts in one slot supersede each other. ``statement`` is set if
+    a caller stated the fact. ``rivals`` are the active facts that give another answer to the same
+    question. ``reason`` explains why this version was created.
     """
 
     fact_id: FactId
@@ -80,13 +106,16 @@ class Fact:
     speaker: str | None = None
     entities: tuple[str, ...] = ()
     slot: str | None = None
+    statement: Statement | None = None
     occurred_at: datetime
     created_at: datetime
     valid: Interval = Interval()
+    interruptions: tuple[Interval, ...] = ()
     recorded: Interval
     expires_at: datetime | None = None
     status: FactStatus = FactStatus.ACTIVE
     superseded_by: FactId | None = None
+    rivals: tuple[FactId, ...] = ()
     reaffirmed: int = 0
     feedback: int = 0
     reason: str = ""
@@ -102,6 +131,17 @@ class Fact:
         assert self.recorded.start is not None
         return self.recorded.start
 
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The spans of valid time, in order: ``valid`` without its ``interruptions``."""
+        return spans(self.valid, self.interruptions)
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Whether the fact holds in the world at ``moment`` (aware)."""
+        return self.valid.contains(moment) and not any(
+            gap.contains(moment) for gap in self.interruptions
+        )
+
     def visible(self, *, now: datetime, as_of: datetime | None, valid_at: datetime | None) -> bool:
         """Whether a read at these times returns this version.
 
@@ -109,8 +149,8 @@ class Fact:
             now: facts that expired by then are not visible. Pass ``as_of`` for reads of the past:
                 later expiries had not happened then.
             as_of: transaction time; ``None`` for the latest version.
-            valid_at: valid time, must lie in ``valid``; ``None`` for all facts that have not ended
-                by ``now``, future ones included.
+            valid_at: valid time at which the fact must hold; ``None`` for all facts that have not
+                ended by ``now``, future and interrupted ones included.
         """
         known = self.recorded.end is None if as_of is None else self.recorded.contains(as_of)
         return (
@@ -118,7 +158,7 @@ class Fact:
             and self.status in (FactStatus.ACTIVE, FactStatus.SUPERSEDED)
             and (self.expires_at is None or now < self.expires_at)
             and (
-                self.valid.contains(valid_at)
+                self.holds_at(valid_at)
                 if valid_at is not None
                 else self.valid.end is None or now < self.valid.end
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from attrs import evolve, field, frozen
 
@@ -22,8 +23,51 @@ from remembrancer.domain.facts.fact import (
     Interval,
     MessageId,
     Metadata,
+    Statement,
 )
 from remembrancer.domain.scope import Scope
+
+
+class Refusal(StrEnum):
+    """Codes of the reasons why a proposal was not carried out, or a draft made no candidate."""
+
+    FOREIGN_MESSAGE = "foreign-message"
+    FORGED_QUOTE = "forged-quote"
+    UNKNOWN_TARGET = "unknown-target"
+    INACTIVE_TARGET = "inactive-target"
+    OTHER_SCOPE = "other-scope"
+    AGENT_ONLY = "agent-only"
+    NOTHING_NEW = "nothing-new"
+    UNDECIDED = "undecided"
+    INVENTED_WORD = "invented-word"
+    LOST_WORD = "lost-word"
+    MALFORMED = "malformed"
+    EMPTY = "empty"
+    TOO_LONG = "too-long"
+    TOO_MANY = "too-many"
+    TWICE = "twice"
+    NO_QUOTE = "no-quote"
+    UNSUPPORTED = "unsupported"
+    MIXED_SCRIPTS = "mixed-scripts"
+    NOT_DONE = "not-done"
+    NO_STEP = "no-step"
+    UNFINISHED = "unfinished"
+
+
+class Source(NamedTuple):
+    """Where a candidate came from: the place of the inference among those of its request that made
+    candidates, and that of the item in its output; both count from 0.
+    """
+
+    inference: int
+    item: int
+
+
+class RefusedItem(NamedTuple):
+    """An item of a model's answer that made no candidate, and why."""
+
+    source: Source
+    code: Refusal
 
 
 class Decision(StrEnum):
@@ -54,7 +98,8 @@ class Candidate:
     """A fact that extraction proposes. ``fact_id`` is its id if it is added.
 
     ``agent_only`` means that its evidence has no message by a user: it can be added, but can't
-    change facts of other speakers.
+    change facts of other speakers. ``sources`` are the inferences and items that it came from;
+    ``dropped`` names what a check took away from it.
     """
 
     fact_id: FactId
@@ -71,6 +116,9 @@ class Candidate:
     expires_at: datetime | None = None
     relations: tuple[ProposedRelation, ...] = ()
     agent_only: bool = False
+    statement: Statement | None = None
+    sources: tuple[Source, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -88,7 +136,8 @@ class Proposal:
 
     ``target`` is the id of a known fact. ``also_ends`` are further facts that a superseding
     candidate ends. ``until`` is the end of valid time of an added candidate: old news that arrives
-    late.
+    late. ``rivals`` are facts that give another answer to the same question as an added candidate,
+    and go on. ``refused``: the reconciler's reason for not proposing what it was told to.
     """
 
     decision: Decision
@@ -96,14 +145,18 @@ class Proposal:
     also_ends: tuple[FactId, ...] = ()
     until: datetime | None = None
     text: str | None = None
+    rivals: tuple[FactId, ...] = ()
     reason: str = ""
+    refused: Refusal | None = None
 
 
 @frozen(kw_only=True)
 class Verdict:
     """The decision about a candidate. ``fact_id`` is the fact that now represents the candidate
     (``None`` if there is none), ``target`` is the existing fact that the decision applies to, if
-    any, and ``also_ended`` are further facts that the candidate superseded.
+    any, and ``also_ended`` are further facts that the candidate superseded. ``rivals`` are facts
+    that give another answer to the same question. ``refused`` is set if something else was
+    proposed. ``text`` is empty if the ledger does not repeat it: that of an ignored candidate.
     """
 
     decision: Decision
@@ -113,6 +166,8 @@ class Verdict:
     target: FactId | None = None
     also_ended: tuple[FactId, ...] = ()
     until: datetime | None = None
+    rivals: tuple[FactId, ...] = ()
+    refused: Refusal | None = None
 
 
 def judge(
@@ -136,19 +191,25 @@ def judge(
     """
     forged = _forged_evidence(candidate.evidence, messages)
     if forged is not None:
-        return _ignore(candidate, forged)
+        return _ignore(candidate, _REASONS[forged], forged)
     if proposal.decision is Decision.IGNORE:
-        return _ignore(candidate, proposal.reason)
+        return _ignore(candidate, proposal.reason, proposal.refused)
     if proposal.decision is Decision.ADD:
-        return evolve(_add(candidate, proposal.reason), until=_until(candidate, proposal))
+        return evolve(
+            _add(candidate, proposal.reason, proposal.refused),
+            until=_until(candidate, proposal),
+            rivals=_allowed(candidate, proposal.rivals, known),
+        )
     target = known.get(proposal.target) if proposal.target is not None else None
     refusal = _refusal(candidate, target)
     if refusal is None and proposal.decision is not Decision.REAFFIRM:
         refusal = _authorship_refusal(candidate, target)
     if target is None or refusal is not None:
+        refusal = refusal or Refusal.UNKNOWN_TARGET
+        why = f"refused: {_reason_of(refusal, target)}"
         if proposal.decision is Decision.RETRACT:
-            return _ignore(candidate, f"retraction refused: {refusal}")
-        return _add(candidate, f"{proposal.decision.value} refused: {refusal}")
+            return _ignore(candidate, f"retraction {why}", refusal)
+        return _add(candidate, f"{proposal.decision.value} {why}", refusal)
     text = (proposal.text or "").strip()
     if proposal.decision is Decision.REVISE and text in ("", target.text):
         return Verdict(
@@ -157,6 +218,7 @@ def judge(
             reason="the revision would change nothing",
             fact_id=target.fact_id,
             target=target.fact_id,
+            refused=Refusal.NOTHING_NEW,
         )
     return Verdict(
         decision=proposal.decision,
@@ -184,51 +246,77 @@ def _also_ended(
 ) -> tuple[FactId, ...]:
     if proposal.decision is not Decision.SUPERSEDE:
         return ()
+    others = [fact_id for fact_id in proposal.also_ends if fact_id != proposal.target]
+    return _allowed(candidate, others, known)
+
+
+def _allowed(
+    candidate: Candidate, fact_ids: Sequence[FactId], known: Mapping[FactId, Fact]
+) -> tuple[FactId, ...]:
+    """The facts, each once, that the candidate may say something about."""
     return tuple(
         fact_id
-        for fact_id in dict.fromkeys(proposal.also_ends)
-        if fact_id != proposal.target
-        and _refusal(candidate, known.get(fact_id)) is None
+        for fact_id in dict.fromkeys(fact_ids)
+        if _refusal(candidate, known.get(fact_id)) is None
         and _authorship_refusal(candidate, known.get(fact_id)) is None
     )
 
 
-def _add(candidate: Candidate, reason: str) -> Verdict:
+def _add(candidate: Candidate, reason: str, refused: Refusal | None) -> Verdict:
     return Verdict(
-        decision=Decision.ADD, text=candidate.text, reason=reason, fact_id=candidate.fact_id
+        decision=Decision.ADD,
+        text=candidate.text,
+        reason=reason,
+        fact_id=candidate.fact_id,
+        refused=refused,
     )
 
 
-def _ignore(candidate: Candidate, reason: str) -> Verdict:
-    return Verdict(decision=Decision.IGNORE, text=candidate.text, reason=reason)
+def _ignore(candidate: Candidate, reason: str, refused: Refusal | None) -> Verdict:
+    return Verdict(decision=Decision.IGNORE, text=candidate.text, reason=reason, refused=refused)
 
 
-def _refusal(candidate: Candidate, target: Fact | None) -> str | None:
-    if target is None:
-        return "the target is not a fact that was shown"
-    if target.status is not FactStatus.ACTIVE:
+_REASONS = {
+    Refusal.FOREIGN_MESSAGE: "the evidence names a message that is not part of this conversation",
+    Refusal.FORGED_QUOTE: "the quoted evidence is not in the message",
+    Refusal.UNKNOWN_TARGET: "the target is not a fact that was shown",
+    Refusal.OTHER_SCOPE: "the target belongs to another scope",
+    Refusal.AGENT_ONLY: "an agent's word changes nothing that somebody else said",
+}
+
+
+def _reason_of(refusal: Refusal, target: Fact | None) -> str:
+    if refusal is Refusal.INACTIVE_TARGET and target is not None:
         return f"the target is {target.status.value}"
+    return _REASONS[refusal]
+
+
+def _refusal(candidate: Candidate, target: Fact | None) -> Refusal | None:
+    if target is None:
+        return Refusal.UNKNOWN_TARGET
+    if target.status is not FactStatus.ACTIVE:
+        return Refusal.INACTIVE_TARGET
     if target.scope.ledger != candidate.scope.ledger or (
         (target.scope.agent_id, target.scope.app_id)
         != (candidate.scope.agent_id, candidate.scope.app_id)
     ):
-        return "the target belongs to another scope"
+        return Refusal.OTHER_SCOPE
     return None
 
 
-def _authorship_refusal(candidate: Candidate, target: Fact | None) -> str | None:
+def _authorship_refusal(candidate: Candidate, target: Fact | None) -> Refusal | None:
     if candidate.agent_only and (target is None or target.speaker != candidate.speaker):
-        return "an agent's word changes nothing that somebody else said"
+        return Refusal.AGENT_ONLY
     return None
 
 
 def _forged_evidence(
     evidence: Sequence[Evidence], messages: Mapping[MessageId, Message]
-) -> str | None:
+) -> Refusal | None:
     for item in evidence:
         message = messages.get(item.message_id)
         if message is None:
-            return "the evidence names a message that is not part of this conversation"
+            return Refusal.FOREIGN_MESSAGE
         if item.quote is not None and not message.holds(item.quote):
-            return "the quoted evidence is not in the message"
+            return Refusal.FORGED_QUOTE
     return None

@@ -16,14 +16,17 @@ from attrs import evolve, frozen
 from remembrancer.domain.events import (
     Event,
     FactAdded,
+    FactCorrected,
     FactExpired,
+    FactRestored,
     FactRetracted,
     FactRevised,
     FactSuperseded,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
 )
-from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, joined
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.domain.text import normalised
@@ -41,17 +44,25 @@ like any relation, so that entities merged by mistake can be separated again.
 class _Link:
     """One version of a link between entities.
 
-    ``valid`` is its valid time, ``recorded`` the transaction time at which the ledger held this
-    version. ``position`` is that of the event that created the link, ``ended_by`` that of the event
-    that closed its valid time. ``expires_at`` is that of its fact.
+    ``valid`` is its valid time, except the ``interruptions`` in it; ``recorded`` is the transaction
+    time at which the ledger held this version. ``position`` is that of the event that created the
+    link, ``ended_by`` that of the event that closed its valid time. ``expires_at`` is that of its
+    fact.
     """
 
     scope: Scope
     position: Position
     ended_by: Position | None = None
     valid: Interval = Interval()
+    interruptions: tuple[Interval, ...] = ()
     recorded: Interval
     expires_at: datetime | None = None
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Whether the link holds in the world at ``moment`` (aware)."""
+        return self.valid.contains(moment) and not any(
+            gap.contains(moment) for gap in self.interruptions
+        )
 
     @property
     def believed(self) -> bool:
@@ -145,7 +156,7 @@ class View:
             and (recorded.end is None if self.as_of is None else recorded.contains(self.as_of))
             and (link.expires_at is None or self.now < link.expires_at)
             and (
-                valid.contains(self.valid_at)
+                link.holds_at(self.valid_at)
                 if self.valid_at is not None
                 else self.ended or valid.end is None or self.now < valid.end
             )
@@ -154,8 +165,8 @@ class View:
 
 @frozen(kw_only=True)
 class GraphChange:
-    """One step in a link's history: the version that ended (``None``: the link is new) and the
-    next one (``None``: the link was withdrawn).
+    """One step in a link's history: the version that ended (``None``: there was none, because the
+    link is new or was withdrawn) and the next one (``None``: the link was withdrawn).
     """
 
     before: Link | None
@@ -191,8 +202,11 @@ _TOUCHING = (
     FactSuperseded,
     FactRetracted,
     FactExpired,
+    FactRestored,
+    FactCorrected,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
 )
 
 
@@ -277,6 +291,51 @@ def _(
 
 @_changes.register
 def _(
+    event: FactRestored,
+    recorded: Recorded,
+    mention: Mention | None,
+    _relations: Sequence[Relation],
+) -> list[GraphChange]:
+    """Relations are restored by events of their own: each has its own times."""
+    if mention is None:
+        return []
+    if event.status in (FactStatus.RETRACTED, FactStatus.EXPIRED):
+        return [_step(recorded, mention, None)] if mention.believed else []
+    after = evolve(
+        mention,
+        entities=_named(event.entities),
+        valid=event.valid,
+        interruptions=event.interruptions,
+        expires_at=event.expires_at,
+        ended_by=None if event.status is FactStatus.ACTIVE else recorded.position,
+    )
+    return [_begun(recorded, mention, after)]
+
+
+@_changes.register
+def _(
+    event: FactCorrected,
+    recorded: Recorded,
+    mention: Mention | None,
+    relations: Sequence[Relation],
+) -> list[GraphChange]:
+    if mention is None or not mention.believed:
+        return []
+    after = mention if event.entities is None else evolve(mention, entities=_named(event.entities))
+    links: list[tuple[Link, Link]] = [(mention, after)]
+    if event.valid:
+        links = [(mention, _held(after, event.valid))]
+        links += [
+            (relation, _held(relation, event.valid))
+            for relation in relations
+            # A relation with times of its own keeps them.
+            if relation.believed and _times(relation) == _times(mention)
+        ]
+    return [_step(recorded, before, link) for before, link in links if before != link]
+
+
+@_changes.register
+def _(
     event: RelationAsserted,
     recorded: Recorded,
     mention: Mention | None,
@@ -316,12 +375,45 @@ def _(
     ]
 
 
+@_changes.register
+def _(
+    event: RelationReopened,
+    recorded: Recorded,
+    _mention: Mention | None,
+    relations: Sequence[Relation],
+) -> list[GraphChange]:
+    return [
+        _begun(recorded, relation, evolve(relation, valid=event.valid, ended_by=None))
+        for relation in relations
+        if not relation.open
+    ]
+
+
 _L = TypeVar("_L", Relation, Mention)
+
+
+def _times(link: Link) -> tuple[Interval, tuple[Interval, ...]]:
+    return link.valid, link.interruptions
+
+
+def _held(link: _L, held: Sequence[Interval]) -> _L:
+    """A link with other spans of valid time; without an end it is open again."""
+    valid, interruptions = joined(held)
+    ended_by = None if valid.end is None else link.ended_by
+    return evolve(link, valid=valid, interruptions=interruptions, ended_by=ended_by)
 
 
 def _ended(link: _L, moment: datetime, by: Recorded) -> _L:
     valid = Interval(start=link.valid.start, end=moment)
     return evolve(link, valid=valid, ended_by=by.position)
+
+
+def _begun(recorded: Recorded, before: Link, after: Link) -> GraphChange:
+    """A step to the next version of a link that may have been withdrawn before."""
+    if before.believed:
+        return _step(recorded, before, after)
+    after = evolve(after, recorded=Interval(start=recorded.recorded_at))
+    return GraphChange(before=None, after=after)
 
 
 def _step(recorded: Recorded, before: Link, after: Link | None) -> GraphChange:

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 
 from attrs import define, field
 
-from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.events import RelationAsserted, RelationEnded, RelationReopened
 from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.graph.graph import (
@@ -49,7 +49,7 @@ class Links:
         event, fact_id = item.event, fact_id_of(item.event)
         mention = self._latest(("fact", fact_id)) if fact_id is not None else None
         keys = self.of_fact.get(fact_id, []) if fact_id is not None else []
-        if isinstance(event, RelationAsserted | RelationEnded):
+        if isinstance(event, RelationAsserted | RelationEnded | RelationReopened):
             keys = [("relation", event.relation_id)]
         relations = [link for key in keys if isinstance(link := self._latest(key), Relation)]
         changes = changes_of(item, mention if isinstance(mention, Mention) else None, relations)
@@ -65,7 +65,7 @@ class Links:
         after = change.after
         if after is None:
             return
-        if change.before is None:
+        if after.key not in self.history:
             self._begin(after)
         self.history.setdefault(after.key, []).append(after)
         for name in after.ends:

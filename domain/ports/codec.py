@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from remembrancer.domain.events import Event
-from remembrancer.domain.recorded import Append, EventId, Recorded
+from remembrancer.domain.events import Event, EventId
+from remembrancer.domain.recorded import Append, Recorded
 from remembrancer.domain.scope import LedgerId
 
 

@@ -10,7 +10,7 @@ from attrs import frozen
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import AdapterUnavailable, ModelError
 from remembrancer.domain.events import InferenceRecorded
-from remembrancer.domain.facts.verdicts import Candidate, Skipped
+from remembrancer.domain.facts.verdicts import Candidate, RefusedItem, Skipped
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.ports.clock import IdSource
 
@@ -24,7 +24,8 @@ IGNORED = "ignored"
 
 @frozen(kw_only=True)
 class Extraction:
-    """The candidates, the skipped statements, and the inferences behind them.
+    """The candidates, the refused items, the skipped statements, and the inferences behind them.
+    Sources count the ``inferences`` here, from 0.
 
     The ``inferences`` together name every message that was processed, so that none is extracted
     twice. After a ``failure`` the other messages wait for a retry: no candidate comes from a
@@ -37,6 +38,7 @@ class Extraction:
     inferences: tuple[InferenceRecorded, ...]
     failure: ModelError | AdapterUnavailable | None = None
     messages: tuple[Message, ...] = ()
+    refused: tuple[RefusedItem, ...] = ()
 
 
 class Extractor(Protocol):

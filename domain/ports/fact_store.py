@@ -102,6 +102,10 @@ class FactStore(Protocol):
         """The requests with messages that wait for extraction, oldest first."""
         ...
 
+    async def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
+        """Whether the ledger has the ``PipelineDescribed`` with this digest."""
+        ...
+
     async def tally(self, ledger: LedgerId | None) -> Tally:
         """The counts of one ledger or of all."""
         ...

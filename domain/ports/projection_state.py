@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypeAlias
 
 from attrs import frozen
 
+from remembrancer.domain.events import EventId
 from remembrancer.domain.jsonable import to_jsonable
-from remembrancer.domain.recorded import EventId, Position
+from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
 PartitionId: TypeAlias = tuple[str, int]

@@ -10,8 +10,8 @@ from attrs import frozen
 
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import MessageObserved
-from remembrancer.domain.facts.evolve import FactChange, fact_id_of
-from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.evolve import FactChange, fact_ids_of
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, Interval, MessageId
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.index_context import context_of
@@ -144,16 +144,21 @@ def touched(
     """
     first: dict[FactId, datetime] = {}
     for item in chain:
-        fact_id = fact_id_of(item.event)
-        if fact_id is not None:
+        for fact_id in fact_ids_of(item.event):
             first.setdefault(fact_id, item.recorded_at)
-    found = {
-        fact.key: fact
-        for fact_id, moment in first.items()
-        for fact in versions(fact_id)
-        # The version that an event ended, the one that it began, and all later ones.
-        if fact.status in INDEXED and (fact.recorded.end is None or fact.recorded.end >= moment)
-    }
+    found: dict[FactKey, Fact] = {}
+    left = list(first)
+    while left:
+        fact_id = left.pop()
+        for fact in versions(fact_id):
+            # The version that an event ended, the one that it began, and all later ones.
+            if fact.recorded.end is not None and fact.recorded.end < first[fact_id]:
+                continue
+            if fact.status in INDEXED:
+                found[fact.key] = fact
+            # With the fact, its rivalries have ended.
+            left += [rival for rival in fact.rivals if rival not in first]
+            first.update((rival, first[fact_id]) for rival in fact.rivals if rival not in first)
     near = to_index(chain, (), conversations)
     found.update((fact.key, fact) for fact, _ in near)
     return [(fact, context_for(fact, conversations)) for fact in found.values()]

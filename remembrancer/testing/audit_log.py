@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from collections.abc import Sequence
@@ -11,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.errors import Conflict, InvalidRequest
-from remembrancer.domain.events import Event, FactAdded, FactReaffirmed, FactRetracted
+from remembrancer.domain.events import Event, EventId, FactAdded, FactReaffirmed, FactRetracted
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
-    EventId,
     Head,
     NewEvent,
     Position,
@@ -62,10 +63,16 @@ def append_of(
     """An append of events with fresh ids."""
     return Append(
         ledger=ledger,
-        events=[NewEvent(event_id=EventId(new_id()), event=event) for event in events],
+        events=[
+            NewEvent(
+                event_id=EventId(new_id()),
+                event=event,
+                causation_id=EventId(causation_id) if causation_id else None,
+            )
+            for event in events
+        ],
         recorded_at=at,
         correlation_id=CorrelationId(correlation_id or new_id()),
-        causation_id=EventId(causation_id) if causation_id else None,
         actor="tester",
         expected_version=expected_version,
         idempotency_key=idempotency_key,
@@ -263,14 +270,34 @@ class AuditLogContract:
         assert times[-1] == NOON + timedelta(seconds=5)
 
     def test_hash_chain_of_each_ledger_is_intact(self, log: Any) -> None:
-        for ledger in (ALICE, BOB, ALICE):
-            log.append(append_of([fact_added(), fact_added("😀" * 50)], ledger=ledger))
+        for ledger, user in ((ALICE, "alice"), (BOB, "bob"), (ALICE, "alice")):
+            events = [fact_added(user=user), fact_added("😀" * 50, user)]
+            log.append(append_of(events, ledger=ledger))
         for ledger in (ALICE, BOB):
             head = Head()
             for item in log.read_ledger(ledger):
                 assert broken_link(item, head) is None
-                head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+                head = Head.after(item)
             assert log.head(ledger) == head
+
+    def test_each_event_has_its_own_cause(self, log: Any) -> None:
+        append = append_of([fact_added(), fact_added(), fact_added()])
+        first, second, third = append.events
+        caused = [first, evolve(second, causation_id=first.event_id), third]
+        log.append(evolve(append, events=caused))
+        found = [item.causation_id for item in log.read_ledger(ALICE)]
+        assert found == [None, first.event_id, None]
+
+    def test_handle_stands_for_the_ledger(self, log: Any) -> None:
+        log.append(append_of([fact_added(), fact_added()]))
+        log.append(append_of([fact_added()]))
+        log.append(append_of([fact_added(user="bob")], ledger=BOB))
+        alice = {item.handle for item in log.read_ledger(ALICE)}
+        bob = {item.handle for item in log.read_ledger(BOB)}
+        assert (len(alice), len(bob)) == (1, 1)
+        assert alice != bob
+        assert all(re.fullmatch("[0-9a-f]{32}", handle) for handle in alice | bob)
+        assert log.head(ALICE).handle in alice
 
     def test_equal_payloads_have_different_digests(self, log: Any) -> None:
         event = FactRetracted(fact_id=FactId(new_id()))

@@ -18,16 +18,23 @@ from difflib import ndiff
 from functools import cached_property
 from typing import Any, Self, TypeAlias
 
-from attrs import define, fields, frozen
+from attrs import define, evolve, fields, frozen
 
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import RemembrancerError
-from remembrancer.domain.events import Event, MessageObserved, RelationAsserted, RelationEnded
+from remembrancer.domain.events import (
+    Event,
+    EventId,
+    MessageObserved,
+    RelationAsserted,
+    RelationEnded,
+    RelationReopened,
+)
 from remembrancer.domain.facts import decide as decisions
 from remembrancer.domain.facts.evolve import LedgerState, fold
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Metadata
 from remembrancer.domain.facts.verdicts import Candidate, Proposal
-from remembrancer.domain.recorded import CorrelationId, EventId, Position, Recorded
+from remembrancer.domain.recorded import CorrelationId, Handle, Position, Recorded
 from remembrancer.domain.scope import LedgerId
 
 START = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
@@ -50,6 +57,11 @@ class Ledger:
     def history(self) -> tuple[Recorded, ...]:
         """The events as recorded, without payloads and hashes."""
         return tuple(_recorded(event, version) for version, event in enumerate(self.events, 1))
+
+    @property
+    def now(self) -> datetime:
+        """When the next event will be recorded."""
+        return START + timedelta(hours=len(self.events))
 
     @cached_property
     def state(self) -> LedgerState:
@@ -78,13 +90,17 @@ class Ledger:
 
     @property
     def open_relations(self) -> list[RelationAsserted]:
-        """The asserted relations that have not ended."""
+        """The asserted relations that have not ended, or were reopened."""
+        asserted: dict[str, RelationAsserted] = {}
         found: dict[str, RelationAsserted] = {}
         for event in self.events:
             if isinstance(event, RelationAsserted):
                 found[event.relation_id] = event
+                asserted[event.relation_id] = event
             elif isinstance(event, RelationEnded):
                 found.pop(event.relation_id, None)
+            elif isinstance(event, RelationReopened) and event.relation_id in asserted:
+                found[event.relation_id] = evolve(asserted[event.relation_id], valid=event.valid)
         return list(found.values())
 
 
@@ -118,13 +134,15 @@ def reconcile(*proposed: tuple[Candidate, Proposal]) -> Command:
     """
 
     def command(ledger: Ledger) -> Sequence[Event]:
-        return decisions.decide(
+        decided = decisions.decide(
             [candidate for candidate, _ in proposed],
             [proposal for _, proposal in proposed],
+            now=ledger.now,
             known={fact.fact_id: fact for fact in ledger.state.current()},
             messages=ledger.messages,
             open_relations=ledger.open_relations,
         )
+        return [event for each in decided for event in each.events]
 
     return command
 
@@ -221,6 +239,7 @@ def _recorded(event: Event, version: int) -> Recorded:
     return Recorded(
         position=Position(version),
         ledger=LEDGER,
+        handle=Handle("0" * 32),
         version=version,
         event_id=EventId(f"{version:032x}"),
         recorded_at=START + timedelta(hours=version - 1),

@@ -8,16 +8,19 @@ from hypothesis import strategies as st
 
 from remembrancer.domain.events import (
     FactAdded,
+    FactCorrected,
     FactExpired,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
     FactSuperseded,
     FeedbackGiven,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
 )
-from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, joined
 from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.scope import Scope
 
@@ -39,6 +42,19 @@ scopes = st.builds(
     agent_id=st.sampled_from([None, None, "a"]),
     run_id=st.sampled_from([None, None, "r", "s"]),
 )
+
+
+def _in_order(hours: list[int]) -> tuple[Interval, ...]:
+    bounds = [NOON + timedelta(hours=hour) for hour in sorted(hours)]
+    ends = [*bounds[1::2], None][: len(bounds[::2])]
+    return tuple(
+        Interval(start=start, end=end) for start, end in zip(bounds[::2], ends, strict=True)
+    )
+
+
+spans = st.lists(st.integers(0, 8), min_size=1, max_size=6, unique=True).map(_in_order)
+"""Spans of valid time in order; the last one may have no end."""
+
 entities = st.lists(names | st.just(" "), max_size=4).map(tuple)
 events = st.one_of(
     st.builds(
@@ -60,6 +76,23 @@ events = st.one_of(
     st.builds(FactSuperseded, fact_id=fact_ids, ended_at=moments),
     st.builds(FactRetracted, fact_id=fact_ids),
     st.builds(FactExpired, fact_id=fact_ids),
+    st.builds(
+        FactRestored,
+        fact_id=fact_ids,
+        to_version=st.integers(1, 3),
+        status=st.sampled_from(FactStatus),
+        entities=entities,
+        valid=intervals,
+        interruptions=spans.map(lambda held: joined(held)[1]),
+        expires_at=st.none() | moments,
+    ),
+    st.builds(
+        FactCorrected,
+        fact_id=fact_ids,
+        version=st.just(1),
+        entities=st.none() | entities,
+        valid=st.none() | spans,
+    ),
     st.builds(FactReaffirmed, fact_id=fact_ids),
     st.builds(FeedbackGiven, fact_id=fact_ids, score=st.just(1)),
     *[
@@ -76,6 +109,7 @@ events = st.one_of(
     ]
     * 3,
     st.builds(RelationEnded, relation_id=relation_ids, ended_at=moments),
+    st.builds(RelationReopened, relation_id=relation_ids, valid=intervals),
 )
 views = st.builds(
     View,

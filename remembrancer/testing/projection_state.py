@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from remembrancer.domain.events import EventId
 from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, PartitionState
-from remembrancer.domain.recorded import EventId, Position
+from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB, NOON
 from remembrancer.testing.driving import Driven

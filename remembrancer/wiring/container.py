@@ -35,9 +35,12 @@ from remembrancer.application.recall.recall import Recall
 from remembrancer.application.remember.neighbours import FindNeighbours
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.ordered_remember import OrderedRemember
+from remembrancer.application.remember.pipeline import Pipeline
 from remembrancer.application.remember.remember import Remember
 from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
+from remembrancer.application.remember.settle import Settle
+from remembrancer.application.statements.make_statement import MakeStatement
 from remembrancer.runtime.queue_workers import TaskQueues, ThreadQueues
 from remembrancer.runtime.sync_bridge import (
     BesideTasks,
@@ -162,6 +165,7 @@ class Container(containers.DeclarativeContainer):
         clock=lifted_clock,
         ids=ids,
         patience=settings.provided.patience,
+        actor_names=settings.provided.actor_names,
     )
     lifted_read_models = providers.Singleton(build.lifted, lift, read_models)
     embedding_backfill = providers.Singleton(
@@ -278,10 +282,12 @@ class Container(containers.DeclarativeContainer):
         # The store's own index never lags.
         index=lifted_embedded_index,
         embedding=embedding,
-        clock=lifted_clock,
     )
-    remember = providers.Singleton(
-        Remember,
+    pipeline = providers.Singleton(
+        Pipeline, extractor=extractor, reconciler=reconciler, embedder=embedder, facts=lifted_facts
+    )
+    settle = providers.Singleton(
+        Settle,
         log=lifted_log,
         appender=appender,
         facts=lifted_facts,
@@ -289,8 +295,24 @@ class Container(containers.DeclarativeContainer):
         links=lifted_embedded_graph,
         embedding=embedding,
         embedding_backfill=embedding_backfill,
+        pipeline=pipeline,
+        clock=lifted_clock,
+    )
+    remember = providers.Singleton(
+        Remember,
+        log=lifted_log,
+        appender=appender,
+        settle=settle,
         extractor=extractor,
         reconciler=reconciler,
+        clock=lifted_clock,
+        ids=ids,
+    )
+    make_statement = providers.Singleton(
+        MakeStatement,
+        settle=settle,
+        appender=appender,
+        after_commit=after_commit,
         clock=lifted_clock,
         ids=ids,
     )

@@ -40,7 +40,7 @@ DEFAULTS = {
     "reconciler": "rules",
     "reranker": "none",
 }
-ALONE = ("patience", "concurrency", "grace", "retry_on_add")
+ALONE = ("patience", "concurrency", "grace", "retry_on_add", "actor_names")
 """Settings outside of sections."""
 
 ASKING: tuple[str, ...] = ("extractor", "reconciler")
@@ -87,6 +87,8 @@ class Settings:
         grace: seconds that closing waits for background jobs.
         retry_on_add: an ``add`` with extraction first finishes earlier pending messages of its
             ledger.
+        actor_names: actors may be names and addresses. Events keep their actor for ever, erased
+            ones too, so by default it must be an opaque id, without ``@`` and spaces.
     """
 
     audit_log: Choice
@@ -104,6 +106,7 @@ class Settings:
     concurrency: int = 32
     grace: float = 10.0
     retry_on_add: bool = False
+    actor_names: bool = False
 
 
 def load_settings(
@@ -184,6 +187,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         concurrency=_count(raw.get("concurrency", 32), "concurrency"),
         grace=_seconds(raw.get("grace", 10.0), "grace"),
         retry_on_add=_choosing(raw.get("retry_on_add", False), "retry_on_add"),
+        actor_names=_choosing(raw.get("actor_names", False), "actor_names"),
     )
 
 

@@ -21,11 +21,14 @@ from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     Event,
     FactAdded,
+    FactCorrected,
     FactErased,
     FactExpired,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     FeedbackGiven,
     InferenceRecorded,
@@ -37,6 +40,7 @@ from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.recorded import Append
 from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.testing.audit_log import NOON, append_of, new_id
+from remembrancer.testing.graph_histories import spans
 
 OWNERS = ("alice", "bob")
 LEDGERS = [LedgerId(f"user:{owner}") for owner in OWNERS]
@@ -102,6 +106,15 @@ def events(owner: str) -> st.SearchStrategy[Event]:
         st.builds(FactSuperseded, fact_id=about, by=st.none() | about, ended_at=moments),
         st.builds(FactRetracted, fact_id=about),
         st.builds(FactExpired, fact_id=about),
+        st.builds(FactRestored, fact_id=about, to_version=st.integers(0, 4)),
+        st.builds(
+            FactCorrected,
+            fact_id=about,
+            version=st.just(1),
+            text=st.none() | texts,
+            valid=st.none() | spans,
+        ),
+        st.builds(FactsRivalled, one=about, other=about, slot=st.just("s")),
         st.builds(FactErased, fact_id=about, versions=st.just((1,))),
         scopes(owner).map(
             lambda scope: MessageObserved(

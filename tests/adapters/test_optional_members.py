@@ -17,6 +17,7 @@ from remembrancer.adapters.vector_index.weaviate.settings import WeaviateSetting
 from remembrancer.domain.ports.external_engine import Fingerprinted, has_fingerprint
 from remembrancer.domain.ports.never_suspends import NeverSuspends, never_suspends
 from remembrancer.domain.ports.read_models import CatchesUp, HasState, catches_up, has_state
+from remembrancer.domain.ports.self_description import DescribesItself, describes_itself
 from remembrancer.domain.ports.vector_index import (
     Compactable,
     DeclaresSignals,
@@ -33,6 +34,7 @@ OPTIONAL: list[tuple[Finds, type[Any]]] = [
     (has_state, HasState),
     (is_compactable, Compactable),
     (never_suspends, NeverSuspends),
+    (describes_itself, DescribesItself),
 ]
 
 optional = pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def chain_of(log: Any, ledger: LedgerId) -> list[str | None]:
     head, wrong = Head(), []
     for item in log.read_ledger(ledger):
         wrong.append(broken_link(item, head))
-        head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+        head = Head.after(item)
     return wrong
 
 
@@ -135,7 +135,7 @@ class TestLedgerWithDestroyedKey:
             [fact_added("one"), fact_added("two")], idempotency_key="k", correlation_id=self.request
         )
         log.append(self.append)
-        log.append(append_of([fact_added("three")], ledger=BOB))
+        log.append(append_of([fact_added("three", "bob")], ledger=BOB))
         vault.destroy(ALICE)
 
     def test_read_returns_its_events_as_erased(self, log: Any) -> None:
@@ -162,7 +162,7 @@ class TestLedgerWithDestroyedKey:
         with pytest.raises(Erased, match="user:alice"):
             log.append(append_of([fact_added()]))
         assert (log.head(ALICE), log.last_position()) == (before, 3)
-        log.append(append_of([fact_added()], ledger=BOB))
+        log.append(append_of([fact_added(user="bob")], ledger=BOB))
         assert log.last_position() == 4
 
     def test_repeated_idempotency_key_is_replayed_with_erased_events(self, log: Any) -> None:

@@ -85,6 +85,7 @@ from remembrancer.domain.ports.projection_state import ProjectionState
 from remembrancer.domain.ports.read_models import CatchesUp, HasState, ReadModels
 from remembrancer.domain.ports.reconciler import Reconciler
 from remembrancer.domain.ports.reranker import Reranker
+from remembrancer.domain.ports.self_description import DescribesItself
 from remembrancer.domain.ports.usage_store import UsageStore
 from remembrancer.domain.ports.vector_index import (
     Compactable,
@@ -126,7 +127,7 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
 PARTS_OF_PORTS = {Engine}
 """Implemented as a part of other ports."""
 
-ATTRIBUTES_ALONE = {DeclaresSignals, Fingerprinted, NeverSuspends}
+ATTRIBUTES_ALONE = {DeclaresSignals, DescribesItself, Fingerprinted, NeverSuspends}
 """Protocols without methods."""
 
 CHOSEN: Mapping[str, Class] = {

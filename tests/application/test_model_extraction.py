@@ -29,6 +29,7 @@ from remembrancer.domain.errors import (
     ModelError,
     RemembrancerError,
 )
+from remembrancer.domain.events import Outcome
 from remembrancer.domain.facts.fact import Evidence, FactKind, Interval, MessageId
 from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.guidance import Guidance
@@ -648,7 +649,8 @@ def test_answer_without_a_list_is_recorded_and_messages_stay_pending(raw: str) -
     found = extracted(said("I like jazz."), model=ScriptedModel(raw))
     assert isinstance(found.failure, ModelError)
     [inference] = found.inferences
-    assert (inference.purpose, inference.output) == ("extraction-failed", raw)
+    assert (inference.purpose, inference.outcome) == ("extraction", Outcome.VAIN)
+    assert inference.output == raw
     assert inference.messages == ()
     assert found.candidates == ()
 
@@ -656,16 +658,16 @@ def test_answer_without_a_list_is_recorded_and_messages_stay_pending(raw: str) -
 @pytest.mark.parametrize(
     ("error", "recorded"),
     [
-        (ModelError("refused by policy"), ["extraction-failed"]),
+        (ModelError("refused by policy"), [Outcome.VAIN]),
         (AdapterUnavailable("litellm", "429"), []),
     ],
 )
 def test_failing_model_leaves_messages_pending(
-    error: RemembrancerError, recorded: list[str]
+    error: RemembrancerError, recorded: list[Outcome]
 ) -> None:
     found = extracted(said("I like jazz."), model=ScriptedModel(error))
     assert found.failure is error
-    assert [inference.purpose for inference in found.inferences] == recorded
+    assert [inference.outcome for inference in found.inferences] == recorded
     assert all(inference.messages == () for inference in found.inferences)
 
 
@@ -754,7 +756,7 @@ def test_chunk_with_a_truncated_answer_is_halved() -> None:
     found = extracted(*messages, model=model, max_output_tokens=50)
     assert len(model.prompts) >= 3
     assert [c.text for c in found.candidates] == [f"The user owns guitar{n}." for n in range(4)]
-    assert found.inferences[0].purpose == "extraction-failed"
+    assert found.inferences[0].outcome is Outcome.VAIN
     assert [m for i in found.inferences for m in i.messages] == [m.message_id for m in messages]
 
 

@@ -20,7 +20,14 @@ from remembrancer.domain.errors import (
     ModelError,
     RemembrancerError,
 )
-from remembrancer.domain.events import Event, FactAdded, FactReaffirmed, FactRevised, FactSuperseded
+from remembrancer.domain.events import (
+    Event,
+    FactAdded,
+    FactReaffirmed,
+    FactRevised,
+    FactSuperseded,
+    Outcome,
+)
 from remembrancer.domain.facts.decide import events_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Verdict, judge
@@ -327,9 +334,7 @@ def test_answer_without_a_list_is_recorded_and_decides_nothing(raw: str) -> None
     found = reconciled([BERLIN], [PARIS], ScriptedModel(raw))
     assert isinstance(found.failure, ModelError)
     assert found.proposals == ()
-    assert [(item.purpose, item.output) for item in found.inferences] == [
-        ("reconciliation-failed", raw)
-    ]
+    assert [(item.outcome, item.output) for item in found.inferences] == [(Outcome.VAIN, raw)]
 
 
 @pytest.mark.parametrize(

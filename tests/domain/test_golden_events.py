@@ -19,26 +19,45 @@ from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     EVENT_TYPES,
+    CandidatesSettled,
     CheckpointSealed,
     Event,
+    EventId,
     FactAdded,
+    FactCorrected,
     FactErased,
     FactExpired,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     FeedbackGiven,
     InferenceRecorded,
     LedgerErased,
     MessageObserved,
+    Neighbour,
+    Outcome,
+    PipelineDescribed,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
+    SettledCandidate,
+    StatementMade,
 )
-from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId
+from remembrancer.domain.facts.fact import (
+    Evidence,
+    FactId,
+    FactKind,
+    FactStatus,
+    Interval,
+    MessageId,
+    Statement,
+)
+from remembrancer.domain.facts.verdicts import Decision, Refusal, RefusedItem, Source
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.image import Image
-from remembrancer.domain.recorded import EventId
 from remembrancer.domain.scope import LedgerId, Scope
 
 GOLDEN = Path(__file__).parent / "golden_events"
@@ -48,6 +67,10 @@ LATER = datetime(2024, 5, 3, 12, 0, 0, 1, tzinfo=UTC)
 FACT, OTHER = FactId("01a208d1afd574d08807555a16eba0ed"), FactId("01a208d1afd67456852a68455f7516f2")
 MESSAGE = MessageId("01a208d1afc472e99ab6e7250a3c65a3")
 SCOPE = Scope(user_id="alice", agent_id="coach", run_id="r-1", app_id="app")
+
+LIVES = Statement(subject="Zoë", predicate="lives in", value="Zürich")
+EVENT = EventId("01a208d1afd67456852a68455f7516f4")
+SPANS = (Interval(start=NOON, end=LATER), Interval(start=LATER))
 
 OBSERVED = MessageObserved(
     message=Message(
@@ -67,6 +90,11 @@ INFERRED = InferenceRecorded(
     purpose="extraction",
     model="rules-1",
     prompt_digest="sha256:0",
+    pipeline="0" * 32,
+    request_digest="1" * 64,
+    shown={"1": f"{MESSAGE}[0:8]", "2": f"{FACT}@3"},
+    seen=(MESSAGE,),
+    outcome=Outcome.LOST,
     parameters={"temperature": 0.1, "stop": ["\n"]},
     output='[{"message_id": "x"}]',
     input_tokens=100,
@@ -100,6 +128,74 @@ EXPECTED: dict[tuple[str, int], Event] = {
         kind=FactKind.PROCEDURAL,
     ),
     ("inference.recorded", 1): evolve(INFERRED, cost=0.0125),
+    ("statement.made", 1): StatementMade(
+        scope=SCOPE,
+        statement=LIVES,
+        text="Zoë lives in Zürich 🏔",
+        occurred_at=LATER,
+        valid=Interval(start=NOON, end=LATER),
+        single=False,
+        metadata={"topic": "home"},
+        reason="from the registry",
+    ),
+    ("pipeline.described", 1): PipelineDescribed(
+        digest="0" * 32,
+        software="remembrancer 0.1.0",
+        extractor={"name": "model", "settings": {"chunk_tokens": 3000}},
+        reconciler={"name": "rules-1"},
+        embedder={"model": "m", "dimension": 8},
+        prompts={"extraction-2": "ab"},
+        libraries={"python": "3.11.7"},
+    ),
+    ("candidates.settled", 1): CandidatesSettled(
+        pipeline="0" * 32,
+        decided_at=LATER,
+        embedded=True,
+        inferences=(EVENT,),
+        reconciled_by=EVENT,
+        known=(f"{FACT}@3",),
+        candidates=(
+            SettledCandidate(
+                decision=Decision.SUPERSEDE,
+                sources=(Source(0, 1), Source(0, 2)),
+                fact_id=OTHER,
+                target=FACT,
+                also_ended=(FACT,),
+                refused=Refusal.NOTHING_NEW,
+                dropped=("valid_to",),
+                quotes=(f"{MESSAGE}[0:4]",),
+                neighbours=(Neighbour(0, 0.5),),
+            ),
+        ),
+        refused=(RefusedItem(Source(0, 0), Refusal.FORGED_QUOTE),),
+    ),
+    ("fact.restored", 1): FactRestored(
+        fact_id=FACT,
+        to_version=2,
+        status=FactStatus.SUPERSEDED,
+        entities=("Zoë",),
+        valid=Interval(start=NOON),
+        interruptions=(Interval(start=NOON, end=LATER),),
+        expires_at=LATER,
+        reason="undone",
+    ),
+    ("fact.corrected", 1): FactCorrected(
+        fact_id=FACT,
+        version=2,
+        text="Zoë lived in Zürich",
+        statement=LIVES,
+        entities=("Zürich",),
+        valid=SPANS,
+        reason="a stay in between",
+    ),
+    ("facts.rivalled", 1): FactsRivalled(
+        one=FACT, other=OTHER, slot="zoë/residence", reason="no word of change"
+    ),
+    ("relation.reopened", 1): RelationReopened(
+        relation_id="01a208d1afd67456852a68455f7516f3",
+        valid=Interval(start=NOON),
+        reason="undone",
+    ),
     ("fact.added", 1): FactAdded(
         fact_id=FACT,
         scope=SCOPE,
@@ -110,6 +206,7 @@ EXPECTED: dict[tuple[str, int], Event] = {
         speaker="Zoë",
         entities=("Zoë", "Zürich"),
         slot="zoë/residence",
+        statement=LIVES,
         occurred_at=LATER,
         valid=Interval(start=NOON, end=LATER),
         expires_at=datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),

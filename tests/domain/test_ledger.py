@@ -13,24 +13,39 @@ from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import NotFound
 from remembrancer.domain.events import (
     EVENT_TYPES,
+    CandidatesSettled,
     CheckpointSealed,
     Event,
     FactAdded,
+    FactCorrected,
     FactErased,
     FactExpired,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     FeedbackGiven,
     InferenceRecorded,
     LedgerErased,
     MessageObserved,
+    PipelineDescribed,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
+    StatementMade,
 )
-from remembrancer.domain.facts.evolve import change_of, fact_id_of, fold
-from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.evolve import fact_id_of, fold
+from remembrancer.domain.facts.fact import (
+    Evidence,
+    Fact,
+    FactId,
+    FactStatus,
+    Interval,
+    MessageId,
+    Statement,
+)
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.given import START as NOON
@@ -69,6 +84,13 @@ ABOUT_TEA: list[Event] = [
     FactExpired(fact_id=TEA),
     FeedbackGiven(fact_id=TEA, score=1),
 ]
+OF_ANY_STATUS: list[Event] = [
+    FactRestored(fact_id=TEA, to_version=1),
+    FactCorrected(fact_id=TEA, version=1, text="I liked tea"),
+    FactsRivalled(one=TEA, other=OTHER),
+]
+"""See ``test_restored_corrected_rivalled``."""
+
 ABOUT_NO_STATE: list[Event] = [
     OBSERVED,
     INFERRED,
@@ -84,6 +106,15 @@ ABOUT_NO_STATE: list[Event] = [
         fact_id=TEA,
     ),
     RelationEnded(relation_id="3" * 32, ended_at=LATER),
+    RelationReopened(relation_id="3" * 32),
+    StatementMade(
+        scope=SCOPE,
+        statement=Statement(subject="Alice", predicate="likes", value="tea"),
+        text="Alice likes tea",
+        occurred_at=NOON,
+    ),
+    PipelineDescribed(digest="d", software="s", extractor={}, reconciler={}, embedder={}),
+    CandidatesSettled(pipeline="d", decided_at=NOON, embedded=True),
     FactErased(fact_id=TEA, versions=(1,)),
     LedgerErased(),
     CheckpointSealed(origin="o", size=1, root="r", signature="s"),
@@ -138,10 +169,7 @@ def test_every_field_of_fact_added_except_reason_is_in_the_fact() -> None:
 
 
 def test_second_addition_of_a_fact_changes_nothing() -> None:
-    (first, second) = recorded(ADDED, evolve(ADDED, text="something else"))
-    born = change_of(first, None)
-    assert born is not None
-    assert change_of(second, born.after) is None
+    assert facts(ADDED, evolve(ADDED, text="something else")) == facts(ADDED)
 
 
 def test_revision_replaces_only_the_fields_that_it_sets() -> None:
@@ -190,14 +218,11 @@ def test_feedback_scores_are_summed() -> None:
 
 @pytest.mark.parametrize("event", ABOUT_TEA, ids=lambda event: type(event).__name__)
 def test_change_ends_one_version_when_the_next_begins(event: Event) -> None:
-    born, changed = recorded(ADDED, event)
-    first = change_of(born, None)
-    assert first is not None
-    change = change_of(changed, first.after)
-    assert change is not None
-    assert change.before == evolve(first.after, recorded=Interval(start=NOON, end=LATER))
-    assert change.after.recorded == Interval(start=LATER)
-    assert (change.after.version, change.after.created_at) == (2, NOON)
+    (first,) = facts(ADDED)[TEA]
+    before, latest = facts(ADDED, event)[TEA]
+    assert before == evolve(first, recorded=Interval(start=NOON, end=LATER))
+    assert latest.recorded == Interval(start=LATER)
+    assert (latest.version, latest.created_at) == (2, NOON)
 
 
 # Events without effect
@@ -205,7 +230,6 @@ def test_change_ends_one_version_when_the_next_begins(event: Event) -> None:
 
 @pytest.mark.parametrize("event", ABOUT_TEA, ids=lambda event: type(event).__name__)
 def test_event_about_an_unknown_fact_changes_nothing(event: Event) -> None:
-    assert change_of(recorded(event)[0], None) is None
     assert facts(event) == {}
 
 
@@ -239,7 +263,7 @@ def test_event_of_an_unknown_class_changes_no_fact() -> None:
 
 
 def test_every_event_type_is_in_the_tables_above() -> None:
-    tested = {type(event) for event in [ADDED, *ABOUT_TEA, *ABOUT_NO_STATE]}
+    tested = {type(event) for event in [ADDED, *ABOUT_TEA, *OF_ANY_STATUS, *ABOUT_NO_STATE]}
     assert tested == set(EVENT_TYPES)
 
 

@@ -32,17 +32,20 @@ from remembrancer.domain.events import (
     EVENT_TYPES,
     Event,
     FactAdded,
+    FactCorrected,
     FactExpired,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     FeedbackGiven,
     InferenceRecorded,
     MessageObserved,
 )
 from remembrancer.domain.facts.decide import events_of, retract, revise
-from remembrancer.domain.facts.evolve import change_of, fold
+from remembrancer.domain.facts.evolve import FactChange, LedgerState, changes_of, fold
 from remembrancer.domain.facts.fact import Evidence, FactId, Interval, MessageId
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, judge
 from remembrancer.domain.filters.evaluate import matches
@@ -134,6 +137,9 @@ CHANGES: list[Event] = [
     FactSuperseded(fact_id=FACT, by=NEW, ended_at=NOON),
     FactRetracted(fact_id=FACT),
     FactExpired(fact_id=FACT),
+    FactRestored(fact_id=FACT, to_version=1),
+    FactCorrected(fact_id=FACT, version=1, valid=(Interval(start=NOON),)),
+    FactsRivalled(one=FACT, other=FACT),
 ]
 INFERENCE = InferenceRecorded(
     purpose="extraction",
@@ -151,13 +157,19 @@ CANDIDATE = Candidate(
 )
 
 
+def _about(change: Event, fact_id: FactId) -> Event:
+    if isinstance(change, FactsRivalled):
+        return evolve(change, one=fact_id, other=FactId("0" * 32))
+    return evolve(change, fact_id=fact_id)  # type: ignore[call-arg]
+
+
 @pytest.fixture
 def history() -> list[Recorded]:
     """All event types that change facts, as recorded by a log."""
     log = InMemoryAuditLog()
     for change in CHANGES:
         mine = FactId(f"{CHANGES.index(change):032x}")
-        log.append(append_of([evolve(ADDED, fact_id=mine), evolve(change, fact_id=mine)]))
+        log.append(append_of([evolve(ADDED, fact_id=mine), _about(change, mine)]))
     log.append(append_of([MessageObserved(message=MESSAGE), INFERENCE, ADDED]))
     return list(log.read_ledger(ALICE))
 
@@ -166,11 +178,15 @@ def test_fold_and_indexing_are_pure(
     history: list[Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with no_side_effects(monkeypatch):
-        state = fold(history)
-        facts = state.current()
-        changes = [change_of(item, None) for item in history]
+        facts = fold(history).current()
+        state = LedgerState()
+        changes: list[FactChange] = []
+        for item in history:
+            made = changes_of(item.event, item.recorded_at, state.latest, state.at_version)
+            state.changed(made)
+            changes += made
         documents = [document_of(fact, context="", vector=None) for fact in facts]
-        indexed = to_index(history, [c for c in changes if c], Alone())
+        indexed = to_index(history, changes, Alone())
     assert len(facts) == len(CHANGES) + 1
     assert len(documents) == len(facts)
     assert indexed
@@ -236,7 +252,7 @@ def test_hashing_and_upcasting_are_pure(monkeypatch: pytest.MonkeyPatch) -> None
         raw = registry.upcast({"fact_id": FACT}, FactReaffirmed, 0)
         moment = epoch_micros.from_microseconds(epoch_micros.to_microseconds(NOON))
         header = header_of(
-            ledger=ALICE,
+            handle="2" * 32,  # type: ignore[arg-type]
             version=1,
             event_id="0" * 32,  # type: ignore[arg-type]
             recorded_at=0,

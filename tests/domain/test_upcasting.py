@@ -9,8 +9,7 @@ from attrs import frozen
 
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import IntegrityError
-from remembrancer.domain.events import EVENT_TYPES, Event, FactReaffirmed
-from remembrancer.domain.recorded import EventId
+from remembrancer.domain.events import EVENT_TYPES, Event, EventId, FactReaffirmed
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import UPCASTERS, EventRegistry, Raw, Upcaster
 

@@ -36,6 +36,7 @@ from remembrancer.domain.facts.verdicts import (
     Decision,
     Proposal,
     ProposedRelation,
+    Refusal,
     Verdict,
     judge,
 )
@@ -143,6 +144,7 @@ def test_unknown_target_adds_the_candidate_instead(
         decision=Decision.ADD,
         text=CANDIDATE.text,
         reason=f"{decision.value} refused: the target is not a fact that was shown",
+        refused=Refusal.UNKNOWN_TARGET,
         fact_id=NEW,
     )
 
@@ -199,37 +201,42 @@ def test_revision_that_changes_nothing_reaffirms(text: str | None) -> None:
         reason="the revision would change nothing",
         fact_id=KNOWN,
         target=KNOWN,
+        refused=Refusal.NOTHING_NEW,
     )
 
 
 @pytest.mark.parametrize(
-    ("evidence", "reason"),
+    ("evidence", "reason", "code"),
     [
         (
             Evidence(message_id=MessageId("b" * 32)),
             "the evidence names a message that is not part of this conversation",
+            Refusal.FOREIGN_MESSAGE,
         ),
         (
             Evidence(message_id=MESSAGE.message_id, quote="I moved to Paris."),
             "the quoted evidence is not in the message",
+            Refusal.FORGED_QUOTE,
         ),
         (
             Evidence(message_id=MESSAGE.message_id, quote="i moved to berlin."),
             "the quoted evidence is not in the message",
+            Refusal.FORGED_QUOTE,
         ),
         (
             Evidence(message_id=MESSAGE.message_id, quote=f"{MESSAGE.text} The admin is Mallory."),
             "the quoted evidence is not in the message",
+            Refusal.FORGED_QUOTE,
         ),
     ],
 )
 @pytest.mark.parametrize("decision", list(Decision))
 def test_candidate_with_forged_evidence_is_ignored(
-    decision: Decision, evidence: Evidence, reason: str
+    decision: Decision, evidence: Evidence, reason: str, code: Refusal
 ) -> None:
     forged = evolve(CANDIDATE, evidence=(EVIDENCE, evidence))
     assert judged(decision, candidate=forged) == Verdict(
-        decision=Decision.IGNORE, text=CANDIDATE.text, reason=reason
+        decision=Decision.IGNORE, text=CANDIDATE.text, reason=reason, refused=code
     )
 
 

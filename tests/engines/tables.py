@@ -113,6 +113,7 @@ def _is_seen(link: Link, asked: Parameters) -> bool:
         and (link["expires_at"] is None or link["expires_at"] > asked["now"])
         and (begun_by is None or link["valid_from"] is None or link["valid_from"] <= begun_by)
         and (lasting is None or link["valid_to"] is None or link["valid_to"] > lasting)
+        and (begun_by is None or sum(bound <= begun_by for bound in link["gaps"] or ()) % 2 == 0)
         and all(
             asked[name] is None or link[name] == asked[name]
             for name in ("user_id", "agent_id", "run_id", "app_id")

@@ -461,7 +461,7 @@ class TestChecking:
         with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute(
                 "UPDATE event SET payload = "
-                "CAST(replace(CAST(payload AS TEXT), 'boat', 'goat') AS BLOB) WHERE position = 1"
+                "CAST(replace(CAST(payload AS TEXT), 'boat', 'goat') AS BLOB)"
             )
 
         outcome = remembrancer("verify", "--json")

@@ -87,8 +87,8 @@ class TestHealthy:
         ]  # fmt: skip
         log = of("audit_log", found)
         assert log.engine == f"SQLite {sqlite3.sqlite_version}"
-        assert log.details["last_position"] == 3
-        assert set(log.details["read_models"].values()) == {3}
+        assert log.details["last_position"] == 5
+        assert set(log.details["read_models"].values()) == {5}
         assert (log.details["pending"], log.details["without_vector"]) == (0, 0)
         assert of("embedder", found).details["dimension"] == 256
 
@@ -214,7 +214,7 @@ class TestLog:
         found = examined(filled | {"embedder": {"dimension": -4}})
 
         assert wrong(found) == ["embedder"]
-        assert of("audit_log", found).details["last_position"] == 3
+        assert of("audit_log", found).details["last_position"] == 5
 
     def test_documents_without_vectors_are_reported(
         self, tmp_path: Path, stranger: Callable[[Adapter], str]

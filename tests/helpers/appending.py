@@ -35,7 +35,8 @@ class Holding:
 
 
 def count_of(size: int, ledger: LedgerId) -> Append:
-    return append_of([fact_added() for _ in range(size)], ledger=ledger)
+    user = ledger.removeprefix("user:")
+    return append_of([fact_added(user=user) for _ in range(size)], ledger=ledger)
 
 
 def check_ledgers(log: Any, seen: Sequence[Recorded]) -> None:
@@ -44,5 +45,5 @@ def check_ledgers(log: Any, seen: Sequence[Recorded]) -> None:
         head = Head()
         for item in (item for item in seen if item.ledger == ledger):
             assert broken_link(item, head) is None
-            head = Head(version=item.version, hash=item.hash, recorded_at=item.recorded_at)
+            head = Head.after(item)
         assert log.head(ledger) == head

@@ -320,6 +320,12 @@ def test_retry_without_the_bytes_skips_the_image_with_a_reason() -> None:
         assert [item.text for item in held.facts()] == ["The user likes jazz."]
 
 
+def told(held: Opened) -> list[str]:
+    """Purpose and outcome of each inference."""
+    found = held.events(InferenceRecorded)
+    return [f"{event.purpose} {event.outcome.value}" for event in found]
+
+
 @pytest.mark.parametrize(
     "trouble", [ModelError("refused by policy"), InvalidRequest("language_model", "bad image")]
 )
@@ -330,10 +336,7 @@ def test_image_that_the_model_refuses_does_not_block_extraction(
         receipt = held.memory.add(show("I like jazz.", IMAGE), user_id="ann")
         [(_, reason)] = left_out(receipt)
         assert reason == f"an image that the model did not describe: {trouble}"
-        assert [event.purpose for event in held.events(InferenceRecorded)][1:] == [
-            "vision-failed",
-            "extraction",
-        ]
+        assert told(held)[1:] == ["vision vain", "extraction used"]
         assert held.memory.stats().pending == 0
 
 
@@ -413,10 +416,7 @@ def test_failed_run_is_retried_as_a_run() -> None:
             held.memory.add(RUN, agent_id="guide", kind="procedural")
         # An answer in another format fails
         assert len(held.memory.retry().failures) == 1
-        assert [event.purpose for event in held.events(InferenceRecorded)] == [
-            "extraction",
-            "procedure-failed",
-        ]
+        assert told(held) == ["extraction used", "procedure vain"]
         assert not held.memory.retry().failures
         assert [run.kind for run in held.facts(agent_id="guide")] == [FactKind.PROCEDURAL]
 

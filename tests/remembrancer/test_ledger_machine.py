@@ -50,7 +50,7 @@ from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.errors import InvalidRequest, NotFound, RemembrancerError
-from remembrancer.domain.events import Event, FactAdded, FactRetracted, MessageObserved
+from remembrancer.domain.events import Event, EventId, FactAdded, FactRetracted, MessageObserved
 from remembrancer.domain.facts.evolve import LedgerState, fold
 from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
 from remembrancer.domain.guidance import Guidance
@@ -62,7 +62,6 @@ from remembrancer.domain.recall.documents import INDEXED
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
-    EventId,
     NewEvent,
     Position,
     Recorded,

@@ -75,9 +75,9 @@ def texts(memory: Memory) -> list[str]:
     ("trouble", "recorded"),
     [
         (DOWN, []),
-        (ModelError("chat-1: refused by policy"), [("extraction-failed", "")]),
-        ("I'd rather not.", [("extraction-failed", "I'd rather not.")]),
-        ('{"facts": "none"}', [("extraction-failed", '{"facts": "none"}')]),
+        (ModelError("chat-1: refused by policy"), [("vain", "")]),
+        ("I'd rather not.", [("vain", "I'd rather not.")]),
+        ('{"facts": "none"}', [("vain", '{"facts": "none"}')]),
     ],
     ids=["down", "refused", "chatter", "another shape"],
 )
@@ -90,7 +90,7 @@ def test_failed_extraction_is_finished_by_repeating_the_request(
             memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
         # Then the message is pending, and the raw answer is recorded
         assert pending(memory) == 1
-        assert [(item.purpose, item.output) for item in inferences()] == recorded
+        assert [(item.outcome.value, item.output) for item in inferences()] == recorded
         assert all(item.messages == () for item in inferences())
         # When the request is repeated, it is carried out once
         receipt = memory.add("I live in Oslo.", user_id="ann", idempotency_key="k")
@@ -106,9 +106,9 @@ def test_failed_extraction_is_finished_by_repeating_the_request(
 @pytest.mark.parametrize(
     ("trouble", "recorded"),
     [
-        (DOWN, ["extraction-discarded"]),
-        (ModelError("refused"), ["extraction-discarded", "reconciliation-failed"]),
-        ("What?", ["extraction-discarded", "reconciliation-failed"]),
+        (DOWN, ["extraction lost"]),
+        (ModelError("refused"), ["extraction lost", "reconciliation vain"]),
+        ("What?", ["extraction lost", "reconciliation vain"]),
     ],
     ids=["down", "refused", "chatter"],
 )
@@ -119,7 +119,8 @@ def test_failed_reconciliation_decides_nothing_and_records_the_answers(
         memory.add("I live in Oslo.", user_id="ann")
         with pytest.raises((ModelError, AdapterUnavailable)):
             memory.add("I moved to Rome.", user_id="ann", idempotency_key="k")
-        assert [item.purpose for item in inferences()[1:]] == recorded
+        told = [f"{item.purpose} {item.outcome.value}" for item in inferences()[1:]]
+        assert told == recorded
         assert texts(memory) == ["The user lives in Oslo."]
         assert pending(memory) == 1
 

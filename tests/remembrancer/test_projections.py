@@ -194,7 +194,7 @@ def test_wait_of_zero_leaves_delivery_to_workers(opened: Open) -> None:
     assert memory.add(TEA, **ANN).lagging == ("vector_index",)
     assert index.puts == 0
     report = memory.run_worker(once=True)
-    assert [(item.events, counts.delivered) for item, counts in report.partitions] == [(0, 3)]
+    assert [(item.events, counts.delivered) for item, counts in report.partitions] == [(0, 5)]
     assert texts(memory) == ({TEA}, ())
 
 

@@ -243,7 +243,7 @@ def test_moved_payload_is_refused_even_with_a_recomputed_chain(
     # When the first one's payload is copied to the second, and digest, hash and head are recomputed
     digest = payload_digest(second.salt, first.payload)
     names = (
-        "ledger", "version", "event_id", "correlation_id", "causation_id", "actor", "type_name",
+        "handle", "version", "event_id", "correlation_id", "causation_id", "actor", "type_name",
         "schema_version",
     )  # fmt: skip
     fields: dict[str, Any] = {name: getattr(second, name) for name in names}
@@ -256,7 +256,9 @@ def test_moved_payload_is_refused_even_with_a_recomputed_chain(
         )
         connection.execute("UPDATE ledger SET hash = ?", (hashed,))
     # Then the chain is valid, but decryption fails
-    assert log.head(first.ledger) == Head(version=2, hash=hashed, recorded_at=second.recorded_at)
+    assert log.head(first.ledger) == Head(
+        version=2, hash=hashed, recorded_at=second.recorded_at, handle=second.handle
+    )
     with pytest.raises(IntegrityError, match=r"position 2: the sealed fact\.added of user:alice"):
         log.read(Position(0))
 

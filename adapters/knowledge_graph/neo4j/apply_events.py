@@ -11,7 +11,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 from remembrancer.adapters.knowledge_graph.neo4j.versions import Version
-from remembrancer.domain.events import RelationAsserted, RelationEnded
+from remembrancer.domain.events import RelationAsserted, RelationEnded, RelationReopened
 from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.graph.graph import GraphChange, LinkKey, Mention, Relation, changes_of
 from remembrancer.domain.recorded import Recorded
@@ -36,7 +36,7 @@ class TouchedLinks:
             fact_id = fact_id_of(item.event)
             if fact_id is not None:
                 touched.facts.add((item.ledger, fact_id))
-            if isinstance(item.event, RelationAsserted | RelationEnded):
+            if isinstance(item.event, RelationAsserted | RelationEnded | RelationReopened):
                 touched.relations.add((item.ledger, item.event.relation_id))
         return touched
 
@@ -61,7 +61,7 @@ class EventApplication:
         event, ledger = item.event, item.ledger
         fact_id = fact_id_of(event)
         keys: Iterable[LinkKey] = ()
-        if isinstance(event, RelationAsserted | RelationEnded):
+        if isinstance(event, RelationAsserted | RelationEnded | RelationReopened):
             keys = [("relation", event.relation_id)]
         elif fact_id is not None:
             keys = self._of_fact.get((ledger, fact_id), ())

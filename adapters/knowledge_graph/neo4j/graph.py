@@ -51,7 +51,7 @@ class Neo4jKnowledgeGraph:
     """
 
     name = "graph"
-    fingerprint = f"1.{EQUALITY_VERSION}"
+    fingerprint = f"2.{EQUALITY_VERSION}"
 
     def __init__(self, settings: Neo4jSettings) -> None:
         self._connection = Connection(settings)

@@ -38,12 +38,16 @@ _SEEN: LiteralString = """
     AND (link.expires_at IS NULL OR link.expires_at > $now)
     AND ($begun_by IS NULL OR link.valid_from IS NULL OR link.valid_from <= $begun_by)
     AND ($lasting IS NULL OR link.valid_to IS NULL OR link.valid_to > $lasting)
+    AND ($begun_by IS NULL OR link.gaps IS NULL
+         OR size([bound IN link.gaps WHERE bound <= $begun_by]) % 2 = 0)
     AND ($user_id IS NULL OR link.user_id = $user_id)
     AND ($agent_id IS NULL OR link.agent_id = $agent_id)
     AND ($run_id IS NULL OR link.run_id = $run_id)
     AND ($app_id IS NULL OR link.app_id = $app_id)
 """
-"""``View.sees``, applied to the graph at a log position."""
+"""``View.sees``, applied to the graph at a log position. ``gaps`` has the bounds of interruptions;
+outside of them an even number of bounds has passed.
+"""
 
 # Reading
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -54,6 +54,7 @@ def properties_of(version: Version) -> dict[str, Any]:
         "until": version.until,
         "valid_from": _integer(link.valid.start),
         "valid_to": _integer(link.valid.end),
+        "gaps": _bounds(link.interruptions),
         "recorded_from": _integer(link.recorded.start),
         "recorded_to": _integer(link.recorded.end),
         "expires_at": _integer(link.expires_at),
@@ -79,6 +80,7 @@ def version_of(kept: Mapping[str, Any], *, at: Position | None = None) -> Versio
     shared: dict[str, Any] = {
         "scope": Scope(**{name: kept.get(name) for name in SCOPE_IDS}),
         "valid": _interval(kept.get("valid_from"), kept.get("valid_to")),
+        "interruptions": _gaps(kept.get("gaps") or ()),
         "recorded": _interval(kept["recorded_from"], recorded_to),
         "expires_at": _moment(kept.get("expires_at")),
         **{name: kept.get(name) for name in KEPT_AS_THEY_ARE},
@@ -108,6 +110,16 @@ def seen_in(view: View) -> dict[str, Any]:
         "begun_by": _integer(view.valid_at),
         "lasting": _integer(view.valid_at or lasting),
     }
+
+
+def _bounds(interruptions: Sequence[Interval]) -> list[int] | None:
+    moments = [moment for gap in interruptions for moment in (gap.start, gap.end)]
+    return [to_microseconds(moment) for moment in moments if moment is not None] or None
+
+
+def _gaps(bounds: Sequence[int]) -> tuple[Interval, ...]:
+    pairs = zip(bounds[::2], bounds[1::2], strict=True)
+    return tuple(_interval(start, end) for start, end in pairs)
 
 
 def _interval(start: int | None, end: int | None) -> Interval:

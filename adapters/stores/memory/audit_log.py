@@ -9,12 +9,12 @@ from typing import Protocol
 
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.domain.events import EventId
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
     Append,
     CorrelationId,
-    EventId,
     Head,
     Position,
     Recorded,
@@ -84,7 +84,7 @@ class InMemoryAuditLog:
             if not events:
                 return Head()
             last = events[-1]
-            return Head(version=last.version, hash=last.hash, recorded_at=last.recorded_at)
+            return Head.after(last)
 
     def last_position(self) -> Position:
         """See ``AuditLog.last_position``."""

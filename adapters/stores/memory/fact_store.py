@@ -9,7 +9,7 @@ from datetime import datetime
 
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import MessageObserved
-from remembrancer.domain.facts.evolve import FactChange, LedgerState, change_of, fact_id_of, fold
+from remembrancer.domain.facts.evolve import FactChange, LedgerState, changes_of, fold
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, MessageId
 from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
@@ -39,13 +39,10 @@ class InMemoryFactStore:
                     message = item.event.message
                     self._messages[message.message_id] = message
                     self._requests[message.message_id] = item.correlation_id
-                fact_id = fact_id_of(item.event)
-                if fact_id is not None:
-                    versions = state.facts.get(fact_id)
-                    change = change_of(item, versions[-1] if versions else None)
-                    if change is not None:
-                        self._ledgers[fact_id] = item.ledger
-                        changes.append(change)
+                changed = changes_of(item.event, item.recorded_at, state.latest, state.at_version)
+                for change in changed:
+                    self._ledgers[change.after.fact_id] = item.ledger
+                changes += changed
                 self._states[item.ledger] = fold([item], state)
         return changes
 
@@ -141,6 +138,11 @@ class InMemoryFactStore:
         with self._lock:
             requests = [self._requests[message.message_id] for message in self.pending(ledger)]
         return list(dict.fromkeys(requests))[:limit]
+
+    def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
+        """See ``FactStore.has_pipeline``."""
+        with self._lock:
+            return digest in self._state(ledger).pipelines
 
     def tally(self, ledger: LedgerId | None) -> Tally:
         """See ``FactStore.tally``."""

@@ -37,7 +37,15 @@ from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import AdapterUnavailable, Conflict
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
-from remembrancer.domain.recorded import Append, CorrelationId, Head, Position, Recorded
+from remembrancer.domain.recorded import (
+    GENESIS,
+    Append,
+    CorrelationId,
+    Head,
+    Position,
+    Recorded,
+    key_digest,
+)
 from remembrancer.domain.scope import LedgerId
 
 TRIES = 5
@@ -69,16 +77,16 @@ WITH moved AS (
     INSERT INTO event_key (event_id, ledger_id, version)
     SELECT event_id, %s, version FROM unnest(%s::uuid[], %s::bigint[]) AS new (event_id, version)
 ), asked AS (
-    INSERT INTO request SELECT %s, key, %s, %s FROM unnest(%s::text[]) AS new (key)
+    INSERT INTO request SELECT %s, key, %s, %s FROM unnest(%s::bytea[]) AS new (key)
 )
 INSERT INTO event (ledger_id, version, event_id, recorded_at, correlation_id, causation_id, actor,
                    type, schema_version, payload, salt, payload_digest, previous_hash, hash)
-SELECT %s, version, event_id, %s, %s, %s, %s, type, schema_version, payload, salt, payload_digest,
-    previous_hash, hash
-FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::int[], %s::bytea[], %s::bytea[], %s::bytea[],
-            %s::bytea[], %s::bytea[])
-    AS new (version, event_id, type, schema_version, payload, salt, payload_digest, previous_hash,
-            hash)
+SELECT %s, version, event_id, %s, %s, causation_id, %s, type, schema_version, payload, salt,
+    payload_digest, previous_hash, hash
+FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::text[], %s::int[], %s::bytea[], %s::bytea[],
+            %s::bytea[], %s::bytea[], %s::bytea[])
+    AS new (version, event_id, causation_id, type, schema_version, payload, salt, payload_digest,
+            previous_hash, hash)
 """
 
 
@@ -96,7 +104,8 @@ def create_log(schema: str, partitions: int) -> list[str]:
             name text COLLATE "C" NOT NULL UNIQUE,
             version bigint NOT NULL,
             hash bytea NOT NULL,
-            recorded_at bigint
+            recorded_at bigint,
+            handle uuid NOT NULL
         ) WITH (fillfactor = 70)
         """,
         f"""
@@ -135,7 +144,7 @@ def create_log(schema: str, partitions: int) -> list[str]:
         f"""
         CREATE TABLE {schema}.request (
             ledger_id bigint NOT NULL,
-            key text COLLATE "C" NOT NULL,
+            key bytea NOT NULL,
             first_version bigint NOT NULL,
             last_version bigint NOT NULL,
             PRIMARY KEY (ledger_id, key)
@@ -148,20 +157,29 @@ def create_log(schema: str, partitions: int) -> list[str]:
             version bigint NOT NULL
         )
         """,
+        # As ``domain.recorded.key_digest``.
+        f"""
+        CREATE FUNCTION {schema}.key_digest(handle uuid, key text) RETURNS bytea
+        LANGUAGE sql IMMUTABLE AS $$
+            SELECT substring(sha256(uuid_send(handle) || convert_to(key, 'UTF8')) FROM 1 FOR 16)
+        $$
+        """,
         # Separate statements: each sees what was committed while the previous one waited.
         f"""
         CREATE FUNCTION {schema}.begin_append(
-            called text, genesis bytea, request_key text,
+            called text, genesis bytea, new_handle uuid, request_key text,
             OUT id bigint, OUT version bigint, OUT hash bytea, OUT recorded_at bigint,
+            OUT handle uuid,
             OUT lags boolean, OUT first_version bigint, OUT last_version bigint
         ) LANGUAGE plpgsql AS $$
         BEGIN
             LOOP
-                SELECT ledger.id, ledger.version, ledger.hash, ledger.recorded_at
-                INTO id, version, hash, recorded_at
+                SELECT ledger.id, ledger.version, ledger.hash, ledger.recorded_at, ledger.handle
+                INTO id, version, hash, recorded_at, handle
                 FROM {schema}.ledger WHERE name = called FOR UPDATE;
                 EXIT WHEN FOUND;
-                INSERT INTO {schema}.ledger (name, version, hash) VALUES (called, 0, genesis)
+                INSERT INTO {schema}.ledger (name, version, hash, handle)
+                VALUES (called, 0, genesis, new_handle)
                 ON CONFLICT (name) DO NOTHING;
             END LOOP;
             lags := EXISTS (SELECT FROM {schema}.lagging WHERE ledger_id = begin_append.id);
@@ -169,7 +187,8 @@ def create_log(schema: str, partitions: int) -> list[str]:
                 SELECT request.first_version, request.last_version
                 INTO first_version, last_version
                 FROM {schema}.request
-                WHERE request.ledger_id = begin_append.id AND key = request_key;
+                WHERE request.ledger_id = begin_append.id
+                    AND key = {schema}.key_digest(begin_append.handle, request_key);
             END IF;
         END $$
         """,
@@ -255,13 +274,15 @@ class PostgresAuditLog:
         if self._listener is not None:
             await self._listener.begin(connection)
         cursor = await connection.execute(
-            "SELECT * FROM begin_append(%s, %s, %s)",
-            (append.ledger, Head().hash, append.idempotency_key),
+            "SELECT * FROM begin_append(%s, %s, %s, %s)",
+            (append.ledger, GENESIS, UUID(hex=chaining.new_handle()), append.idempotency_key),
         )
-        ((ledger_id, version, hashed, recorded_at, lags, first, last),) = await cursor.fetchall()
+        (
+            (ledger_id, version, hashed, recorded_at, handle, lags, first, last),
+        ) = await cursor.fetchall()
         if first is not None:
             return ledger_id, range(first, last + 1), []
-        head = head_of(version, hashed, recorded_at)
+        head = head_of(version, hashed, recorded_at, handle.hex)
         chaining.check_version(append, head)
         chain = chaining.chained(append, head, Position(version), self._codec)
         await connection.execute(_WRITE, _values(ledger_id, append, chain))
@@ -324,7 +345,7 @@ class PostgresAuditLog:
     async def head(self, ledger: LedgerId) -> Head:
         """See ``AuditLog.head``."""
         async with self._sessions.glance() as connection:
-            _, head = await run_script(connection, find_head(ledger))
+            _, head = await run_script(connection, find_head(ledger, _hex_of))
         return head
 
     async def last_position(self) -> Position:
@@ -385,7 +406,7 @@ class PostgresAuditLog:
             "JOIN request ON request.ledger_id = event.ledger_id "
             "AND event.version BETWEEN request.first_version AND request.last_version "
             "WHERE request.ledger_id = (SELECT id FROM ledger WHERE name = %s) "
-            "AND request.key = %s ORDER BY event.version",
+            "AND request.key = key_digest(handle, %s) ORDER BY event.version",
             (ledger, idempotency_key),
         )
 
@@ -395,7 +416,7 @@ class PostgresAuditLog:
             return await run_script(connection, list_ledgers(after, limit))
 
     def _decoded(self, rows: Sequence[Row]) -> list[Recorded]:
-        return decoded(rows, self._codec, attrgetter("hex"))
+        return decoded(rows, self._codec, _hex_of)
 
 
 async def last_position(connection: Connection) -> Position:
@@ -416,10 +437,11 @@ def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[A
         *(newest.version, newest.hash, moment, ledger_id),
         *(ledger_id, first.version, newest.version),
         *(ledger_id, ids, versions),
-        *(ledger_id, first.version, newest.version, [] if key is None else [key]),
-        *(ledger_id, moment, UUID(hex=append.correlation_id)),
-        *(UUID(hex=append.causation_id) if append.causation_id else None, append.actor),
+        *(ledger_id, first.version, newest.version),
+        [] if key is None else [key_digest(first.handle, key)],
+        *(ledger_id, moment, UUID(hex=append.correlation_id), append.actor),
         *(versions, ids),
+        _array(item.causation_id or "NULL" for item in chain),
         _array(item.type_name for item in chain),
         _array(str(item.schema_version) for item in chain),
         _array(_hex(item.payload) for item in chain),
@@ -428,6 +450,9 @@ def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[A
         _array(_hex(item.previous_hash) for item in chain),
         _array(_hex(item.hash) for item in chain),
     ]
+
+
+_hex_of = attrgetter("hex")
 
 
 def _array(elements: Iterable[str]) -> str:

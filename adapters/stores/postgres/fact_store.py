@@ -52,9 +52,10 @@ _TABLES = (
         slot text,
         occurred_at bigint NOT NULL,
         created_at bigint NOT NULL,
-        valid_from bigint, valid_to bigint,
+        valid_from bigint, valid_to bigint, gaps bigint[],
         recorded_from bigint, recorded_to bigint,
         expires_at bigint,
+        rivals integer NOT NULL,
         metadata jsonb NOT NULL,
         body json NOT NULL
     )
@@ -74,6 +75,11 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS message_neighbours ON message (ledger_id, conversation, version)",
     "CREATE INDEX IF NOT EXISTS message_pending ON message (ledger_id, version) WHERE pending",
     """
+    CREATE TABLE IF NOT EXISTS pipeline (
+        ledger_id bigint, digest text COLLATE "C", PRIMARY KEY (ledger_id, digest)
+    )
+    """,
+    """
     CREATE TABLE IF NOT EXISTS evidence (
         message_id text COLLATE "C", fact_id text COLLATE "C", PRIMARY KEY (message_id, fact_id)
     )
@@ -87,6 +93,7 @@ class _PostgresFactScripts(FactScripts):
     place: ClassVar[str] = "version"
     events: ClassVar[str] = "message JOIN event USING (ledger_id, version)"
     position: ClassVar[str] = "known_position(event.ledger_id, event.version)"
+    bounds: ClassVar[str] = "unnest(gaps) AS bound (value)"
 
     @staticmethod
     def id_of(stored: UUID) -> str:
@@ -115,6 +122,10 @@ class _PostgresFactScripts(FactScripts):
             ([fact_id for fact_id, _ in keys], [version for _, version in keys]),
         )
 
+    @staticmethod
+    def listed(numbers: Sequence[int]) -> list[int]:
+        return list(numbers)
+
     def condition(self, where: Filter) -> tuple[str, list[object]]:
         return to_sql(where, _FILTER_COLUMNS, "metadata")
 
@@ -122,7 +133,7 @@ class _PostgresFactScripts(FactScripts):
 class PostgresFactStore:
     """``FactStore`` on sessions; the audit log's adapter applies events to it."""
 
-    tables = ("fact", "message", "evidence")
+    tables = ("fact", "message", "evidence", "pipeline")
 
     def __init__(self, sessions: Sessions, codec: Codec) -> None:
         self._sessions = sessions
@@ -212,6 +223,10 @@ class PostgresFactStore:
     ) -> Sequence[CorrelationId]:
         """See ``FactStore.unfinished``."""
         return await self._glance(self._scripts.unfinished(ledger, limit))
+
+    async def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
+        """See ``FactStore.has_pipeline``."""
+        return await self._read(self._scripts.has_pipeline(ledger, digest))
 
     async def tally(self, ledger: LedgerId | None) -> Tally:
         """See ``FactStore.tally``."""

@@ -48,7 +48,8 @@ _LINK = """
     valid_from bigint, valid_to bigint,
     recorded_from bigint, recorded_to bigint,
     expires_at bigint,
-    fact_id text COLLATE "C"
+    fact_id text COLLATE "C",
+    gaps bigint[]
 """
 
 _TABLES = (
@@ -97,6 +98,7 @@ class _PostgresGraphScripts(GraphScripts):
     )
     at_once: ClassVar[int] = _AT_ONCE
     texts: ClassVar[Escaping] = NUL_ESCAPED
+    bounds: ClassVar[str] = "unnest(gaps) AS bound (value)"
 
     def among(self, column: str, values: Iterable[object]) -> tuple[str, object]:
         return f"{column} = ANY(%s)", list(values)
@@ -163,7 +165,7 @@ class PostgresKnowledgeGraph:
     """``KnowledgeGraph`` on sessions; the audit log's adapter applies events to it."""
 
     name = "graph"
-    fingerprint = f"1.{EQUALITY_VERSION}"
+    fingerprint = f"2.{EQUALITY_VERSION}"
     tables = TABLES
 
     def __init__(self, sessions: Sessions) -> None:

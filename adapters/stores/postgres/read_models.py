@@ -35,8 +35,8 @@ from remembrancer.adapters.stores.shared.read_model_parts import (
 )
 from remembrancer.adapters.stores.shared.sealing import NEWEST
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
-from remembrancer.domain.facts.evolve import fact_id_of
-from remembrancer.domain.facts.fact import Fact, FactKey
+from remembrancer.domain.facts.evolve import fact_ids_of
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
 from remembrancer.domain.ports.vector_index import Document
@@ -201,9 +201,14 @@ class PostgresReadModels:
 
     async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """See ``ReadModels.documents``."""
-        ids = {fact_id for item in chain if (fact_id := fact_id_of(item.event)) is not None}
+        ids = {fact_id for item in chain for fact_id in fact_ids_of(item.event)}
+        versions: dict[FactId, Sequence[Fact]] = {}
         async with self._sessions.reader() as connection:
-            versions = await self._facts.versions_in(connection, sorted(ids))
+            while ids:
+                found = await self._facts.versions_in(connection, sorted(ids))
+                versions |= found
+                rivals = {r for all_ in found.values() for fact in all_ for r in fact.rivals}
+                ids = rivals - versions.keys()
             conversations = PostgresConversations(connection, self._facts)
             return await conversations.settled(
                 lambda: touched(chain, conversations, lambda fact_id: versions.get(fact_id, ()))

@@ -13,6 +13,7 @@ from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
     SALT_BYTES,
     Append,
+    Handle,
     Head,
     Position,
     Recorded,
@@ -21,6 +22,8 @@ from remembrancer.domain.recorded import (
     payload_digest,
     readable,
 )
+
+HANDLE_BYTES = 16
 
 _ID = re.compile(r"[0-9a-f]{32}").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
@@ -45,7 +48,7 @@ def check(append: Append) -> None:
     for name, value in (
         *(("event_id", event_id) for event_id in ids),
         ("correlation_id", append.correlation_id),
-        ("causation_id", append.causation_id),
+        *(("causation_id", new.causation_id) for new in append.events),
     ):
         if value is not None and not _ID(value):
             raise InvalidRequest(name, f"expected 32 lower-case hex digits, got {value!r}")
@@ -58,6 +61,11 @@ def check(append: Append) -> None:
             raise InvalidRequest(name, "is empty or has control characters")
     if append.recorded_at.tzinfo is None:
         raise InvalidRequest("recorded_at", "is a naive datetime; give it a timezone")
+
+
+def new_handle() -> Handle:
+    """A handle for a new ledger."""
+    return Handle(os.urandom(HANDLE_BYTES).hex())
 
 
 def check_version(append: Append, head: Head) -> None:
@@ -78,19 +86,19 @@ def chained(append: Append, head: Head, last: Position, codec: Codec) -> list[Re
     recorded_at = _after(head.recorded_at, append.recorded_at)
     moment = to_microseconds(recorded_at)
     salts = os.urandom(SALT_BYTES * len(append.events))
-    previous = head.hash
+    previous, handle = head.hash, head.handle or new_handle()
     chain: list[Recorded] = []
     for index, (new, payload) in enumerate(zip(append.events, codec.stored(append), strict=True)):
         event = new.event
         salt = salts[index * SALT_BYTES : (index + 1) * SALT_BYTES]
         digest = payload_digest(salt, payload)
         header = header_of(
-            ledger=append.ledger,
+            handle=handle,
             version=head.version + index + 1,
             event_id=new.event_id,
             recorded_at=moment,
             correlation_id=append.correlation_id,
-            causation_id=append.causation_id,
+            causation_id=new.causation_id,
             actor=append.actor,
             type_name=event.type_name,
             schema_version=event.schema_version,
@@ -100,11 +108,12 @@ def chained(append: Append, head: Head, last: Position, codec: Codec) -> list[Re
             Recorded(
                 position=Position(last + index + 1),
                 ledger=append.ledger,
+                handle=handle,
                 version=head.version + index + 1,
                 event_id=new.event_id,
                 recorded_at=recorded_at,
                 correlation_id=append.correlation_id,
-                causation_id=append.causation_id,
+                causation_id=new.causation_id,
                 actor=append.actor,
                 type_name=event.type_name,
                 schema_version=event.schema_version,

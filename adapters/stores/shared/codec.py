@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from remembrancer.domain.errors import IntegrityError, InvalidRequest
-from remembrancer.domain.events import Event
-from remembrancer.domain.recorded import Append, EventId, Recorded
+from remembrancer.domain.events import Event, EventId
+from remembrancer.domain.recorded import Append, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
 

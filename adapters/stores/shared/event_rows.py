@@ -8,12 +8,13 @@ from typing import Any
 from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
 from remembrancer.domain.epoch_micros import from_microseconds
 from remembrancer.domain.ports.codec import Codec
-from remembrancer.domain.recorded import Head, Recorded
+from remembrancer.domain.recorded import Handle, Head, Recorded
 from remembrancer.domain.scope import LedgerId
 
 EVENT_COLUMNS = (
-    "ledger.name, event.version, event_id, event.recorded_at, correlation_id, causation_id, "
-    "actor, type, schema_version, payload, salt, payload_digest, previous_hash, event.hash"
+    "ledger.name, handle, event.version, event_id, event.recorded_at, correlation_id, "
+    "causation_id, actor, type, schema_version, payload, salt, payload_digest, previous_hash, "
+    "event.hash"
 )
 """What ``decoded`` needs after the position, from ``event`` joined with ``ledger``."""
 
@@ -30,8 +31,9 @@ def decoded(rows: Sequence[Row], codec: Codec, id_of: Callable[[Any], str]) -> l
         return []
     # By column, not by row, so that the loops of a replay run in C.
     (
-        positions, ledgers, versions, event_ids, recorded_at, correlation_ids, causation_ids,
-        actors, types, schema_versions, payloads, salts, digests, previous_hashes, hashes,
+        positions, ledgers, handles, versions, event_ids, recorded_at, correlation_ids,
+        causation_ids, actors, types, schema_versions, payloads, salts, digests,
+        previous_hashes, hashes,
     ) = zip(*rows, strict=True)  # fmt: skip
     ids: list[Any] = list(map(id_of, event_ids))
     # All events of an append have the same time.
@@ -41,6 +43,7 @@ def decoded(rows: Sequence[Row], codec: Codec, id_of: Callable[[Any], str]) -> l
             Recorded,
             positions,
             ledgers,
+            map(id_of, handles),
             versions,
             ids,
             map(times.__getitem__, recorded_at),
@@ -59,22 +62,23 @@ def decoded(rows: Sequence[Row], codec: Codec, id_of: Callable[[Any], str]) -> l
     )
 
 
-def head_of(version: int, hashed: bytes, recorded_at: int | None) -> Head:
+def head_of(version: int, hashed: bytes, recorded_at: int | None, handle: str) -> Head:
     """Return the head in a row of ``ledger``."""
     return Head(
+        handle=Handle(handle),
         version=version,
         hash=hashed,
         recorded_at=None if recorded_at is None else from_microseconds(recorded_at),
     )
 
 
-def find_head(ledger: LedgerId) -> Script[tuple[int | None, Head]]:
+def find_head(ledger: LedgerId, id_of: Callable[[Any], str]) -> Script[tuple[int | None, Head]]:
     """Return the id and the head of a ledger; ``None`` and an empty head if there is none."""
     found = yield Statement(
-        "SELECT id, version, hash, recorded_at FROM ledger WHERE name = %s", (ledger,)
+        "SELECT id, version, hash, recorded_at, handle FROM ledger WHERE name = %s", (ledger,)
     )
-    for ledger_id, *head in found.rows:
-        return ledger_id, head_of(*head)
+    for ledger_id, version, hashed, recorded_at, handle in found.rows:
+        return ledger_id, head_of(version, hashed, recorded_at, id_of(handle))
     return None, Head()
 
 

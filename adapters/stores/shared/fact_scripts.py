@@ -1,13 +1,13 @@
 """Store and query the versions of facts: the part that SQLite and PostgreSQL have in common.
 
 One row of ``fact`` per version, one of ``message`` per message, one of ``evidence`` per message
-that a fact cites. ``domain.facts.evolve.change_of`` decides how an event changes a fact.
+that a fact cites. ``domain.facts.evolve.changes_of`` decides how an event changes facts.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, ClassVar
@@ -16,17 +16,23 @@ import msgspec
 from attrs import define, field
 
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
-from remembrancer.adapters.stores.shared.visibility import covered, visible
+from remembrancer.adapters.stores.shared.visibility import bounds_of, covered, visible
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import IntegrityError
-from remembrancer.domain.events import InferenceRecorded, MessageObserved, PayloadErased
-from remembrancer.domain.facts.evolve import FactChange, change_of, fact_id_of
+from remembrancer.domain.events import (
+    EventId,
+    InferenceRecorded,
+    MessageObserved,
+    PayloadErased,
+    PipelineDescribed,
+)
+from remembrancer.domain.facts.evolve import FactChange, changes_of, fact_ids_of, restored_key
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, MessageId
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
-from remembrancer.domain.recorded import CorrelationId, EventId, Recorded
+from remembrancer.domain.recorded import CorrelationId, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.domain.text import normalised
 
@@ -58,8 +64,8 @@ _OF_LEDGER = "ledger_id = (SELECT id FROM ledger WHERE name = %s)"
 
 COLUMNS = (
     *("fact_id", "version", "ledger_id", "user_id", "agent_id", "run_id", "app_id", "status"),
-    *("digest", "slot", "occurred_at", "created_at", "valid_from", "valid_to", "recorded_from"),
-    *("recorded_to", "expires_at", "body"),
+    *("digest", "slot", "occurred_at", "created_at", "valid_from", "valid_to", "gaps"),
+    *("recorded_from", "recorded_to", "expires_at", "rivals", "body"),
 )
 
 _encoder = msgspec.json.Encoder()
@@ -87,6 +93,9 @@ class FactScripts(ABC):
 
     position: ClassVar[str]
     """The expression for the position of an event in ``events``."""
+
+    bounds: ClassVar[str]
+    """The bounds of interruptions as a table; see ``outside_gaps``."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -116,6 +125,11 @@ class FactScripts(ABC):
     def loading(self, keys: Sequence[FactKey]) -> Statement:
         """The statement that selects versions in the order of their keys."""
 
+    @staticmethod
+    @abstractmethod
+    def listed(numbers: Sequence[int]) -> object:
+        """A list of numbers as stored in one column."""
+
     @abstractmethod
     def condition(self, where: Filter) -> tuple[str, list[object]]:
         """A filter as a condition on the rows of ``fact``, and its parameters."""
@@ -137,9 +151,11 @@ class FactScripts(ABC):
             to_microseconds(fact.created_at),
             _integer(fact.valid.start),
             _integer(fact.valid.end),
+            self.listed(bounds_of(fact.interruptions)) if fact.interruptions else None,
             _integer(fact.recorded.start),
             _integer(fact.recorded.end),
             _integer(fact.expires_at),
+            len(fact.rivals),
             _encoded(fact),
         )
 
@@ -150,22 +166,52 @@ class FactScripts(ABC):
             The changes of facts, for the read models that depend on them.
         """
         yield from self._note_messages(ledger_id, chain)
-        ids = {fact_id for item in chain if (fact_id := fact_id_of(item.event)) is not None}
-        latest: dict[FactId, Fact] = {}
-        for statement in self.newest(ledger_id, sorted(ids)):
-            found = yield from _facts(statement)
-            latest.update((fact.fact_id, fact) for fact in found)
+        yield from self._note_pipelines(ledger_id, chain)
+        ids = {fact_id for item in chain for fact_id in fact_ids_of(item.event)}
+        if not ids:
+            return []
+        latest = yield from self._latest(ledger_id, ids)
+        rivals = {rival for fact in latest.values() for rival in fact.rivals} - latest.keys()
+        latest |= yield from self._latest(ledger_id, rivals)
+        versions = yield from self._restored(chain)
         rows = _Rows()
         changes: list[FactChange] = []
         for item in chain:
-            fact_id = fact_id_of(item.event)
-            change = None if fact_id is None else change_of(item, latest.get(fact_id))
-            if change is not None:
+            for change in changes_of(item.event, item.recorded_at, latest.get, versions.get):
                 latest[change.after.fact_id] = change.after
+                versions[change.after.key] = change.after
                 rows.add(change)
                 changes.append(change)
         yield from self._write(ledger_id, rows)
         return changes
+
+    def _latest(self, ledger_id: int, ids: Collection[FactId]) -> Script[dict[FactId, Fact]]:
+        latest: dict[FactId, Fact] = {}
+        for statement in self.newest(ledger_id, sorted(ids)):
+            found = yield from _facts(statement)
+            latest.update((fact.fact_id, fact) for fact in found)
+        return latest
+
+    def _restored(self, chain: Sequence[Recorded]) -> Script[dict[FactKey, Fact]]:
+        """The earlier versions that events bring back."""
+        keys = [key for item in chain if (key := restored_key(item.event)) is not None]
+        facts = (yield from self.load(keys)) if keys else []
+        return {fact.key: fact for fact in facts}
+
+    def _note_pipelines(self, ledger_id: int, chain: Sequence[Recorded]) -> Script[None]:
+        digests = [item.event.digest for item in chain if isinstance(item.event, PipelineDescribed)]
+        if digests:
+            yield Batch(
+                "INSERT INTO pipeline VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                [(ledger_id, digest) for digest in digests],
+            )
+
+    def has_pipeline(self, ledger: LedgerId, digest: str) -> Script[bool]:
+        """Whether the ledger has the description of a pipeline."""
+        found = yield Statement(
+            f"SELECT 1 FROM pipeline WHERE {_OF_LEDGER} AND digest = %s", (ledger, digest)
+        )
+        return bool(found.rows)
 
     def _note_messages(self, ledger_id: int, chain: Sequence[Recorded]) -> Script[None]:
         observed: dict[MessageId, list[object]] = {}
@@ -243,7 +289,7 @@ class FactScripts(ABC):
         """One page of a listing."""
         column = query.order.value.lstrip("-")
         descending = query.order.value.startswith("-")
-        clauses, parameters = visible(query)
+        clauses, parameters = visible(query, self.bounds)
         if query.where is not None:
             clause, values = self.condition(query.where)
             clauses.append(clause)

@@ -25,7 +25,12 @@ from remembrancer.adapters.stores.shared.link_columns import (
     visible,
 )
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
-from remembrancer.domain.events import FactAdded, RelationAsserted, RelationEnded
+from remembrancer.domain.events import (
+    FactAdded,
+    RelationAsserted,
+    RelationEnded,
+    RelationReopened,
+)
 from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.graph.graph import (
@@ -90,6 +95,9 @@ class GraphScripts(ABC):
     """The number of names whose links a walk reads at once."""
 
     texts: ClassVar[Escaping]
+
+    bounds: ClassVar[str]
+    """The bounds of interruptions as a table; see ``visibility.outside_gaps``."""
 
     @abstractmethod
     def among(self, column: str, values: Iterable[object]) -> tuple[str, object]:
@@ -175,7 +183,7 @@ class GraphScripts(ABC):
             event, fact_id = item.event, fact_id_of(item.event)
             if fact_id is not None:
                 facts[fact_id] = None
-            if isinstance(event, RelationAsserted | RelationEnded):
+            if isinstance(event, RelationAsserted | RelationEnded | RelationReopened):
                 relations[event.relation_id] = None
             elif fact_id is not None and not isinstance(event, FactAdded):
                 changed[fact_id] = None
@@ -230,7 +238,7 @@ class GraphScripts(ABC):
     ) -> Script[None]:
         rows = [
             (
-                *(ledger_id, *row_of(link), link.relation_id),
+                *(ledger_id, *row_of(link, self.listed), link.relation_id),
                 *map(self.texts.stored, (link.subject, link.predicate, link.object)),
                 *(node(link.subject), node(link.object)),
             )
@@ -253,7 +261,9 @@ class GraphScripts(ABC):
         for number, link in zip(ids, mentions, strict=True):
             nodes = list(map(node, link.ends))
             entities = self.listed(map(self.texts.stored, link.entities))
-            rows.append((number, ledger_id, *row_of(link), entities, self.listed(nodes)))
+            rows.append(
+                (number, ledger_id, *row_of(link, self.listed), entities, self.listed(nodes))
+            )
             named += [(node, link.position, number) for node in nodes]
         columns = f"id, {self.ledger}, {self._stored(MENTION)}"
         yield Batch(_insert("graph_fact", columns), rows)
@@ -330,13 +340,18 @@ class GraphScripts(ABC):
         )
         ledger_id, aliases, related = found.rows[0] if found.rows else (None, False, False)
         return VisibleLinks(
-            self, ledger_id, *visible(view), bool(aliases), bool(related), view.mentions
+            self,
+            ledger_id,
+            *visible(view, self.bounds),
+            bool(aliases),
+            bool(related),
+            view.mentions,
         )
 
     def _relation(self, row: Row) -> Relation:
         restored = self.texts.restored
         return Relation(
-            **fields_of(row),
+            **fields_of(row, self.unlisted),
             relation_id=row[FIRST],
             subject=restored(row[FIRST + 1]),
             predicate=restored(row[FIRST + 2]),
@@ -345,7 +360,7 @@ class GraphScripts(ABC):
 
     def _mention(self, row: Row) -> Mention:
         entities = tuple(map(self.texts.restored, self.unlisted(row[FIRST])))
-        return Mention(**fields_of(row), entities=entities)
+        return Mention(**fields_of(row, self.unlisted), entities=entities)
 
     def relation_tie(self, row: Row) -> Tie:
         """The relation in a row, with its ends."""

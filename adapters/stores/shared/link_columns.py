@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from remembrancer.adapters.stores.shared.scripts import Row
+from remembrancer.adapters.stores.shared.visibility import bounds_of, outside_gaps
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.graph.graph import Link, View
@@ -14,7 +16,7 @@ from remembrancer.domain.scope import Scope
 
 SHARED = (
     "user_id, agent_id, run_id, app_id, valid_from, valid_to, recorded_from, recorded_to, "
-    "expires_at, fact_id"
+    "expires_at, fact_id, gaps"
 )
 """The columns that all links have, after the two with the positions of events."""
 
@@ -22,8 +24,13 @@ FIRST = 2 + len(SHARED.split(", "))
 """The index of the first column that only one kind of link has."""
 
 
-def row_of(link: Link) -> tuple[object, ...]:
-    """The values of two positions and ``SHARED``; times in microseconds since 1970 in UTC."""
+def row_of(link: Link, listed: Callable[[Sequence[int]], object]) -> tuple[object, ...]:
+    """The values of two positions and ``SHARED``; times in microseconds since 1970 in UTC.
+
+    Args:
+        link: the link.
+        listed: makes one value of a list.
+    """
     scope = link.scope
     return (
         link.position,
@@ -38,11 +45,18 @@ def row_of(link: Link) -> tuple[object, ...]:
         microseconds(link.recorded.end),
         microseconds(link.expires_at),
         link.fact_id,
+        listed(bounds_of(link.interruptions)) if link.interruptions else None,
     )
 
 
-def fields_of(row: Row) -> dict[str, Any]:
-    """The fields of a link in a row that begins like ``row_of``."""
+def fields_of(row: Row, unlisted: Callable[[Any], Sequence[int]]) -> dict[str, Any]:
+    """The fields of a link in a row that begins like ``row_of``.
+
+    Args:
+        row: the row.
+        unlisted: the inverse of ``listed``.
+    """
+    bounds = list(map(from_microseconds, unlisted(row[12]))) if row[12] is not None else []
     return {
         "position": row[0],
         "ended_by": row[1],
@@ -51,11 +65,20 @@ def fields_of(row: Row) -> dict[str, Any]:
         "recorded": _interval(row[8], row[9]),
         "expires_at": _moment(row[10]),
         "fact_id": row[11],
+        "interruptions": tuple(
+            Interval(start=start, end=end)
+            for start, end in zip(bounds[::2], bounds[1::2], strict=True)
+        ),
     }
 
 
-def visible(view: View) -> tuple[str, tuple[object, ...]]:
-    """``View.sees`` as a condition on ``SHARED``; the caller adds the condition on the ledger."""
+def visible(view: View, bounds: str) -> tuple[str, tuple[object, ...]]:
+    """``View.sees`` as a condition on ``SHARED``; the caller adds the condition on the ledger.
+
+    Args:
+        view: what is seen.
+        bounds: see ``visibility.outside_gaps``.
+    """
     ids = view.scope.ids()
     clauses, parameters = [f"{name} = %s" for name in ids], [*ids.values()]
     moments: list[int] = []
@@ -68,9 +91,10 @@ def visible(view: View) -> tuple[str, tuple[object, ...]]:
     moments.append(to_microseconds(view.now))
     if view.valid_at is not None:
         clauses.append(
-            "(valid_from IS NULL OR valid_from <= %s) AND (valid_to IS NULL OR valid_to > %s)"
+            "(valid_from IS NULL OR valid_from <= %s) AND (valid_to IS NULL OR valid_to > %s) "
+            f"AND {outside_gaps(bounds)}"
         )
-        moments += [to_microseconds(view.valid_at)] * 2
+        moments += [to_microseconds(view.valid_at)] * 3
     elif not view.ended:
         clauses.append("(valid_to IS NULL OR valid_to > %s)")
         moments.append(to_microseconds(view.now))

@@ -13,6 +13,7 @@ from attrs import frozen
 from remembrancer.adapters.stores.shared.escaping import Escaping
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.domain.events import EventId
 from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
@@ -20,7 +21,7 @@ from remembrancer.domain.ports.projection_state import (
     PartitionId,
     PartitionState,
 )
-from remembrancer.domain.recorded import EventId, Position
+from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
 _HELD = "projection = %s AND partition = %s AND token = %s AND owner IS NOT NULL"

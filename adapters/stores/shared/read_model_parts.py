@@ -46,7 +46,7 @@ class Named(Fingerprinted, Protocol):
 def fingerprints_of(index: Fingerprinted, others: Iterable[Named]) -> dict[str, str]:
     """The fingerprint of each read model, by name."""
     return {
-        FACTS: f"1.{EQUALITY_VERSION}",
+        FACTS: f"2.{EQUALITY_VERSION}",
         INDEX: index.fingerprint,
         **{other.name: other.fingerprint for other in others},
     }

@@ -20,12 +20,13 @@ from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.events import (
     CheckpointSealed,
     Event,
+    EventId,
     FactErased,
     LedgerErased,
     PayloadErased,
 )
 from remembrancer.domain.ports.key_vault import KeyVault
-from remembrancer.domain.recorded import Append, EventId, Recorded
+from remembrancer.domain.recorded import Append, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
 

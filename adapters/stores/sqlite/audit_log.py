@@ -28,6 +28,7 @@ from remembrancer.domain.recorded import (
     Head,
     Position,
     Recorded,
+    key_digest,
 )
 from remembrancer.domain.scope import LedgerId
 
@@ -47,9 +48,16 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 def create_log(schema: sqlite_utils.Database) -> None:
     """Create the tables of the log (schema version 1)."""
     schema.table("ledger").create(
-        {"id": int, "name": str, "version": int, "hash": bytes, "recorded_at": int},
+        {
+            "id": int,
+            "name": str,
+            "version": int,
+            "hash": bytes,
+            "recorded_at": int,
+            "handle": bytes,
+        },
         pk="id",
-        not_null={"name", "version", "hash", "recorded_at"},
+        not_null={"name", "version", "hash", "recorded_at", "handle"},
     )
     schema.table("ledger").create_index(["name"], unique=True)
     # AUTOINCREMENT, because SQLite reuses the rowid of a deleted last row; sqlite-utils has no
@@ -80,7 +88,7 @@ def create_log(schema: sqlite_utils.Database) -> None:
     events.create_index(["event_id"], unique=True)
     events.create_index(["correlation_id"])
     schema.table("request").create(
-        {"ledger_id": int, "key": str, "first": int, "last": int},
+        {"ledger_id": int, "key": bytes, "first": int, "last": int},
         pk=("ledger_id", "key"),
         not_null={"first", "last"},
     )
@@ -128,26 +136,29 @@ class SqliteAuditLog:
         return appended
 
     def _append(self, connection: sqlite3.Connection, append: Append) -> Appended:
-        earlier = self._earlier(connection, append)
+        ledger_id, head = run_script(connection, find_head(append.ledger, bytes.hex))
+        earlier = self._earlier(connection, append, ledger_id, head)
         if earlier:
             return Appended(recorded=tuple(earlier), replayed=True)
-        ledger_id, head = run_script(connection, find_head(append.ledger))
         chaining.check_version(append, head)
         chain = chaining.chained(append, head, _last_position(connection), self._codec)
         ledger_id = _move_head(connection, ledger_id, chain[-1])
         connection.executemany(_INSERT, [_row(ledger_id, item) for item in chain])
         if append.idempotency_key is not None:
+            key = key_digest(chain[0].handle, append.idempotency_key)
             connection.execute(
                 "INSERT INTO request VALUES (?, ?, ?, ?)",
-                (ledger_id, append.idempotency_key, chain[0].position, chain[-1].position),
+                (ledger_id, key, chain[0].position, chain[-1].position),
             )
         if self._listener is not None:
             self._listener.apply(connection, chain)
         return Appended(recorded=tuple(chain))
 
-    def _earlier(self, connection: sqlite3.Connection, append: Append) -> list[Recorded]:
+    def _earlier(
+        self, connection: sqlite3.Connection, append: Append, ledger_id: int | None, head: Head
+    ) -> list[Recorded]:
         if append.idempotency_key is not None:
-            first = self._request(connection, append.ledger, append.idempotency_key)
+            first = self._request(connection, ledger_id, head, append.idempotency_key)
             if first:
                 return first
         # All ids of an append are written together, so checking the first one is enough.
@@ -166,12 +177,13 @@ class SqliteAuditLog:
         return found
 
     def _request(
-        self, connection: sqlite3.Connection, ledger: LedgerId, key: str
+        self, connection: sqlite3.Connection, ledger_id: int | None, head: Head, key: str
     ) -> list[Recorded]:
+        if head.handle is None:
+            return []
         row = connection.execute(
-            "SELECT first, last FROM request "
-            "WHERE ledger_id = (SELECT id FROM ledger WHERE name = ?) AND key = ?",
-            (ledger, key),
+            "SELECT first, last FROM request WHERE ledger_id = ? AND key = ?",
+            (ledger_id, key_digest(head.handle, key)),
         ).fetchone()
         if row is None:
             return []
@@ -182,7 +194,7 @@ class SqliteAuditLog:
     def head(self, ledger: LedgerId) -> Head:
         """See ``AuditLog.head``."""
         with self._database.reader() as connection:
-            _, head = run_script(connection, find_head(ledger))
+            _, head = run_script(connection, find_head(ledger, bytes.hex))
         return head
 
     def last_position(self) -> Position:
@@ -231,7 +243,8 @@ class SqliteAuditLog:
     def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
         """See ``AuditLog.find_request``."""
         with self._database.reader() as connection:
-            return self._request(connection, ledger, idempotency_key)
+            ledger_id, head = run_script(connection, find_head(ledger, bytes.hex))
+            return self._request(connection, ledger_id, head, idempotency_key)
 
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
@@ -251,8 +264,8 @@ def _move_head(connection: sqlite3.Connection, ledger_id: int | None, newest: Re
         )
         return ledger_id
     created = connection.execute(
-        "INSERT INTO ledger (version, hash, recorded_at, name) VALUES (?, ?, ?, ?)",
-        (*moved, newest.ledger),
+        "INSERT INTO ledger (version, hash, recorded_at, name, handle) VALUES (?, ?, ?, ?, ?)",
+        (*moved, newest.ledger, bytes.fromhex(newest.handle)),
     )
     assert created.lastrowid is not None
     return created.lastrowid

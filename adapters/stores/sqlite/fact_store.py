@@ -55,9 +55,11 @@ _TABLES: dict[str, tuple[dict[str, type], str | tuple[str, ...]]] = {
             "created_at": int,
             "valid_from": int,
             "valid_to": int,
+            "gaps": str,
             "recorded_from": int,
             "recorded_to": int,
             "expires_at": int,
+            "rivals": int,
             "body": str,
         },
         "id",
@@ -73,6 +75,7 @@ _TABLES: dict[str, tuple[dict[str, type], str | tuple[str, ...]]] = {
         },
         "position",
     ),
+    "pipeline": ({"ledger_id": int, "digest": str}, ("ledger_id", "digest")),
     "evidence": ({"message_id": str, "fact_id": str}, ("message_id", "fact_id")),
 }
 
@@ -89,6 +92,7 @@ class _SqliteFactScripts(FactScripts):
     place: ClassVar[str] = "position"
     events: ClassVar[str] = "message JOIN event USING (position)"
     position: ClassVar[str] = "position"
+    bounds: ClassVar[str] = "json_each(gaps)"
 
     @staticmethod
     def id_of(stored: bytes) -> str:
@@ -114,6 +118,10 @@ class _SqliteFactScripts(FactScripts):
             "AND version = json_extract(wanted.value, '$[1]') ORDER BY wanted.key",
             (msgspec.json.encode(keys).decode(),),
         )
+
+    @staticmethod
+    def listed(numbers: Sequence[int]) -> str:
+        return msgspec.json.encode(numbers).decode()
 
     def condition(self, where: Filter) -> tuple[str, list[object]]:
         # Its parameters are marked ``?``, which SQLite accepts as well.
@@ -158,7 +166,7 @@ class SqliteFactStore:
         """The number of fact versions. Raises ``OperationalError`` if a table is missing."""
         count: int = connection.execute(
             "SELECT (SELECT count(*) FROM fact), EXISTS (SELECT 1 FROM message), "
-            "EXISTS (SELECT 1 FROM evidence)"
+            "EXISTS (SELECT 1 FROM evidence), EXISTS (SELECT 1 FROM pipeline)"
         ).fetchone()[0]
         return count
 
@@ -220,6 +228,10 @@ class SqliteFactStore:
     def unfinished(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[CorrelationId]:
         """See ``FactStore.unfinished``."""
         return self._read(self._scripts.unfinished(ledger, limit))
+
+    def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
+        """See ``FactStore.has_pipeline``."""
+        return self._read(self._scripts.has_pipeline(ledger, digest))
 
     def tally(self, ledger: LedgerId | None) -> Tally:
         """See ``FactStore.tally``."""

@@ -45,6 +45,7 @@ _LINK = {
     "recorded_to": int,
     "expires_at": int,
     "fact_id": str,
+    "gaps": str,
 }
 
 _TABLES: dict[str, tuple[dict[str, Any], str | tuple[str, ...]]] = {
@@ -83,6 +84,7 @@ class _SqliteGraphScripts(GraphScripts):
     )
     at_once: ClassVar[int] = 1
     texts: ClassVar[Escaping] = NO_ESCAPING
+    bounds: ClassVar[str] = "json_each(gaps)"
 
     def among(self, column: str, values: Iterable[object]) -> tuple[str, object]:
         return f"{column} IN (SELECT value FROM json_each(%s))", self.listed(values)
@@ -145,7 +147,7 @@ class SqliteKnowledgeGraph:
     """``KnowledgeGraph`` on the tables of the log's database."""
 
     name = "graph"
-    fingerprint = f"2.{EQUALITY_VERSION}"
+    fingerprint = f"3.{EQUALITY_VERSION}"
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections

@@ -33,7 +33,7 @@ from remembrancer.application.extraction.model.quote_match import find_quote
 from remembrancer.application.prompting.cleaning import cleaned
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId
-from remembrancer.domain.facts.verdicts import Candidate, ProposedRelation
+from remembrancer.domain.facts.verdicts import Candidate, ProposedRelation, Refusal
 from remembrancer.domain.graph.graph import SAME_AS
 from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.text import name_keys, normalised
@@ -53,6 +53,10 @@ _GENERIC_AGENT = ("assistant", "the assistant", "agent", "the agent", "ai")
 
 class RefusedDraft(Exception):
     """A draft does not become a candidate; the message is the reason."""
+
+    def __init__(self, code: Refusal, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 @frozen(kw_only=True)
@@ -93,10 +97,13 @@ class Checks:
         if not by_user:
             text = self._on_an_agents_word(draft, text, primary)
         if not supported(text, evidence, self.voices, users_words=users_words):
-            raise RefusedDraft("what is quoted does not speak of this")
+            raise RefusedDraft(Refusal.UNSUPPORTED, "what is quoted does not speak of this")
         self._count(primary)
         named = _named(draft, text, evidence, self.voices)
         kind = _kind(draft, primary, by_user=by_user)
+        slot = None if kind is FactKind.EPISODIC else _slot(draft, text, primary, self.voices)
+        valid = _valid(draft, kind, primary.occurred_at)
+        relations = self._relations(draft, text, named, ids, by_user=by_user)
         return Candidate(
             fact_id=FactId(ids.new()),
             scope=primary.scope,
@@ -109,10 +116,18 @@ class Checks:
             ),
             speaker=primary.speaker,
             entities=self._allowed(named, by_user=by_user),
-            slot=None if kind is FactKind.EPISODIC else _slot(draft, text, primary, self.voices),
-            valid=_valid(draft, kind, primary.occurred_at),
-            relations=self._relations(draft, text, named, ids, by_user=by_user),
+            slot=slot,
+            valid=valid,
+            relations=relations,
             agent_only=not by_user,
+            dropped=_dropped(
+                draft,
+                quote=len(evidence) < len(draft.evidence),
+                valid_from=span_of(draft.valid_from, primary.occurred_at.tzinfo) is None,
+                valid_to=valid.end is None,
+                attribute=slot is None,
+                relations=len(relations) < len(draft.relations),
+            ),
         )
 
     def line(self, draft: StepDraft, shown: Mapping[int, Piece]) -> tuple[str, tuple[Quoted, ...]]:
@@ -126,37 +141,40 @@ class Checks:
         evidence = _quoted(draft.evidence, shown)
         by_agent = any(item.message.role is Role.ASSISTANT for item in evidence)
         if draft.part is not Part.TASK and not by_agent:
-            raise RefusedDraft("no agent says that it did this")
+            raise RefusedDraft(Refusal.NOT_DONE, "no agent says that it did this")
         problem = refusal((text,), self.voices)
         by_user = vouched(evidence, self.voices)
         if problem is not None and not by_user and not self.limits.agents_speak_for_users:
-            raise RefusedDraft(problem)
+            raise RefusedDraft(Refusal.AGENT_ONLY, problem)
         users_words = by_user and problem is not None
         if not supported(text, evidence, self.voices, users_words=users_words):
-            raise RefusedDraft("what is quoted does not speak of this")
+            raise RefusedDraft(Refusal.UNSUPPORTED, "what is quoted does not speak of this")
         return text, evidence
 
     def _stated(self, draft: str) -> str:
         text = cleaned(draft)
         if not any(character.isalnum() for character in text):
-            raise RefusedDraft("says nothing")
+            raise RefusedDraft(Refusal.EMPTY, "says nothing")
         if len(text) > self.limits.fact_characters:
-            raise RefusedDraft(f"is longer than {self.limits.fact_characters} characters")
+            raise RefusedDraft(
+                Refusal.TOO_LONG, f"is longer than {self.limits.fact_characters} characters"
+            )
         return text
 
     def _on_an_agents_word(self, draft: FactDraft, text: str, primary: Message) -> str:
         if primary.role is Role.USER:
-            raise RefusedDraft("the words quoted say nothing")
+            raise RefusedDraft(Refusal.AGENT_ONLY, "the words quoted say nothing")
         about = draft.about or ""
         told = (text,) if normalised(about) in _GENERIC_AGENT else (text, about)
         problem = refusal(told, self.voices)
         if problem is not None:
-            raise RefusedDraft(problem)
+            raise RefusedDraft(Refusal.AGENT_ONLY, problem)
         return attributed(text, primary.speaker)
 
     def _count(self, primary: Message) -> None:
         if self._counts[primary.message_id] >= self.limits.facts_per_message:
-            raise RefusedDraft(f"is beyond {self.limits.facts_per_message} facts from one message")
+            most = self.limits.facts_per_message
+            raise RefusedDraft(Refusal.TOO_MANY, f"is beyond {most} facts from one message")
         self._counts[primary.message_id] += 1
 
     def categories(self, named: Collection[object]) -> Mapping[str, object]:
@@ -199,6 +217,11 @@ class Checks:
         return tuple(found.values())
 
 
+def _dropped(draft: FactDraft, **missing: bool) -> tuple[str, ...]:
+    """The names of what the draft has and the candidate has not."""
+    return tuple(name for name, gone in missing.items() if gone and getattr(draft, name, True))
+
+
 def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
     """The drafts whose quote is in the message.
 
@@ -206,7 +229,7 @@ def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tupl
         RefusedDraft: there is none.
     """
     if not drafts:
-        raise RefusedDraft("quotes nothing")
+        raise RefusedDraft(Refusal.NO_QUOTE, "quotes nothing")
     found: dict[tuple[MessageId, str], Quoted] = {}
     for item in drafts[:MOST_EVIDENCE]:
         piece = shown.get(item.message)
@@ -217,8 +240,8 @@ def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tupl
     if found:
         return tuple(found.values())
     if not any(item.message in shown for item in drafts):
-        raise RefusedDraft("quotes a message that was not shown")
-    raise RefusedDraft("the words quoted are not in the message")
+        raise RefusedDraft(Refusal.FOREIGN_MESSAGE, "quotes a message that was not shown")
+    raise RefusedDraft(Refusal.FORGED_QUOTE, "the words quoted are not in the message")
 
 
 def _primary(evidence: Sequence[Quoted], *, by_user: bool) -> Message:

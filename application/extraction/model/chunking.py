@@ -26,10 +26,13 @@ _CUTS = ("\n\n", "\n", ". ", "。", " ")
 
 @frozen(kw_only=True)
 class Piece:
-    """A message, or a part of one. ``last``: it is the last part."""
+    """A message, or a part of one, from the character ``start`` on. ``last``: it is the last
+    part.
+    """
 
     message: Message
     text: str
+    start: int = 0
     last: bool = True
 
     @property
@@ -107,7 +110,7 @@ def _tail(pieces: Sequence[Piece], overlap: int) -> tuple[Piece, ...]:
 
 
 def _pieces(message: Message, budget: int) -> Iterator[Piece]:
-    rest, limit = message.text, max(budget - HEADER_TOKENS, 2)
+    rest, limit, start = message.text, max(budget - HEADER_TOKENS, 2), 0
     while estimated_tokens(rest) > limit:
         part = _fitting(rest, limit)
         for cut in _CUTS:
@@ -116,8 +119,9 @@ def _pieces(message: Message, budget: int) -> Iterator[Piece]:
                 part = part[: place + len(cut)]
                 break
         rest = rest[len(part) :]
-        yield Piece(message=message, text=part, last=False)
-    yield Piece(message=message, text=rest)
+        yield Piece(message=message, text=part, start=start, last=False)
+        start += len(part)
+    yield Piece(message=message, text=rest, start=start)
 
 
 def _fitting(text: str, limit: int) -> str:

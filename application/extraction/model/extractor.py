@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from remembrancer.application.extraction.images import with_images
 from remembrancer.application.extraction.model.accept_drafts import (
@@ -35,6 +35,7 @@ from remembrancer.application.extraction.model.drafts import (
     items_of,
     steps_schema,
 )
+from remembrancer.application.extraction.model.image_description import PROMPT as VISION_PROMPT
 from remembrancer.application.extraction.model.image_description import (
     SPEAKER,
     ImageDescriptions,
@@ -153,6 +154,20 @@ class ModelExtractor:
     def name(self) -> str:
         """The name of the model."""
         return self._model.model
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """The model and the settings."""
+        return {"name": "model", "model": self._model.model, "settings": asdict(self._settings)}
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The digests of the prompts, without the guidance of single calls."""
+        wanted = _guided(self._settings.guidance)
+        found = {name: prepare(name, wanted).digest for name in (PROMPT, RUN_PROMPT)}
+        if self._settings.describe_images:
+            found[VISION_PROMPT] = prepare(VISION_PROMPT, {}).digest
+        return found
 
     @property
     def kept_image_bytes(self) -> int:
@@ -278,6 +293,7 @@ class ModelExtractor:
 
     def _question(self, way: _Way, chunk: Chunk) -> ModelCall:
         pieces = (*chunk.context, *chunk.pieces)
+        numbered = dict(enumerate(chunk.pieces, 1))
         fence = PromptFence.around(
             text for piece in pieces for text in (piece.text, piece.message.speaker)
         )
@@ -288,7 +304,7 @@ class ModelExtractor:
                 "mark": fence.mark,
                 "images": ", ".join(
                     str(number)
-                    for number, piece in enumerate(chunk.pieces, 1)
+                    for number, piece in numbered.items()
                     if is_description(piece.message)
                 ),
                 "context": "\n".join(
@@ -297,11 +313,13 @@ class ModelExtractor:
                 ),
                 "messages": "\n".join(
                     fence.enclose("message", {"n": number, **_about(piece)}, piece.text)
-                    for number, piece in enumerate(chunk.pieces, 1)
+                    for number, piece in numbered.items()
                 ),
             },
             schema=way.schema(chunk),
             max_output_tokens=self._settings.max_output_tokens,
+            shown={str(number): _place(piece) for number, piece in numbered.items()},
+            seen=(piece.message.message_id for piece in pieces),
         )
 
 
@@ -312,6 +330,13 @@ def _guided(wanted: Guidance) -> Mapping[str, str]:
         "exclude": "; ".join(wanted.exclude),
         "categories": "; ".join(wanted.categories),
     }
+
+
+def _place(piece: Piece) -> str:
+    """Where the text of a piece is: in a message, or in the description of an image of it."""
+    message = piece.message
+    image = f"#{message.images[0].reference}" if is_description(message) else ""
+    return f"{message.message_id}{image}[{piece.start}:{piece.start + len(piece.text)}]"
 
 
 def _about(piece: Piece) -> Mapping[str, object]:
@@ -369,13 +394,11 @@ def _extraction(
         if message.message_id in found.done and message.message_id not in named
     ]
     records = [_record(skipped, ours)] if skipped or ours else []
+    candidates, refused = found.settled(records=len(records))
     return Extraction(
         messages=tuple(messages),
-        candidates=tuple(
-            candidate
-            for candidate in found.candidates.values()
-            if all(item.message_id in found.done for item in candidate.evidence)
-        ),
+        candidates=candidates,
+        refused=refused,
         skipped=tuple(skipped),
         inferences=(*records, *found.inferences),
         failure=failure,

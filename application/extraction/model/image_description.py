@@ -99,7 +99,7 @@ def told_apart(messages: Sequence[Message]) -> Iterator[Message]:
         for image in message.images:
             if image.description:
                 yield evolve(
-                    message, role=Role.TOOL, name=SPEAKER, text=image.description, images=()
+                    message, role=Role.TOOL, name=SPEAKER, text=image.description, images=(image,)
                 )
 
 

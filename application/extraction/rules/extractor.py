@@ -10,8 +10,11 @@ English; text in another language is still split into sentences and kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, time
+from typing import Any
+
+from attrs import evolve
 
 from remembrancer.application.extraction.procedure import MOST_STEPS, Procedure, candidate_of
 from remembrancer.application.extraction.rules import dates, entities, slots
@@ -22,7 +25,7 @@ from remembrancer.application.extraction.rules.sentences import split
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.facts.fact import Evidence, FactId, Interval
-from remembrancer.domain.facts.verdicts import Candidate, Skipped
+from remembrancer.domain.facts.verdicts import Candidate, Skipped, Source
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.ports.extractor import EXTRACTION, IGNORED, PROCEDURE, Extraction
@@ -39,6 +42,16 @@ class RulesExtractor:
         return "rules-1"
 
     @property
+    def description(self) -> Mapping[str, Any]:
+        """The name; there are no settings."""
+        return {"name": self.name}
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """No prompts."""
+        return {}
+
+    @property
     def kept_image_bytes(self) -> int:
         """0: images are not described."""
         return 0
@@ -53,7 +66,7 @@ class RulesExtractor:
         for message in messages:
             for sentence, reason in _judged(message, names):
                 if reason is None:
-                    candidates += _candidates(message, sentence, names, ids)
+                    candidates += _candidates(message, sentence, names, ids, len(candidates))
                 else:
                     skipped.append(
                         Skipped(message_id=message.message_id, text=sentence, reason=reason)
@@ -93,6 +106,7 @@ class RulesExtractor:
                         Skipped(message_id=message.message_id, text=sentence, reason=reason)
                     )
         candidates = [_procedure(messages, task, steps, names, ids)] if steps else []
+        candidates = [evolve(each, sources=(Source(0, 0),)) for each in candidates]
         return Extraction(
             candidates=tuple(candidates),
             skipped=tuple(skipped),
@@ -162,9 +176,9 @@ def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str
 
 
 def _candidates(
-    message: Message, sentence: str, names: Collection[str], ids: IdSource
+    message: Message, sentence: str, names: Collection[str], ids: IdSource, first: int
 ) -> Iterator[Candidate]:
-    for text in clauses_of(sentence, message.speaker):
+    for place, text in enumerate(clauses_of(sentence, message.speaker), first):
         reading = slots.read(text, message.speaker)
         dated = dates.resolve(text, message.occurred_at)
         yield Candidate(
@@ -185,6 +199,7 @@ def _candidates(
             entities=_entities(message, text, names),
             slot=None if reading is None else reading.slot,
             valid=Interval(start=_start(message.occurred_at, dated)),
+            sources=(Source(inference=0, item=place),),
         )
 
 

@@ -575,8 +575,8 @@ def test_failed_write_does_not_roll_back_others_in_the_group(
 
     def half_done(connection: sqlite3.Connection) -> None:
         connection.execute(
-            "INSERT INTO ledger (name, version, hash, recorded_at) "
-            "VALUES ('user:ghost', 1, x'00', 0)"
+            "INSERT INTO ledger (name, version, hash, recorded_at, handle) "
+            "VALUES ('user:ghost', 1, x'00', 0, x'00')"
         )
         raise LookupError("changed my mind")
 

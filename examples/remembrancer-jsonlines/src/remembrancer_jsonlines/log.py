@@ -11,16 +11,25 @@ from typing import Any, Protocol
 
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
+from remembrancer.domain.events import EventId
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
-from remembrancer.domain.recorded import Append, CorrelationId, EventId, Head, Position, Recorded
+from remembrancer.domain.recorded import (
+    Append,
+    CorrelationId,
+    Handle,
+    Head,
+    Position,
+    Recorded,
+    key_digest,
+)
 from remembrancer.domain.scope import LedgerId
 
 NAME = "jsonlines"
 BYTES = ("salt", "payload_digest", "previous_hash", "hash")
 PLAIN = (
-    "position", "ledger", "version", "event_id", "correlation_id", "causation_id", "actor",
-    "type_name", "schema_version",
+    "position", "ledger", "handle", "version", "event_id", "correlation_id", "causation_id",
+    "actor", "type_name", "schema_version",
 )  # fmt: skip
 
 
@@ -112,8 +121,9 @@ class JsonLinesLog:
             head = self.head(append.ledger)
             chaining.check_version(append, head)
             chain = chaining.chained(append, head, self.last_position(), self._codec)
-            self._write(append.idempotency_key, chain)
-            self._keep(append.idempotency_key, chain)
+            key = _digest(chain[0].handle, append.idempotency_key)
+            self._write(key, chain)
+            self._keep(key, chain)
             if self._listener is not None:
                 self._listener.apply(chain)
         return Appended(recorded=tuple(chain))
@@ -157,7 +167,7 @@ class JsonLinesLog:
             if not (events := self._ledgers.get(ledger)):
                 return Head()
             last = events[-1]
-            return Head(version=last.version, hash=last.hash, recorded_at=last.recorded_at)
+            return Head.after(last)
 
     def last_position(self) -> Position:
         """See ``AuditLog.last_position``."""
@@ -186,7 +196,10 @@ class JsonLinesLog:
     def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
         """See ``AuditLog.find_request``."""
         with self._lock:
-            return self._codec.current(self._requests.get((ledger, idempotency_key), ()))
+            handle = self.head(ledger).handle
+            key = None if handle is None else _digest(handle, idempotency_key)
+            found = () if key is None else self._requests.get((ledger, key), ())
+            return self._codec.current(found)
 
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
@@ -197,6 +210,11 @@ class JsonLinesLog:
     def close(self) -> None:
         """Close the file. A second close does nothing."""
         self._file.close()
+
+
+def _digest(handle: Handle, key: str | None) -> str | None:
+    """What the file keeps of an idempotency key."""
+    return None if key is None else key_digest(handle, key).hex()
 
 
 def _raw(item: Recorded) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,1 @@
+"""Facts that a caller states as subject, predicate and value."""
