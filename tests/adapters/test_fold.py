@@ -245,10 +245,13 @@ def test_at_most_one_version_of_a_fact_is_visible_at_any_time(
 
 
 @given(histories())
-def test_every_version_but_the_last_is_active(steps: list[Step]) -> None:
+def test_only_a_restoration_or_a_correction_follows_an_ended_version(steps: list[Step]) -> None:
+    late = (FactRestored, FactCorrected)
+    named = {each.fact_id for step in steps for each in step.events if isinstance(each, late)}
     for state in folded(steps).values():
-        for versions in state.facts.values():
-            assert {fact.status for fact in versions[:-1]} <= {FactStatus.ACTIVE}
+        for fact_id, versions in state.facts.items():
+            ended = {fact.status for fact in versions[:-1]} - {FactStatus.ACTIVE}
+            assert not ended or fact_id in named
 
 
 @given(histories())

@@ -72,14 +72,14 @@ def test_worker_once_delivers_and_reports_positions(
 ) -> None:
     assert add(remembrancer, "I like tea.")["lagging"] == ["vector_index"]
     before = remembrancer("stats", "--json").document["lags"]
-    assert (before[0]["position"], before[0]["events"]) == (0, 3)
-    assert re.search(r"vector_index at +0 of 3, 3 events and", remembrancer("stats").out)
+    assert (before[0]["position"], before[0]["events"]) == (0, 5)
+    assert re.search(r"vector_index at +0 of 5, 5 events and", remembrancer("stats").out)
     outcome = remembrancer("worker", "--once", "--json")
     assert outcome.code == 0
-    assert outcome.document["projections"][0]["delivered"] == 3
+    assert outcome.document["projections"][0]["delivered"] == 5
     assert held(engine) == 1
     assert remembrancer("search", "tea", "--user", "ana", "--json").document["degraded"] == []
-    assert remembrancer("worker", "--once").out == "vector_index: at 3 of 3; 0 delivered\n"
+    assert remembrancer("worker", "--once").out == "vector_index: at 5 of 5; 0 delivered\n"
 
 
 def test_rebuild_fills_the_engine_again(remembrancer: CommandLine, engine: Path) -> None:
@@ -124,7 +124,7 @@ def test_worker_exits_cleanly_on_a_signal(
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
-    assert out.startswith(b"vector_index: at 3 of 3; 3 delivered")
+    assert out.startswith(b"vector_index: at 5 of 5; 5 delivered")
     assert remembrancer("stats", "--json").document["lags"][0]["owner"] is None
 
 
@@ -158,10 +158,10 @@ def test_metrics_are_served_on_loopback(
         return text
 
     of = '{partition="0",projection="vector_index"}'
-    until(lambda: f"remembrancer_projection_delivered_events_total{of} 3.0" in metrics())
+    until(lambda: f"remembrancer_projection_delivered_events_total{of} 5.0" in metrics())
     until(lambda: f"remembrancer_projection_lag_events{of} 0.0" in metrics())
     for line in (
-        f"remembrancer_projection_position{of} 3.0",
+        f"remembrancer_projection_position{of} 5.0",
         f"remembrancer_projection_lag_seconds{of} 0.0",
         f"remembrancer_projection_dead_letters{of} 0.0",
         f"remembrancer_projection_failures_total{of} 0.0",
@@ -232,4 +232,4 @@ def test_worker_prints_a_table_on_a_terminal(remembrancer: CommandLine, engine: 
     add(remembrancer, "I like tea.")
     seen = on_terminal("worker", "--once").out
     assert "events behind" in seen
-    assert "vector_index: at 3 of 3" in seen
+    assert "vector_index: at 5 of 5" in seen

@@ -333,7 +333,8 @@ def run(case: dict[str, Any]) -> Iterator[Attacked]:
 
 def test_run_adds_one_procedure_and_changes_no_other_fact(run: Attacked) -> None:
     kinds = {type(item.event).__name__ for item in run.news()}
-    assert kinds <= {"MessageObserved", "InferenceRecorded", "FactAdded"}
+    decided = {"PipelineDescribed", "InferenceRecorded", "CandidatesSettled"}
+    assert kinds <= {"MessageObserved", *decided, "FactAdded"}
     assert {item.ledger for item in run.news()} == {ANN}
     assert [event.kind for event in run.facts()] in ([], [FactKind.PROCEDURAL])
     assert {event.scope.agent_id for event in run.facts()} <= {"coach"}
