@@ -145,8 +145,8 @@ class InferenceRecorded:
 
 
 class Neighbour(NamedTuple):
-    """A fact that a candidate was compared with: its place in ``CandidatesSettled.known``, and the
-    similarity of the two texts (cosine in [-1, 1]; 0 if it was found by its text or slot).
+    """A fact near a candidate: its place in ``CandidatesSettled.known``, and the similarity of the
+    two texts (cosine in [-1, 1]).
     """
 
     known: int
@@ -182,8 +182,10 @@ class CandidatesSettled:
     ``decided_at`` is the time of the decision. ``embedded``: whether the candidates had vectors;
     without them, similar facts are not found. ``inferences`` are the events that the candidates
     came from, ``reconciled_by`` is the event of the model that compared them, if one did.
-    ``known`` are the facts (``fact_id@version``) that they were compared with. ``refused`` are the
-    items of answers that made no candidate.
+    ``known`` are the facts (``fact_id@version``) that they were compared with: the first ``shared``
+    of them with all candidates, because they have the text or the slot of one, and each candidate
+    with its ``neighbours``. A shared fact has the similarity 0 for a candidate that is not near it.
+    ``refused`` are the items of answers that made no candidate.
     """
 
     type_name: ClassVar[str] = "candidates.settled"
@@ -195,6 +197,7 @@ class CandidatesSettled:
     inferences: tuple[EventId, ...] = ()
     reconciled_by: EventId | None = None
     known: tuple[str, ...] = ()
+    shared: int = 0
     candidates: tuple[SettledCandidate, ...] = ()
     refused: tuple[RefusedItem, ...] = ()
 

@@ -25,6 +25,7 @@ from remembrancer.application.reconciliation.rules import said_before
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal, Refusal
+from remembrancer.domain.places import place_of_fact
 from remembrancer.domain.ports.language_model import LanguageModel
 from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
@@ -242,7 +243,7 @@ class ModelReconciler:
             schema=_SCHEMA,
             max_output_tokens=self._settings.max_output_tokens,
             shown={
-                str(number): f"{fact.fact_id}@{fact.version}"
+                str(number): place_of_fact(fact)
                 if isinstance(fact, Fact)
                 else f"candidate {places[fact.fact_id]}"
                 for number, fact in shown.items()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import TypeAlias
 
+from attrs import frozen
+
 from remembrancer.application.embedding import Embedding
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate
@@ -21,6 +23,21 @@ DIGITS = 4
 
 Neighbours: TypeAlias = Mapping[FactId, tuple[Fact, float]]
 """Facts by id, each with the similarity of the two texts (cosine in [-1, 1])."""
+
+
+@frozen(kw_only=True)
+class FoundNeighbours:
+    """The facts that candidates are compared with: ``same`` with all of them, because they have the
+    text or the slot of one, and ``near`` with one each, because their vectors are near.
+    """
+
+    same: Neighbours
+    near: Sequence[Neighbours]
+
+    @property
+    def each(self) -> list[Neighbours]:
+        """The neighbours of each candidate, in order."""
+        return [{**self.same, **near} for near in self.near]
 
 
 class FindNeighbours:
@@ -45,8 +62,8 @@ class FindNeighbours:
         now: datetime,
         expired: Set[FactId],
         by_meaning: bool,
-    ) -> list[Neighbours]:
-        """The neighbours of each candidate, in order.
+    ) -> FoundNeighbours:
+        """The neighbours of candidates.
 
         Args:
             candidates: the extracted candidates.
@@ -55,19 +72,22 @@ class FindNeighbours:
             expired: facts that the same append expires.
             by_meaning: search by vector, too; the candidates must be embedded.
         """
-        same = await self._same(ledger, candidates)
-        found: list[Neighbours] = []
-        for candidate in candidates:
-            near = await self._near(candidate, now) if by_meaning else {}
-            found.append(
-                {
-                    key: (fact, similarity)
-                    for key, (fact, similarity) in (same | near).items()
-                    # An ended fact can be neither reaffirmed nor ended again.
-                    if key not in expired and fact.valid.end is None
-                }
-            )
-        return found
+
+        def open_ones(found: Neighbours) -> Neighbours:
+            # An ended fact can be neither reaffirmed nor ended again.
+            return {
+                key: (fact, similarity)
+                for key, (fact, similarity) in found.items()
+                if key not in expired and fact.valid.end is None
+            }
+
+        return FoundNeighbours(
+            same=open_ones(await self._same(ledger, candidates)),
+            near=[
+                open_ones(await self._near(candidate, now) if by_meaning else {})
+                for candidate in candidates
+            ],
+        )
 
     async def _same(
         self, ledger: LedgerId, candidates: Sequence[Candidate]

@@ -32,6 +32,7 @@ from remembrancer.domain.facts.evolve import fact_id_of
 from remembrancer.domain.facts.fact import FactId, MessageId
 from remembrancer.domain.facts.verdicts import Decision, Skipped, Verdict
 from remembrancer.domain.jsonable import to_jsonable
+from remembrancer.domain.places import span_of
 from remembrancer.domain.ports.extractor import EXTRACTION, IGNORED, PROCEDURE
 from remembrancer.domain.recorded import CorrelationId, Position, Recorded
 from remembrancer.domain.scope import LedgerId
@@ -180,10 +181,9 @@ class _Told:
         return " ".join(filter(None, map(self._quoted, candidate.quotes)))
 
     def _quoted(self, place: str) -> str:
-        message_id, _, span = place.rstrip("]").partition("[")
-        start, _, end = span.partition(":")
-        message = self.messages.get(MessageId(message_id))
-        return message.text[int(start) : int(end)] if message and span else ""
+        message_id, span = span_of(place)
+        message = self.messages.get(message_id)
+        return message.text[span] if message else ""
 
     def verdict_of(self, event: Event) -> Verdict | None:
         """The verdict that an event carried out, if it carried one out."""

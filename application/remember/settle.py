@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
-from remembrancer.application.remember.neighbours import FindNeighbours, Neighbours
+from remembrancer.application.remember.neighbours import FindNeighbours, FoundNeighbours
 from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.pipeline import Pipeline
@@ -77,7 +77,7 @@ class _Try:
 @frozen(kw_only=True)
 class _Decision:
     decided: Sequence[Decided] = ()
-    neighbours: Sequence[Neighbours] = ()
+    neighbours: FoundNeighbours = field()
     reconciliation: Reconciliation = field()
 
 
@@ -148,7 +148,8 @@ class Settle:
             trail.reconciled(decision.reconciliation.inferences)
             described = await self._described(matter.ledger, head)
             if last.failure is not None:
-                return [*described, *trail.lost()] if trail.lost() else []
+                asked = trail.lost()
+                return [*described, *asked] if asked else []
             if not matter.beside and not trail.done:
                 return [*described, *trail.used()]
             settled = settlement(
@@ -211,16 +212,17 @@ class Settle:
         self, matter: Matter, due: Sequence[Fact], now: datetime, *, embedded: bool
     ) -> _Decision:
         candidates = matter.extraction.candidates
-        neighbours = await self._find_neighbours(
+        found = await self._find_neighbours(
             candidates,
             ledger=matter.ledger,
             now=now,
             expired={fact.fact_id for fact in due},
             by_meaning=matter.by_meaning and embedded,
         )
+        neighbours = found.each
         reconciliation = await matter.reconciler.reconcile(candidates, neighbours)
         if reconciliation.failure is not None:
-            return _Decision(reconciliation=reconciliation)
+            return _Decision(neighbours=found, reconciliation=reconciliation)
         proposals = reconciliation.proposals
         decided = decide(
             candidates,
@@ -230,7 +232,7 @@ class Settle:
             messages=matter.messages,
             open_relations=await self._open_relations(matter.ledger, candidates, proposals),
         )
-        return _Decision(decided=decided, neighbours=neighbours, reconciliation=reconciliation)
+        return _Decision(decided=decided, neighbours=found, reconciliation=reconciliation)
 
     async def _open_relations(
         self, ledger: LedgerId, candidates: Sequence[Candidate], proposals: Sequence[Proposal]

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from attrs import define, evolve, field
 
-from remembrancer.application.remember.neighbours import Neighbours
+from remembrancer.application.remember.neighbours import FoundNeighbours
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import (
     CandidatesSettled,
@@ -25,6 +25,7 @@ from remembrancer.domain.events import (
 from remembrancer.domain.facts.decide import Decided, lost
 from remembrancer.domain.facts.fact import Evidence, MessageId
 from remembrancer.domain.facts.verdicts import Candidate, Decision, RefusedItem
+from remembrancer.domain.places import place_in_message, place_of_fact
 from remembrancer.domain.recorded import NewEvent, Recorded
 
 New = Callable[[Event, EventId | None], NewEvent]
@@ -147,7 +148,7 @@ def _lost(item: NewEvent) -> NewEvent:
 
 def settlement(
     decided: Sequence[Decided],
-    neighbours: Sequence[Neighbours],
+    neighbours: FoundNeighbours,
     trail: Trail,
     *,
     now: datetime,
@@ -159,14 +160,14 @@ def settlement(
 
     Args:
         decided: the decision about each candidate.
-        neighbours: for each candidate, the facts that it was compared with.
+        neighbours: the facts that the candidates were compared with.
         trail: the events that led here.
         now: the time of the decision.
         embedded: whether the candidates had vectors.
         refused: items that made no candidate.
         messages: the messages that candidates quote.
     """
-    known: dict[str, int] = {}
+    known = {place_of_fact(fact): at for at, (fact, _) in enumerate(neighbours.same.values())}
     by_id = {message.message_id: message for message in messages}
     candidates = [
         SettledCandidate(
@@ -181,13 +182,11 @@ def settlement(
             if each.verdict.decision in _WITHOUT_FACT
             else (),
             neighbours=tuple(
-                Neighbour(
-                    known.setdefault(f"{fact.fact_id}@{fact.version}", len(known)), similarity
-                )
+                Neighbour(known.setdefault(place_of_fact(fact), len(known)), similarity)
                 for fact, similarity in near.values()
             ),
         )
-        for each, near in zip(decided, neighbours, strict=True)
+        for each, near in zip(decided, neighbours.near, strict=True)
     ]
     return CandidatesSettled(
         pipeline=trail.pipeline,
@@ -196,6 +195,7 @@ def settlement(
         inferences=tuple(item.event_id for item in trail.inferences),
         reconciled_by=trail.reconciled_by,
         known=tuple(known),
+        shared=len(neighbours.same),
         candidates=tuple(candidates),
         refused=tuple(refused),
     )
@@ -209,4 +209,4 @@ def _place(item: Evidence, messages: Mapping[MessageId, Message]) -> str:
     start = 0 if item.quote is None else message.text.find(item.quote)
     if start < 0:
         return item.message_id
-    return f"{item.message_id}[{start}:{start + len(item.quote or message.text)}]"
+    return place_in_message(item.message_id, start, item.quote or message.text)

@@ -157,6 +157,21 @@ def test_every_decision_names_its_pipeline_and_what_it_was_shown(history: list[C
                 assert name in messages | facts or place.startswith("candidate ")
 
 
+def test_facts_that_all_candidates_share_are_recorded_once() -> None:
+    # Given many messages that are all said twice
+    texts = tuple(f"Note {number}." for number in range(30))
+    said = Call(
+        texts=texts, infer=False, expires=False, moods=(), embedder_down=False, retried=False
+    )
+    # When they are decided
+    events = [item.event for item in lived([said, said]).events()]
+    _, again = [event for event in events if isinstance(event, CandidatesSettled)]
+    # Then the record grows with their number, not with its square
+    assert (len(again.known), again.shared) == (30, 30)
+    assert {candidate.neighbours for candidate in again.candidates} == {()}
+    assert {candidate.decision for candidate in again.candidates} == {Decision.REAFFIRM}
+
+
 def requests(here: World) -> list[list[Recorded]]:
     """The events of each request."""
     found: dict[CorrelationId, list[Recorded]] = {}

@@ -18,6 +18,7 @@ from hypothesis import given
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.request import RememberRequest, Turn
 from remembrancer.application.prompting.model_call import request_digest
+from remembrancer.application.remember.neighbours import FoundNeighbours
 from remembrancer.domain.errors import AdapterUnavailable, ModelError
 from remembrancer.domain.events import (
     CandidatesSettled,
@@ -27,7 +28,7 @@ from remembrancer.domain.events import (
     Outcome,
     PipelineDescribed,
 )
-from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.facts.fact import FactId, FactKey
 from remembrancer.domain.ports.language_model import Completion, Prompt
 from remembrancer.domain.recorded import CorrelationId, Recorded
 from tests.helpers.histories import DOWN, Call, completion, histories, lived, world
@@ -63,22 +64,21 @@ class RecordedNeighbours:
     names: dict[str, str]
     settled: CandidatesSettled | None = None
 
-    async def __call__(self, candidates: Sequence[Any], **_named: Any) -> list[dict[Any, Any]]:
+    async def __call__(self, candidates: Sequence[Any], **_named: Any) -> FoundNeighbours:
         assert self.settled is not None
         assert len(candidates) == len(self.settled.candidates)
-        found: list[dict[Any, Any]] = []
-        for each in self.settled.candidates:
-            keys = [self.settled.known[near.known].split("@") for near in each.neighbours]
-            loaded = await self.facts.load(
-                [(FactId(self.names[fact_id]), int(version)) for fact_id, version in keys]
-            )
-            found.append(
-                {
-                    fact.fact_id: (fact, near.similarity)
-                    for fact, near in zip(loaded, each.neighbours, strict=True)
-                }
-            )
-        return found
+        facts = await self.facts.load(list(map(self._key, self.settled.known)))
+        return FoundNeighbours(
+            same={fact.fact_id: (fact, 0.0) for fact in facts[: self.settled.shared]},
+            near=[
+                {facts[at].fact_id: (facts[at], similarity) for at, similarity in each.neighbours}
+                for each in self.settled.candidates
+            ],
+        )
+
+    def _key(self, place: str) -> FactKey:
+        fact_id, version = place.split("@")
+        return FactId(self.names[fact_id]), int(version)
 
 
 def replayed(history: Sequence[Recorded]) -> tuple[list[Recorded], list[Recorded]]:

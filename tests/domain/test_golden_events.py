@@ -154,6 +154,7 @@ EXPECTED: dict[tuple[str, int], Event] = {
         inferences=(EVENT,),
         reconciled_by=EVENT,
         known=(f"{FACT}@3",),
+        shared=1,
         candidates=(
             SettledCandidate(
                 decision=Decision.SUPERSEDE,

@@ -55,6 +55,7 @@ from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.facts.fact import MessageId
 from remembrancer.domain.facts.verdicts import Skipped
 from remembrancer.domain.guidance import Guidance
+from remembrancer.domain.places import place_in_message
 from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.ports.extractor import EXTRACTION, PROCEDURE, Extraction
 from remembrancer.domain.ports.language_model import Completion, LanguageModel
@@ -335,8 +336,8 @@ def _guided(wanted: Guidance) -> Mapping[str, str]:
 def _place(piece: Piece) -> str:
     """Where the text of a piece is: in a message, or in the description of an image of it."""
     message = piece.message
-    image = f"#{message.images[0].reference}" if is_description(message) else ""
-    return f"{message.message_id}{image}[{piece.start}:{piece.start + len(piece.text)}]"
+    image = message.images[0].reference if is_description(message) else None
+    return place_in_message(message.message_id, piece.start, piece.text, image=image)
 
 
 def _about(piece: Piece) -> Mapping[str, object]:
