@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +19,7 @@ from remembrancer.domain.ports.extractor import Extractor
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.reconciler import Reconciler
 from remembrancer.domain.ports.self_description import describes_itself
-from remembrancer.domain.recorded import Head
+from remembrancer.domain.recorded import Handle, Head
 from remembrancer.domain.scope import LedgerId
 from remembrancer.version import __version__
 
@@ -30,7 +29,7 @@ LIBRARIES = ("numpy", "dateparser")
 DIGEST_CHARACTERS = 32
 
 REMEMBERED = 10_000
-"""Ledgers that are known to have the description; for others the facts table is asked again."""
+"""Ledgers that are known to have the description, before all are asked about again."""
 
 
 class Pipeline:
@@ -55,7 +54,7 @@ class Pipeline:
         self._reconciler = reconciler
         self._embedder = embedder
         self._facts = facts
-        self._described: OrderedDict[str, None] = OrderedDict()
+        self._described: set[Handle] = set()
 
     @cached_property
     def description(self) -> PipelineDescribed:
@@ -83,13 +82,13 @@ class Pipeline:
         if head.handle is None:
             return True
         if head.handle in self._described:
-            self._described.move_to_end(head.handle)
             return False
         if not await self._facts.has_pipeline(ledger, self.digest):
             return True
-        self._described[head.handle] = None
-        while len(self._described) > REMEMBERED:
-            self._described.popitem(last=False)
+        # Threads share it, so each of these calls must be whole by itself.
+        if len(self._described) >= REMEMBERED:
+            self._described.clear()
+        self._described.add(head.handle)
         return False
 
 

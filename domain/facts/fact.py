@@ -60,6 +60,11 @@ def spans(valid: Interval, interruptions: Sequence[Interval]) -> tuple[Interval,
     return tuple(Interval(start=start, end=end) for start, end in zip(starts, ends, strict=True))
 
 
+def holds(valid: Interval, interruptions: Sequence[Interval], moment: datetime) -> bool:
+    """Whether ``moment`` (aware) lies in ``valid`` and in none of its ``interruptions``."""
+    return valid.contains(moment) and not any(gap.contains(moment) for gap in interruptions)
+
+
 def joined(spans_in_order: Sequence[Interval]) -> tuple[Interval, tuple[Interval, ...]]:
     """The inverse of ``spans``: the whole interval, and the interruptions in it."""
     whole = Interval(start=spans_in_order[0].start, end=spans_in_order[-1].end)
@@ -138,9 +143,7 @@ class Fact:
 
     def holds_at(self, moment: datetime) -> bool:
         """Whether the fact holds in the world at ``moment`` (aware)."""
-        return self.valid.contains(moment) and not any(
-            gap.contains(moment) for gap in self.interruptions
-        )
+        return holds(self.valid, self.interruptions, moment)
 
     def visible(self, *, now: datetime, as_of: datetime | None, valid_at: datetime | None) -> bool:
         """Whether a read at these times returns this version.

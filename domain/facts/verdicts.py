@@ -48,7 +48,6 @@ class Refusal(StrEnum):
     TWICE = "twice"
     NO_QUOTE = "no-quote"
     UNSUPPORTED = "unsupported"
-    MIXED_SCRIPTS = "mixed-scripts"
     NOT_DONE = "not-done"
     NO_STEP = "no-step"
     UNFINISHED = "unfinished"

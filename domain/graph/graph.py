@@ -26,7 +26,7 @@ from remembrancer.domain.events import (
     RelationEnded,
     RelationReopened,
 )
-from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, joined
+from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, holds, joined
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.domain.text import normalised
@@ -60,9 +60,7 @@ class _Link:
 
     def holds_at(self, moment: datetime) -> bool:
         """Whether the link holds in the world at ``moment`` (aware)."""
-        return self.valid.contains(moment) and not any(
-            gap.contains(moment) for gap in self.interruptions
-        )
+        return holds(self.valid, self.interruptions, moment)
 
     @property
     def believed(self) -> bool:

@@ -157,8 +157,9 @@ def touched(
             if fact.status in INDEXED:
                 found[fact.key] = fact
             # With the fact, its rivalries have ended.
-            left += [rival for rival in fact.rivals if rival not in first]
-            first.update((rival, first[fact_id]) for rival in fact.rivals if rival not in first)
+            fresh = [rival for rival in fact.rivals if rival not in first]
+            first.update(dict.fromkeys(fresh, first[fact_id]))
+            left += fresh
     near = to_index(chain, (), conversations)
     found.update((fact.key, fact) for fact, _ in near)
     return [(fact, context_for(fact, conversations)) for fact in found.values()]

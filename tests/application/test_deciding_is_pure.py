@@ -4,17 +4,13 @@ what was recorded decides the same again.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import secrets
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
 import pytest
@@ -29,8 +25,10 @@ from remembrancer.domain.facts.decide import Decided, decide
 from remembrancer.domain.facts.fact import Fact, FactId, Interval, MessageId
 from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.ports.extractor import Extraction
-from remembrancer.domain.ports.language_model import Completion, Prompt
 from remembrancer.domain.scope import Scope
+from remembrancer.testing.scripted_model import ScriptedModel
+from tests.helpers.counting_ids import CountingIds
+from tests.helpers.forbidden import forbidden
 
 NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 SCOPE = Scope(user_id="ann")
@@ -47,51 +45,6 @@ IMPURE: list[tuple[Any, str]] = [
     (os, "urandom"),
     *((socket, name) for name in ("socket", "create_connection", "getaddrinfo")),
 ]
-
-
-@contextmanager
-def nothing_but_the_input(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make every call raise whose result is not the same in a replay."""
-
-    def forbidden(name: str) -> Callable[..., Any]:
-        def impure(*_arguments: object, **_named: object) -> Any:
-            raise AssertionError(f"a decision called {name}")
-
-        return impure
-
-    with monkeypatch.context() as patch:
-        for owner, name in IMPURE:
-            patch.setattr(owner, name, forbidden(f"{owner.__name__}.{name}"))
-        yield
-
-
-class Ids:
-    """Ids in a known order."""
-
-    def __init__(self) -> None:
-        self._numbers = count(1)
-
-    def new(self) -> str:
-        return f"{next(self._numbers):032x}"
-
-
-class Model:
-    """Gives the same answer to every prompt."""
-
-    model = "scripted"
-
-    def __init__(self, answer: object) -> None:
-        self._answer = answer
-
-    async def complete(self, prompt: Prompt) -> Completion:
-        return Completion(
-            text=json.dumps(self._answer),
-            parsed=self._answer,
-            model=self.model,
-            input_tokens=10,
-            output_tokens=10,
-            latency=0.5,
-        )
 
 
 MESSAGES = [
@@ -153,16 +106,19 @@ def decided(extraction: Extraction, reconciler: Any) -> list[Decided]:
 
 CASES = {
     "rules": (RulesExtractor(), RulesReconciler()),
-    "model": (ModelExtractor(Model(FACTS)), ModelReconciler(Model(DECISIONS))),
+    "model": (
+        ModelExtractor(ScriptedModel(otherwise=FACTS)),
+        ModelReconciler(ScriptedModel(otherwise=DECISIONS)),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_deciding_depends_on_its_input_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     extractor, reconciler = CASES[name]
-    first = decided(run_inline(extractor.extract(MESSAGES, Ids())), reconciler)
-    with nothing_but_the_input(monkeypatch):
-        extraction = run_inline(extractor.extract(MESSAGES, Ids()))
+    first = decided(run_inline(extractor.extract(MESSAGES, CountingIds())), reconciler)
+    with forbidden(monkeypatch, IMPURE):
+        extraction = run_inline(extractor.extract(MESSAGES, CountingIds()))
         again = decided(extraction, reconciler)
     assert again == first
     assert any(one.events for one in again)
@@ -181,8 +137,8 @@ def test_a_run_is_recounted_from_its_input_alone(monkeypatch: pytest.MonkeyPatch
             [(Role.USER, "Fix the build."), (Role.ASSISTANT, "I pinned the compiler to 14.2.")]
         )
     ]
-    first = run_inline(RulesExtractor().recount(steps, Ids()))
-    with nothing_but_the_input(monkeypatch):
-        again = run_inline(RulesExtractor().recount(steps, Ids()))
+    first = run_inline(RulesExtractor().recount(steps, CountingIds()))
+    with forbidden(monkeypatch, IMPURE):
+        again = run_inline(RulesExtractor().recount(steps, CountingIds()))
     assert again == first
     assert again.candidates

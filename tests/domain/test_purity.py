@@ -15,8 +15,6 @@ import threading
 import time
 import uuid
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +62,7 @@ from remembrancer.domain.scope import Scope
 from remembrancer.domain.text import normalised
 from remembrancer.domain.upcasting import UPCASTERS, EventRegistry
 from remembrancer.testing.audit_log import ALICE, NOON, append_of
+from tests.helpers.forbidden import forbidden
 
 IMPURE: list[tuple[Any, str]] = [
     *((time, name) for name in ("time", "time_ns", "monotonic", "perf_counter", "sleep")),
@@ -92,22 +91,6 @@ LIVES = Relation(
     position=Position(1),
     recorded=Interval(start=NOON),
 )
-
-
-@contextmanager
-def no_side_effects(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make every impure call raise."""
-
-    def forbidden(name: str) -> Callable[..., Any]:
-        def impure(*_arguments: object, **_named: object) -> Any:
-            raise AssertionError(f"a pure function called {name}")
-
-        return impure
-
-    with monkeypatch.context() as patch:
-        for owner, name in IMPURE:
-            patch.setattr(owner, name, forbidden(f"{owner.__name__}.{name}"))
-        yield
 
 
 SCOPE = Scope(user_id="alice")
@@ -177,7 +160,7 @@ def history() -> list[Recorded]:
 def test_fold_and_indexing_are_pure(
     history: list[Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with no_side_effects(monkeypatch):
+    with forbidden(monkeypatch, IMPURE):
         facts = fold(history).current()
         state = LedgerState()
         changes: list[FactChange] = []
@@ -204,7 +187,7 @@ class Alone:
 
 def test_decisions_are_pure(history: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
     fact = fold(history).facts[FACT][-1]
-    with no_side_effects(monkeypatch):
+    with forbidden(monkeypatch, IMPURE):
         decided = [
             *revise(fact, text="x", metadata={"a": 1}),
             *retract(fact),
@@ -227,7 +210,7 @@ def test_reads_are_pure(history: list[Recorded], monkeypatch: pytest.MonkeyPatch
         Hit(key=(NEW, 1), speaker="Alice", keyword=0.9, occurred_at=NOON - timedelta(days=9)),
     ]
     way = Step(link=LIVES, to="Paris")
-    with no_side_effects(monkeypatch):
+    with forbidden(monkeypatch, IMPURE):
         query = understand("Where did Alice live in May 2024?", speakers=["Alice", "Bob"])
         led = leads([Reached(link=LIVES, path=Way(start="Alice", steps=(way,)))], query.text)
         ranked = rank(hits, query, graph={lead.fact_id: lead.bearing for lead in led})
@@ -247,7 +230,7 @@ def test_hashing_and_upcasting_are_pure(monkeypatch: pytest.MonkeyPatch) -> None
     def older(raw: dict[str, Any]) -> dict[str, Any]:
         return {**raw, "reason": ""}
 
-    with no_side_effects(monkeypatch):
+    with forbidden(monkeypatch, IMPURE):
         registry = EventRegistry.of(EVENT_TYPES, {**UPCASTERS, ("fact.reaffirmed", 0): older})
         raw = registry.upcast({"fact_id": FACT}, FactReaffirmed, 0)
         moment = epoch_micros.from_microseconds(epoch_micros.to_microseconds(NOON))
@@ -298,7 +281,7 @@ def test_domain_module_has_no_mutable_state(module: Any) -> None:
 
 
 def test_impure_calls_raise_in_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    with no_side_effects(monkeypatch):
+    with forbidden(monkeypatch, IMPURE):
         for owner, name in IMPURE:
             with pytest.raises(AssertionError, match=name):
                 getattr(owner, name)()

@@ -6,10 +6,10 @@ from itertools import count
 
 
 class CountingIds:
-    """An ``IdSource`` that counts from 1."""
+    """An ``IdSource`` that counts from ``first``."""
 
-    def __init__(self) -> None:
-        self._numbers = count(1)
+    def __init__(self, first: int = 1) -> None:
+        self._numbers = count(first)
 
     def new(self) -> str:
         return f"{next(self._numbers):032x}"

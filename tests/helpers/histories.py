@@ -4,11 +4,10 @@ whose surroundings are in the hands of the test.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -20,6 +19,7 @@ from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.adapters.stores.memory.store import build
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.application.audit.verify import Verify
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.extraction.model.extractor import ModelExtractor
 from remembrancer.application.inline import run_inline
@@ -38,8 +38,10 @@ from remembrancer.domain.ports.read_models import catches_up
 from remembrancer.domain.ports.store import Store, StoreNeeds
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
+from remembrancer.runtime.sync_bridge import lift_inline
+from tests.helpers.clock import NOON, VirtualClock
+from tests.helpers.counting_ids import CountingIds
 
-NOON = datetime(2024, 5, 3, 12, 0, tzinfo=UTC)
 SCOPE = Scope(user_id="ann")
 LEDGER = SCOPE.ledger
 SENTENCES = (
@@ -53,53 +55,6 @@ SENTENCES = (
 DOWN = AdapterUnavailable("test", "is down")
 _SHOWN = re.compile(r'<message-\w+ n="(\d+)"[^>]*>\n(.*?)\n</message', re.DOTALL)
 _NUMBERED = re.compile(r'<fact-\w+ n="(\d+)"')
-
-
-class Async:
-    """The methods of an adapter as coroutines that never suspend; those of blocking PostgreSQL are
-    such already.
-    """
-
-    def __init__(self, adapter: object) -> None:
-        self._adapter = adapter
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._adapter, name)
-        if not callable(found):
-            return found
-
-        async def called(*arguments: Any, **named: Any) -> Any:
-            result = found(*arguments, **named)
-            return await result if inspect.isawaitable(result) else result
-
-        return called
-
-
-@define
-class Clock:
-    """A clock that the test moves."""
-
-    time: datetime = NOON
-
-    async def now(self) -> datetime:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
-
-
-@define
-class Ids:
-    """Ids in order."""
-
-    first: int
-    _numbers: Iterator[int] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._numbers = count(self.first)
-
-    def new(self) -> str:
-        return f"{next(self._numbers):032x}"
 
 
 @define
@@ -126,7 +81,7 @@ class World:
     verify: Verify
     log: Any
     facts: Any
-    clock: Clock
+    clock: VirtualClock
     embedder: Embedder
 
     def events(self, after: int = 0) -> list[Recorded]:
@@ -149,7 +104,10 @@ def world(
             use-case does.
         make_store: makes its store.
     """
-    clock, ids, embedder = Clock(), Ids(first_id), Embedder()
+    ticking, ids, embedder = VirtualClock(), CountingIds(first_id), Embedder()
+    # No adapter of these stores suspends, so the loop is never started.
+    lift: Any = lift_inline(BackgroundLoop("histories"))
+    clock = lift(ticking)
     cache: list[Embedding] = []
     needs = StoreNeeds(
         codec=EventCodec(),
@@ -159,37 +117,37 @@ def world(
         blocking=True,
     )
     store = make_store(needs)
-    read_models = Async(store.read_models)
+    read_models = lift(store.read_models)
     if catches_up(store.read_models):
         run_inline(read_models.catch_up(store.audit_log))
-    log, facts, index = Async(store.audit_log), Async(store.fact_store), Async(store.vector_index)
-    embedding = Embedding(embedder, index)  # type: ignore[arg-type]
+    log, facts, index = lift(store.audit_log), lift(store.fact_store), lift(store.vector_index)
+    embedding = Embedding(embedder, index)
     cache.append(embedding)
     extractor, reconciler = ModelExtractor(model), ModelReconciler(model)
-    appender = OptimisticAppender(log=log, clock=clock, ids=ids, patience=10.0)  # type: ignore[arg-type]
+    appender = OptimisticAppender(log=log, clock=clock, ids=ids, patience=10.0)
     settle = Settle(
-        log=log,  # type: ignore[arg-type]
+        log=log,
         appender=appender,
-        facts=facts,  # type: ignore[arg-type]
+        facts=facts,
         find_neighbours=neighbours(facts)
         if neighbours
-        else FindNeighbours(facts=facts, index=index, embedding=embedding),  # type: ignore[arg-type]
-        links=Async(store.knowledge_graph),  # type: ignore[arg-type]
+        else FindNeighbours(facts=facts, index=index, embedding=embedding),
+        links=lift(store.knowledge_graph),
         embedding=embedding,
         embedding_backfill=EmbeddingBackfill(
-            read_models=read_models,  # type: ignore[arg-type]
+            read_models=read_models,
             embedding=embedding,
         ),
         pipeline=Pipeline(
             extractor=extractor,
             reconciler=reconciler,
             embedder=embedder,
-            facts=facts,  # type: ignore[arg-type]
+            facts=facts,
         ),
         clock=clock,
     )
     remember = Remember(
-        log=log,  # type: ignore[arg-type]
+        log=log,
         appender=appender,
         settle=settle,
         extractor=extractor,
@@ -197,13 +155,13 @@ def world(
         clock=clock,
         ids=ids,
     )
-    verify = Verify(log=log, facts=facts, links=Async(store.knowledge_graph), index=index)  # type: ignore[arg-type]
+    verify = Verify(log=log, facts=facts, links=lift(store.knowledge_graph), index=index)
     return World(
         remember=remember,
         verify=verify,
         log=log,
         facts=facts,
-        clock=clock,
+        clock=ticking,
         embedder=embedder,
     )
 
@@ -313,7 +271,7 @@ def lived(
 
     model.other_writer = other_writer
     for number, call in enumerate(history):
-        here.clock.time += timedelta(minutes=7)
+        here.clock.move(minutes=7)
         here.embedder.down = call.embedder_down
         model.moods = deque(call.moods)
         request = _request(call.texts, infer=call.infer, expires=call.expires, writer=number % 3)
@@ -322,7 +280,7 @@ def lived(
             try:
                 run_inline(here.remember.finish(begun.correlation_id, actor="writer"))
             except (AdapterUnavailable, ModelError, Conflict):
-                here.clock.time += timedelta(minutes=1)
+                here.clock.move(minutes=1)
                 here.embedder.down = False
     return here
 

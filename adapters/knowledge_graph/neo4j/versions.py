@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 from attrs import asdict, define
 
-from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
-from remembrancer.domain.facts.fact import Interval
+from remembrancer.domain.epoch_micros import (
+    bounds_of,
+    interruptions_from,
+    interval_from,
+    optional_microseconds,
+    optional_moment,
+    to_microseconds,
+)
 from remembrancer.domain.graph.graph import Link, Mention, Relation, View
 from remembrancer.domain.graph.walk import Tie
 from remembrancer.domain.recorded import Position
@@ -52,12 +57,12 @@ def properties_of(version: Version) -> dict[str, Any]:
         "ledger": version.ledger,
         "since": version.since,
         "until": version.until,
-        "valid_from": _integer(link.valid.start),
-        "valid_to": _integer(link.valid.end),
-        "gaps": _bounds(link.interruptions),
-        "recorded_from": _integer(link.recorded.start),
-        "recorded_to": _integer(link.recorded.end),
-        "expires_at": _integer(link.expires_at),
+        "valid_from": optional_microseconds(link.valid.start),
+        "valid_to": optional_microseconds(link.valid.end),
+        "gaps": bounds_of(link.interruptions) or None,
+        "recorded_from": optional_microseconds(link.recorded.start),
+        "recorded_to": optional_microseconds(link.recorded.end),
+        "expires_at": optional_microseconds(link.expires_at),
         **asdict(link.scope),
     }
     kept |= {name: getattr(link, name) for name in KEPT_AS_THEY_ARE}
@@ -79,10 +84,10 @@ def version_of(kept: Mapping[str, Any], *, at: Position | None = None) -> Versio
     recorded_to = None if until is None else kept.get("recorded_to")
     shared: dict[str, Any] = {
         "scope": Scope(**{name: kept.get(name) for name in SCOPE_IDS}),
-        "valid": _interval(kept.get("valid_from"), kept.get("valid_to")),
-        "interruptions": _gaps(kept.get("gaps") or ()),
-        "recorded": _interval(kept["recorded_from"], recorded_to),
-        "expires_at": _moment(kept.get("expires_at")),
+        "valid": interval_from(kept.get("valid_from"), kept.get("valid_to")),
+        "interruptions": interruptions_from(kept.get("gaps") or ()),
+        "recorded": interval_from(kept["recorded_from"], recorded_to),
+        "expires_at": optional_moment(kept.get("expires_at")),
         **{name: kept.get(name) for name in KEPT_AS_THEY_ARE},
     }
     link: Link
@@ -106,29 +111,7 @@ def seen_in(view: View) -> dict[str, Any]:
         **asdict(view.scope),
         "mentions": view.mentions,
         "now": to_microseconds(view.now),
-        "as_of": _integer(view.as_of),
-        "begun_by": _integer(view.valid_at),
-        "lasting": _integer(view.valid_at or lasting),
+        "as_of": optional_microseconds(view.as_of),
+        "begun_by": optional_microseconds(view.valid_at),
+        "lasting": optional_microseconds(view.valid_at or lasting),
     }
-
-
-def _bounds(interruptions: Sequence[Interval]) -> list[int] | None:
-    moments = [moment for gap in interruptions for moment in (gap.start, gap.end)]
-    return [to_microseconds(moment) for moment in moments if moment is not None] or None
-
-
-def _gaps(bounds: Sequence[int]) -> tuple[Interval, ...]:
-    pairs = zip(bounds[::2], bounds[1::2], strict=True)
-    return tuple(_interval(start, end) for start, end in pairs)
-
-
-def _interval(start: int | None, end: int | None) -> Interval:
-    return Interval(start=_moment(start), end=_moment(end))
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_microseconds(value)
-
-
-def _integer(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
-from remembrancer.domain.epoch_micros import from_microseconds
+from remembrancer.domain.epoch_micros import from_microseconds, optional_moment
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import Handle, Head, Recorded
 from remembrancer.domain.scope import LedgerId
@@ -68,7 +68,7 @@ def head_of(version: int, hashed: bytes, recorded_at: int | None, handle: str) -
         handle=Handle(handle),
         version=version,
         hash=hashed,
-        recorded_at=None if recorded_at is None else from_microseconds(recorded_at),
+        recorded_at=optional_moment(recorded_at),
     )
 
 

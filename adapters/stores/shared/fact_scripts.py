@@ -16,9 +16,9 @@ import msgspec
 from attrs import define, field
 
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
-from remembrancer.adapters.stores.shared.visibility import bounds_of, covered, visible
+from remembrancer.adapters.stores.shared.visibility import covered, visible
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.epoch_micros import bounds_of, optional_microseconds, to_microseconds
 from remembrancer.domain.errors import IntegrityError
 from remembrancer.domain.events import (
     EventId,
@@ -95,7 +95,7 @@ class FactScripts(ABC):
     """The expression for the position of an event in ``events``."""
 
     bounds: ClassVar[str]
-    """The bounds of interruptions as a table; see ``outside_gaps``."""
+    """The bounds of interruptions as a table; see ``visibility.timely``."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -149,12 +149,12 @@ class FactScripts(ABC):
             fact.slot,
             to_microseconds(fact.occurred_at),
             to_microseconds(fact.created_at),
-            _integer(fact.valid.start),
-            _integer(fact.valid.end),
+            optional_microseconds(fact.valid.start),
+            optional_microseconds(fact.valid.end),
             self.listed(bounds_of(fact.interruptions)) if fact.interruptions else None,
-            _integer(fact.recorded.start),
-            _integer(fact.recorded.end),
-            _integer(fact.expires_at),
+            optional_microseconds(fact.recorded.start),
+            optional_microseconds(fact.recorded.end),
+            optional_microseconds(fact.expires_at),
             len(fact.rivals),
             _encoded(fact),
         )
@@ -245,7 +245,10 @@ class FactScripts(ABC):
         if rows.ended:
             yield Batch(
                 "UPDATE fact SET recorded_to = %s, body = %s WHERE fact_id = %s AND version = %s",
-                [(_integer(fact.recorded.end), _encoded(fact), *fact.key) for fact in rows.ended],
+                [
+                    (optional_microseconds(fact.recorded.end), _encoded(fact), *fact.key)
+                    for fact in rows.ended
+                ],
             )
         if rows.begun:
             yield Batch(
@@ -443,10 +446,6 @@ def _conversation_of(scope: Scope) -> str:
 
 def _digest(text: str) -> bytes:
     return blake2b(normalised(text).encode(), digest_size=16).digest()
-
-
-def _integer(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
 
 
 def _one_or_all(ledger: LedgerId | None, column: str) -> tuple[str, list[object]]:

@@ -20,11 +20,11 @@ from remembrancer.adapters.stores.shared.link_columns import (
     FIRST,
     SHARED,
     fields_of,
-    microseconds,
     row_of,
     visible,
 )
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
+from remembrancer.domain.epoch_micros import optional_microseconds
 from remembrancer.domain.events import (
     FactAdded,
     RelationAsserted,
@@ -97,7 +97,7 @@ class GraphScripts(ABC):
     texts: ClassVar[Escaping]
 
     bounds: ClassVar[str]
-    """The bounds of interruptions as a table; see ``visibility.outside_gaps``."""
+    """The bounds of interruptions as a table; see ``visibility.timely``."""
 
     @abstractmethod
     def among(self, column: str, values: Iterable[object]) -> tuple[str, object]:
@@ -199,7 +199,7 @@ class GraphScripts(ABC):
     def _close(self, ledger_id: int, closed: Iterable[Link]) -> Script[None]:
         for kind in ("relation", "fact"):
             rows = [
-                (microseconds(link.recorded.end), link.key[1], ledger_id)
+                (optional_microseconds(link.recorded.end), link.key[1], ledger_id)
                 for link in closed
                 if link.key[0] == kind
             ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
 
 from remembrancer.domain.epoch_micros import to_microseconds
-from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.ports.fact_store import FactQuery
 from remembrancer.domain.scope import Scope
 
@@ -27,41 +26,51 @@ def covered(scope: Scope) -> tuple[list[str], list[object]]:
     return clauses, [scope.ledger, *ids.values()]
 
 
-def bounds_of(interruptions: Sequence[Interval]) -> list[int]:
-    """The starts and ends of interruptions, in order, in microseconds since 1970."""
-    moments = [moment for gap in interruptions for moment in (gap.start, gap.end)]
-    return [to_microseconds(moment) for moment in moments if moment is not None]
-
-
-def outside_gaps(bounds: str) -> str:
-    """The condition that a moment is not in an interruption: an even number of bounds before it.
+def timely(
+    *,
+    now: datetime,
+    as_of: datetime | None,
+    valid_at: datetime | None,
+    bounds: str,
+    ended: bool = False,
+) -> tuple[list[str], list[object]]:
+    """The times of ``Fact.visible`` and ``View.sees`` as conditions; see ``covered``.
 
     Args:
+        now: see ``Fact.visible``.
+        as_of: see ``Fact.visible``.
+        valid_at: see ``Fact.visible``.
         bounds: a table expression with the starts and ends of all interruptions as ``value``, from
             the column ``gaps``, which is null if there are none.
+        ended: whether rows that have ended by ``now`` are included if ``valid_at`` is ``None``.
     """
-    passed = f"SELECT count(*) FROM {bounds} WHERE value <= %s"
-    return f"(gaps IS NULL OR (({passed}) & 1) = 0)"
-
-
-def visible(query: FactQuery, bounds: str) -> tuple[list[str], list[object]]:
-    """``Scope.covers`` and ``Fact.visible`` as conditions; see ``covered`` and ``outside_gaps``."""
-    clauses, parameters = covered(query.scope)
-    if query.as_of is None:
+    clauses: list[str] = []
+    moments: list[datetime] = []
+    if as_of is None:
         clauses.append("recorded_to IS NULL")
     else:
         clauses.append("recorded_from <= %s AND (recorded_to IS NULL OR recorded_to > %s)")
-        parameters.extend([to_microseconds(query.as_of)] * 2)
-    moment = to_microseconds(query.now)
-    clauses.append("status IN ('active', 'superseded') AND (expires_at IS NULL OR expires_at > %s)")
-    parameters.append(moment)
-    if query.valid_at is None:
-        clauses.append("(valid_to IS NULL OR valid_to > %s)")
-        parameters.append(moment)
-    else:
+        moments += [as_of] * 2
+    clauses.append("(expires_at IS NULL OR expires_at > %s)")
+    moments.append(now)
+    if valid_at is not None:
+        # Outside of the interruptions, an even number of their bounds has passed.
+        passed = f"SELECT count(*) FROM {bounds} WHERE value <= %s"
         clauses.append(
             "(valid_from IS NULL OR valid_from <= %s) AND (valid_to IS NULL OR valid_to > %s) "
-            f"AND {outside_gaps(bounds)}"
+            f"AND (gaps IS NULL OR (({passed}) & 1) = 0)"
         )
-        parameters.extend([to_microseconds(query.valid_at)] * 3)
-    return clauses, parameters
+        moments += [valid_at] * 3
+    elif not ended:
+        clauses.append("(valid_to IS NULL OR valid_to > %s)")
+        moments.append(now)
+    return clauses, [to_microseconds(moment) for moment in moments]
+
+
+def visible(query: FactQuery, bounds: str) -> tuple[list[str], list[object]]:
+    """``Scope.covers`` and ``Fact.visible`` as conditions; see ``covered`` and ``timely``."""
+    in_scope, ids = covered(query.scope)
+    in_time, moments = timely(
+        now=query.now, as_of=query.as_of, valid_at=query.valid_at, bounds=bounds
+    )
+    return [*in_scope, "status IN ('active', 'superseded')", *in_time], [*ids, *moments]

@@ -20,6 +20,7 @@ from remembrancer.adapters.stores.shared.fact_scripts import (
 from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.filters import to_sql
+from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
 from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.facts.evolve import FactChange
@@ -141,16 +142,11 @@ class SqliteFactStore:
         Returns:
             The changes of facts, for the read models that depend on them.
         """
-        by_ledger: dict[LedgerId, list[Recorded]] = {}
-        for item in chain:
-            by_ledger.setdefault(item.ledger, []).append(item)
-        changes: list[FactChange] = []
-        for ledger, part in by_ledger.items():
-            (ledger_id,) = connection.execute(
-                "SELECT id FROM ledger WHERE name = ?", (ledger,)
-            ).fetchone()
-            changes += run_script(connection, self._scripts.apply(ledger_id, part))
-        return changes
+        return [
+            change
+            for ledger_id, part in by_ledger(connection, chain)
+            for change in run_script(connection, self._scripts.apply(ledger_id, part))
+        ]
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables and indexes that are missing."""

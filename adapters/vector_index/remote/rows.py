@@ -13,7 +13,12 @@ from attrs import frozen
 from remembrancer.adapters.vector_index.remote.clamped_times import clamped, held_end, held_start
 from remembrancer.adapters.vector_index.remote.tokens import ledger_token, marks, token
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
-from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
+from remembrancer.domain.epoch_micros import (
+    from_microseconds,
+    interval_from,
+    optional_microseconds,
+    to_microseconds,
+)
 from remembrancer.domain.facts.fact import FactId, FactKey, Interval
 from remembrancer.domain.filters.ast import TIME_FIELDS
 from remembrancer.domain.ports.vector_index import Document
@@ -62,18 +67,15 @@ def packed(document: Document) -> dict[str, str]:
 
 
 def _packed(document: Document) -> str:
-    def microseconds(moment: datetime | None) -> int | None:
-        return None if moment is None else to_microseconds(moment)
-
     return json.dumps(
         [
             *document.key,
             document.speaker,
-            microseconds(document.occurred_at),
-            microseconds(document.visible.start),
-            microseconds(document.visible.end),
-            microseconds(document.valid.start),
-            microseconds(document.valid.end),
+            optional_microseconds(document.occurred_at),
+            optional_microseconds(document.visible.start),
+            optional_microseconds(document.visible.end),
+            optional_microseconds(document.valid.start),
+            optional_microseconds(document.valid.end),
             sorted(name_keys(document.entities)),
         ]
     )
@@ -113,12 +115,12 @@ class Row:
     @property
     def visible(self) -> Interval:
         """Transaction time in which reads see it."""
-        return _interval(self.times[1], self.times[2])
+        return interval_from(self.times[1], self.times[2])
 
     @property
     def valid(self) -> Interval:
         """Valid time."""
-        return _interval(self.times[3], self.times[4])
+        return interval_from(self.times[3], self.times[4])
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -142,12 +144,3 @@ def row_of(found: Mapping[str, Any]) -> Row:
 def _unpacked_attributes(packed: str) -> dict[str, Any]:
     rest, times = json.loads(packed)
     return {**rest, **{name: from_microseconds(value) for name, value in times.items()}}
-
-
-def _interval(start: int | None, end: int | None) -> Interval:
-    if start is None and end is None:
-        return Interval()
-    return Interval(
-        start=None if start is None else from_microseconds(start),
-        end=None if end is None else from_microseconds(end),
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from attrs import evolve
 
@@ -18,7 +17,7 @@ from remembrancer.adapters.stores.postgres.vector_index.statements import Plan, 
 from remembrancer.adapters.stores.postgres.vector_index.terms import number_of
 from remembrancer.adapters.stores.postgres.vector_index.vectors import to_text, unit
 from remembrancer.adapters.stores.postgres.vector_index.writing import Storage
-from remembrancer.domain.epoch_micros import from_microseconds
+from remembrancer.domain.epoch_micros import from_microseconds, interval_from
 from remembrancer.domain.facts.fact import Interval
 from remembrancer.domain.filters.ast import BUILT_IN_FIELDS, TIME_FIELDS, Filter
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
@@ -115,7 +114,7 @@ def _nearest(rows: Iterable[Row]) -> list[Hit]:
             similarity=similarity,
             speaker=None if speaker is None else restored(speaker),
             occurred_at=from_microseconds(occurred_at),
-            valid=_ALWAYS if since is None and until is None else _interval(since, until),
+            valid=_ALWAYS if since is None and until is None else interval_from(since, until),
         )
         for fact_id, version, speaker, occurred_at, since, until, similarity in rows
     ]
@@ -132,7 +131,7 @@ def _hits(rows: Iterable[Row]) -> list[Hit]:
             entities=round(shared / known, DIGITS) if known else None,
             speaker=None if speaker is None else restored(speaker),
             occurred_at=from_microseconds(occurred_at),
-            valid=_ALWAYS if since is None and until is None else _interval(since, until),
+            valid=_ALWAYS if since is None and until is None else interval_from(since, until),
         )
         for (
             (fact_id, version, speaker, occurred_at, since, until, similarity),
@@ -142,11 +141,3 @@ def _hits(rows: Iterable[Row]) -> list[Hit]:
 
 
 _ALWAYS = Interval()
-
-
-def _interval(since: int | None, until: int | None) -> Interval:
-    return Interval(start=_moment(since), end=_moment(until))
-
-
-def _moment(value: int | None) -> datetime | None:
-    return None if value is None else from_microseconds(value)

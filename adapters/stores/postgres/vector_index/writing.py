@@ -26,7 +26,7 @@ from remembrancer.adapters.stores.postgres.vector_index.vectors import (
     to_hex,
     to_text,
 )
-from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.epoch_micros import optional_microseconds, to_microseconds
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.analysis import analyse
@@ -187,10 +187,10 @@ def _row(document: Document, ledger: int) -> dict[str, Any]:
         "agent_id": scope.agent_id,
         "run_id": scope.run_id,
         "app_id": scope.app_id,
-        "visible_from": _integer(document.visible.start),
-        "visible_to": _integer(document.visible.end),
-        "valid_from": _integer(document.valid.start),
-        "valid_to": _integer(document.valid.end),
+        "visible_from": optional_microseconds(document.visible.start),
+        "visible_to": optional_microseconds(document.visible.end),
+        "valid_from": optional_microseconds(document.valid.start),
+        "valid_to": optional_microseconds(document.valid.end),
         "occurred_at": to_microseconds(document.occurred_at),
         "speaker": None if document.speaker is None else storable(document.speaker),
         "text": storable(document.text),
@@ -223,10 +223,6 @@ def _vector(storage: Storage, vector: Components, model: int) -> dict[str, Any]:
         "length": scaled.length,
         "vector": written(scaled.components),
     }
-
-
-def _integer(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
 
 
 async def _write(connection: Connection, storage: Storage, rows: Sequence[dict[str, Any]]) -> None:

@@ -34,7 +34,7 @@ from remembrancer.adapters.stores.sqlite.vector_index.terms import (
     encode_names,
     encode_terms,
 )
-from remembrancer.domain.epoch_micros import to_microseconds
+from remembrancer.domain.epoch_micros import optional_microseconds, to_microseconds
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.analysis import analyse
@@ -315,15 +315,11 @@ def _content(document: Document) -> bytes:
 
 def _times(document: Document) -> tuple[int | None, int | None, int | None, int | None]:
     return (
-        _integer(document.visible.start),
-        _integer(document.visible.end),
-        _integer(document.valid.start),
-        _integer(document.valid.end),
+        optional_microseconds(document.visible.start),
+        optional_microseconds(document.visible.end),
+        optional_microseconds(document.valid.start),
+        optional_microseconds(document.valid.end),
     )
-
-
-def _integer(moment: datetime | None) -> int | None:
-    return None if moment is None else to_microseconds(moment)
 
 
 def _filtered(document: Document) -> tuple[str, str]:
