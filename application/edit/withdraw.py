@@ -72,6 +72,7 @@ class WithdrawAll:
             return [
                 self._appender.new(event)
                 for fact in facts
+                if scope.covers(fact.scope)
                 for event in retract(fact, reason=reason)
             ]
 

@@ -19,18 +19,25 @@ from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.fact_store import FactQuery, FactStore
+from remembrancer.domain.recall.permission import permits
 from remembrancer.domain.scope import Scope
+
+ROUNDS = 3
+"""Reads of the store for one page, if facts had to be left out."""
 
 
 @frozen(kw_only=True)
 class Page(Results[Fact]):
     """Facts, and the cursor of the next page (``None``: this is the last page).
 
-    A page is iterated, counted and indexed like the tuple of its facts.
+    A page is iterated, counted and indexed like the tuple of its facts. ``degraded`` names
+    ``fact_store`` if its table returned facts that this listing may not return: they were left
+    out, and the table is damaged (``verify``).
     """
 
     facts: tuple[Fact, ...]
     cursor: str | None = None
+    degraded: tuple[str, ...] = ()
 
     @property
     def _items(self) -> tuple[Fact, ...]:
@@ -38,7 +45,11 @@ class Page(Results[Fact]):
 
     def to_dict(self) -> dict[str, Any]:
         """All fields in JSON's terms."""
-        return {"facts": [fact.to_dict() for fact in self.facts], "cursor": self.cursor}
+        return {
+            "facts": [fact.to_dict() for fact in self.facts],
+            "cursor": self.cursor,
+            "degraded": list(self.degraded),
+        }
 
 
 class Browse:
@@ -72,8 +83,12 @@ class Browse:
         Raises:
             NotFound: no such fact in that scope.
         """
-        versions = await self._facts.versions(fact_id)
-        if not versions or (scope is not None and not scope.covers(versions[0].scope)):
+        versions = [
+            fact
+            for fact in await self._facts.versions(fact_id)
+            if fact.fact_id == fact_id and (scope is None or scope.covers(fact.scope))
+        ]
+        if not versions:
             raise NotFound(f"no fact {fact_id} that this scope may see")
         return versions
 
@@ -87,10 +102,21 @@ class Browse:
             InvalidRequest: the cursor is damaged or belongs to another listing.
         """
         query = _continued(query, cursor) if cursor else await self._begun(query)
-        found = await self._facts.find(evolve(query, limit=query.limit + 1))
-        facts = tuple(found[: query.limit])
-        more = len(found) > query.limit
-        return Page(facts=facts, cursor=_cursor(query, facts[-1]) if more else None)
+        facts: list[Fact] = []
+        rest, wrong = query, False
+        for _ in range(ROUNDS):
+            wanted = query.limit - len(facts)
+            found = await self._facts.find(evolve(rest, limit=wanted + 1))
+            row = found[:wanted]
+            permitted = [fact for fact in row if permits(query, fact)]
+            facts += permitted
+            wrong = wrong or len(permitted) < len(row)
+            if len(found) <= wanted:
+                return _page(facts, None, wrong=wrong)
+            rest = evolve(query, after=_place(query, row[-1]))
+            if len(facts) == query.limit:
+                break
+        return _page(facts, _cursor(rest), wrong=wrong)
 
     async def _begun(self, query: FactQuery) -> FactQuery:
         if query.as_of is not None:
@@ -101,15 +127,26 @@ class Browse:
         return evolve(query, as_of=head.recorded_at or query.now, now=head.moment(query.now))
 
 
-def _cursor(query: FactQuery, last: Fact) -> str:
-    assert query.as_of is not None
-    place: datetime = getattr(last, query.order.value.lstrip("-"))
+def _page(facts: Sequence[Fact], cursor: str | None, *, wrong: bool) -> Page:
+    return Page(facts=tuple(facts), cursor=cursor, degraded=("fact_store",) if wrong else ())
+
+
+def _place(query: FactQuery, last: Fact) -> tuple[datetime, FactId]:
+    moment: datetime = getattr(last, query.order.value.lstrip("-"))
+    return moment, last.fact_id
+
+
+def _cursor(rest: FactQuery) -> str:
+    """The cursor of the page that ``rest`` begins."""
+    assert rest.as_of is not None
+    assert rest.after is not None
+    place, fact_id = rest.after
     fields = [
-        query.order.value,
-        to_microseconds(query.as_of),
-        to_microseconds(query.now),
+        rest.order.value,
+        to_microseconds(rest.as_of),
+        to_microseconds(rest.now),
         to_microseconds(place),
-        last.fact_id,
+        fact_id,
     ]
     return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
 

@@ -23,6 +23,7 @@ from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.domain.recall.documents import INDEXED
 from remembrancer.domain.text import normalised
 
 
@@ -164,14 +165,14 @@ class Explore:
         for fact_id in ids:
             versions = await self._facts.versions(fact_id)
             # The fact of a relation may be outside of the scope.
-            seen = [
+            known = [
                 fact
                 for fact in versions
                 if view.scope.covers(fact.scope)
                 and (view.as_of is None or fact.recorded.contains(view.as_of))
             ]
-            if seen:
-                found[fact_id] = seen[-1]
+            if known and known[-1].status in INDEXED:
+                found[fact_id] = known[-1]
         return found
 
 

@@ -93,6 +93,8 @@ class ReadFallback(Generic[E]):
 class CurrentGraph:
     """A ``KnowledgeGraph`` over a ``ReadFallback``, for callers that don't report skipped engines.
 
+    It leaves out links that the view does not see, whatever the engine returns.
+
     Args:
         fallback: the graph.
     """
@@ -107,14 +109,14 @@ class CurrentGraph:
         found, _ = await self._fallback.ask(
             view.scope.ledger, lambda graph: graph.neighbours(view, entities, depth, limit)
         )
-        return found
+        return [item for item in found if all(map(view.sees, item.path.links))]
 
     async def relations(self, view: View, entity: str, limit: int = 100) -> Sequence[Relation]:
         """See ``KnowledgeGraph.relations``."""
         found, _ = await self._fallback.ask(
             view.scope.ledger, lambda graph: graph.relations(view, entity, limit)
         )
-        return found
+        return [relation for relation in found if view.sees(relation)]
 
     async def entities(
         self, view: View, names: Sequence[str] | None = None, limit: int = 100

@@ -13,13 +13,13 @@ from typing import Any
 from attrs import evolve, frozen
 
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.recall.checked_hits import CheckedHits, checked_hits
 from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.application.recall.results import Results
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, Metadata
 from remembrancer.domain.filters.ast import Filter
-from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.graph.graph import View
 from remembrancer.domain.graph.relevance import Lead, leads
 from remembrancer.domain.jsonable import to_jsonable
@@ -28,14 +28,21 @@ from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
-from remembrancer.domain.recall.documents import attributes_of
+from remembrancer.domain.recall.permission import permits
 from remembrancer.domain.recall.query import Query, understand
 from remembrancer.domain.recall.ranking import Ranked, Weights, rank, reordered
+from remembrancer.domain.recorded import Head
 from remembrancer.domain.scope import Scope
 
 CANDIDATES = 50
 """Candidates per signal before fusion. On LoCoMo, 20 cost 0.1 points of recall@10 and 10 cost more
 than 1 point; 100 or more gain nothing."""
+
+ROUNDS = 3
+"""Searches of the index, if hits had to be dropped and too few are left."""
+
+WIDER = 4
+"""Factor between the candidates of one round and of the next."""
 
 STEPS = 2
 """Depth of the graph walk from an entity in the query: "Ann's sister", and where she works."""
@@ -106,7 +113,8 @@ class SearchResult(Results[ScoredFact]):
 
     ``degraded`` names the missing signals (``similarity``, ``graph``, ``reranker``), and the
     external engines that were replaced by the log's own database because they lag or do not answer
-    (``vector_index``, ``knowledge_graph``).
+    (``vector_index``, ``knowledge_graph``). ``vector_index`` is also named if the index returned
+    facts that this search may not return: they were left out, and the index must be rebuilt.
     """
 
     results: tuple[ScoredFact, ...]
@@ -133,6 +141,19 @@ class _Candidates:
     query: Query
     hits: list[Hit]
     has_vector: bool
+
+
+@frozen(kw_only=True)
+class _Round:
+    """The candidates of one search of index and graph, ranked.
+
+    ``complete``: the index has no other candidates.
+    """
+
+    ranked: list[Ranked]
+    leads: Mapping[FactId, Lead]
+    degraded: tuple[str, ...]
+    complete: bool
 
 
 class Recall:
@@ -175,33 +196,25 @@ class Recall:
             InvalidRequest: ``rerank`` is true, and there is no reranker.
         """
         reranking = self._reranking_for(request)
-        request = await self._pinned(request)
-        candidates, skipped = await self._index.ask(
-            request.scope.ledger, lambda index: self._candidates(index, request)
-        )
-        query, hits = candidates.query, candidates.hits
-        found_leads, others = await self._graph_leads(request, query)
-        ranked = rank(
-            [*hits, *await self._graph_hits(request, found_leads or {}, hits)],
-            query,
-            weights=self._weights,
-            graph={fact_id: lead.bearing for fact_id, lead in (found_leads or {}).items()},
-        )
+        head = await self._log.head(request.scope.ledger)
+        request = _pinned(request, head)
         depth = request.limit if reranking is None else reranking.depth(request.limit)
-        facts = await self._load(ranked[:depth], request)
-        found = [item for item in ranked[:depth] if item.hit.key in facts]
-        lost = {"similarity": not candidates.has_vector, "graph": found_leads is None}
-        degraded = (*skipped, *others, *(name for name, gone in lost.items() if gone))
+        last, checked = await self._found(request, depth)
+        found, degraded = list(checked.ranked), last.degraded
+        # An append since then is the other reason for a hit that does not fit.
+        if checked.wrong and await self._log.head(request.scope.ledger) == head:
+            degraded = tuple(dict.fromkeys((*degraded, "vector_index")))
         reranked_by = None
         if reranking is not None and found:
-            relevances = await reranking(request.query, [facts[item.hit.key] for item in found])
+            texts = [checked.facts[item.hit.key] for item in found]
+            relevances = await reranking(request.query, texts)
             if relevances is None:
                 degraded += ("reranker",)
             else:
                 found = reordered(found, relevances)
                 reranked_by = reranking.model
         return SearchResult(
-            results=_results(found, facts, found_leads or {}, request),
+            results=_results(found, checked.facts, last.leads, request),
             degraded=degraded,
             reranked_by=reranked_by,
         )
@@ -211,7 +224,43 @@ class Recall:
             raise InvalidRequest("rerank", "there is no reranker; choose one in reranker.provider")
         return None if request.rerank is False else self._reranking
 
-    async def _candidates(self, index: SearchedIndex, request: RecallRequest) -> _Candidates:
+    async def _found(self, request: RecallRequest, depth: int) -> tuple[_Round, CheckedHits]:
+        """The best ``depth`` hits that the request may return. If hits are dropped, more candidates
+        take their place.
+        """
+        limit = max(CANDIDATES, request.limit)
+        for rounds_left in reversed(range(ROUNDS)):
+            found = await self._round(request, limit)
+            checked = await checked_hits(found.ranked, request, most=depth, facts=self._facts)
+            full = len(checked.ranked) == depth
+            if full or found.complete or not checked.dropped or not rounds_left:
+                break
+            limit *= WIDER
+        return found, checked
+
+    async def _round(self, request: RecallRequest, limit: int) -> _Round:
+        candidates, skipped = await self._index.ask(
+            request.scope.ledger, lambda index: self._candidates(index, request, limit)
+        )
+        query, hits = candidates.query, candidates.hits
+        found_leads, others = await self._graph_leads(request, query)
+        lost = {"similarity": not candidates.has_vector, "graph": found_leads is None}
+        found_leads = found_leads or {}
+        return _Round(
+            ranked=rank(
+                [*hits, *await self._graph_hits(request, found_leads, hits)],
+                query,
+                weights=self._weights,
+                graph={fact_id: lead.bearing for fact_id, lead in found_leads.items()},
+            ),
+            leads=found_leads,
+            degraded=(*skipped, *others, *(name for name, gone in lost.items() if gone)),
+            complete=len(hits) < limit,
+        )
+
+    async def _candidates(
+        self, index: SearchedIndex, request: RecallRequest, limit: int
+    ) -> _Candidates:
         speakers = await index.speakers(request.scope.ledger)
         query = understand(request.query, speakers=speakers)
         vector = await self._vector(query.text_for_embedding)
@@ -224,7 +273,7 @@ class Recall:
                 now=request.now,
                 as_of=request.as_of,
                 valid_at=request.valid_at,
-                limit=max(CANDIDATES, request.limit),
+                limit=limit,
             )
         )
         return _Candidates(query=query, hits=hits, has_vector=vector is not None)
@@ -251,7 +300,8 @@ class Recall:
             )
         except AdapterUnavailable:
             return None, ()
-        return {lead.fact_id: lead for lead in leads(reached, query.text)}, skipped
+        seen = [item for item in reached if all(map(view.sees, item.path.links))]
+        return {lead.fact_id: lead for lead in leads(seen, query.text)}, skipped
 
     async def _graph_hits(
         self, request: RecallRequest, found_leads: Mapping[FactId, Lead], hits: Sequence[Hit]
@@ -270,16 +320,8 @@ class Recall:
             )
             for fact_id in missing
             for fact in await self._facts.versions(fact_id)
-            if _is_visible(fact, request)
+            if permits(request, fact)
         ]
-
-    async def _pinned(self, request: RecallRequest) -> RecallRequest:
-        """Fix the transaction time of a search of the present: each fact has one version then."""
-        if request.as_of is not None:
-            return request
-        head = await self._log.head(request.scope.ledger)
-        moment = head.moment(request.now)
-        return evolve(request, now=moment, as_of=moment)
 
     async def _vector(self, text: str) -> Vector | None:
         """The vector of the query; ``None`` if the embedder fails: keywords are enough."""
@@ -288,13 +330,13 @@ class Recall:
         except (AdapterUnavailable, ModelError):
             return None
 
-    async def _load(self, ranked: Sequence[Ranked], request: RecallRequest) -> dict[FactKey, Fact]:
-        """The facts of hits. An index knows the whole of a valid interval, not its
-        interruptions.
-        """
-        facts = await self._facts.load([item.hit.key for item in ranked])
-        at = request.valid_at
-        return {fact.key: fact for fact in facts if at is None or fact.holds_at(at)}
+
+def _pinned(request: RecallRequest, head: Head) -> RecallRequest:
+    """Fix the transaction time of a search of the present: each fact has one version then."""
+    if request.as_of is not None:
+        return request
+    moment = head.moment(request.now)
+    return evolve(request, now=moment, as_of=moment)
 
 
 def _results(
@@ -318,12 +360,3 @@ def _results(
 
 def _path(lead: Lead | None) -> str | None:
     return None if lead is None else str(lead.path)
-
-
-def _is_visible(fact: Fact, request: RecallRequest) -> bool:
-    """Whether a version is in the scope, the times and the filter of a request."""
-    return (
-        request.scope.covers(fact.scope)
-        and fact.visible(now=request.now, as_of=request.as_of, valid_at=request.valid_at)
-        and (request.where is None or matches(request.where, attributes_of(fact)))
-    )

@@ -98,14 +98,19 @@ class FindNeighbours:
             [candidate.text for candidate in candidates],
             [candidate.slot for candidate in candidates if candidate.slot],
         )
-        return {fact.fact_id: (fact, 0.0) for fact in found}
+        return {
+            fact.fact_id: (fact, 0.0)
+            for fact in found
+            if fact.scope.ledger == ledger and _is_active(fact)
+        }
 
     async def _near(self, candidate: Candidate, now: datetime) -> dict[FactId, tuple[Fact, float]]:
         """The active facts with the vectors nearest to a candidate."""
         vectors = await self._embedding.documents([candidate.text])
+        scope = candidate.scope.across_runs
         hits = await self._index.search(
             IndexQuery(
-                scope=candidate.scope.across_runs,
+                scope=scope,
                 vector=vectors[candidate.text],
                 now=now,
                 limit=NEIGHBOURS,
@@ -115,5 +120,9 @@ class FindNeighbours:
         return {
             fact.fact_id: (fact, similarity[fact.key])
             for fact in await self._facts.load(list(similarity))
-            if fact.status is FactStatus.ACTIVE and fact.recorded.end is None
+            if scope.covers(fact.scope) and _is_active(fact)
         }
+
+
+def _is_active(fact: Fact) -> bool:
+    return fact.status is FactStatus.ACTIVE and fact.recorded.end is None

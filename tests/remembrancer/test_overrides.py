@@ -5,25 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from remembrancer import InvalidRequest, Memory, Store, StoreNeeds
-from remembrancer.adapters.models.hashing import HashingEmbedder
-from remembrancer.adapters.stores.memory.store import build
-from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer import InvalidRequest, Memory
 from remembrancer.wiring.container import STORE_PARTS
-
-
-def store_in_memory() -> Store:
-    embedder = HashingEmbedder()
-    return build(
-        None,
-        StoreNeeds(
-            model=embedder.model,
-            dimension=embedder.dimension,
-            embed=lambda texts: dict(zip(texts, embedder.embed(texts, "document"), strict=True)),
-            codec=EventCodec(),
-            blocking=True,
-        ),
-    )
+from tests.helpers.stores import store_in_memory
 
 
 @pytest.mark.parametrize("part", STORE_PARTS)
