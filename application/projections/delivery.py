@@ -13,6 +13,7 @@ from typing import Protocol
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.projections.embedding_backfill import BATCH
 from remembrancer.domain.errors import InvalidRequest, ModelError
+from remembrancer.domain.facts.fact import Fact
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.external_engine import ExternalGraph, ExternalIndex
 from remembrancer.domain.ports.read_models import ReadModels
@@ -42,6 +43,15 @@ class Delivery(Protocol):
         """
         ...
 
+    async def repair(self, chain: Sequence[Recorded]) -> None:
+        """Make sure that an earlier delivery of ``chain``, which another worker may have overtaken,
+        has left nothing in the engine that is older than what that worker delivered.
+
+        Raises:
+            InvalidRequest, ModelError, AdapterUnavailable: as for a delivery.
+        """
+        ...
+
     async def clear(self) -> None:
         """Delete everything in the engine."""
         ...
@@ -67,7 +77,23 @@ class IndexDelivery:
 
     async def __call__(self, chain: Sequence[Recorded]) -> None:
         """See ``Delivery``."""
-        versions = await self._read_models.documents(chain)
+        await self._put(await self._read_models.documents(chain), apart=len(chain) == 1)
+
+    async def repair(self, chain: Sequence[Recorded]) -> None:
+        """See ``Delivery``. The last put of a document is right if no event has changed it by the
+        end of the put.
+        """
+        delivered: Sequence[tuple[Fact, str]] = ()
+        while changed := [
+            version
+            for version in await self._read_models.documents(chain)
+            if version not in delivered
+        ]:
+            await self._put(changed, apart=len(chain) == 1)
+            delivered = [*delivered, *changed]
+
+    async def _put(self, versions: Sequence[tuple[Fact, str]], *, apart: bool) -> None:
+        """Put documents; with ``apart`` one by one, if they are refused together."""
         if not versions:
             return
         vectors = await self._vectors([fact.text for fact, _ in versions])
@@ -78,7 +104,7 @@ class IndexDelivery:
         try:
             await self._index.put(documents)
         except (InvalidRequest, ModelError):
-            if len(chain) == 1:
+            if apart:
                 await self._put_apart(documents)
             raise
 
@@ -117,6 +143,9 @@ class GraphDelivery:
     async def __call__(self, chain: Sequence[Recorded]) -> None:
         """See ``Delivery``."""
         await self._graph.apply(chain)
+
+    async def repair(self, chain: Sequence[Recorded]) -> None:
+        """See ``Delivery``. The graph skips events up to the last position that it applied."""
 
     async def clear(self) -> None:
         """See ``Delivery``."""

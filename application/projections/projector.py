@@ -8,6 +8,7 @@ write) and ``worker`` (continuously).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from attrs import define, evolve, field, frozen
 
@@ -205,10 +206,10 @@ class Projector:
             if not page:
                 return position
             refused = _RefusedEvents(parked=parked)
-            await self._deliver(
-                [i for i in page if self.feed.partition_of(i.ledger) == lease.partition], refused
-            )
+            chain = [i for i in page if self.feed.partition_of(i.ledger) == lease.partition]
+            await self._deliver(chain, refused)
             if not await self._state.advance(lease, page[-1].position, dead=refused.letters):
+                await self._repair(chain)
                 return position
             position = page[-1].position
             counts = self.counts[lease.partition]
@@ -216,6 +217,16 @@ class Projector:
             counts.delivered += len(page)
             if len(page) < self._settings.batch or not keep_going():
                 return position
+
+    async def _repair(self, chain: Sequence[Recorded]) -> None:
+        """Repair the engine after a delivery that ended without the lease: another worker may have
+        delivered later events before it.
+        """
+        states = await self._state.partition_states(self.feed.projection)
+        if all(state.fingerprint == self.feed.fingerprint for state in states):
+            # Refused events are dead letters of the other worker.
+            with suppress(InvalidRequest, ModelError):
+                await self._delivery.repair(chain)
 
     async def _parked(self, partition: int) -> set[LedgerId]:
         return {letter.ledger for letter in await self._dead_letters(partition)}
@@ -302,6 +313,9 @@ class Projector:
                     dead=[] if again is None else [again],
                     revived=[letter.position] if here else [],
                 ):
+                    await self._repair(
+                        await self._log.read_ledger(letter.ledger, letter.version - 1, 1)
+                    )
                     return None
                 revived += again is None
         finally:
