@@ -7,7 +7,7 @@ can be erased later and the chain still verifies.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NewType, Self
 
@@ -33,6 +33,10 @@ HEADER_VERSION = 1
 """The version of ``header_of``; encoded first, so that no other form can be taken for this one."""
 
 
+CLOCK_LEAD = timedelta(seconds=60)
+"""Default of ``Append.clock_lead``: more than clocks that are synchronised ever differ by."""
+
+
 @frozen(kw_only=True)
 class NewEvent:
     """An event to be appended. The writer makes ``event_id`` (32 hex digits, globally unique), so
@@ -51,6 +55,7 @@ class Append:
 
     ``expected_version`` is the ledger version that the decision was made on (optimistic
     concurrency); ``None`` appends to any version. ``idempotency_key`` is unique within the ledger.
+    ``clock_lead`` is how far the ledger's last event may be ahead of ``recorded_at``.
     """
 
     ledger: LedgerId
@@ -60,6 +65,7 @@ class Append:
     actor: str = "remembrancer"
     expected_version: int | None = None
     idempotency_key: str | None = None
+    clock_lead: timedelta = CLOCK_LEAD
 
 
 # A replay makes millions of these. Positional arguments, and a dict instead of slots, take 0.7
@@ -112,11 +118,18 @@ class Head:
             handle=item.handle,
         )
 
-    def moment(self, now: datetime) -> datetime:
-        """``now``, but never earlier than the last event: a slow clock must not bring retracted
-        or expired facts back.
+    def latest(self, now: datetime) -> datetime:
+        """The transaction time of a read of the present: ``now``, but never earlier than the last
+        event, so that a slow clock does not bring retracted facts back.
+
+        It is not the time at which facts expire: a clock that was fast for one event would then
+        expire facts too early.
         """
         return now if self.recorded_at is None else max(now, self.recorded_at)
+
+    def lead(self, now: datetime) -> timedelta:
+        """How far the last event is ahead of ``now``; zero if it is not."""
+        return self.latest(now) - now
 
 
 def readable(items: Sequence[Recorded]) -> Sequence[Recorded]:

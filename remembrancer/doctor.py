@@ -55,6 +55,9 @@ STORES = ("audit_log", "key_vault")
 EXTERNAL = {"vector_index": "index_projector", "knowledge_graph": "graph_projector"}
 ASKED = ("extractor", "reconciler", "reranker")
 
+MOST_LEDGERS = 1_000
+"""Ledgers whose last event is compared with the clock; ``verify`` compares all."""
+
 MOST_WAITING = 1_000
 """Documents without a vector that are counted; beyond this the report says "more than"."""
 
@@ -219,6 +222,7 @@ class _Examiner:
         self._last_position = notes.details["last_position"] = last
         # Raises if sealed events can't be decrypted.
         await container.lifted_log().read(Position(max(0, last - NEWEST)), NEWEST)
+        await self._clocks(notes)
         read_models = container.lifted_read_models()
         if self._embedder_known:
             state = await _state(read_models)
@@ -244,6 +248,18 @@ class _Examiner:
                 f"{count} documents have no vector, and are found by keyword only",
                 "call Memory.refill(), or add a message; if that fails, check embedder",
             )
+
+    async def _clocks(self, notes: _Notes) -> None:
+        log, now = self._container.lifted_log(), await self._container.lifted_clock().now()
+        for ledger in await log.ledgers(limit=MOST_LEDGERS):
+            head = await log.head(ledger)
+            if head.lead(now) > self._settings.clock_lead:
+                notes.problem(
+                    f"the last event of {ledger} was recorded at {head.recorded_at}, but it is "
+                    f"{now} now, so nothing is written to it",
+                    "correct the clock; if it was wrong when that event was recorded, set "
+                    "clock_lead to more seconds than the difference",
+                )
 
     def _vault(self, notes: _Notes) -> None:
         vault: Any = self._container.key_vault()

@@ -7,6 +7,7 @@ compared, because their contents depend on the embedder.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from attrs import field, frozen
@@ -19,16 +20,24 @@ from remembrancer.domain.graph.graph import Link, LinkKey, touches
 from remembrancer.domain.graph.link_history import Links
 from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
+from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.link_history import LinkHistory
 from remembrancer.domain.ports.vector_index import VectorIndex
 from remembrancer.domain.recall.documents import INDEXED
-from remembrancer.domain.recorded import Head, Recorded, chain_hash, header_of, payload_digest
+from remembrancer.domain.recorded import (
+    CLOCK_LEAD,
+    Head,
+    Recorded,
+    chain_hash,
+    header_of,
+    payload_digest,
+)
 from remembrancer.domain.scope import LedgerId, Scope
 
 PAGE = 1000
 MAX_PROBLEMS = 100
-"""Maximum of listed problems."""
+"""Maximum of listed problems, and of listed warnings."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of checked events and the number of all events."""
@@ -36,12 +45,16 @@ Progress = Callable[[int, int], None]
 
 @frozen(kw_only=True)
 class Verification:
-    """The number of checked events, ledgers and facts, and the problems found."""
+    """The number of checked events, ledgers and facts, and the problems found.
+
+    ``warnings`` are no contradictions: ledgers whose last event is in the future.
+    """
 
     events: int
     ledgers: int
     facts: int
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -70,21 +83,33 @@ class Verify:
         facts: the facts table, compared with the fold.
         links: the graph, compared with the fold.
         index: the index; it must have a document for each searchable version.
+        clock: the current time.
+        clock_lead: how far the last event of a ledger may be ahead of the clock without a warning.
     """
 
     def __init__(
-        self, *, log: AuditLog, facts: FactStore, links: LinkHistory, index: VectorIndex
+        self,
+        *,
+        log: AuditLog,
+        facts: FactStore,
+        links: LinkHistory,
+        index: VectorIndex,
+        clock: Clock,
+        clock_lead: timedelta = CLOCK_LEAD,
     ) -> None:
         self._log = log
         self._facts = facts
         self._links = links
         self._index = index
+        self._clock = clock
+        self._clock_lead = clock_lead
 
     async def __call__(self, progress: Progress | None = None) -> Verification:
         """Verify the whole log, ledger by ledger."""
         total = await self._log.last_position()
         events = ledgers = facts = 0
         problems: list[str] = []
+        warnings: list[str] = []
         after: LedgerId | None = None
         while names := await self._log.ledgers(after, PAGE):
             for name in names:
@@ -93,6 +118,7 @@ class Verify:
                 ledgers += 1
                 facts += len(folded.state.facts)
                 await self._compare(name, folded, problems)
+                warnings += await self._ahead(name)
                 if progress is not None:
                     progress(events, total)
             after = names[-1]
@@ -103,8 +129,19 @@ class Verify:
                 f"the log's last position is {last}, but its ledgers hold {events} events"
             )
         return Verification(
-            events=events, ledgers=ledgers, facts=facts, problems=tuple(problems[:MAX_PROBLEMS])
+            events=events,
+            ledgers=ledgers,
+            facts=facts,
+            problems=tuple(problems[:MAX_PROBLEMS]),
+            warnings=tuple(warnings[:MAX_PROBLEMS]),
         )
+
+    async def _ahead(self, name: LedgerId) -> list[str]:
+        """A warning if the last event of a ledger is in the future."""
+        head = await self._log.head(name)
+        if head.lead(await self._clock.now()) <= self._clock_lead:
+            return []
+        return [f"{name}: the last event was recorded in the future, at {head.recorded_at}"]
 
     async def _ledger(self, name: LedgerId, problems: list[str]) -> _Folded:
         """Check the chain of one ledger and fold it."""

@@ -124,7 +124,7 @@ class Browse:
         # The time of the ledger's last event, not of this process: every later append is recorded
         # after it, whatever its clock says.
         head = await self._log.head(query.scope.ledger)
-        return evolve(query, as_of=head.recorded_at or query.now, now=head.moment(query.now))
+        return evolve(query, as_of=head.recorded_at or query.now)
 
 
 def _page(facts: Sequence[Fact], cursor: str | None, *, wrong: bool) -> Page:

@@ -55,8 +55,9 @@ WALKED = 250
 class RecallRequest:
     """A search, already checked.
 
-    ``now`` equals ``as_of`` if that is given. ``threshold``: minimum score in [0, 1]. ``rerank``:
-    ``None`` reranks if there is a reranker.
+    ``now`` equals ``as_of`` if a caller gave it. (A search of the present is pinned to the last
+    event of the ledger, which another clock may have recorded later than ``now``.) ``threshold``:
+    minimum score in [0, 1]. ``rerank``: ``None`` reranks if there is a reranker.
     """
 
     scope: Scope
@@ -201,8 +202,10 @@ class Recall:
         depth = request.limit if reranking is None else reranking.depth(request.limit)
         last, checked = await self._found(request, depth)
         found, degraded = list(checked.ranked), last.degraded
-        # An append since then is the other reason for a hit that does not fit.
-        if checked.wrong and await self._log.head(request.scope.ledger) == head:
+        # An append since then is another reason for a hit that does not fit, as is a head in the
+        # lead of another clock: then the index was asked about all times.
+        timely = request.as_of is None or request.as_of <= request.now
+        if checked.wrong and timely and await self._log.head(request.scope.ledger) == head:
             degraded = tuple(dict.fromkeys((*degraded, "vector_index")))
         reranked_by = None
         if reranking is not None and found:
@@ -271,7 +274,7 @@ class Recall:
                 vector=vector,
                 where=request.where,
                 now=request.now,
-                as_of=request.as_of,
+                as_of=_index_time(request),
                 valid_at=request.valid_at,
                 limit=limit,
             )
@@ -335,8 +338,7 @@ def _pinned(request: RecallRequest, head: Head) -> RecallRequest:
     """Fix the transaction time of a search of the present: each fact has one version then."""
     if request.as_of is not None:
         return request
-    moment = head.moment(request.now)
-    return evolve(request, now=moment, as_of=moment)
+    return evolve(request, as_of=head.latest(request.now))
 
 
 def _results(
@@ -360,3 +362,9 @@ def _results(
 
 def _path(lead: Lead | None) -> str | None:
     return None if lead is None else str(lead.path)
+
+
+def _index_time(request: RecallRequest) -> datetime | None:
+    # A document ends when its fact expires, so an index asked about a time after ``now`` would
+    # leave out facts that have not expired. Without ``as_of`` it finds more; loading leaves it out.
+    return None if request.as_of is None or request.as_of > request.now else request.as_of

@@ -10,7 +10,7 @@ from remembrancer.domain.errors import Conflict, InvalidRequest
 from remembrancer.domain.events import Event, EventId
 from remembrancer.domain.ports.audit_log import Appended, AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
-from remembrancer.domain.recorded import Append, CorrelationId, NewEvent
+from remembrancer.domain.recorded import CLOCK_LEAD, Append, CorrelationId, NewEvent
 from remembrancer.domain.scope import LedgerId
 
 Decide: TypeAlias = Callable[[], Awaitable[Sequence[NewEvent]]]
@@ -29,6 +29,7 @@ class OptimisticAppender:
         patience: seconds of retries after lost races before ``Conflict`` is raised.
         actor_names: whether an actor may be a name or an address. The envelope of an event is
             never erased, so that these would stay for ever.
+        clock_lead: how far the last event of a ledger may be ahead of the clock.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class OptimisticAppender:
         ids: IdSource,
         patience: float,
         actor_names: bool = False,
+        clock_lead: timedelta = CLOCK_LEAD,
     ) -> None:
         self._log = log
         self._clock = clock
         self._ids = ids
         self._patience = patience
         self._actor_names = actor_names
+        self._clock_lead = clock_lead
 
     def correlation_id(self) -> CorrelationId:
         """A new id for a request."""
@@ -92,6 +95,7 @@ class OptimisticAppender:
                 actor=actor,
                 expected_version=expected_version,
                 idempotency_key=idempotency_key,
+                clock_lead=self._clock_lead,
             )
         )
 

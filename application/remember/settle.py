@@ -141,7 +141,7 @@ class Settle:
             last.failure, last.superfluous = None, await self._superfluous(matter, head)
             if last.superfluous:
                 return trail.lost()
-            now = head.moment(await self._clock.now())
+            now = await self._clock.now()
             due = await self._facts.due(matter.ledger, now)
             decision = await self._decide(matter, due, now, embedded=embedded)
             last.failure = decision.reconciliation.failure

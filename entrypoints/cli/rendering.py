@@ -325,7 +325,9 @@ class Screen:
         )
 
     def verification(self, verification: Verification) -> None:
-        """The verdict, or every problem."""
+        """The verdict, every warning and every problem."""
+        for warning in verification.warnings:
+            self.line(one_line(warning), "yellow")
         checked = f"{verification.events:,} events, {verification.facts:,} facts"
         if verification.ok:
             self.line(f"Verified: {checked}; all hashes are correct, all facts match the log.")

@@ -166,6 +166,7 @@ class Container(containers.DeclarativeContainer):
         ids=ids,
         patience=settings.provided.patience,
         actor_names=settings.provided.actor_names,
+        clock_lead=settings.provided.clock_lead,
     )
     lifted_read_models = providers.Singleton(build.lifted, lift, read_models)
     embedding_backfill = providers.Singleton(
@@ -375,6 +376,8 @@ class Container(containers.DeclarativeContainer):
         facts=lifted_facts,
         links=lifted_embedded_graph,
         index=lifted_embedded_index,
+        clock=lifted_clock,
+        clock_lead=settings.provided.clock_lead,
     )
     collect_statistics = providers.Singleton(
         CollectStatistics,

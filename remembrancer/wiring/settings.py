@@ -13,6 +13,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from remembrancer.application.projections.projector import ProjectionSettings
 from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.recorded import CLOCK_LEAD
 from remembrancer.wiring.registry import PORTS, Adapter, adapter_named
 
 T = TypeVar("T")
@@ -40,7 +42,7 @@ DEFAULTS = {
     "reconciler": "rules",
     "reranker": "none",
 }
-ALONE = ("patience", "concurrency", "grace", "retry_on_add", "actor_names")
+ALONE = ("patience", "concurrency", "grace", "retry_on_add", "actor_names", "clock_lead")
 """Settings outside of sections."""
 
 ASKING: tuple[str, ...] = ("extractor", "reconciler")
@@ -89,6 +91,8 @@ class Settings:
             ledger.
         actor_names: actors may be names and addresses. Events keep their actor for ever, erased
             ones too, so by default it must be an opaque id, without ``@`` and spaces.
+        clock_lead: how far the last event of a ledger may be ahead of this machine's clock; writes
+            are refused beyond it.
     """
 
     audit_log: Choice
@@ -107,6 +111,7 @@ class Settings:
     grace: float = 10.0
     retry_on_add: bool = False
     actor_names: bool = False
+    clock_lead: timedelta = CLOCK_LEAD
 
 
 def load_settings(
@@ -188,6 +193,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         grace=_seconds(raw.get("grace", 10.0), "grace"),
         retry_on_add=_choosing(raw.get("retry_on_add", False), "retry_on_add"),
         actor_names=_choosing(raw.get("actor_names", False), "actor_names"),
+        clock_lead=_duration(raw.get("clock_lead", CLOCK_LEAD.total_seconds()), "clock_lead"),
     )
 
 
@@ -355,6 +361,14 @@ def _seconds(value: object, path: str) -> float:
     if number < 0:
         raise InvalidRequest(path, f"expected 0 seconds or more, got {number}")
     return number
+
+
+def _duration(value: object, path: str) -> timedelta:
+    seconds = _seconds(value, path)
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise InvalidRequest(path, f"{seconds:g} seconds are too many") from error
 
 
 def _count(value: object, path: str) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.doctor import examine
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.testing.model_server import ModelServer
+from tests.helpers.clock import VirtualClock
 from tests.helpers.command_line import CommandLine
 
 pytestmark = pytest.mark.slow
@@ -227,6 +229,22 @@ class TestLog:
         found = examined(config)
 
         assert "1 documents have no vector" in trouble(of("audit_log", found))
+
+    def test_ledger_whose_last_event_is_in_the_future_is_reported(
+        self, tmp_path: Path, remembrancer: CommandLine
+    ) -> None:
+        config = {"audit_log": {"path": str(tmp_path / "app.db")}}
+        clock = VirtualClock(time=datetime(2099, 5, 3, tzinfo=UTC))
+        with Memory(
+            settings=load_settings(config, environment={}), overrides={"clock": clock}
+        ) as memory:
+            memory.add("I like tea", user_id="ann")
+        finding = of("audit_log", examined(config))
+        assert "the last event of user:ann was recorded at 2099" in trouble(finding)
+        assert "clock_lead" in trouble(finding)
+        verified = remembrancer("verify", "--db", str(tmp_path / "app.db"))
+        assert verified.code == 0
+        assert "user:ann: the last event was recorded in the future" in verified.out
 
     def test_pending_messages_are_reported(self, tmp_path: Path) -> None:
         config = {"audit_log": {"path": str(tmp_path / "a.db")}}

@@ -155,7 +155,9 @@ def world(
         clock=clock,
         ids=ids,
     )
-    verify = Verify(log=log, facts=facts, links=lift(store.knowledge_graph), index=index)
+    verify = Verify(
+        log=log, facts=facts, links=lift(store.knowledge_graph), index=index, clock=clock
+    )
     return World(
         remember=remember,
         verify=verify,

@@ -76,6 +76,8 @@ START = datetime(2026, 5, 8, 9, 0, tzinfo=UTC)
 DIMENSIONS = (16, 32)
 SMALL = Sizes(first=6, tail=4, segment=12)
 EVERYTHING = 1_000
+CLOCK_LEAD = timedelta(days=30)
+"""More than the steps of a run move the clock back."""
 """More facts than any run makes; the maximum size of a listing and of a search."""
 
 ADA = Scope(user_id="ada")
@@ -271,6 +273,7 @@ class LedgerMachine(RuleBasedStateMachine):
             {
                 "audit_log": {"path": str(path), "durability": "normal"},
                 "embedder": {"dimension": self.dimension},
+                "clock_lead": CLOCK_LEAD.total_seconds(),
             },
             environment={},
         )
@@ -307,16 +310,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self.states[item.ledger] = fold([item], self.states[item.ledger])
         return fresh
 
-    def moment(self, scope: Scope) -> datetime:
-        """The current time, but never earlier than the last event of the ledger."""
-        recorded_at = self.observer.log.head(scope.ledger).recorded_at
-        return max(self.clock.time, recorded_at or self.clock.time)
-
     def visible(
         self, scope: Scope, *, as_of: datetime | None = None, valid_at: datetime | None = None
     ) -> list[Fact]:
         """The facts that a read must return, newest first."""
-        now = as_of or self.moment(scope)
+        now = as_of or self.clock.time
         found = [
             fact
             for versions in self.states[scope.ledger].facts.values()
@@ -553,6 +551,7 @@ class LedgerMachine(RuleBasedStateMachine):
             events=[NewEvent(event_id=EventId(self.ids.new()), event=event) for event in events],
             recorded_at=self.clock.time,
             correlation_id=CorrelationId(self.ids.new()),
+            clock_lead=CLOCK_LEAD,
         )
 
     @rule(which=st.integers(0, 1), damage=st.sampled_from(DAMAGES))
@@ -617,7 +616,7 @@ class LedgerMachine(RuleBasedStateMachine):
             scope=scope,
             text=text,
             vector=embedder.embed([text], "query")[0],
-            now=self.moment(scope),
+            now=self.clock.time,
             limit=EVERYTHING,
         )
         ours = {hit.key: hit for hit in self.observer.hits(query, self.dimension)}

@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 
 from remembrancer.domain.epoch_micros import to_microseconds
-from remembrancer.domain.errors import Conflict, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, Conflict, InvalidRequest
 from remembrancer.domain.events import PayloadErased
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
@@ -81,9 +81,11 @@ def chained(append: Append, head: Head, last: Position, codec: Codec) -> list[Re
     """The events of an append with their envelopes, chained after ``head`` and position ``last``.
 
     Raises:
+        AdapterUnavailable: the ledger's last event is more than ``append.clock_lead`` ahead of
+            the clock.
         Erased: the log is encrypted, and the key of this ledger has been destroyed.
     """
-    recorded_at = _after(head.recorded_at, append.recorded_at)
+    recorded_at = _recorded_at(append, head)
     moment = to_microseconds(recorded_at)
     salts = os.urandom(SALT_BYTES * len(append.events))
     previous, handle = head.hash, head.handle or new_handle()
@@ -148,6 +150,17 @@ def check_same(append: Append, earlier: list[Recorded], codec: Codec) -> None:
             )
 
 
-def _after(last: datetime | None, now: datetime) -> datetime:
+def _recorded_at(append: Append, head: Head) -> datetime:
+    last, now = head.recorded_at, append.recorded_at
+    if last is None or now > last:
+        return now
+    if head.lead(now) > append.clock_lead:
+        # Following it would give every later event a time in the future as well.
+        raise AdapterUnavailable(
+            "clock",
+            f"the last event of {append.ledger} was recorded at {last.isoformat()}, but it is "
+            f"{now.isoformat()} now; correct the clock, or wait. If the clock was wrong when that "
+            "event was recorded, set clock_lead to more seconds than the difference",
+        )
     # A clock that stops or goes back must not give two versions the same time.
-    return now if last is None or now > last else last + timedelta(microseconds=1)
+    return last + timedelta(microseconds=1)
