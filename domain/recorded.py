@@ -14,7 +14,14 @@ from typing import NewType, Self
 from attrs import field, frozen
 
 from remembrancer.domain.errors import Erased
-from remembrancer.domain.events import Event, EventId, PayloadErased
+from remembrancer.domain.events import (
+    CheckpointSealed,
+    Event,
+    EventId,
+    FactErased,
+    LedgerErased,
+    PayloadErased,
+)
 from remembrancer.domain.scope import LedgerId
 
 Position = NewType("Position", int)
@@ -28,6 +35,12 @@ GENESIS = bytes(32)
 """The previous hash of the first event of every ledger."""
 
 SALT_BYTES = 16
+
+SEALED = b"\x01"
+"""The first byte of an encrypted payload; no JSON document begins with it."""
+
+UNSEALED = (FactErased, LedgerErased, CheckpointSealed)
+"""Never encrypted: these events must stay readable after the key is destroyed."""
 
 HEADER_VERSION = 1
 """The version of ``header_of``; encoded first, so that no other form can be taken for this one."""
@@ -145,6 +158,12 @@ def readable(items: Sequence[Recorded]) -> Sequence[Recorded]:
                 "was erased"
             )
     return items
+
+
+def is_sealed(payload: object) -> bool:
+    """Whether stored bytes are encrypted."""
+    # SQLite columns can hold values of any type, whatever type is declared.
+    return isinstance(payload, bytes) and payload[:1] == SEALED
 
 
 def payload_digest(salt: bytes, payload: bytes) -> bytes:

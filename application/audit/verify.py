@@ -27,10 +27,12 @@ from remembrancer.domain.ports.vector_index import VectorIndex
 from remembrancer.domain.recall.documents import INDEXED
 from remembrancer.domain.recorded import (
     CLOCK_LEAD,
+    UNSEALED,
     Head,
     Recorded,
     chain_hash,
     header_of,
+    is_sealed,
     payload_digest,
 )
 from remembrancer.domain.scope import LedgerId, Scope
@@ -146,7 +148,7 @@ class Verify:
     async def _ledger(self, name: LedgerId, problems: list[str]) -> _Folded:
         """Check the chain of one ledger and fold it."""
         expected = await self._log.head(name)
-        head, state, links, count = Head(), LedgerState(), Links(), 0
+        head, state, links, count, sealed = Head(), LedgerState(), Links(), 0, False
         while True:
             try:
                 page = await self._log.read_ledger(name, head.version, PAGE)
@@ -156,7 +158,8 @@ class Verify:
             for item in page:
                 if touches(item.event):
                     links.apply(item)
-                problem = broken_link(item, head)
+                problem = broken_link(item, head) or (_unsealed(item) if sealed else None)
+                sealed = sealed or is_sealed(item.payload)
                 if problem is not None:
                     problems.append(f"{name}: position {item.position}: {problem}")
                 head = Head.after(item)
@@ -207,6 +210,15 @@ class Verify:
         if documents != expected:
             problems.append(f"{name}: the index has {documents} documents, the log {expected}")
         return problems
+
+
+def _unsealed(item: Recorded) -> str | None:
+    """The problem of a plain event after sealed ones: an encrypted log writes none. Whoever can
+    write to the file can recompute the chain, but can't encrypt.
+    """
+    if is_sealed(item.payload) or isinstance(item.event, UNSEALED):
+        return None
+    return "the payload is plain, but earlier events of the ledger are sealed"
 
 
 def _scope_of(item: Recorded) -> Scope | None:

@@ -15,7 +15,7 @@ from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.audit_log import create_log as create_postgres_log
 from remembrancer.adapters.stores.postgres.database import Database as PostgresDatabase
-from remembrancer.adapters.stores.shared.codec import EventCodec, is_sealed
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.sealing import SealingCodec
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
@@ -23,7 +23,7 @@ from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.errors import Erased, InvalidRequest
 from remembrancer.domain.events import FactErased, LedgerErased, PayloadErased
 from remembrancer.domain.facts.fact import FactId
-from remembrancer.domain.recorded import Head, Position, readable
+from remembrancer.domain.recorded import Head, Position, is_sealed, readable
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB, append_of, fact_added, new_id
 from remembrancer.testing.driving import Driven

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from remembrancer.adapters.key_vault.memory import InMemoryKeyVault
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.shared import chaining
-from remembrancer.adapters.stores.shared.codec import SEALED, EventCodec, is_sealed
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.sealing import SealingCodec
 from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.errors import IntegrityError, InvalidRequest
 from remembrancer.domain.events import FactAdded, PayloadErased
-from remembrancer.domain.recorded import Head, Position, Recorded, payload_digest
+from remembrancer.domain.recorded import SEALED, Head, Position, Recorded, is_sealed, payload_digest
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB, append_of, fact_added
 

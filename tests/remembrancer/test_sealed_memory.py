@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSe
 from remembrancer.adapters.stores.shared.sealing import SealingCodec
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
 from remembrancer.application.audit.health_report import Finding
 from remembrancer.doctor import examine
+from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.recorded import Head, Position, chain_hash, header_of, payload_digest
 from remembrancer.domain.scope import LedgerId
@@ -261,6 +264,39 @@ def test_moved_payload_is_refused_even_with_a_recomputed_chain(
     )
     with pytest.raises(IntegrityError, match=r"position 2: the sealed fact\.added of user:alice"):
         log.read(Position(0))
+
+
+def test_plain_payload_after_sealed_ones_is_reported_even_with_a_recomputed_chain(
+    file: Place, tmp_path: Path
+) -> None:
+    with file.open() as memory:
+        memory.add("I like tea.", user_id="ann")
+        memory.add("I like coffee.", user_id="ann")
+    # When the last payload is replaced by its decrypted document, and the chain recomputed
+    with (
+        closing(SqliteKeyVault(SqliteVaultSettings(path=str(file.keys)))) as vault,
+        closing(Database(SqliteSettings(path=file.log["path"]), SCHEMA_VERSIONS)) as database,
+    ):
+        codec = SealingCodec(vault)
+        last = SqliteAuditLog(database, codec).read_ledger(ANN)[-1]
+    document = codec.encode(last.event)
+    digest = payload_digest(last.salt, document)
+    fields: dict[str, Any] = {
+        name: getattr(last, name) for name in signature(header_of).parameters
+    } | {"recorded_at": to_microseconds(last.recorded_at)}
+    hashed = chain_hash(last.previous_hash, header_of(**fields), digest)
+    with closing(sqlite3.connect(file.log["path"])) as connection, connection:
+        connection.execute(
+            "UPDATE event SET payload = ?, payload_digest = ?, hash = ? WHERE position = ?",
+            (document, digest, hashed, last.position),
+        )
+        connection.execute("UPDATE ledger SET hash = ?", (hashed,))
+    # Then
+    with file.open() as memory:
+        assert memory.verify().problems == (
+            f"user:ann: position {last.position}: the payload is plain, but earlier events of the "
+            "ledger are sealed",
+        )
 
 
 # Settings

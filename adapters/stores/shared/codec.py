@@ -1,7 +1,6 @@
 """Encode events to stored bytes and decode them: JSON by msgspec, directly to the attrs classes.
 
-Stored bytes may also be encrypted; see ``sealing``. The first byte of encrypted bytes is
-``SEALED``, and no JSON document begins with it.
+Stored bytes may also be encrypted; see ``sealing``.
 """
 
 from __future__ import annotations
@@ -12,17 +11,9 @@ import msgspec
 
 from remembrancer.domain.errors import IntegrityError, InvalidRequest
 from remembrancer.domain.events import Event, EventId
-from remembrancer.domain.recorded import Append, Recorded
+from remembrancer.domain.recorded import Append, Recorded, is_sealed
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
-
-SEALED = b"\x01"
-
-
-def is_sealed(payload: object) -> bool:
-    """Whether stored bytes are encrypted."""
-    # SQLite columns can hold values of any type, whatever type is declared.
-    return isinstance(payload, bytes) and payload[:1] == SEALED
 
 
 class EventCodec:

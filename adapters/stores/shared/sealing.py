@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from remembrancer.adapters.stores.shared.codec import SEALED, EventCodec, is_sealed
+from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.events import (
-    CheckpointSealed,
     Event,
     EventId,
-    FactErased,
-    LedgerErased,
     PayloadErased,
 )
 from remembrancer.domain.ports.key_vault import KeyVault
-from remembrancer.domain.recorded import Append, Recorded
+from remembrancer.domain.recorded import SEALED, UNSEALED, Append, Recorded, is_sealed
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
 
@@ -34,9 +31,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
-
-UNSEALED = (FactErased, LedgerErased, CheckpointSealed)
-"""Never encrypted: these events must stay readable after the key is destroyed."""
 
 NEWEST = 16
 """Events at the end of a log that are read when it is opened, so that nobody writes to an encrypted

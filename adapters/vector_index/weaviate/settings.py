@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import ip_address
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, in_, matches_re
@@ -39,6 +40,13 @@ def _check_headers(_: object, __: object, headers: tuple[str, ...]) -> None:
             raise ValueError("headers: expected each as 'Name: value'")
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 @frozen(kw_only=True)
 class WeaviateSettings:
     """Server, collection and timeouts.
@@ -52,6 +60,7 @@ class WeaviateSettings:
         grpc_tls: whether gRPC uses TLS.
         api_key: empty for anonymous access.
         headers: sent with every call, each as ``Name: value``.
+        plain_secrets: allow ``api_key`` and ``headers`` without TLS to other machines.
         timeout: timeout of a search or a check in seconds, retries included.
         write_timeout: timeout of a batch in seconds, retries included.
         startup_wait: seconds that the first call waits for a server that is not ready; later calls
@@ -68,7 +77,7 @@ class WeaviateSettings:
         batch: documents per request.
 
     Raises:
-        ValueError: a number out of range, or an invalid name or header.
+        ValueError: a number out of range, an invalid name or header, or secrets without TLS.
     """
 
     host: str = "127.0.0.1"
@@ -79,6 +88,7 @@ class WeaviateSettings:
     grpc_tls: bool = False
     api_key: str = field(default="", repr=False)
     headers: tuple[str, ...] = field(default=(), repr=False, validator=_check_headers)
+    plain_secrets: bool = False
     timeout: float = field(default=10.0, validator=gt(0))
     write_timeout: float = field(default=60.0, validator=gt(0))
     startup_wait: float = field(default=30.0, validator=ge(0))
@@ -90,6 +100,18 @@ class WeaviateSettings:
     index: IndexKind = IndexKind.HNSW
     exact_up_to: int = field(default=40_000, validator=ge(0))
     batch: int = field(default=200, validator=in_(range(1, 10_001)))
+
+    def __attrs_post_init__(self) -> None:
+        if self.plain_secrets or not (self.api_key or self.headers):
+            return
+        grpc_host = self.grpc_host or self.host
+        ways = (("tls", self.tls, self.host), ("grpc_tls", self.grpc_tls, grpc_host))
+        for name, encrypted, host in ways:
+            if not encrypted and not _is_loopback(host):
+                raise ValueError(
+                    f"{name}: api_key and headers would be sent to {host} unencrypted; set {name} "
+                    "to true, or plain_secrets to true if the network is trusted"
+                )
 
     def named_headers(self) -> dict[str, str]:
         """Return the headers by name."""

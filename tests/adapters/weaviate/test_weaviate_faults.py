@@ -298,3 +298,28 @@ def test_document_larger_than_a_request_is_refused() -> None:
         index.put([document("tea")])
         assert len(index.search(TEA)) == 1
         index.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [
+        ("weaviate.internal", {}),
+        ("10.0.0.7", {"tls": True}),
+        ("127.0.0.1", {"grpc_host": "weaviate.internal"}),
+    ],
+)
+def test_key_and_headers_are_not_sent_to_another_machine_without_tls(
+    host: str, options: dict[str, Any]
+) -> None:
+    for secret in ({"api_key": "sesame"}, {"headers": ("X-Key: sesame",)}):
+        given: dict[str, Any] = {"host": host, **options, **secret}
+        with pytest.raises(ValueError, match="plain_secrets") as refused:
+            WeaviateSettings(**given)
+        assert "sesame" not in str(refused.value)
+        WeaviateSettings(**given, plain_secrets=True)
+        WeaviateSettings(**{**given, "tls": True, "grpc_tls": True})
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "[::1]"])
+def test_key_is_sent_to_this_machine_without_tls(host: str) -> None:
+    assert WeaviateSettings(host=host, api_key="sesame").api_key == "sesame"
