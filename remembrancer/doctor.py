@@ -17,6 +17,7 @@ from typing import Any
 from attrs import define, evolve, field
 from dependency_injector import providers
 
+from remembrancer.adapters.redaction import Secrets
 from remembrancer.adapters.stores.shared.sealing import NEWEST
 from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
 from remembrancer.application.embedding import check_vectors
@@ -35,7 +36,6 @@ from remembrancer.domain.ports.read_models import ReadModelsState, has_state
 from remembrancer.domain.recorded import Position
 from remembrancer.version import __version__
 from remembrancer.wiring.container import Container
-from remembrancer.wiring.redaction import Secrets
 from remembrancer.wiring.registry import Adapter
 from remembrancer.wiring.settings import Settings, read_settings, settings_of
 
@@ -403,8 +403,11 @@ def _problem(error: Exception) -> Problem:
 def _library(chosen: str, adapter: Adapter) -> str | None:
     """Name and version of the distribution that an adapter depends on, if installed."""
     package = adapter.settings.__module__.partition(".")[0]
-    names = packages_distributions().get(package, ())
-    name = LIBRARIES.get(chosen) if package == "remembrancer" else next(iter(names), None)
+    if package == "remembrancer":
+        name = LIBRARIES.get(chosen)
+    else:
+        # This reads the file lists of all installed distributions, which takes seconds.
+        name = next(iter(packages_distributions().get(package, ())), None)
     if name is None:
         return None
     try:

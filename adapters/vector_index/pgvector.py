@@ -11,11 +11,11 @@ import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-import psycopg
 import psycopg_pool
 from attrs import field, frozen
 from psycopg import conninfo
 
+from remembrancer.adapters.stores.postgres.connection_string import parsed_dsn
 from remembrancer.adapters.stores.postgres.failures import translating
 from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
 from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
@@ -221,12 +221,7 @@ class PgvectorIndex:
 
 def _conninfo(dsn: str, frame: TransactionScripts) -> str:
     """Return the connection string with the session settings of this index."""
-    try:
-        given = conninfo.conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise InvalidRequest(
-            "vector_index.dsn", f"is not a libpq connection string or URI: {error}"
-        ) from error
+    given = parsed_dsn(dsn, "vector_index.dsn")
     options = (
         f"-c search_path={frame.schema},public -c statement_timeout={frame.statement_timeout} "
         + " ".join(f"-c {name}={value}" for name, value in PRESET.items())

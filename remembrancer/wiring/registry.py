@@ -230,6 +230,9 @@ def adapter_named(port: str, name: object) -> Adapter:
     path = f"{port}.provider"
     if not isinstance(name, str):
         raise InvalidRequest(path, f"expected a name, got {type(name).__name__}")
+    if _is_address(name):
+        # Do not show the value: it may contain a password.
+        raise InvalidRequest(path, "expected the name of an adapter, got an address")
     built_in = BUILT_IN[port].get(name)
     if built_in is not None:
         try:
@@ -255,6 +258,10 @@ def adapter_named(port: str, name: object) -> Adapter:
             path, f"{registered[name].value} can't be loaded: {error}; reinstall its package"
         ) from error
     return _checked(adapter, path, registered[name].value)
+
+
+def _is_address(name: str) -> bool:
+    return "://" in name or "@" in name or "=" in name
 
 
 def _imported(name: str, path: str) -> object:

@@ -151,6 +151,7 @@ def read_settings(
     if path is not None:
         if not isinstance(path, str | os.PathLike):
             raise InvalidRequest("path", f"expected a path, got {type(path).__name__}")
+        _refuse_address(os.fsdecode(path), "path", "set audit_log.provider and audit_log.dsn")
         raw = _merged(raw, {"audit_log": {"path": os.fsdecode(path)}})
     return raw
 
@@ -401,6 +402,7 @@ def _read(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[
         return config
     if not isinstance(config, str | os.PathLike):
         raise InvalidRequest("config", f"expected a mapping or a file, got {type(config).__name__}")
+    _refuse_address(os.fsdecode(config), "config", "name a .toml, .yaml or .yml file")
     file = Path(config)
     try:
         text = file.read_text(encoding="utf-8")
@@ -416,6 +418,12 @@ def _read(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[
     raise InvalidRequest("config", f"{file}: expected a .toml, .yaml or .yml file")
 
 
+def _refuse_address(value: str, path: str, advice: str) -> None:
+    if "://" in value:
+        # Do not show the value: it may contain a password.
+        raise InvalidRequest(path, f"is an address, not a file; {advice}")
+
+
 def _read_yaml(text: str, file: Path) -> Mapping[str, Any]:
     try:
         import yaml
@@ -426,7 +434,14 @@ def _read_yaml(text: str, file: Path) -> Mapping[str, Any]:
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InvalidRequest("config", f"{file} is not YAML: {error}") from error
+        # The error itself quotes the line, which may contain a password.
+        mark = getattr(error, "problem_mark", None)
+        raise InvalidRequest(
+            "config",
+            f"{file} is not YAML"
+            + (f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "")
+            + "; put values with special characters in quotes",
+        ) from None
     if raw is not None and not isinstance(raw, Mapping):
         raise InvalidRequest("config", f"{file}: expected a mapping at the top")
     return raw or {}

@@ -169,7 +169,9 @@ class _Conversation:
 
     def _log_on(self, token: dict[str, Any]) -> None:
         if (token.get("principal"), token.get("credentials")) != (USER, PASSWORD):
-            self._refuse("Security.Unauthorized", "The client is unauthorized")
+            # Servers quote what they refuse; the adapter must cut it.
+            said = f"The client is unauthorized: {token.get('credentials')}"
+            self._refuse("Security.Unauthorized", said)
         self.known = True
 
     def _begin(self, extra: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from urllib.parse import urlsplit
 
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
+from remembrancer.adapters.redaction import Secrets
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Connection:
             )
         self._neo4j: Any = import_module("neo4j")
         self._settings = settings
+        self._secrets = Secrets.of(settings)
         self._lock = threading.Lock()
         self._drivers: dict[asyncio.AbstractEventLoop, AsyncDriver] = {}
         self._closed = False
@@ -152,27 +154,28 @@ class Connection:
     def _translated(self) -> Iterator[None]:
         errors = self._neo4j.exceptions
         settings = self._settings
+        said, cause = self._secrets.cut_from, self._secrets.cause
         try:
             yield
         except errors.AuthError as error:
             raise AdapterUnavailable(
                 ADAPTER,
                 f"{settings.uri} refused the login of {settings.user or 'an anonymous user'}: "
-                f"{_message(error)}; check knowledge_graph.user and knowledge_graph.password",
-            ) from error
+                f"{said(_message(error))}; check knowledge_graph.user and knowledge_graph.password",
+            ) from cause(error)
         except errors.Neo4jError as error:
             hint = "; check knowledge_graph.database" if "Database" in (error.code or "") else ""
             raise AdapterUnavailable(
-                ADAPTER, f"{settings.uri} refused: {_message(error)} ({error.code}){hint}"
-            ) from error
+                ADAPTER, f"{settings.uri} refused: {said(_message(error))} ({error.code}){hint}"
+            ) from cause(error)
         except (errors.DriverError, OSError) as error:
             # TimeoutError is an OSError.
             raise AdapterUnavailable(
                 ADAPTER,
                 f"no answer from {settings.uri}: "
-                f"{str(error) or f'nothing within {settings.timeout:g} s'}; "
+                f"{said(error) or f'nothing within {settings.timeout:g} s'}; "
                 "is it running, and is knowledge_graph.uri right?",
-            ) from error
+            ) from cause(error)
 
 
 def _message(error: Any) -> str:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, frozen
-from attrs.validators import ge, gt
+from attrs import field, frozen
+from attrs.validators import ge, gt, min_len
+
+from remembrancer.adapters.server_address import server_url
 
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
-
-def _check_uri(_settings: object, _field: Attribute[str], uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise ValueError(
-            f"expected {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}://host:port, got {uri!r}"
-        )
+_URI = server_url(
+    *SCHEMES, credentials="knowledge_graph.user and knowledge_graph.password", query=True
+)
 
 
 @frozen(kw_only=True)
@@ -40,11 +38,12 @@ class Neo4jSettings:
         timeout: timeout of one call in seconds, retries included.
 
     Raises:
-        ValueError: a URI without a host or with an unknown scheme, certificates that are not a
-            file or that the scheme does not use, a number out of range.
+        ValueError: a URI without a host, with an unknown scheme, or with a user name or password;
+            certificates that are not a file or that the scheme does not use; a number out of
+            range.
     """
 
-    uri: str = field(default="neo4j://localhost:7687", validator=_check_uri)
+    uri: str = field(default="neo4j://localhost:7687", validator=[min_len(1), _URI])
     user: str = "neo4j"
     password: str = field(default="", repr=False)
     database: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from remembrancer.adapters.models.litellm.endpoint import Endpoint
 from remembrancer.adapters.models.litellm.failures import ADAPTER, translated
 from remembrancer.adapters.models.litellm.library import load, on_the_loop, require_litellm
 from remembrancer.adapters.models.litellm.retrying import Retrying, TryAgain
+from remembrancer.adapters.redaction import Secrets
 from remembrancer.domain.errors import AdapterUnavailable
 
 T = TypeVar("T")
@@ -74,4 +76,11 @@ class LitellmCalls:
             slow = AdapterUnavailable(ADAPTER, f"{model}: no answer within {limit:g} s")
             raise TryAgain(slow) from error
         except OpenAIError as error:
-            raise translated(error, self._port, model) from error
+            secrets = _secrets(self._endpoint)
+            raise translated(error, self._port, model, secrets) from secrets.cause(error)
+
+
+def _secrets(endpoint: Endpoint) -> Secrets:
+    # Without api_key, litellm takes the key from the provider's variable.
+    keys = [value for name, value in os.environ.items() if name.endswith("_API_KEY")]
+    return Secrets.of(endpoint, *keys)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import ge, gt, min_len
 
+from remembrancer.adapters.server_address import server_url
+
+_URL = server_url("http", "https", credentials="api_key")
+
 
 @frozen(kw_only=True)
 class Endpoint:
@@ -23,11 +27,11 @@ class Endpoint:
         concurrency: maximum requests in flight; more are queued.
 
     Raises:
-        ValueError: a number out of range.
+        ValueError: a number out of range, or a URL that is none or contains credentials.
     """
 
     model: str = field(validator=min_len(1))
-    base_url: str = ""
+    base_url: str = field(default="", validator=_URL)
     api_key: str = field(default="", repr=False)
     timeout: float = field(default=60.0, validator=gt(0))
     retries: int = field(default=4, validator=ge(0))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remembrancer.adapters.models.litellm.retrying import TryAgain, retry_after
+from remembrancer.adapters.redaction import Secrets
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 
 ADAPTER = "litellm"
@@ -20,15 +21,16 @@ TRANSIENT = frozenset({408, 409, 425, 429})
 """Client errors that are retried; all server errors (5xx) are retried too."""
 
 
-def translated(error: Any, port: str, model: str) -> Exception:
+def translated(error: Any, port: str, model: str, secrets: Secrets) -> Exception:
     """Return the exception to raise for an ``openai.OpenAIError``; ``TryAgain`` for transient ones.
 
     An invalid request gets the path of its most likely cause: ``<port>.api_key``,
-    ``<port>.model``, the input if it is too long, else the port.
+    ``<port>.model``, the input if it is too long, else the port. ``secrets`` are cut from the
+    provider's text.
     """
     kind = type(error).__name__
     status = getattr(error, "status_code", None) or 500
-    problem = f"{model}: {_shortened(error)}"
+    problem = f"{model}: {_shortened(secrets.cut_from(error))}"
     if kind == "ContentPolicyViolationError":
         return ModelError(f"{problem} (refused by policy)")
     if kind == "ContextWindowExceededError" or status == 413:
@@ -44,8 +46,8 @@ def translated(error: Any, port: str, model: str) -> Exception:
     return InvalidRequest(port, problem)
 
 
-def _shortened(error: object) -> str:
-    text = " ".join(str(error).split())
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

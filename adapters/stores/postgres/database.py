@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 import psycopg_pool
-from psycopg import conninfo
 from psycopg.rows import tuple_row
 
 from remembrancer.adapters.stores.postgres.async_sessions import AsyncSessions
+from remembrancer.adapters.stores.postgres.connection_string import parsed_dsn
 from remembrancer.adapters.stores.postgres.failures import ADAPTER
 from remembrancer.adapters.stores.postgres.migrations import Migration, migrate
 from remembrancer.adapters.stores.postgres.read_timeout import (
@@ -74,7 +74,8 @@ class Database:
         settings = self.settings
         if self._lent is None:
             arguments = {"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)}
-            return _checked(settings.dsn), arguments
+            parsed_dsn(settings.dsn, "audit_log.dsn")
+            return settings.dsn, arguments
         wanted = psycopg_pool.ConnectionPool if blocking else psycopg_pool.AsyncConnectionPool
         if not isinstance(self._lent, wanted):
             face = "Memory" if blocking else "AsyncMemory"
@@ -85,6 +86,7 @@ class Database:
             raise InvalidRequest(
                 "overrides.postgres_pool", "expected a pool with a fixed conninfo and kwargs"
             )
+        parsed_dsn(self._lent.conninfo, "overrides.postgres_pool")
         return self._lent.conninfo, self._lent.kwargs or {}
 
     @contextmanager
@@ -149,13 +151,3 @@ class Database:
             self.sessions.close()
         if self._pool is not None:
             self._pool.close()
-
-
-def _checked(dsn: str) -> str:
-    try:
-        conninfo.conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise InvalidRequest(
-            "audit_log.dsn", f"is not a libpq connection string or URI: {error}"
-        ) from error
-    return dsn

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import conninfo
 
+from remembrancer.adapters.stores.postgres.connection_string import parsed_dsn
 from remembrancer.adapters.stores.postgres.migrations import check_server, version_of
 from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
 from remembrancer.adapters.stores.postgres.schema_versions import SCHEMA_VERSIONS
@@ -17,7 +17,6 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
 from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
 from remembrancer.application.inline import run_inline
-from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.ports.store import Survey
 
 PUBLIC = ("host", "port", "dbname", "user", "sslmode")
@@ -33,12 +32,7 @@ def survey(settings: PostgresSettings) -> Survey:
         AdapterUnavailable: the server does not answer.
     """
     settings.check()
-    try:
-        named = conninfo.conninfo_to_dict(settings.dsn)
-    except psycopg.ProgrammingError as error:
-        raise InvalidRequest(
-            "audit_log.dsn", f"is not a libpq connection string or URI: {error}"
-        ) from error
+    named = parsed_dsn(settings.dsn, "audit_log.dsn")
 
     @contextmanager
     def connected() -> Iterator[psycopg.Connection[Any]]:

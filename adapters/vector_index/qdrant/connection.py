@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 from attrs.validators import ge, gt, min_len
 
+from remembrancer.adapters.redaction import Secrets
+from remembrancer.adapters.server_address import server_url
 from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
@@ -54,10 +56,13 @@ class QdrantSettings:
         batch: points per request.
 
     Raises:
-        ValueError: a number out of range, or both ``url`` and ``path``.
+        ValueError: a number out of range, a URL that is none or contains credentials, or both
+            ``url`` and ``path``.
     """
 
-    url: str = ""
+    url: str = field(
+        default="", validator=server_url("http", "https", credentials="vector_index.api_key")
+    )
     path: str = ""
     api_key: str = field(default="", repr=False)
     collection: str = field(default="remembrancer", validator=min_len(1))
@@ -89,6 +94,7 @@ class Connection:
                 "vector_index.provider", "needs qdrant-client; pip install 'remembrancer[qdrant]'"
             )
         self._settings = settings
+        self._secrets = Secrets.of(settings)
         self._dimension = dimension
         self._made_for = {"model": model, "dimension": dimension, "layout": LAYOUT}
         self._client: Any = None
@@ -148,17 +154,19 @@ class Connection:
             return await call
         except UnexpectedResponse as error:
             status = error.status_code or 500
-            problem = f"status {status}: {error.content.decode(errors='replace')[:300]}"
+            content = self._secrets.cut_from(error.content.decode(errors="replace"))
+            problem, cause = f"status {status}: {content[:300]}", self._secrets.cause(error)
             if status in (401, 403):
-                raise InvalidRequest("vector_index.api_key", f"qdrant: {problem}") from error
+                raise InvalidRequest("vector_index.api_key", f"qdrant: {problem}") from cause
             if status == 404:
                 # The collection was dropped: the next call creates it again.
                 self._ready = False
             elif 400 <= status < 500 and status not in (408, 429):
-                raise InvalidRequest("vector_index", f"qdrant: {problem}") from error
-            raise AdapterUnavailable(NAME, problem) from error
+                raise InvalidRequest("vector_index", f"qdrant: {problem}") from cause
+            raise AdapterUnavailable(NAME, problem) from cause
         except (ApiException, ResponseHandlingException, OSError) as error:
-            raise AdapterUnavailable(NAME, f"no answer: {error}") from error
+            problem = f"no answer: {self._secrets.cut_from(error)}"
+            raise AdapterUnavailable(NAME, problem) from self._secrets.cause(error)
 
     async def drop(self) -> None:
         """Drop the collection; the next call creates it again."""

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from remembrancer.adapters.redaction import Secrets
 from remembrancer.adapters.vector_index.weaviate.settings import WeaviateSettings
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
 
@@ -55,6 +56,7 @@ class Connection:
 
     def __init__(self, settings: WeaviateSettings) -> None:
         self._settings = settings
+        self._secrets = Secrets.of(settings)
         self._client: WeaviateAsyncClient | None = None
         self._retired: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
@@ -108,8 +110,8 @@ class Connection:
         except _failures() as error:
             if _NO_ANSWER in _codes(error):
                 self._retire(client)
-                raise self._no_answer(what, limit) from error
-            raise self._translated(what, error) from error
+                raise self._no_answer(what, limit) from self._secrets.cause(error)
+            raise self._translated(what, error) from self._secrets.cause(error)
 
     def _retire(self, client: WeaviateAsyncClient | None) -> None:
         """Make the next call reconnect. A connection that was cut silently looks open forever, and
@@ -196,7 +198,7 @@ class Connection:
         return f"{settings.host}:{settings.port} (gRPC {settings.grpc_port})"
 
     def _translated(self, what: str, error: Exception) -> RemembrancerError:
-        message = " ".join(str(error).split())[:500]
+        message = " ".join(self._secrets.cut_from(error).split())[:500]
         code = next(_codes(error), "")
         if "tenant not found" in message:
             return AbsentTenant(message)

@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from attrs import field, frozen
 from attrs.validators import ge, gt, in_, matches_re
 
+from remembrancer.adapters.server_address import host_name
+
 
 class Tenancy(StrEnum):
     """How ledgers are distributed over the tenants of the collection."""
@@ -77,13 +79,13 @@ class WeaviateSettings:
         batch: documents per request.
 
     Raises:
-        ValueError: a number out of range, an invalid name or header, or secrets without TLS.
+        ValueError: a number out of range, an invalid host, name or header, or secrets without TLS.
     """
 
-    host: str = "127.0.0.1"
+    host: str = field(default="127.0.0.1", validator=host_name)
     port: int = field(default=8080, validator=in_(range(1, 65536)))
     tls: bool = False
-    grpc_host: str = ""
+    grpc_host: str = field(default="", validator=host_name)
     grpc_port: int = field(default=50051, validator=in_(range(1, 65536)))
     grpc_tls: bool = False
     api_key: str = field(default="", repr=False)

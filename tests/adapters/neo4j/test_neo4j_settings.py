@@ -91,7 +91,7 @@ def test_settings_choose_the_graph_for_sync_and_async_memory(server: BoltServer,
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"uri": "http://localhost:7474"}, r"knowledge_graph.*bolt\+ssc://host:port, got 'http"),
+        ({"uri": "http://localhost:7474"}, r"knowledge_graph.*bolt\+ssc://host:port"),
         ({"uri": "bolt://"}, "knowledge_graph.*://host:port"),
         ({"connections": 0}, "knowledge_graph.*connections"),
         ({"timeout": 0}, "knowledge_graph.*timeout"),
