@@ -17,9 +17,13 @@ from psycopg import conninfo
 
 from remembrancer.adapters.stores.postgres.connection_string import parsed_dsn
 from remembrancer.adapters.stores.postgres.failures import translating
+from remembrancer.adapters.stores.postgres.grants import check_grants
 from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
 from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
-from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts
+from remembrancer.adapters.stores.postgres.transaction_scripts import (
+    TransactionScripts,
+    search_path,
+)
 from remembrancer.adapters.stores.postgres.vector_index import PostgresVectorIndex
 from remembrancer.adapters.stores.postgres.vector_index.graphs import LARGE, exploring
 from remembrancer.adapters.stores.postgres.vector_index.schema import (
@@ -36,6 +40,7 @@ from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 
 ADAPTER = "pgvector"
+SCHEMA = "vector_index.schema"
 
 PRESET = {**PLANNED_ONCE, **exploring(200)}
 """Session settings of this index, for searches with a limit of 100."""
@@ -73,7 +78,7 @@ class PgvectorSettings:
     statement_timeout: float = field(default=30.0, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
-        check_name(self.schema, "vector_index.schema")
+        check_name(self.schema, SCHEMA)
         check_name(self.table, "vector_index.table", LONGEST_PREFIX)
 
 
@@ -205,8 +210,8 @@ class PgvectorIndex:
 
     async def _made(self) -> None:
         async with self._sessions.transaction(patient=True) as connection:
-            cursor = await connection.execute("SELECT to_regnamespace(%s)", (self._schema,))
-            if await cursor.fetchall() == [(None,)]:
+            if not await check_grants(connection, self._schema, SCHEMA):
+                await check_grants(connection, self._schema, SCHEMA, creates=True)
                 # Several processes may start at once, and "IF NOT EXISTS" alone has a race.
                 await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (ADAPTER,))
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._frame.schema}")
@@ -223,7 +228,8 @@ def _conninfo(dsn: str, frame: TransactionScripts) -> str:
     """Return the connection string with the session settings of this index."""
     given = parsed_dsn(dsn, "vector_index.dsn")
     options = (
-        f"-c search_path={frame.schema},public -c statement_timeout={frame.statement_timeout} "
+        f"-c search_path={search_path(frame.schema).replace(' ', '')} "
+        f"-c statement_timeout={frame.statement_timeout} "
         + " ".join(f"-c {name}={value}" for name, value in PRESET.items())
     )
     return conninfo.make_conninfo(dsn, options=f"{given.get('options') or ''} {options}".strip())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
+from remembrancer.adapters.stores.postgres.grants import check_grants
 from remembrancer.adapters.stores.postgres.sessions import Connection, Sessions
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.domain.errors import InvalidRequest
@@ -41,8 +42,12 @@ async def migrate(
             "SELECT pg_advisory_xact_lock(%s)", (advisory_key(sessions.schema, "migrations"),)
         )
         start = await version_of(connection, settings, len(migrations))
+        if start == len(migrations):
+            return
+        exists = await check_grants(connection, settings.schema, "audit_log.schema", creates=True)
         if start is None:
-            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sessions.schema}")
+            if not exists:
+                await connection.execute(f"CREATE SCHEMA {sessions.schema}")
             await connection.execute(
                 f"CREATE TABLE {sessions.schema}.migration "
                 "(version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -78,8 +83,10 @@ async def version_of(connection: Connection, settings: PostgresSettings, known: 
     """The version of the schema, ``None`` if there is nothing in it.
 
     Raises:
-        InvalidRequest: it is another program's, or newer than ``known``.
+        InvalidRequest: it is another program's, or newer than ``known``, or the role may not use
+            it.
     """
+    await check_grants(connection, settings.schema, "audit_log.schema")
     cursor = await connection.execute(
         "SELECT relname = 'migration' FROM pg_class JOIN pg_namespace AS space "
         "ON space.oid = relnamespace WHERE nspname = %s AND relkind IN ('r', 'p')",

@@ -261,10 +261,18 @@ async def _at_once(
 ) -> DriverCursor:
     if before is None:
         return await connection.execute(query.encode(), parameters or None)
-    # In a pipeline both statements are one transaction and one round trip.
-    async with connection.pipeline():
-        await connection.execute(before.encode())
-        return await connection.execute(query.encode(), parameters or None)
+    try:
+        # In a pipeline both statements are one transaction and one round trip.
+        async with connection.pipeline():
+            await connection.execute(before.encode())
+            return await connection.execute(query.encode(), parameters or None)
+    except BaseException:
+        # psycopg counts a statement as prepared as soon as it is sent in a pipeline. If the server
+        # cancelled it before, all later uses fail; psycopg forgets its prepared statements on this.
+        if not connection.closed:
+            with suppress(psycopg.Error):
+                await connection.execute(b"DEALLOCATE ALL", prepare=False)
+        raise
 
 
 async def _all(cursor: DriverCursor) -> list[Row]:

@@ -32,7 +32,7 @@ class Cursor(Protocol):
 
 class Reader(Protocol):
     """Runs statements. ``%s`` marks a parameter; unqualified names are looked up in the schema of
-    the sessions, then in ``public``, where extensions are.
+    the sessions alone; see ``search_path``.
     """
 
     async def execute(

@@ -50,6 +50,10 @@ class PostgresSettings:
             raise InvalidRequest(
                 "audit_log.schema", f"expected a name of 1 to {LONGEST_NAME} bytes without NUL"
             )
+        if unfit := set(self.schema) & set("$%\\"):
+            raise InvalidRequest(
+                "audit_log.schema", f"a name must not contain {' or '.join(sorted(unfit))}"
+            )
         if self.schema.startswith("pg_"):
             raise InvalidRequest(
                 "audit_log.schema", "names that begin with pg_ are reserved by PostgreSQL"

@@ -18,12 +18,20 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def search_path(schema: str) -> str:
+    """The search path for a quoted schema. Without ``pg_temp`` in it, PostgreSQL would search
+    temporary tables first: a host's own ``fact`` would take our writes. ``public`` is not in it:
+    tables of another log may be there. Types and operators of extensions are qualified.
+    """
+    return f"{schema}, pg_temp"
+
+
 @frozen(kw_only=True)
 class TransactionScripts:
     """Builds the scripts for one database.
 
     Args:
-        schema: first schema of the search path, quoted.
+        schema: the only schema in which names are looked up, quoted.
         statement_timeout: in milliseconds, 0 for no limit.
         answer_timeout: read timeout of client and server in seconds, ``None`` for no limit.
         preset: settings that all connections already have, next to search path and statement
@@ -102,8 +110,7 @@ class TransactionScripts:
 
     @property
     def _path(self) -> str:
-        # Extensions (pgvector, pg_trgm) are in public by default.
-        return f"{self.schema}, public"
+        return search_path(self.schema)
 
 
 def setting(settings: Mapping[str, str]) -> str:

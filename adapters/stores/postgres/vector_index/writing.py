@@ -242,12 +242,7 @@ async def _write(connection: Connection, storage: Storage, rows: Sequence[dict[s
     )
     for ledger, text_length, context_length in await cursor.fetchall():
         changes.setdefault(ledger, _Change()).add(-1, text_length, context_length)
-    vector = (
-        "decode(r.vector, 'hex')"
-        if storage.extension is None
-        else (f"r.vector::{storage.extension.type}")
-    )
-    await connection.execute(_upsert_documents(t, vector), (sent,))
+    await connection.execute(_upsert_documents(t, storage.extension), (sent,))
     await connection.execute(_upsert_wordings(t), (sent,))
     await _write_names(connection, t, rows, keys)
     await _count(connection, t, changes)
@@ -259,14 +254,21 @@ _SHARED = (
 )
 
 
-def _upsert_documents(t: Tables, vector: str) -> str:
-    columns = f"{_SHARED}, occurred_at, speaker, model, digest, exponent, length, vector"
+def _upsert_documents(t: Tables, extension: Extension | None) -> str:
+    plain = f"{_SHARED}, occurred_at, speaker, model, digest, exponent, length"
+    columns = f"{plain}, vector"
+    if extension is None:
+        vector, equals = "decode(r.vector, 'hex')", "="
+    else:
+        vector, equals = f"r.vector::{extension.type}", extension.operator("=")
     return (
         f"INSERT INTO {t.document} AS d ({columns}) SELECT {_SHARED}, occurred_at, speaker, model, "
         f"decode(digest, 'hex'), exponent, length, {vector} "
         f"FROM json_to_recordset(%s::json) AS r ({_DOCUMENT}, {_VECTOR}) "
         f"ON CONFLICT (fact_id, version) DO UPDATE SET {_assignments(columns)} "
-        f"WHERE {_differ(columns)}"
+        # IS DISTINCT FROM would look up the operator of pgvector's type in the search path.
+        f"WHERE {_differ(plain)} OR NOT coalesce(d.vector {equals} excluded.vector, "
+        "d.vector IS NULL AND excluded.vector IS NULL)"
     )
 
 
