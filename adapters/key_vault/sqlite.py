@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from remembrancer.adapters.key_vault.wrapping import Wrapping
+from remembrancer.adapters.stores.sqlite.database_file import create, expanded
 from remembrancer.adapters.stores.sqlite.failures import translating
 from remembrancer.domain.errors import AdapterUnavailable, Erased, InvalidRequest
 from remembrancer.domain.ports.key_vault import KEY_BYTES
@@ -29,7 +29,6 @@ APPLICATION_ID = 0x524D4B56
 """``RMKV`` in ASCII, stored in the file's header."""
 
 SCHEMA_VERSION = 1
-OWNER_ONLY = 0o600
 OTHERS = 0o077
 """The permission bits of a file's mode for group and others."""
 
@@ -56,7 +55,8 @@ class SqliteVaultSettings:
     """Settings of ``SqliteKeyVault``.
 
     Args:
-        path: the file; keep it off the log's disk and out of the log's backups.
+        path: the file; a leading ``~`` is the home folder. Keep it off the log's disk and out of
+            the log's backups.
         master_key: 64 hex digits (32 bytes) that encrypt the keys in the file; if empty, the keys
             are stored unencrypted.
 
@@ -64,7 +64,7 @@ class SqliteVaultSettings:
         ValueError: ``path`` is not a file name.
     """
 
-    path: str = field(validator=_name_of_file)
+    path: str = field(validator=_name_of_file, converter=expanded)
     master_key: str = field(default="", repr=False)
 
 
@@ -156,7 +156,7 @@ class SqliteKeyVault:
         if not self._path.exists():
             if not make:
                 return None
-            _make_file(self._path)
+            create(str(self._path))
         _require_owner_only(self._path)
         connection = sqlite3.connect(
             f"file:{quote(os.fsencode(self._path))}?mode=rw",
@@ -253,25 +253,6 @@ def _writing(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _make_file(path: Path) -> None:
-    """Create an empty file with owner-only permissions, unless another process just did."""
-    try:
-        # Not opened under its final name: POSIX releases all locks of a process on a file when
-        # any of its handles is closed, and another connection may hold locks by then.
-        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            Path(made).chmod(OWNER_ONLY)
-            with suppress(FileExistsError):
-                path.hardlink_to(made)
-        finally:
-            Path(made).unlink()
-    except OSError as error:
-        raise AdapterUnavailable(
-            "sqlite", f"{path} can't be created: {error}; create its folder, and make it writable"
-        ) from error
 
 
 def _require_owner_only(path: Path) -> None:

@@ -14,13 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from remembrancer.adapters.stores.sqlite.connections import one_view
+from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
 from remembrancer.adapters.stores.sqlite.failures import is_busy, translating
 from remembrancer.adapters.stores.sqlite.filters import register_functions
 from remembrancer.adapters.stores.sqlite.migrations import Migration, migrate, schema_version
@@ -54,11 +53,12 @@ class Durability(StrEnum):
 class SqliteSettings:
     """Where the database is and how careful it is.
 
-    ``path`` is a file or ``:memory:``; ``busy_timeout`` (seconds) bounds the wait for writers of
-    other processes; ``read_only`` opens an existing file for reading alone.
+    ``path`` is a file or ``:memory:``; a leading ``~`` is the home folder. ``busy_timeout``
+    (seconds) bounds the wait for writers of other processes; ``read_only`` opens an existing file
+    for reading alone.
     """
 
-    path: str = ":memory:"
+    path: str = field(default=":memory:", converter=expanded)
     durability: Durability = Durability.FULL
     busy_timeout: float = 10.0
     read_only: bool = False
@@ -84,12 +84,11 @@ class Database:
         InvalidRequest: the file belongs to another program, is no database, or was written by a
             newer release.
         AdapterUnavailable: it can't be opened, or stayed locked for the whole ``busy_timeout``.
+        IntegrityError: it was cut or deleted, but its write-ahead log is there.
     """
 
     def __init__(self, settings: SqliteSettings, migrations: Sequence[Migration]) -> None:
         self.settings = settings
-        self.path = settings.path
-        self._in_memory = settings.path == ":memory:"
         self._queue: deque[_Job[Any]] = deque()
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
@@ -102,31 +101,33 @@ class Database:
                 f"{'.'.join(map(str, OLDEST_SQLITE))} or newer; use another build of Python",
             )
         check(settings)
+        self._file: DatabaseFile | None = None
+        if settings.path != ":memory:":
+            self._file = DatabaseFile(settings.path, read_only=settings.read_only)
+        self.path = settings.path if self._file is None else self._file.path
         with translating(self.path):
             self._writer = self._connect()
             try:
                 self._adopt(migrations)
+                if self._file is not None:
+                    self._file.pin()
             except BaseException:
                 self._writer.close()
                 raise
 
     def _connect(self) -> sqlite3.Connection:
         settings = self.settings
-        if self._in_memory:
-            target = ":memory:"
-        else:
-            mode = "ro" if settings.read_only else "rwc"
-            target = f"file:{quote(os.fsencode(Path(settings.path).absolute()))}?mode={mode}"
         connection = sqlite3.connect(
-            target,
-            uri=not self._in_memory,
+            ":memory:" if self._file is None else self._file.target,
+            uri=self._file is not None,
             timeout=settings.busy_timeout,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
         connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA mmap_size = 1073741824")
+        # Mapped, a file that is cut by another program ends this process with SIGBUS.
+        connection.execute("PRAGMA mmap_size = 0")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA synchronous = {settings.durability.value}")
         register_functions(connection)
@@ -146,7 +147,7 @@ class Database:
                     "open it once without read_only to migrate it",
                 )
             return
-        if not self._in_memory:
+        if self._file is not None:
             self._switch_to_wal()
         if version < known:
             migrate(self.transaction, self.path, migrations)
@@ -170,9 +171,12 @@ class Database:
         """A write transaction: committed at the end of the block, rolled back by an error."""
         with self._writing, translating(self.path):
             self._require_open()
+            self._check_file()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                # Once more: a commit into a deleted file must not be acknowledged.
+                self._check_file()
                 self._writer.execute("COMMIT")
             except BaseException:
                 self._roll_back()
@@ -181,30 +185,45 @@ class Database:
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """A connection for reading, lent to one thread at a time."""
-        if self._in_memory:
+        if self._file is None:
             with self._writing, translating(self.path):
                 self._require_open()
                 yield self._writer
             return
         with translating(self.path):
-            with self._idle_lock:
-                self._require_open()
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                connection = self._connect()
-                connection.execute("PRAGMA query_only = ON")
+            connection = self._borrowed(self._file)
+            seen = self._file.seen
             try:
                 yield connection
+                self._file.require_unwritten(seen)
             except BaseException:
                 # A cursor that the error's traceback keeps alive would hold back the view of
                 # whoever borrowed the connection next.
                 connection.close()
+                # A page that was written meanwhile may look damaged.
+                self._file.require_unwritten(seen)
                 raise
             with self._idle_lock:
-                if self._closed:
+                if self._closed or seen is not self._file.seen:
                     connection.close()
                 else:
                     self._idle.append(connection)
+
+    def _borrowed(self, file: DatabaseFile) -> sqlite3.Connection:
+        with self._idle_lock:
+            self._require_open()
+            if file.renewed():
+                self._close_idle()
+            if self._idle:
+                return self._idle.pop()
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            file.check()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in a transaction that may be shared with other threads' works.
@@ -260,6 +279,10 @@ class Database:
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
 
+    def _check_file(self) -> None:
+        if self._file is not None:
+            self._file.check()
+
     def _require_open(self) -> None:
         if self._closed:
             raise AdapterUnavailable("sqlite", f"{self.path} has been closed; open it again")
@@ -270,10 +293,12 @@ class Database:
             if self._closed:
                 return
             self._closed = True
-            for connection in self._idle:
-                connection.close()
-            self._idle.clear()
+            self._close_idle()
             self._writer.close()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
 
 def check(settings: SqliteSettings) -> None:

@@ -39,6 +39,12 @@ def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
     return AdapterUnavailable("sqlite", f"{remedy} ({path}: {error})" if remedy else f"{error}")
 
 
+def unopenable(path: str, error: OSError) -> AdapterUnavailable:
+    """The typed error for a file that can't be opened."""
+    remedy = _REMEDIES[sqlite3.SQLITE_CANTOPEN]
+    return AdapterUnavailable("sqlite", f"{remedy} ({path}: {error.strerror})")
+
+
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection has the database locked."""
     return _primary_code(error) == sqlite3.SQLITE_BUSY

@@ -7,11 +7,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from attrs import evolve
 
 from remembrancer.adapters.stores.sqlite.database import SqliteSettings, check
+from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile
 from remembrancer.adapters.stores.sqlite.failures import translating
 from remembrancer.adapters.stores.sqlite.migrations import schema_version
 from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
@@ -33,7 +33,7 @@ def survey(settings: SqliteSettings) -> Survey:
     check(settings)
     if settings.path == ":memory:":
         return Survey(engine=ENGINE, details={"path": ":memory: (gone when it is closed)"})
-    file = Path(settings.path).absolute()
+    file = Path(settings.path).resolve()
     details: dict[str, Any] = {"path": str(file), "durability": settings.durability.value}
     if not file.exists():
         _require_folder(file, settings)
@@ -53,7 +53,7 @@ def survey(settings: SqliteSettings) -> Survey:
 
 
 def _version(file: Path, settings: SqliteSettings) -> int:
-    target = f"file:{quote(os.fsencode(file))}?mode=ro"
+    target = DatabaseFile(str(file), read_only=True).target
     with (
         translating(str(file)),
         closing(sqlite3.connect(target, uri=True, timeout=settings.busy_timeout)) as connection,

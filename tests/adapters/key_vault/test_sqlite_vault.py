@@ -116,7 +116,7 @@ def test_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None:
 
 def test_missing_folder_is_reported(tmp_path: Path) -> None:
     vault = SqliteKeyVault(SqliteVaultSettings(path=str(tmp_path / "none" / "keys.db")))
-    with pytest.raises(AdapterUnavailable, match="create its folder"):
+    with pytest.raises(AdapterUnavailable, match="check that its folder exists"):
         vault.key(ANN)
 
 
