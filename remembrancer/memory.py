@@ -55,7 +55,7 @@ from remembrancer.domain.scope import Scope, ScopeIds
 from remembrancer.operations import Operations, Uncopyable
 from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt, fields_of
 from remembrancer.wiring.lifecycle import Lifecycle
-from remembrancer.wiring.settings import Settings, load_settings
+from remembrancer.wiring.settings import Settings, given_settings, load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class AsyncMemory(Operations):
         overrides: Mapping[str, Any] | None = None,
         on_rebuild: OnRebuild | None = None,
     ) -> None:
-        settings = settings or load_settings(path=path)
+        settings = given_settings(path, settings)
         self._lifecycle = Lifecycle(
             settings, mode=self._mode, overrides=overrides or {}, on_rebuild=on_rebuild
         )

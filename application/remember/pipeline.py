@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -102,7 +102,9 @@ def _prompts(part: object) -> Mapping[str, str]:
     return part.prompts if describes_itself(part) else {}
 
 
-def _versions() -> dict[str, str]:
+@cache
+def _versions() -> Mapping[str, str]:
+    """The versions that are installed; reading them from their files takes milliseconds."""
     found: dict[str, str] = {}
     for name in LIBRARIES:
         try:

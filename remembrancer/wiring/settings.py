@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,6 +133,25 @@ def load_settings(
         InvalidRequest: with the path of the invalid setting and the allowed values.
     """
     return settings_of(read_settings(config, path=path, environment=environment))
+
+
+def given_settings(path: str | os.PathLike[str] | None, settings: Settings | None) -> Settings:
+    """The settings that a memory was given, or those of its path.
+
+    Raises:
+        InvalidRequest: both are given, or ``settings`` are not checked settings.
+    """
+    if settings is None:
+        return load_settings(path=path)
+    if not isinstance(settings, Settings):
+        raise InvalidRequest(
+            "settings",
+            f"expected Settings, got {type(settings).__name__}; for a mapping or a file, use "
+            "Memory.from_config(…)",
+        )
+    if path is not None:
+        raise InvalidRequest("path", "settings are given, too; set audit_log.path in them")
+    return settings
 
 
 def read_settings(
@@ -253,6 +273,21 @@ def structured(
     for key in raw:
         if key not in known:
             raise InvalidRequest(f"{path}.{key}", _unknown(str(key), [*known, *others]))
+    try:
+        # mypy does not know that classes are hashable.
+        convert = _converter(settings)  # type: ignore[arg-type]
+        return convert.structure(dict(raw), settings)
+    except cattrs.ClassValidationError as error:
+        problems = cattrs.transform_error(error, path=path, format_exception=_explained)
+        problem, where = problems[0].rsplit(" @ ", 1)
+        raise InvalidRequest(where, problem) from error
+
+
+@cache
+def _converter(settings: type[Any]) -> cattrs.Converter:
+    """A converter that is strict about one class of settings. Making it takes most of the time of
+    reading settings, so there is one for the process.
+    """
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_structure_hook_factory(
         lambda kind: kind is settings, lambda kind: make_dict_structure_fn(kind, converter)
@@ -263,12 +298,7 @@ def structured(
     converter.register_structure_hook_func(
         lambda kind: kind == tuple[str, ...], lambda value, _: _texts(value)
     )
-    try:
-        return converter.structure(dict(raw), settings)
-    except cattrs.ClassValidationError as error:
-        problems = cattrs.transform_error(error, path=path, format_exception=_explained)
-        problem, where = problems[0].rsplit(" @ ", 1)
-        raise InvalidRequest(where, problem) from error
+    return converter
 
 
 class _Unfit(ValueError):

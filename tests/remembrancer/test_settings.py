@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
+from remembrancer import Memory
 from remembrancer.adapters.stores.sqlite.database import Durability, SqliteSettings
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.wiring.settings import ALONE, DEFAULTS, Settings, load_settings, structured
@@ -499,3 +500,17 @@ def test_list_of_texts_can_be_one_text_with_commas(categories: object) -> None:
         environment={},
     )
     assert settings.extractor.settings.categories == ("music", "work")
+
+
+# Settings of a memory
+
+
+def test_mapping_as_settings_is_refused_with_the_method_for_it() -> None:
+    with pytest.raises(InvalidRequest, match=r"settings: expected Settings, got dict.*from_config"):
+        Memory(settings={"audit_log": {"path": ":memory:"}})  # type: ignore[arg-type]
+
+
+def test_path_beside_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"path: settings are given, too"):
+        Memory(tmp_path / "m.db", settings=load_settings(environment={}))
+    assert list(tmp_path.iterdir()) == []

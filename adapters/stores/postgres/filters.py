@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -66,13 +67,19 @@ def _number(value: float) -> int | Decimal:
     return exact if exact.is_finite() and isinstance(known[1], float) else int(value)
 
 
-def create_casefold(schema: str, _partitions: int) -> list[str]:
-    """DDL of the function ``remembrancer_casefold``, equal to this Python's ``str.casefold``."""
-    folded = {
+@cache
+def _folded() -> dict[str, str]:
+    """All characters beyond ASCII that ``str.casefold`` changes. There are a million to ask."""
+    return {
         character: character.casefold()
         for character in map(chr, range(128, sys.maxunicode + 1))
         if character.casefold() != character
     }
+
+
+def create_casefold(schema: str, _partitions: int) -> list[str]:
+    """DDL of the function ``remembrancer_casefold``, equal to this Python's ``str.casefold``."""
+    folded = _folded()
     single = [character for character, to in folded.items() if len(to) == 1]
     blocks = [single[at : at + _BLOCK] for at in range(0, len(single), _BLOCK)]
     several = [character for character, to in folded.items() if len(to) > 1]
