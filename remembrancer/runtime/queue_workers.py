@@ -60,20 +60,37 @@ class _Queues(ABC):
         self._ready: deque[LedgerId] = deque()
         self._workers: set[_QueueWorker] = set()
         self._closed = self._abandoned = False
-        self._changed = threading.Condition()
+        # Held by ``with`` on the lock, whose enter and exit are C: an interrupt inside those of a
+        # condition would leave it locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def submit(self, ledger: LedgerId, work: Work[T]) -> Future[T]:
         """See ``LedgerQueues.submit``."""
         job = _Job(ledger, work)
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise _closed_error()
-            jobs = self._queues.setdefault(ledger, deque())
-            jobs.append(job)
-            if len(jobs) == 1:
-                self._ready.append(ledger)
-            self._add_worker()
+            try:
+                jobs = self._queues.setdefault(ledger, deque())
+                jobs.append(job)
+                if len(jobs) == 1:
+                    self._ready.append(ledger)
+                self._add_worker()
+            except BaseException:
+                self._withdraw(job)
+                raise
         return job.future
+
+    def _withdraw(self, job: _Job) -> None:
+        """Remove a job whose submission was interrupted: its ledger would stay busy for ever."""
+        jobs = self._queues.get(job.ledger, deque())
+        if job in jobs:
+            jobs.remove(job)
+        if not jobs and job.ledger in self._queues:
+            del self._queues[job.ledger]
+            if job.ledger in self._ready:
+                self._ready.remove(job.ledger)
 
     def busy(self, ledger: LedgerId) -> bool:
         """See ``LedgerQueues.busy``."""
@@ -115,10 +132,10 @@ class _Queues(ABC):
 
     async def close(self, grace: float) -> None:
         """See ``LedgerQueues.close``."""
-        with self._changed:
+        with self._lock:
             self._closed = True
         await self._wait_idle(grace)
-        with self._changed:
+        with self._lock:
             self._abandoned = True
             left = [job for jobs in self._queues.values() for job in jobs]
         for job in left:
@@ -152,12 +169,11 @@ class _Queues(ABC):
     @contextmanager
     def _raised_limit(self, limit: int) -> Iterator[None]:
         """Allow up to ``limit`` workers during the block."""
-        with self._changed:
-            self._limits.append(limit)
+        self._limits += [limit]
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._limits.remove(limit)
 
     def _add_worker(self) -> None:
@@ -168,7 +184,7 @@ class _Queues(ABC):
 
     def _take(self, worker: _QueueWorker) -> _Job | None:
         """The next job; ``None`` if the worker must end."""
-        with self._changed:
+        with self._lock:
             while self._ready and not self._abandoned and len(self._workers) <= max(self._limits):
                 job = self._queues[self._ready.popleft()][0]
                 if job.future.set_running_or_notify_cancel():
@@ -181,7 +197,7 @@ class _Queues(ABC):
 
     def _ended(self, worker: _QueueWorker, result: Any, error: BaseException | None) -> None:
         """Remove an ended job from its queue, and set the result of its future."""
-        with self._changed:
+        with self._lock:
             job, worker.job = worker.job, None
             if job is not None:
                 self._dequeue(job)
@@ -230,7 +246,7 @@ class ThreadQueues(_Queues):
         return box.put, receive
 
     async def _wait_idle(self, seconds: float) -> None:
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: not self._workers, seconds)
 
     def _drop(self, future: Future[Any]) -> None:
@@ -293,7 +309,7 @@ class TaskQueues(_Queues):
 
     def _remove_worker(self, worker: _QueueWorker) -> None:
         self._ended(worker, None, _closed_error())
-        with self._changed:
+        with self._lock:
             self._workers.discard(worker)
 
     def _mailbox(self) -> tuple[Callable[[int], None], Callable[[], Coroutine[Any, Any, int]]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
@@ -19,6 +20,7 @@ from remembrancer.adapters.stores.postgres.failures import translated, translati
 from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout
 from remembrancer.adapters.stores.postgres.sessions import Connection, Cursor, Reader, Row
 from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts, setting
+from remembrancer.domain.errors import RemembrancerError
 
 STALE = 32
 """Retries on another connection of the pool after a dead one, before the server counts as down."""
@@ -240,17 +242,24 @@ class PooledSessions(ABC):
 
     @asynccontextmanager
     async def _borrowed(self, *, patient: bool = False) -> AsyncIterator[DriverConnection]:
-        """Borrow a connection in autocommit, so that psycopg begins no transactions itself."""
+        """Borrow a connection in autocommit, so that psycopg begins no transactions itself. After
+        an interrupt its state is unknown: it is closed, and the server rolls back and unlocks.
+        """
         async with self.lend(None if patient else self._frame.answer_timeout) as connection:
-            if connection.autocommit:
-                yield connection
-                return
-            await connection.set_autocommit(True)
+            before = connection.autocommit
             try:
-                yield connection
-            finally:
-                if not connection.closed:
-                    await connection.set_autocommit(False)
+                try:
+                    if not before:
+                        await connection.set_autocommit(True)
+                    yield connection
+                finally:
+                    if not (before or connection.closed):
+                        await connection.set_autocommit(False)
+            except (psycopg.Error, RemembrancerError, CancelledError):
+                raise
+            except BaseException:
+                await connection.close()
+                raise
 
 
 async def _at_once(

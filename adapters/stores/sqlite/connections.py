@@ -34,10 +34,9 @@ def one_view(connection: sqlite3.Connection) -> Iterator[None]:
     if connection.in_transaction:
         yield
         return
-    connection.execute("BEGIN")
     try:
+        connection.execute("BEGIN")
         yield
     finally:
-        # After a read that failed (out of memory or disk), SQLite may have rolled back by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        # Does nothing if SQLite has rolled back by itself (out of memory or disk).
+        connection.rollback()

@@ -1,7 +1,7 @@
 """One SQLite file: its connections, its transactions, its schema version.
 
-It knows nothing of events or facts. Writers of one process queue here and share commits; writers
-of several processes take turns by ``BEGIN IMMEDIATE`` with a bounded wait.
+It knows nothing of events or facts. Writers of one process share commits, as ``writer`` says;
+writers of several processes take turns by ``BEGIN IMMEDIATE`` with a bounded wait.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import os
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
 from remembrancer.adapters.stores.sqlite.failures import is_busy, translating
 from remembrancer.adapters.stores.sqlite.filters import register_functions
 from remembrancer.adapters.stores.sqlite.migrations import Migration, migrate, schema_version
+from remembrancer.adapters.stores.sqlite.writer import Writer
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 
 T = TypeVar("T")
@@ -35,9 +35,6 @@ LONGEST_WAIT = 1_000_000
 
 WAL_PAUSE = 0.005
 """Seconds between two tries to switch a new file to write-ahead logging."""
-
-MAX_GROUP = 256
-"""Queued writes that share one commit. Past some dozens the commit is no longer what costs."""
 
 
 class Durability(StrEnum):
@@ -64,14 +61,6 @@ class SqliteSettings:
     read_only: bool = False
 
 
-@define
-class _Job(Generic[T]):
-    work: Callable[[sqlite3.Connection], T]
-    done: bool = False
-    result: T | None = None
-    error: BaseException | None = None
-
-
 class Database:
     """An open database. Safe to share between threads.
 
@@ -89,10 +78,8 @@ class Database:
 
     def __init__(self, settings: SqliteSettings, migrations: Sequence[Migration]) -> None:
         self.settings = settings
-        self._queue: deque[_Job[Any]] = deque()
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
-        self._writing = threading.RLock()
         self._closed = False
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise AdapterUnavailable(
@@ -106,13 +93,14 @@ class Database:
             self._file = DatabaseFile(settings.path, read_only=settings.read_only)
         self.path = settings.path if self._file is None else self._file.path
         with translating(self.path):
-            self._writer = self._connect()
+            connection = self._connect()
             try:
-                self._adopt(migrations)
+                self._writer = Writer(connection, self.path, self._require_usable)
+                self._adopt(connection, migrations)
                 if self._file is not None:
                     self._file.pin()
             except BaseException:
-                self._writer.close()
+                connection.close()
                 raise
 
     def _connect(self) -> sqlite3.Connection:
@@ -133,12 +121,12 @@ class Database:
         register_functions(connection)
         return connection
 
-    def _adopt(self, migrations: Sequence[Migration]) -> None:
+    def _adopt(self, connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
         """Make sure that the file is ours, then bring its schema up to date."""
         known = len(migrations)
         # In one view: another process may be migrating a new file at this very moment.
-        with one_view(self._writer):
-            version = schema_version(self._writer, self.path, known)
+        with one_view(connection):
+            version = schema_version(connection, self.path, known)
         if self.settings.read_only:
             if version < known:
                 raise InvalidRequest(
@@ -148,17 +136,17 @@ class Database:
                 )
             return
         if self._file is not None:
-            self._switch_to_wal()
+            self._switch_to_wal(connection)
         if version < known:
             migrate(self.transaction, self.path, migrations)
 
-    def _switch_to_wal(self) -> None:
+    def _switch_to_wal(self, connection: sqlite3.Connection) -> None:
         # SQLite does not wait for others here: of several processes that start on a new file at
         # once, all but one are told that it is locked.
         deadline = time.monotonic() + self.settings.busy_timeout
         while True:
             try:
-                self._writer.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= deadline:
                     raise
@@ -166,29 +154,25 @@ class Database:
             else:
                 return
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """A write transaction: committed at the end of the block, rolled back by an error."""
-        with self._writing, translating(self.path):
-            self._require_open()
-            self._check_file()
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                # Once more: a commit into a deleted file must not be acknowledged.
-                self._check_file()
-                self._writer.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        return self._writer.transaction()
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in a transaction that may be shared with other threads' works.
+
+        It is durable when this returns; what it raises undoes it alone. If the call is interrupted,
+        ``work`` is not committed later.
+        """
+        return self._writer.write(work)
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """A connection for reading, lent to one thread at a time."""
         if self._file is None:
-            with self._writing, translating(self.path):
+            with self._writer.turn, translating(self.path):
                 self._require_open()
-                yield self._writer
+                yield self._writer.connection
             return
         with translating(self.path):
             connection = self._borrowed(self._file)
@@ -225,61 +209,8 @@ class Database:
             raise
         return connection
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in a transaction that may be shared with other threads' works.
-
-        It is durable when this returns; what it raises undoes it alone. Whoever gets the writer
-        first commits for all that wait, so that n threads pay for one commit, not for n.
-        """
-        job = _Job(work)
-        self._queue.append(job)
-        with self._writing:
-            while not job.done:
-                self._commit_group()
-        if job.error is not None:
-            raise job.error
-        return job.result  # type: ignore[return-value]
-
-    def _commit_group(self) -> None:
-        group = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_GROUP))]
-        try:
-            with self.transaction() as connection:
-                for job in group:
-                    self._run(job, connection, alone=len(group) == 1)
-        except Exception as error:  # noqa: BLE001 - it is raised again in each waiting thread
-            for job in group:
-                job.error = job.error or error
-        except BaseException:
-            # An interrupt is for this thread; the others only learn that nothing was written.
-            for job in group:
-                job.error = AdapterUnavailable("sqlite", "the commit was interrupted; try again")
-            raise
-        finally:
-            for job in group:
-                job.done = True
-
-    def _run(self, job: _Job[Any], connection: sqlite3.Connection, *, alone: bool) -> None:
-        if alone:
-            job.result = job.work(connection)
-            return
-        connection.execute("SAVEPOINT job")
-        try:
-            with translating(self.path):
-                job.result = job.work(connection)
-        except Exception as error:
-            if not connection.in_transaction:
-                # SQLite gave up the works of all (a full disk): none of them may be committed.
-                raise
-            connection.execute("ROLLBACK TO job")
-            job.error = error
-        connection.execute("RELEASE job")
-
-    def _roll_back(self) -> None:
-        # Some failures (a full disk, an I/O error) have SQLite roll back by itself.
-        if self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
-
-    def _check_file(self) -> None:
+    def _require_usable(self) -> None:
+        self._require_open()
         if self._file is not None:
             self._file.check()
 
@@ -289,12 +220,10 @@ class Database:
 
     def close(self) -> None:
         """Close all connections. Closing twice does nothing."""
-        with self._writing, self._idle_lock:
-            if self._closed:
-                return
+        with self._writer.turn, self._idle_lock:
             self._closed = True
             self._close_idle()
-            self._writer.close()
+            self._writer.connection.close()
 
     def _close_idle(self) -> None:
         while self._idle:

@@ -7,7 +7,6 @@ the log. Ranking across signals and the lifecycle of facts are not decided here.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -51,7 +50,7 @@ class SqliteVectorIndex:
         self._sizes = sizes
         self._embeddings = Embeddings(model, dimension)
         self._snapshots = Snapshots(self._embeddings, sizes.cache)
-        self._compacting = threading.Lock()
+        self._compacting: list[object] = []
 
     @property
     def fingerprint(self) -> str:
@@ -179,13 +178,18 @@ class SqliteVectorIndex:
         """
         with self._connections.reader() as connection:
             names = compaction.due(connection, self._sizes, ledger)
-        # Several threads may find the same work due; one of them does it.
-        if not names or not self._compacting.acquire(blocking=False):
+        if not names:
             return 0
+        # Several threads may find the same work due; the first one does it. Not by a lock: it would
+        # stay locked if an interrupt came between acquiring it without waiting and the ``try``.
+        mine = object()
+        self._compacting += [mine]
         try:
+            if self._compacting[0] is not mine:
+                return 0
             return sum(
                 compaction.compact(self._connections, self._embeddings, self._sizes, name)
                 for name in names
             )
         finally:
-            self._compacting.release()
+            self._compacting.remove(mine)
