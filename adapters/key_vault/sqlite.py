@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
+from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.key_vault.wrapping import Wrapping
 from remembrancer.adapters.stores.sqlite.database_file import create, expanded
 from remembrancer.adapters.stores.sqlite.failures import translating
@@ -81,6 +82,7 @@ class SqliteKeyVault:
     def __init__(self, settings: SqliteVaultSettings) -> None:
         self._path = Path(settings.path).absolute()
         self._wrapping = Wrapping(settings.master_key)
+        self._process = Ownership(str(self._path))
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
@@ -136,15 +138,18 @@ class SqliteKeyVault:
 
     def close(self) -> None:
         """See ``KeyVault.close``."""
+        if self._process.inherited:
+            return
         with self._lock:
             self._closed = True
             if self._connection is not None:
-                self._connection.close()
+                self._disconnect(self._connection)
                 self._connection = None
 
     @contextmanager
     def _opened(self, *, make: bool = False) -> Iterator[sqlite3.Connection | None]:
         """The connection, for one thread at a time; ``None`` if the vault does not exist yet."""
+        self._process.require()
         with self._lock, _translating(str(self._path)):
             if self._closed:
                 raise AdapterUnavailable("sqlite", f"{self._path} has been closed; open it again")
@@ -158,6 +163,8 @@ class SqliteKeyVault:
                 return None
             create(str(self._path))
         _require_owner_only(self._path)
+        status = self._path.stat()
+        self._process.claim((status.st_dev, status.st_ino))
         connection = sqlite3.connect(
             f"file:{quote(os.fsencode(self._path))}?mode=rw",
             uri=True,
@@ -165,6 +172,7 @@ class SqliteKeyVault:
             isolation_level=None,
             check_same_thread=False,
         )
+        self._process.keep(connection)
         try:
             # A key must survive a power cut if data encrypted under it does: EXTRA also syncs the
             # directory when the journal is deleted.
@@ -174,10 +182,14 @@ class SqliteKeyVault:
             if self._adopted(connection, make=make):
                 return connection
         except BaseException:
-            connection.close()
+            self._disconnect(connection)
             raise
-        connection.close()
+        self._disconnect(connection)
         return None
+
+    def _disconnect(self, connection: sqlite3.Connection) -> None:
+        connection.close()
+        self._process.release(connection)
 
     def _adopted(self, connection: sqlite3.Connection, *, make: bool) -> bool:
         """Check or create the vault's tables; ``False`` if there are none and ``make`` is false.

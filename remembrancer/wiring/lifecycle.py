@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from attrs import frozen
 from dependency_injector import providers
 
+from remembrancer.adapters.forks import Ownership
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.edit.update import Update
@@ -30,7 +30,7 @@ from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, WrongContext
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.read_models import OnRebuild, catches_up
 from remembrancer.runtime.bounded import bounded
@@ -94,7 +94,7 @@ class Lifecycle:
             settings=providers.Object(settings), mode=providers.Object(mode)
         )
         self._inline = mode == "inline"
-        self._pid = os.getpid()
+        self._process = Ownership("this memory")
         self._left: list[str] = container.left_behind()
         for name, part in overrides.items():
             _check_override(name, container)
@@ -150,17 +150,13 @@ class Lifecycle:
             WrongContext: the process was forked from the one that opened the memory. It has none
                 of its threads, and would share its connections.
         """
-        if self.inherited:
-            raise WrongContext(
-                f"process {os.getpid()} was forked from process {self._pid}, which opened this "
-                "memory; open a memory in each process"
-            )
+        self._process.require()
         return self._use_cases
 
     @property
     def inherited(self) -> bool:
         """Whether another process opened the memory, and this one was forked from it."""
-        return self._pid != os.getpid()
+        return self._process.inherited
 
     async def leave(self) -> None:
         """Wait for background deliveries, and close the engines that were built here, each for at

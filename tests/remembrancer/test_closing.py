@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import subprocess
-import sys
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,33 +153,3 @@ def test_async_close_leaves_a_plain_call_that_never_returns(
         asyncio.run(script())
     engine.released.set()
     assert "HangingPlain.embed" in caplog.text
-
-
-FORKED = """
-import os, sys
-from remembrancer import Memory, WrongContext
-
-memory = Memory(sys.argv[1])
-memory.add("I like green tea.", user_id="ann")
-child = os.fork()
-if child == 0:
-    try:
-        memory.search("tea", user_id="ann")
-    except WrongContext as error:
-        refused = "open a memory in each process" in str(error)
-    memory.close()
-    with Memory(sys.argv[1]) as own:
-        found = own.search("tea", user_id="ann")[0].fact.text
-    os._exit(0 if refused and found == "I like green tea." else 1)
-_, status = os.waitpid(child, 0)
-assert os.waitstatus_to_exitcode(status) == 0
-assert memory.search("tea", user_id="ann")[0].fact.text == "I like green tea."
-memory.close()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
-def test_forked_process_is_told_to_open_a_memory_of_its_own(tmp_path: Path) -> None:
-    # Hung
-    subprocess.run([sys.executable, "-c", FORKED, str(tmp_path / "a.db")], check=True, timeout=120)

@@ -11,6 +11,7 @@ import psycopg
 import psycopg_pool
 from psycopg.rows import tuple_row
 
+from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.stores.postgres.async_sessions import AsyncSessions
 from remembrancer.adapters.stores.postgres.connection_string import parsed_dsn
 from remembrancer.adapters.stores.postgres.failures import ADAPTER
@@ -63,6 +64,7 @@ class Database:
         self._frame = TransactionScripts.of(
             settings.schema, settings.statement_timeout, settings.connect_timeout
         )
+        self._process = Ownership("a PostgreSQL database")
         self._lent = pool
         self._pool: psycopg_pool.ConnectionPool[Any] | None = None
         self._conninfo, self._arguments = self._target(blocking)
@@ -101,6 +103,7 @@ class Database:
 
     async def connect_apart(self) -> AsyncConnection:
         """A connection outside of the pool, for one who listens; the caller closes it."""
+        self._process.require()
         plain: dict[str, Any] = {
             "autocommit": True,
             "row_factory": tuple_row,
@@ -117,6 +120,7 @@ class Database:
                 open=True,
                 **self._size(),
             )
+            self._process.keep(pool)
         return SyncSessions(pool.connection, self._frame)
 
     def _suspending(self) -> AsyncSessions:
@@ -128,6 +132,7 @@ class Database:
                 **self._size(),
             )
             await pool.open()
+            self._process.keep(pool)
             return pool
 
         return AsyncSessions(open_pool, self._frame, self._lent)
@@ -145,8 +150,17 @@ class Database:
             "name": f"remembrancer-{ADAPTER}",
         }
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process was forked from the one that opened it."""
+        return self._process.inherited
+
     def close(self) -> None:
-        """Close what was opened here. Closing twice does nothing."""
+        """Close what was opened here. Closing twice does nothing; nor does closing in a forked
+        process.
+        """
+        if self._process.inherited:
+            return
         if isinstance(self.sessions, AsyncSessions):
             self.sessions.close()
         if self._pool is not None:

@@ -15,6 +15,7 @@ from typing import Protocol
 import psycopg
 from attrs import field, frozen
 
+from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.stores.postgres.advisory_locks import TRY_LOCK, UNLOCK
 from remembrancer.adapters.stores.postgres.failures import translated, translating
 from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout
@@ -147,6 +148,7 @@ class PooledSessions(ABC):
 
     def __init__(self, frame: TransactionScripts) -> None:
         self._frame = frame
+        self._process = Ownership("a PostgreSQL database")
         self._glancing = frame.glancing(None)
         self.schema = frame.schema
 
@@ -245,6 +247,7 @@ class PooledSessions(ABC):
         """Borrow a connection in autocommit, so that psycopg begins no transactions itself. After
         an interrupt its state is unknown: it is closed, and the server rolls back and unlocks.
         """
+        self._process.require()
         async with self.lend(None if patient else self._frame.answer_timeout) as connection:
             before = connection.autocommit
             try:

@@ -35,8 +35,9 @@ def build(settings: PostgresSettings, needs: StoreNeeds) -> Store:
     signal = PostgresAppendSignal(database.connect_apart, sessions.schema)
 
     def close() -> None:
-        signal.close()
-        database.close()
+        if not database.inherited:
+            signal.close()
+            database.close()
 
     return Store(
         audit_log=PostgresAuditLog(sessions, needs.codec, read_models),

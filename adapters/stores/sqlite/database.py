@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from attrs import field, frozen
 
+from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
 from remembrancer.adapters.stores.sqlite.failures import is_busy, translating
@@ -74,6 +75,8 @@ class Database:
             newer release.
         AdapterUnavailable: it can't be opened, or stayed locked for the whole ``busy_timeout``.
         IntegrityError: it was cut or deleted, but its write-ahead log is there.
+        WrongContext: this process inherited connections to the file from the process that it was
+            forked from.
     """
 
     def __init__(self, settings: SqliteSettings, migrations: Sequence[Migration]) -> None:
@@ -92,6 +95,9 @@ class Database:
         if settings.path != ":memory:":
             self._file = DatabaseFile(settings.path, read_only=settings.read_only)
         self.path = settings.path if self._file is None else self._file.path
+        self._process = Ownership(self.path)
+        if self._file is not None:
+            self._process.claim(self._file.seen[0])
         with translating(self.path):
             connection = self._connect()
             try:
@@ -100,7 +106,7 @@ class Database:
                 if self._file is not None:
                     self._file.pin()
             except BaseException:
-                connection.close()
+                self._disconnect(connection)
                 raise
 
     def _connect(self) -> sqlite3.Connection:
@@ -113,6 +119,7 @@ class Database:
             check_same_thread=False,
             cached_statements=256,
         )
+        self._process.keep(connection)
         connection.execute("PRAGMA cache_size = -65536")
         # Mapped, a file that is cut by another program ends this process with SIGBUS.
         connection.execute("PRAGMA mmap_size = 0")
@@ -120,6 +127,10 @@ class Database:
         connection.execute(f"PRAGMA synchronous = {settings.durability.value}")
         register_functions(connection)
         return connection
+
+    def _disconnect(self, connection: sqlite3.Connection) -> None:
+        connection.close()
+        self._process.release(connection)
 
     def _adopt(self, connection: sqlite3.Connection, migrations: Sequence[Migration]) -> None:
         """Make sure that the file is ours, then bring its schema up to date."""
@@ -156,6 +167,7 @@ class Database:
 
     def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """A write transaction: committed at the end of the block, rolled back by an error."""
+        self._process.require()
         return self._writer.transaction()
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -164,11 +176,13 @@ class Database:
         It is durable when this returns; what it raises undoes it alone. If the call is interrupted,
         ``work`` is not committed later.
         """
+        self._process.require()
         return self._writer.write(work)
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         """A connection for reading, lent to one thread at a time."""
+        self._process.require()
         if self._file is None:
             with self._writer.turn, translating(self.path):
                 self._require_open()
@@ -183,13 +197,13 @@ class Database:
             except BaseException:
                 # A cursor that the error's traceback keeps alive would hold back the view of
                 # whoever borrowed the connection next.
-                connection.close()
+                self._disconnect(connection)
                 # A page that was written meanwhile may look damaged.
                 self._file.require_unwritten(seen)
                 raise
             with self._idle_lock:
                 if self._closed or seen is not self._file.seen:
-                    connection.close()
+                    self._disconnect(connection)
                 else:
                     self._idle.append(connection)
 
@@ -205,7 +219,7 @@ class Database:
             connection.execute("PRAGMA query_only = ON")
             file.check()
         except BaseException:
-            connection.close()
+            self._disconnect(connection)
             raise
         return connection
 
@@ -219,15 +233,17 @@ class Database:
             raise AdapterUnavailable("sqlite", f"{self.path} has been closed; open it again")
 
     def close(self) -> None:
-        """Close all connections. Closing twice does nothing."""
+        """Close all connections. Does nothing the second time, and in a forked process."""
+        if self._process.inherited:
+            return
         with self._writer.turn, self._idle_lock:
             self._closed = True
             self._close_idle()
-            self._writer.connection.close()
+            self._disconnect(self._writer.connection)
 
     def _close_idle(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._disconnect(self._idle.pop())
 
 
 def check(settings: SqliteSettings) -> None:
