@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -106,10 +106,13 @@ def add(
 
     \b
     remembrancer add "I moved to Lisbon last week" --user ana --name Ana
+
+    Dates such as "last week" count from --at, or from today in this machine's time zone.
     """
     scope = call.owned()
     content = _from_standard_input() if text == "-" else text
-    message = {"role": role, "content": content, "name": name, "timestamp": at}
+    now = datetime.now().astimezone()
+    message = {"role": role, "content": content, "name": name, "timestamp": at or now}
     with call.opened() as memory:
         receipt = memory.add(
             message,
@@ -122,7 +125,14 @@ def add(
             idempotency_key=key,
             actor=ACTOR,
         )
-    _answer(call, receipt, "")
+    zone = None if at else str(timezone(now.utcoffset() or timedelta()))
+    call.answer(
+        {"receipt": receipt.to_dict(), "zone": zone}, lambda screen: screen.receipt(receipt)
+    )
+    if zone and not (no_infer or call.as_json):
+        call.screen().note(
+            f"Dates such as yesterday count from {now:%Y-%m-%d}, in this machine's zone ({zone})."
+        )
 
 
 @click.command()
@@ -165,7 +175,7 @@ def delete(call: Invocation, fact_id: str | None, everything: bool, yes: bool) -
 
 def _from_standard_input() -> str:
     try:
-        return sys.stdin.buffer.read().decode().strip()
+        return sys.stdin.buffer.read().decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise InvalidRequest("text", f"is not UTF-8 ({error.reason})") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from remembrancer import InvalidRequest
+from remembrancer.entrypoints.cli.console import console
 from remembrancer.entrypoints.cli.invocation import Invocation, command_options, time_option
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.types import Interval, LinkKey, Mention
@@ -52,22 +53,21 @@ def _write(path: str, exploration: Exploration) -> None:
 
 
 def _draw(exploration: Exploration | None) -> None:
-    from rich.console import Console
     from rich.text import Text
     from rich.tree import Tree
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    out = console()
     if exploration is None:
-        console.print("No entity is known yet.")
+        out.print("No entity is known yet.")
         return
     title = _title(exploration)
-    if not console.is_terminal:
-        console.print(title, soft_wrap=True)
+    if not out.is_terminal:
+        out.print(title, soft_wrap=True)
         for item in exploration.reached:
             parts = [str(item.distance), one_line(str(item.path)), *_about(exploration, item)]
             if isinstance(item.link, Mention):
                 parts.append(_last(exploration, item))
-            console.print("  ".join(parts), soft_wrap=True)
+            out.print("  ".join(parts), soft_wrap=True)
         return
     tree = Tree(Text(title, style="bold cyan"), guide_style="dim")
     branches: dict[tuple[LinkKey, ...], Tree] = {(): tree}
@@ -77,7 +77,7 @@ def _draw(exploration: Exploration | None) -> None:
         line = Text(_last(exploration, item), style="dim" if over else "")
         line.append("".join(f"  {part}" for part in _about(exploration, item)), style="dim")
         branches[keys] = branches[keys[:-1]].add(line)
-    console.print(tree)
+    out.print(tree)
 
 
 def _title(exploration: Exploration) -> str:

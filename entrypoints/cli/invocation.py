@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from remembrancer.entrypoints.cli.opening import DEFAULT_DATABASE, open_memory
+from remembrancer.entrypoints.cli.printable import printable
 
 if TYPE_CHECKING:
     from remembrancer import Memory
@@ -95,10 +96,12 @@ class Invocation:
 
 
 def print_json(document: Mapping[str, Any], *, err: bool = False) -> None:
-    """Print one JSON document, in ASCII if the stream is not Unicode."""
+    """Print one JSON document, in ASCII if the stream is not Unicode. Texts are untrusted: what a
+    terminal would obey is escaped, which JSON allows in strings, and only strings contain it.
+    """
     stream = sys.stderr if err else sys.stdout
     unicode = (stream.encoding or "ascii").lower().replace("-", "").startswith("utf")
-    click.echo(json.dumps(document, ensure_ascii=not unicode, indent=2), err=err)
+    click.echo(printable(json.dumps(document, ensure_ascii=not unicode, indent=2)), err=err)
 
 
 _DATABASE = click.option(

@@ -14,6 +14,7 @@ import click
 from remembrancer import RemembrancerError, __version__
 from remembrancer.entrypoints.cli.changing import add, delete, update
 from remembrancer.entrypoints.cli.checking import compact, retry, stats, verify
+from remembrancer.entrypoints.cli.console import escape_unencodable, is_styled
 from remembrancer.entrypoints.cli.demo import demo
 from remembrancer.entrypoints.cli.doctor import doctor
 from remembrancer.entrypoints.cli.graph import graph
@@ -67,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     as_json = "--json" in arguments
+    escape_unencodable()
     try:
         code = command_line.main(
             arguments or ["--help"], prog_name="remembrancer", standalone_mode=False
@@ -100,7 +102,7 @@ def _complain(kind: str, message: str, path: str | None, *, as_json: bool) -> No
         problem = {"type": kind, "message": message, "path": path}
         print_json({"error": problem}, err=True)
     else:
-        label = click.style("error:", fg="red", bold=True)
+        label = click.style("error:", fg="red", bold=True) if is_styled() else "error:"
         click.echo(f"{label} {one_line(message)}", err=True)
 
 

@@ -1,11 +1,16 @@
-"""Escape control characters of untrusted text before it is printed on a terminal."""
+"""Escape characters of untrusted text that a terminal would obey instead of showing."""
 
 from __future__ import annotations
 
 import re
 
-# Escape sequences and bidirectional marks could change what the screen shows.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that change the direction of text
+    "\ud800-\udfff"  # lone surrogates, which no stream can encode
+    "]"
+)
 
 
 def printable(text: str) -> str:

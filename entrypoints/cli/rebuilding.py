@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from remembrancer.entrypoints.cli.console import console
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -15,12 +17,11 @@ def rebuild_progress() -> Callable[[str, int, int], None]:
     shown: dict[str, tuple[Progress, TaskID]] = {}
 
     def show(what: str, done: int, total: int) -> None:
-        from rich.console import Console
         from rich.progress import Progress
 
         if what not in shown:
             bar = Progress(
-                console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+                console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()
             )
             bar.start()
             shown[what] = (bar, bar.add_task(what, total=total))

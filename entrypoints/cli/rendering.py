@@ -13,12 +13,12 @@ from typing import Protocol
 
 from attrs import frozen
 from rich.cells import cell_len
-from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from remembrancer.entrypoints.cli.console import console
 from remembrancer.entrypoints.cli.printable import one_line, printable
 from remembrancer.types import (
     DeadLetter,
@@ -83,14 +83,18 @@ class Screen:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._out = Console(highlight=False, markup=False, emoji=False)
-        self._aside = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._out = console()
+        self._aside = console(stderr=True)
         self._quiet = quiet
         self._shows_progress = self._aside.is_terminal and not quiet
 
     def line(self, text: str, style: str = "") -> None:
         """Print one line."""
         self._out.print(text, style=style, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Print one line beside the answer: on standard error, where no pipe takes it for data."""
+        self._aside.print(text, style="dim", soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Advance]:
@@ -183,8 +187,7 @@ class Screen:
             [_Entry(about=_said(fact), text=fact.text) for fact in page.facts],
         )
         if page.cursor is not None:
-            # On standard error: in a pipe it would look like a fact.
-            self._aside.print(f"More: --cursor {page.cursor}", style="dim", soft_wrap=True)
+            self.note(f"More: --cursor {page.cursor}")
 
     def fact(self, fact: Fact) -> None:
         """All fields of one version of a fact."""

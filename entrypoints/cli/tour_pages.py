@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from rich.box import ROUNDED
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from remembrancer.entrypoints.cli.console import console
 from remembrancer.entrypoints.cli.ingestion import Ingested
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.tour import THEN, Tour
@@ -35,9 +36,9 @@ def draw_tour(tour: Tour, *, kept: str | None) -> None:
         tour: the results.
         kept: path of the database, ``None`` if it is temporary.
     """
-    console = Console(highlight=False, markup=False, emoji=False)
-    console.width = min(console.width, WIDEST)
-    console.print(
+    out = console()
+    out.width = min(out.width, WIDEST)
+    out.print(
         _opening(tour),
         _page("Ask it", _answers(tour)),
         _page("Look into a belief", _versions(tour)),

@@ -435,7 +435,7 @@ def _read(config: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[
     _refuse_address(os.fsdecode(config), "config", "name a .toml, .yaml or .yml file")
     file = Path(config)
     try:
-        text = file.expanduser().read_text(encoding="utf-8")
+        text = file.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise InvalidRequest("config", f"{file} can't be read: {error}") from error
     if file.suffix == ".toml":
