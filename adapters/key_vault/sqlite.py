@@ -1,4 +1,5 @@
-"""A key vault in its own SQLite file, which only the file's owner may read.
+"""A key vault in its own SQLite file, which only the file's owner may read. It stays with the file
+that it opened, as the log does (see ``DatabaseFile``).
 
 It uses a rollback journal, not a write-ahead log: a destroyed key would stay in a write-ahead log
 until a checkpoint truncates it. A key is destroyed by overwriting it in place. Rows are only
@@ -14,13 +15,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from attrs import field, frozen
 
 from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.key_vault.wrapping import Wrapping
-from remembrancer.adapters.stores.sqlite.database_file import create, expanded
+from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
 from remembrancer.adapters.stores.sqlite.failures import translating
 from remembrancer.domain.errors import AdapterUnavailable, Erased, InvalidRequest
 from remembrancer.domain.ports.key_vault import KEY_BYTES
@@ -80,7 +80,9 @@ class SqliteKeyVault:
     """
 
     def __init__(self, settings: SqliteVaultSettings) -> None:
-        self._path = Path(settings.path).absolute()
+        # A link is followed once, here: a vault that is not there yet must not move with it.
+        self._path = Path(os.path.realpath(settings.path))
+        self._file: DatabaseFile | None = None
         self._wrapping = Wrapping(settings.master_key)
         self._process = Ownership(str(self._path))
         self._lock = threading.Lock()
@@ -93,7 +95,7 @@ class SqliteKeyVault:
             assert connection is not None
             stored = _stored(connection, ledger)
             if stored is None:
-                with _writing(connection):
+                with self._writing(connection):
                     # Another process may have created the key first.
                     stored = _stored(connection, ledger)
                     if stored is None:
@@ -111,7 +113,7 @@ class SqliteKeyVault:
         """See ``KeyVault.destroy``."""
         with self._opened(make=True) as connection:
             assert connection is not None
-            with suppress(Erased), _writing(connection):
+            with suppress(Erased), self._writing(connection):
                 if _stored(connection, ledger) is None:
                     # A ledger without a key gets one, which is then overwritten like any other.
                     never = self._wrapping.wrapped(bytes(KEY_BYTES), ledger)
@@ -148,25 +150,36 @@ class SqliteKeyVault:
 
     @contextmanager
     def _opened(self, *, make: bool = False) -> Iterator[sqlite3.Connection | None]:
-        """The connection, for one thread at a time; ``None`` if the vault does not exist yet."""
+        """The connection, for one thread at a time; ``None`` if the vault does not exist yet.
+
+        Raises:
+            AdapterUnavailable: the file was deleted or replaced while it was open.
+            IntegrityError: it was cut to nothing.
+            InvalidRequest: other users may access it.
+        """
         self._process.require()
         with self._lock, _translating(str(self._path)):
             if self._closed:
                 raise AdapterUnavailable("sqlite", f"{self._path} has been closed; open it again")
             if self._connection is None:
                 self._connection = self._connect(make=make)
+            self._check_file()
             yield self._connection
 
+    def _check_file(self) -> None:
+        if self._file is not None:
+            self._file.check()
+            _require_owner_only(self._path)
+
     def _connect(self, *, make: bool) -> sqlite3.Connection | None:
-        if not self._path.exists():
-            if not make:
-                return None
-            create(str(self._path))
+        if not (make or self._path.exists()):
+            return None
+        file = DatabaseFile(str(self._path))
         _require_owner_only(self._path)
         status = self._path.stat()
         self._process.claim((status.st_dev, status.st_ino))
         connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(self._path))}?mode=rw",
+            file.target,
             uri=True,
             timeout=BUSY_TIMEOUT,
             isolation_level=None,
@@ -180,6 +193,8 @@ class SqliteKeyVault:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
             if self._adopted(connection, make=make):
+                file.pin()
+                self._file = file
                 return connection
         except BaseException:
             self._disconnect(connection)
@@ -198,7 +213,7 @@ class SqliteKeyVault:
             InvalidRequest: the file is not a vault, or has another master key.
         """
         if make and _is_new(connection, self._path):
-            with _writing(connection):
+            with self._writing(connection):
                 # Another process may have created the tables first.
                 if _is_new(connection, self._path):
                     for statement in _SCHEMA:
@@ -210,6 +225,20 @@ class SqliteKeyVault:
         (proof,) = connection.execute("SELECT proof FROM master").fetchone()
         self._wrapping.require(proof, str(self._path))
         return True
+
+    @contextmanager
+    def _writing(self, connection: sqlite3.Connection) -> Iterator[None]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            # Once more: a key in a deleted file must not be handed out, nor count as destroyed.
+            self._check_file()
+            connection.execute("COMMIT")
+        except BaseException:
+            # Some failures (a full disk, an I/O error) have SQLite roll back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _stored(connection: sqlite3.Connection, ledger: LedgerId) -> bytes | None:
@@ -252,19 +281,6 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
             "upgrade remembrancer",
         )
     return False
-
-
-@contextmanager
-def _writing(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # Some failures (a full disk, an I/O error) have SQLite roll back by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _require_owner_only(path: Path) -> None:

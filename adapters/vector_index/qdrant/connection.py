@@ -15,6 +15,8 @@ from attrs.validators import ge, gt, min_len
 
 from remembrancer.adapters.redaction import Secrets
 from remembrancer.adapters.server_address import server_url
+from remembrancer.adapters.stores.sqlite.database_file import expanded
+from remembrancer.adapters.vector_index.qdrant.local_folder import NAME, LocalFolder, unusable
 from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
@@ -24,7 +26,6 @@ from remembrancer.domain.text import EQUALITY_VERSION
 
 T = TypeVar("T")
 
-NAME = "qdrant"
 LAYOUT = f"1.{ANALYSIS_VERSION}.{EQUALITY_VERSION}"
 """Versions of the payload, of its terms and of its names; a collection with others must be rebuilt.
 """
@@ -47,7 +48,8 @@ class QdrantSettings:
     Args:
         url: URL of the server; empty for the client's local mode, which supports one process only
             and compares a query with every point.
-        path: folder of the local mode; empty to keep it in memory.
+        path: folder of the local mode, made with mode 0700 if it is missing; a leading ``~`` is
+            the home folder; empty to keep it in memory.
         api_key: API key of the server.
         collection: name of the collection.
         timeout: timeout of one request, in seconds.
@@ -63,7 +65,7 @@ class QdrantSettings:
     url: str = field(
         default="", validator=server_url("http", "https", credentials="vector_index.api_key")
     )
-    path: str = ""
+    path: str = field(default="", converter=expanded)
     api_key: str = field(default="", repr=False)
     collection: str = field(default="remembrancer", validator=min_len(1))
     timeout: float = field(default=10.0, validator=gt(0))
@@ -95,6 +97,9 @@ class Connection:
             )
         self._settings = settings
         self._secrets = Secrets.of(settings)
+        self._folder: LocalFolder | None = None
+        if settings.path:
+            self._folder = LocalFolder(settings.path, settings.collection)
         self._dimension = dimension
         self._made_for = {"model": model, "dimension": dimension, "layout": LAYOUT}
         self._client: Any = None
@@ -106,14 +111,21 @@ class Connection:
 
         Raises:
             InvalidRequest: the collection was made for another embedder, or not by remembrancer.
-            AdapterUnavailable: Qdrant does not answer.
+            AdapterUnavailable: Qdrant does not answer, or its local folder is another one.
         """
         if not self._ready:
             async with self._preparing:
                 if not self._ready:
                     await self._prepare()
+                    if self._folder is not None:
+                        self._folder.pin()
                     self._ready = True
+        self._check_folder()
         return self._client
+
+    def _check_folder(self) -> None:
+        if self._folder is not None:
+            self._folder.check()
 
     def opened(self) -> Any:
         """Return the client, without checking the collection."""
@@ -128,9 +140,13 @@ class Connection:
                         timeout=max(1, round(settings.timeout)),
                         check_compatibility=False,
                     )
+                elif self._folder is not None:
+                    self._folder.make()
+                    self._client = kind(path=self._folder.path)
                 else:
-                    where = {"path": settings.path} if settings.path else {"location": ":memory:"}
-                    self._client = kind(**where)
+                    self._client = kind(location=":memory:")
+            except OSError as error:
+                raise unusable(settings.path, error) from error
             except RuntimeError as error:
                 # Another process has locked the folder.
                 _close_lock_file(error)
@@ -151,7 +167,7 @@ class Connection:
         )
 
         try:
-            return await call
+            answer = await call
         except UnexpectedResponse as error:
             status = error.status_code or 500
             content = self._secrets.cut_from(error.content.decode(errors="replace"))
@@ -167,11 +183,18 @@ class Connection:
         except (ApiException, ResponseHandlingException, OSError) as error:
             problem = f"no answer: {self._secrets.cut_from(error)}"
             raise AdapterUnavailable(NAME, problem) from self._secrets.cause(error)
+        # Afterwards too: a write into a deleted folder must not be acknowledged.
+        self._check_folder()
+        return answer
 
     async def drop(self) -> None:
         """Drop the collection; the next call creates it again."""
+        client = self.opened()
+        self._check_folder()
         self._ready = False
-        await self.ask(self.opened().delete_collection(self._settings.collection))
+        if self._folder is not None:
+            self._folder.release()
+        await self.ask(client.delete_collection(self._settings.collection))
 
     async def close(self) -> None:
         """Close the client."""
