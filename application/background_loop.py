@@ -6,10 +6,10 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
-from remembrancer.domain.errors import AdapterUnavailable, WrongContext
+from remembrancer.domain.errors import AdapterUnavailable, RemembrancerError, WrongContext
 
 T = TypeVar("T")
 
@@ -45,19 +45,20 @@ class BackgroundLoop:
         """Run a coroutine and block until it ends. An interrupt of the caller cancels it.
 
         Raises:
-            AdapterUnavailable: the loop has been closed.
+            AdapterUnavailable: the loop has been closed, before the call or during it.
             WrongContext: the caller is the loop's own thread, which would wait for itself, or a
                 process that was forked after the loop had started.
         """
         try:
-            loop = self._started()
             self._check_thread()
         except BaseException:
             coroutine.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        future = self._sent(coroutine)
         try:
             return future.result()
+        except CancelledError as error:
+            raise self._ended_early() from error
         except BaseException:
             future.cancel()
             raise
@@ -66,15 +67,32 @@ class BackgroundLoop:
         """Run a coroutine and await its end. Cancelling the await cancels it.
 
         Raises:
-            AdapterUnavailable: the loop has been closed.
+            AdapterUnavailable: the loop has been closed, before the call or during it.
             WrongContext: the caller is a process that was forked after the loop had started.
         """
+        future = self._sent(coroutine)
         try:
-            loop = self._started()
-        except BaseException:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError as error:
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise
+            raise self._ended_early() from error
+
+    def _sent(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        except RemembrancerError:
             coroutine.close()
             raise
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+        except RuntimeError as error:
+            coroutine.close()
+            raise self._ended_early() from error
+
+    def _ended_early(self) -> AdapterUnavailable:
+        return AdapterUnavailable(
+            self._name, "its event loop was closed before the call ended; open the memory again"
+        )
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._pid != os.getpid():
@@ -122,7 +140,8 @@ class BackgroundLoop:
             What was left behind: the names of coroutines.
         """
         loop, thread = self._take()
-        if loop is None or thread is None:
+        # Closed already: an engine has stopped it.
+        if loop is None or thread is None or loop.is_closed():
             if last is not None:
                 last.close()
             return ()
@@ -160,6 +179,8 @@ def _stop(loop: asyncio.AbstractEventLoop) -> None:
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
+        # If an engine has stopped it, and not ``close``, callers must not wait for ever.
+        loop.run_until_complete(_end(None))
     finally:
         loop.close()
 

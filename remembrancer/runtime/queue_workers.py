@@ -275,6 +275,10 @@ class TaskQueues(_Queues):
 
     async def outcome(self, future: Future[T], timeout: float | None = None) -> T:
         """See ``LedgerQueues.outcome``."""
+        # The loop of the worker may have been closed: nobody else would end its job.
+        self._remove_dead_workers()
+        with self._changed:
+            self._add_worker()
         if future.done():
             return future.result()
         return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), timeout)

@@ -173,10 +173,13 @@ class Lifecycle:
     async def _close_engine(self, name: str, engine: Any) -> tuple[str, ...]:
         if self._inline:
             return bounded(partial(_close_inline, engine), name, RELEASE)
-        try:
-            await asyncio.wait_for(engine.close(), RELEASE)
-        except TimeoutError:
+        closing = asyncio.ensure_future(engine.close())
+        # Not ``wait_for``, which waits on for an engine that ignores its cancellation.
+        ended, _ = await asyncio.wait({closing}, timeout=RELEASE)
+        if not ended:
+            closing.cancel()
             return (name,)
+        closing.result()
         return ()
 
     def close(self) -> None:

@@ -8,12 +8,13 @@ import logging
 import threading
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from remembrancer import AsyncMemory, Memory
-from remembrancer.domain.errors import WrongContext
+from remembrancer.domain.errors import AdapterUnavailable, WrongContext
 from remembrancer.domain.ports.embedder import Purpose, Vector
 from remembrancer.runtime import queue_workers
 from remembrancer.wiring import build, lifecycle
@@ -153,3 +154,79 @@ def test_async_close_leaves_a_plain_call_that_never_returns(
         asyncio.run(script())
     engine.released.set()
     assert "HangingPlain.embed" in caplog.text
+
+
+class Stubborn:
+    """An engine whose ``close`` ignores its cancellation until the test lets it end."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+
+    async def close(self) -> None:
+        while not self.released.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.released.wait()
+
+
+def test_async_close_leaves_an_engine_that_ignores_cancellation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Waited for ever
+    async def script() -> None:
+        memory = await AsyncMemory.open(settings=settings())
+        engine = Stubborn()
+        memory._lifecycle._engines["vector_index"] = engine
+        await memory.close()
+        engine.released.set()
+
+    with caplog.at_level(logging.WARNING, logger="remembrancer"):
+        asyncio.run(script())
+    assert "vector_index" in caplog.text
+
+
+class Stopping(Letters):
+    """Stops the event loop that it runs in, once it holds a memory."""
+
+    stops = False
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Vector]:
+        if self.stops:
+            asyncio.get_running_loop().stop()
+            await asyncio.Event().wait()
+        return self.vectors(texts)
+
+
+def test_event_loop_that_an_adapter_stops_ends_calls_with_a_typed_error() -> None:
+    # Waited for ever
+    embedder = Stopping()
+    with Memory(settings=settings(), overrides={"embedder": embedder}) as memory:
+        memory.add("I like green tea.", **ANN)
+        loop = memory._inner._container.loop()
+        embedder.stops = True
+        with pytest.raises(AdapterUnavailable, match="event loop was closed"):
+            loop.run(embedder.embed(["tea"], "query"))
+        with pytest.raises(AdapterUnavailable, match="event loop was closed"):
+            loop.run(embedder.embed(["tea"], "query"))
+
+
+class Stuck(Letters):
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Sequence[Vector]:
+        await asyncio.Event().wait()
+        return []
+
+
+def test_receipt_of_a_closed_event_loop_ends_with_a_typed_error() -> None:
+    # Waited for ever
+    first = asyncio.new_event_loop()
+    overrides = {"embedder": Stuck()}
+    memory = first.run_until_complete(AsyncMemory.open(settings=settings(), overrides=overrides))
+    receipt: Any = first.run_until_complete(memory.add("I like green tea.", **ANN, wait=False))
+    first.run_until_complete(asyncio.sleep(0))
+    first.close()
+
+    async def script() -> None:
+        with pytest.raises(AdapterUnavailable, match="call retry"):
+            await receipt.wait()
+        await memory.close()
+
+    asyncio.run(script())
