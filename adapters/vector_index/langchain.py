@@ -23,6 +23,7 @@ from attrs.validators import ge, matches_re
 from langchain_core.documents import Document as Held
 from langchain_core.embeddings import Embeddings
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.index_scoring.argument_checks import (
     check_query,
     checked_vectors,
@@ -33,7 +34,7 @@ from remembrancer.adapters.vector_index.remote.packed_metadata import carried, h
 from remembrancer.adapters.vector_index.remote.prefilter import Eligibility
 from remembrancer.adapters.vector_index.remote.rows import row_of
 from remembrancer.adapters.vector_index.remote.tokens import ledger_token, object_id
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
@@ -131,9 +132,10 @@ class LangchainVectorIndex:
             while True:
                 size = min(size, self._settings.most)
                 found = store.similarity_search_by_vector(towards, k=size, **named)
-                near = [similarity(each.metadata, asked) for each in found]
-                pairs = zip(found, near, strict=True)
-                hits = [one for each, s in pairs if (one := hit(each.metadata, s, eligible))]
+                with decoding(f"{NAME}, {type(store).__name__}, metadata"):
+                    near = [similarity(each.metadata, asked) for each in found]
+                    pairs = zip(found, near, strict=True)
+                    hits = [one for each, s in pairs if (one := hit(each.metadata, s, eligible))]
                 best = heapq.nsmallest(query.limit, hits, key=lambda one: (-one.strength, one.key))
                 # Unseen documents are not nearer than the last one found. If that one is below the
                 # cut, no tie is missing. Zero vectors may be at any rank, so skip them.
@@ -166,7 +168,8 @@ class LangchainVectorIndex:
         deleted: set[str] = set()
         with self._asking() as store:
             while found := store.similarity_search_by_vector(self._anywhere, k=_PAGE):
-                ids = {str(object_id(row_of(each.metadata).key)) for each in found}
+                with decoding(f"{NAME}, {type(store).__name__}, metadata"):
+                    ids = {str(object_id(row_of(each.metadata).key)) for each in found}
                 if ids <= deleted or store.delete(ids=sorted(ids)) is False:
                     raise AdapterUnavailable(NAME, "the store did not delete all documents")
                 deleted |= ids
@@ -215,7 +218,7 @@ class LangchainVectorIndex:
                     self._made = make(_BatchEmbeddings(self._vector_of))
                 self._batch_vectors = {}
                 yield self._made
-            except (AdapterUnavailable, InvalidRequest):
+            except RemembrancerError:
                 raise
             except Exception as error:
                 problem = f"the store failed: {error!r}"

@@ -217,8 +217,8 @@ class PgvectorIndex:
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._frame.schema}")
             await self._index.create(connection)
             if await find_extension(connection) is None:
-                raise AdapterUnavailable(
-                    ADAPTER,
+                raise InvalidRequest(
+                    "vector_index.provider",
                     "the extension pgvector is missing, and this user may not install it; "
                     "run CREATE EXTENSION vector in the database as a superuser",
                 )

@@ -1,7 +1,8 @@
 """Read from an external engine if it is up to date, else from the log's own database.
 
 This gives read-your-writes: the log's own index and graph hold every committed append. An engine
-that lags behind the ledger of the query, or does not answer, is skipped and named in the result.
+that lags behind the ledger of the query, does not answer, or answers what can't be read, is skipped
+and named in the result.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from attrs import field, frozen
 
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.projector import Projector
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
 from remembrancer.domain.graph.graph import Entity, Relation, View
 from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.ports.audit_log import AuditLog
@@ -82,7 +83,7 @@ class ReadFallback(Generic[E]):
         if await external.knows(ledger):
             try:
                 answer = await question(external.engine)
-            except AdapterUnavailable:
+            except (AdapterUnavailable, IntegrityError):
                 external.circuit_breaker.record_failure(await external.clock.now())
             else:
                 external.circuit_breaker.record_success()

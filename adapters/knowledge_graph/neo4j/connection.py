@@ -16,9 +16,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from urllib.parse import urlsplit
 
+from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
 from remembrancer.adapters.redaction import Secrets
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
 
 if TYPE_CHECKING:
     from neo4j import AsyncDriver, AsyncManagedTransaction, AsyncSession
@@ -176,6 +177,10 @@ class Connection:
                 f"{said(error) or f'nothing within {settings.timeout:g} s'}; "
                 "is it running, and is knowledge_graph.uri right?",
             ) from cause(error)
+        except RemembrancerError:
+            raise
+        except DAMAGE as error:
+            raise damaged(f"neo4j at {settings.uri}", error) from error
 
 
 def _message(error: Any) -> str:

@@ -24,7 +24,7 @@ class Collision(AdapterUnavailable):
     """The transaction conflicted with another one and was rolled back; a retry may succeed."""
 
 
-class TableMissing(AdapterUnavailable):
+class TableMissing(IntegrityError):
     """A table or column is missing."""
 
 
@@ -61,6 +61,9 @@ _REMEDIES: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], st
     (errors.ConnectionTimeout, "the server can't be reached or does not answer; try again"),
     (errors.ReadOnlySqlTransaction, "the server is a read-only replica; connect to the primary"),
 )
+_UNLIKE_OURS = (psycopg.ProgrammingError, psycopg.IntegrityError)
+"""Objects that are missing or of another type, and rows that break a constraint."""
+
 _REFUSALS = (
     errors.InvalidPassword,
     errors.InvalidAuthorizationSpecification,
@@ -77,11 +80,15 @@ def translated(error: psycopg.Error) -> RemembrancerError:
             ADAPTER, f"the transaction conflicted with another writer; try again ({said})"
         )
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn):
-        return TableMissing(ADAPTER, f"{said}; open the database again to have it rebuilt")
+        return TableMissing(f"{said}; open the database again to have it rebuilt")
     if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
         return IntegrityError(f"the database is damaged ({said}); restore a backup")
     if isinstance(error, _REFUSALS):
         return InvalidRequest("audit_log.dsn", f"the server denies access: {said}")
+    if isinstance(error, _UNLIKE_OURS):
+        return IntegrityError(
+            f"the schema is not the one that remembrancer made ({said}); restore a backup"
+        )
     if isinstance(error, errors.UntranslatableCharacter | errors.CharacterNotInRepertoire):
         return InvalidRequest("text", f"PostgreSQL can't store it: {said}")
     if isinstance(error, psycopg.DataError):

@@ -15,13 +15,16 @@ from typing import Protocol
 import psycopg
 from attrs import field, frozen
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.stores.postgres.advisory_locks import TRY_LOCK, UNLOCK
-from remembrancer.adapters.stores.postgres.failures import translated, translating
+from remembrancer.adapters.stores.postgres.failures import translating
 from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout
 from remembrancer.adapters.stores.postgres.sessions import Connection, Cursor, Reader, Row
 from remembrancer.adapters.stores.postgres.transaction_scripts import TransactionScripts, setting
 from remembrancer.domain.errors import RemembrancerError
+
+PLACE = "the tables in PostgreSQL"
 
 STALE = 32
 """Retries on another connection of the pool after a dead one, before the server counts as down."""
@@ -125,8 +128,9 @@ class _Glance:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, psycopg.Error):
-            raise translated(error) from error
+        if error is not None:
+            with translating(), decoding(PLACE):
+                raise error
 
     async def execute(
         self,
@@ -164,7 +168,14 @@ class PooledSessions(ABC):
 
     def reader(self) -> AbstractAsyncContextManager[Connection]:
         """See ``Sessions.reader``."""
-        return self._begun(self._frame.reading())
+        return self._read()
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[Connection]:
+        async with self._begun(self._frame.reading()) as connection:
+            # Not around writes: those embed texts, and an embedder's mistake is no damage.
+            with decoding(PLACE):
+                yield connection
 
     def glance(self) -> AbstractAsyncContextManager[Reader]:
         """See ``Sessions.glance``."""

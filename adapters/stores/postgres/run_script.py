@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
+from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.stores.postgres.sessions import Connection, Reader
-from remembrancer.adapters.stores.shared.scripts import Batch, Result, Script, Statement
+from remembrancer.adapters.stores.shared.scripts import (
+    Batch,
+    Result,
+    Script,
+    Statement,
+    tables_of,
+)
+from remembrancer.domain.errors import RemembrancerError
 
 T = TypeVar("T")
 
@@ -31,6 +39,10 @@ async def run_script(connection: Reader, script: Script[T]) -> T:
     except StopIteration as end:
         returned: T = end.value
         return returned
+    except RemembrancerError:
+        raise
+    except DAMAGE as error:
+        raise damaged(tables_of(step), error) from error
 
 
 async def _result(connection: Reader, step: Statement | Batch) -> Result:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from remembrancer.domain.errors import IntegrityError, InvalidRequest
+from remembrancer.adapters.damage import DAMAGE, damaged
+from remembrancer.domain.errors import InvalidRequest, RemembrancerError
 from remembrancer.domain.events import Event, EventId
 from remembrancer.domain.recorded import Append, Recorded, is_sealed
 from remembrancer.domain.scope import LedgerId
@@ -65,16 +66,16 @@ class EventCodec:
             event_type = self._registry.type_of(type_name, schema_version, position)
             raw = self._registry.upcast(msgspec.json.decode(payload), event_type, schema_version)
             return msgspec.convert(raw, event_type)
-        except (msgspec.MsgspecError, KeyError, ValueError, TypeError) as error:
-            if is_sealed(payload):
+        except RemembrancerError:
+            raise
+        except DAMAGE as error:
+            if isinstance(payload, bytes) and is_sealed(payload):
                 raise InvalidRequest(
                     "key_vault.provider",
                     f"is none, but position {position} of {ledger} is encrypted; set the key vault "
                     "that it was written with",
                 ) from error
-            raise IntegrityError(
-                f"position {position}: the stored {type_name} can't be read: {error}"
-            ) from error
+            raise damaged(f"position {position}: {type_name}", error) from error
 
     def decode_all(
         self,
@@ -90,7 +91,7 @@ class EventCodec:
         try:
             kinds = zip(type_names, schema_versions, strict=True)
             return [current[kind](payload) for kind, payload in zip(kinds, payloads, strict=True)]
-        except (msgspec.MsgspecError, KeyError, ValueError, TypeError):
+        except DAMAGE:
             # Decode one by one: some have an older version, or an error that must name its event.
             return list(
                 map(

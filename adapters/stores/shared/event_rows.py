@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from remembrancer.adapters.damage import DAMAGE, damaged, decoding
 from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
 from remembrancer.domain.epoch_micros import from_microseconds, optional_moment
+from remembrancer.domain.errors import RemembrancerError
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import Handle, Head, Recorded
 from remembrancer.domain.scope import LedgerId
@@ -26,9 +28,22 @@ def decoded(rows: Sequence[Row], codec: Codec, id_of: Callable[[Any], str]) -> l
         rows: the rows.
         codec: decodes the payloads.
         id_of: turns an id, as it is stored, into hex digits.
+
+    Raises:
+        IntegrityError: a row is damaged; names its position.
     """
-    if not rows:
-        return []
+    try:
+        return _decoded(rows, codec, id_of) if rows else []
+    except RemembrancerError:
+        raise
+    except DAMAGE as error:
+        for row in rows:
+            with decoding(f"table event, position {row[0]!r}"):
+                _decoded([row], codec, id_of)
+        raise damaged("table event", error) from error
+
+
+def _decoded(rows: Sequence[Row], codec: Codec, id_of: Callable[[Any], str]) -> list[Recorded]:
     # By column, not by row, so that the loops of a replay run in C.
     (
         positions, ledgers, handles, versions, event_ids, recorded_at, correlation_ids,

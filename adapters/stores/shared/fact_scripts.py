@@ -6,6 +6,7 @@ that a fact cites. ``domain.facts.evolve.changes_of`` decides how an event chang
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 from attrs import define, field
 
+from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
 from remembrancer.adapters.stores.shared.visibility import covered, visible
 from remembrancer.domain.conversation import Message
@@ -67,6 +69,8 @@ COLUMNS = (
     *("digest", "slot", "occurred_at", "created_at", "valid_from", "valid_to", "gaps"),
     *("recorded_from", "recorded_to", "expires_at", "rivals", "body"),
 )
+
+_ID = re.compile(r'"fact_id":"(\w+)"')
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Fact)
@@ -281,7 +285,7 @@ class FactScripts(ABC):
                 f"WHERE {clause} ORDER BY fact_id, version",
                 (parameter,),
             )
-            citing += [(message_id, _decoder.decode(body)) for message_id, body in found.rows]
+            citing += [(message_id, _fact(body)) for message_id, body in found.rows]
         return citing
 
     def load(self, keys: Sequence[FactKey]) -> Script[list[Fact]]:
@@ -432,7 +436,17 @@ class _Rows:
 
 def _facts(statement: Statement) -> Script[list[Fact]]:
     found = yield statement
-    return [_decoder.decode(body) for (body,) in found.rows]
+    return [_fact(body) for (body,) in found.rows]
+
+
+def _fact(body: Any) -> Fact:
+    try:
+        return _decoder.decode(body)
+    except DAMAGE as error:
+        # Most damage leaves the id readable.
+        found = _ID.search(body) if isinstance(body, str) else None
+        fact_id = f", fact {found[1]}" if found else ""
+        raise damaged(f"table fact, column body{fact_id}", error) from error
 
 
 def _encoded(fact: Fact) -> str:

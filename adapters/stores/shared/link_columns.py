@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.stores.shared.scripts import Row
 from remembrancer.adapters.stores.shared.visibility import timely
 from remembrancer.domain.epoch_micros import (
@@ -90,4 +91,5 @@ def visible(view: View, bounds: str) -> tuple[str, tuple[object, ...]]:
 def _scope(
     user_id: str | None, agent_id: str | None, run_id: str | None, app_id: str | None
 ) -> Scope:
-    return Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)
+    with decoding("the graph's tables, columns user_id to app_id", checked=True):
+        return Scope(user_id=user_id, agent_id=agent_id, run_id=run_id, app_id=app_id)

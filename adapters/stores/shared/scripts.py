@@ -8,6 +8,7 @@ SQLite's plain connections and both kinds of PostgreSQL sessions. Each driver
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -44,3 +45,10 @@ class Result:
 
 
 Script: TypeAlias = Generator[Statement | Batch, Result, T]
+
+_TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+([a-z_]+)\b(?!\()")
+
+
+def tables_of(step: Statement | Batch) -> str:
+    """The tables of a statement, for an error about their rows."""
+    return f"table {', '.join(dict.fromkeys(_TABLE.findall(step.sql)))}"

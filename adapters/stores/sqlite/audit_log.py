@@ -19,7 +19,7 @@ from remembrancer.adapters.stores.shared.scripts import Row
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.epoch_micros import to_microseconds
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
@@ -131,7 +131,7 @@ class SqliteAuditLog:
         appended = self._database.write(lambda connection: self._append(connection, append))
         if self._listener is not None and not appended.replayed:
             # The append is committed; maintenance that fails now is due again at the next append.
-            with suppress(AdapterUnavailable):
+            with suppress(AdapterUnavailable, IntegrityError):
                 self._listener.committed(appended.recorded)
         return appended
 

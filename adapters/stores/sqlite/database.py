@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from attrs import field, frozen
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
@@ -181,14 +182,19 @@ class Database:
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection for reading, lent to one thread at a time."""
+        """A connection for reading, lent to one thread at a time.
+
+        Raises:
+            IntegrityError: what the block read can't be decoded.
+        """
         self._process.require()
-        if self._file is None:
-            with self._writer.turn, translating(self.path):
-                self._require_open()
-                yield self._writer.connection
-            return
-        with translating(self.path):
+        # Not around writes: those embed texts, and an embedder's mistake is no damage.
+        with translating(self.path), decoding(self.path):
+            if self._file is None:
+                with self._writer.turn:
+                    self._require_open()
+                    yield self._writer.connection
+                return
             connection = self._borrowed(self._file)
             seen = self._file.seen
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,23 @@ _REMEDIES = {
 }
 
 
+_UNLIKE_OURS = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_RANGE,
+    sqlite3.SQLITE_TOOBIG,
+}
+"""A table, column or value that is missing, is too many, or is of another type. ``SQLITE_ERROR`` is
+every statement that can't succeed.
+"""
+
+_DENIED = {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_PERM}
+
+_UNDECODED = re.compile(r"Could not decode to UTF-8 column '(.*?)' with text")
+
+
 def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
     """The typed error for a SQLite error on the database at ``path``."""
     code = _primary_code(error)
@@ -35,6 +53,18 @@ def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
         return InvalidRequest("path", f"{path} is not a SQLite database; name another file")
     if code == sqlite3.SQLITE_CORRUPT:
         return IntegrityError(f"{path} is damaged ({error}); restore a backup")
+    if (undecoded := _UNDECODED.match(str(error))) is not None:
+        # SQLite's own text goes on with the value.
+        return IntegrityError(
+            f"{path}: a value of the column {undecoded[1]} is not UTF-8; restore a backup"
+        )
+    if code in _UNLIKE_OURS:
+        return IntegrityError(
+            f"{path}: its tables or values are not those that remembrancer wrote ({error}); "
+            "restore a backup"
+        )
+    if code in _DENIED:
+        return InvalidRequest("path", f"{path}: access is denied ({error}); change its permissions")
     remedy = _REMEDIES.get(code)
     return AdapterUnavailable("sqlite", f"{remedy} ({path}: {error})" if remedy else f"{error}")
 

@@ -6,7 +6,15 @@ import sqlite3
 from functools import lru_cache
 from typing import TypeVar
 
-from remembrancer.adapters.stores.shared.scripts import Batch, Result, Script, Statement
+from remembrancer.adapters.damage import DAMAGE, damaged
+from remembrancer.adapters.stores.shared.scripts import (
+    Batch,
+    Result,
+    Script,
+    Statement,
+    tables_of,
+)
+from remembrancer.domain.errors import RemembrancerError
 
 T = TypeVar("T")
 
@@ -28,6 +36,10 @@ def run_script(connection: sqlite3.Connection, script: Script[T]) -> T:
     except StopIteration as end:
         returned: T = end.value
         return returned
+    except RemembrancerError:
+        raise
+    except DAMAGE as error:
+        raise damaged(tables_of(step), error) from error
 
 
 def _result(connection: sqlite3.Connection, step: Statement | Batch) -> Result:

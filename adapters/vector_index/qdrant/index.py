@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from attrs import evolve, frozen
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.index_scoring.argument_checks import (
     check_query,
     checked_vectors,
@@ -25,10 +26,10 @@ from remembrancer.adapters.index_scoring.argument_checks import (
 from remembrancer.adapters.index_scoring.hit_order import DIGITS, strongest_first
 from remembrancer.adapters.vector_index.qdrant.connection import (
     LAYOUT,
-    NAME,
     Connection,
     QdrantSettings,
 )
+from remembrancer.adapters.vector_index.qdrant.local_folder import NAME
 from remembrancer.adapters.vector_index.qdrant.rendering import (
     filter_of,
     point_of,
@@ -50,6 +51,8 @@ from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
+
+T = TypeVar("T")
 
 EXACT = 20_000
 """Ledgers up to this many documents are searched exactly, larger ones by Qdrant's HNSW graph."""
@@ -102,12 +105,12 @@ class QdrantVectorIndex:
             document.key: point_of(document, vector)
             for document, vector in zip(documents, vectors, strict=True)
         }
-        await self._loop.run_async(self._put(list(points.values())))
+        await self._run(self._put(list(points.values())))
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
         ids = [str(object_id(key)) for key in dict.fromkeys(keys)]
-        await self._loop.run_async(self._remove(ids))
+        await self._run(self._remove(ids))
 
     async def search(self, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``."""
@@ -115,23 +118,23 @@ class QdrantVectorIndex:
         vector = None
         if query.vector is not None:
             vector = unit_of(components(query.vector, self._dimension, "vector"))
-        return await self._loop.run_async(self._search(query, vector))
+        return await self._run(self._search(query, vector))
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
         """See ``VectorIndex.speakers``."""
-        return sorted(await self._loop.run_async(self._values("speaker", ledger)))
+        return sorted(await self._run(self._values("speaker", ledger)))
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
-        return await self._loop.run_async(self._vectors_for({digest(text): text for text in texts}))
+        return await self._run(self._vectors_for({digest(text): text for text in texts}))
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
-        return await self._loop.run_async(self._count(in_ledger(ledger)))
+        return await self._run(self._count(in_ledger(ledger)))
 
     async def clear(self) -> None:
         """Drop the collection; the next call creates it for the configured embedder."""
-        await self._loop.run_async(self._connection.drop())
+        await self._run(self._connection.drop())
 
     async def ping(self) -> str:
         """Return name and version of the server, or of the client in local mode.
@@ -139,13 +142,18 @@ class QdrantVectorIndex:
         Raises:
             AdapterUnavailable: the server does not answer.
         """
-        return await self._loop.run_async(self._ping())
+        return await self._run(self._ping())
 
     async def close(self) -> None:
         """Close the client. Idempotent."""
         left = await self._loop.close_async(last=self._connection.close())
         if left:
             raise AdapterUnavailable(NAME, f"did not end while it was closed: {', '.join(left)}")
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run work in the loop of the client; answers that can't be read are ``IntegrityError``."""
+        with decoding(f"{NAME}, collection {self._settings.collection}"):
+            return await self._loop.run_async(work)
 
     async def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
         client = await self._connection.client()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.index_scoring.hit_order import DIGITS
 from remembrancer.adapters.vector_index.remote.prefilter import Eligibility
 from remembrancer.adapters.vector_index.remote.rows import packed, row_of
@@ -36,9 +37,11 @@ def similarity(held: Mapping[str, str], asked: npt.NDArray[np.float64]) -> float
 def hit(held: Mapping[str, str], similar: float, eligible: Eligibility) -> Hit | None:
     """Return stored metadata as a hit; ``None`` if the document is not eligible."""
     row, scope = row_of(held), eligible.query.scope
+    with decoding(f"the metadata of {row.key[0]}", checked=True):
+        owner = Scope(**json.loads(held["scope"]))
     if (
         held["ledger"] != ledger_token(scope.ledger)
-        or not scope.covers(Scope(**json.loads(held["scope"])))
+        or not scope.covers(owner)
         or not eligible.admits(row)
     ):
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.index_scoring.argument_checks import (
     check_query,
     checked_vectors,
@@ -109,11 +110,11 @@ class WeaviateVectorIndex:
             object_id(document.key): (document, vector)
             for document, vector in zip(documents, vectors, strict=True)
         }
-        await self._loop.run_async(self._put(latest))
+        await self._run(self._put(latest))
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
-        await self._loop.run_async(self._remove(list(dict.fromkeys(map(object_id, keys)))))
+        await self._run(self._remove(list(dict.fromkeys(map(object_id, keys)))))
 
     async def search(self, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``."""
@@ -121,37 +122,42 @@ class WeaviateVectorIndex:
         vector = None
         if query.vector is not None:
             vector = scaled(components(query.vector, self._dimension, "vector"))[0]
-        return await self._loop.run_async(self._search(query, vector))
+        return await self._run(self._search(query, vector))
 
     async def speakers(self, ledger: LedgerId) -> Sequence[str]:
         """See ``VectorIndex.speakers``."""
-        return await self._loop.run_async(self._speakers(ledger))
+        return await self._run(self._speakers(ledger))
 
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
-        return await self._loop.run_async(self._vectors_for({digest(text): text for text in texts}))
+        return await self._run(self._vectors_for({digest(text): text for text in texts}))
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
-        return await self._loop.run_async(self._count(ledger))
+        return await self._run(self._count(ledger))
 
     async def keys(self) -> list[FactKey]:
         """Return the keys of all documents of all ledgers, sorted."""
-        return await self._loop.run_async(self._keys())
+        return await self._run(self._keys())
 
     async def clear(self) -> None:
         """Drop the collections and create them for the configured embedder and layout."""
-        await self._loop.run_async(self._clear())
+        await self._run(self._clear())
 
     async def ping(self) -> str:
         """Check both ports and the collections; return name and version of the server."""
-        return await self._loop.run_async(self._ping())
+        return await self._run(self._ping())
 
     async def close(self) -> None:
         """Close the connection. Idempotent."""
         left = await self._loop.close_async(last=self._connection.close())
         if left:
             raise AdapterUnavailable(NAME, f"did not end while it was closed: {', '.join(left)}")
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run work in the loop of the client; answers that can't be read are ``IntegrityError``."""
+        with decoding(f"{NAME}, collection {self._settings.collection}"):
+            return await self._loop.run_async(work)
 
     async def _client(self) -> WeaviateAsyncClient:
         """Return the client, after creating or checking the collections."""

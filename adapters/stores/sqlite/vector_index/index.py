@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from remembrancer.adapters.damage import decoding
 from remembrancer.adapters.stores.sqlite.connections import Connections, one_view
 from remembrancer.adapters.stores.sqlite.vector_index import compaction, schema, writing
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import (
@@ -19,13 +20,15 @@ from remembrancer.adapters.stores.sqlite.vector_index.embeddings import (
 from remembrancer.adapters.stores.sqlite.vector_index.search import search
 from remembrancer.adapters.stores.sqlite.vector_index.sizes import DEFAULT_SIZES, Sizes
 from remembrancer.adapters.stores.sqlite.vector_index.snapshots import Snapshots
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
 from remembrancer.domain.facts.fact import FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import EQUALITY_VERSION
+
+PLACE = "the tables index_*"
 
 
 class SqliteVectorIndex:
@@ -73,27 +76,31 @@ class SqliteVectorIndex:
 
     def put_in(self, connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
         """See ``VectorIndex.put``. Call ``compact`` after the commit."""
-        writing.put(connection, self._embeddings, documents)
+        with decoding(PLACE):
+            writing.put(connection, self._embeddings, documents)
 
     def remove_in(self, connection: sqlite3.Connection, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
-        writing.remove(connection, self._embeddings, keys)
+        with decoding(PLACE):
+            writing.remove(connection, self._embeddings, keys)
 
     def search_in(self, connection: sqlite3.Connection, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``. Inside a transaction it includes its uncommitted writes."""
-        return search(
-            connection,
-            query,
-            embeddings=self._embeddings,
-            snapshots=self._snapshots,
-            sizes=self._sizes,
-        )
+        with decoding(PLACE):
+            return search(
+                connection,
+                query,
+                embeddings=self._embeddings,
+                snapshots=self._snapshots,
+                sizes=self._sizes,
+            )
 
     def vectors_in(
         self, connection: sqlite3.Connection, texts: Sequence[str]
     ) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
-        return self._embeddings.known(connection, texts)
+        with decoding("table index_embedding"):
+            return self._embeddings.known(connection, texts)
 
     def count_in(self, connection: sqlite3.Connection) -> int:
         """The number of documents of all ledgers."""
@@ -123,7 +130,7 @@ class SqliteVectorIndex:
             self.put_in(connection, documents)
         for ledger in dict.fromkeys(document.scope.ledger for document in documents):
             # The documents are committed; the next write tries to compact again.
-            with suppress(AdapterUnavailable):
+            with suppress(AdapterUnavailable, IntegrityError):
                 self.compact(ledger)
 
     def remove(self, keys: Sequence[FactKey]) -> None:
@@ -187,9 +194,10 @@ class SqliteVectorIndex:
         try:
             if self._compacting[0] is not mine:
                 return 0
-            return sum(
-                compaction.compact(self._connections, self._embeddings, self._sizes, name)
-                for name in names
-            )
+            with decoding(PLACE):
+                return sum(
+                    compaction.compact(self._connections, self._embeddings, self._sizes, name)
+                    for name in names
+                )
         finally:
             self._compacting.remove(mine)
