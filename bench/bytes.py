@@ -6,8 +6,8 @@ the offline embedder. Sizes are pages by table and index (``dbstat``, ``pg_total
 after the last commit. Revised facts and facts with relations need more; several facts from one
 message need less.
 
-The rebuild is that of ``catch_up``: the checkpoints are deleted, and the next opening builds facts,
-index and graph from the log. It includes embedding, which takes microseconds per text here.
+The rebuild is that of ``remembrancer rebuild read_models``: facts, index and graph. It includes
+embedding, which takes microseconds per text here.
 
     python -m bench.bytes
     python -m bench.bytes --facts 100000
@@ -85,12 +85,6 @@ class OnSqlite:
         self._path = folder / "bytes.db"
         self.log: dict[str, Any] = {"path": str(self._path)}
 
-    def forget_checkpoints(self) -> None:
-        """Delete the checkpoints, so that the next opening rebuilds the read models."""
-        with closing(sqlite3.connect(self._path)) as connection:
-            connection.execute("DELETE FROM projection")
-            connection.commit()
-
     def sizes(self) -> tuple[Counter[str], int]:
         """Bytes by part, and the number of events."""
         found: Counter[str] = Counter()
@@ -126,10 +120,6 @@ class OnPostgres:
         """Drop the schema."""
         self._ask("DROP SCHEMA IF EXISTS remembrancer_bytes CASCADE")
 
-    def forget_checkpoints(self) -> None:
-        """Delete the checkpoints, so that the next opening rebuilds the read models."""
-        self._ask("DELETE FROM remembrancer_bytes.projection")
-
     def sizes(self) -> tuple[Counter[str], int]:
         """Bytes by part, and the number of events."""
         found: Counter[str] = Counter()
@@ -148,8 +138,9 @@ def _part(table: str) -> str:
 
 def rebuilt(settings: Settings) -> float:
     """Rebuild the read models; return the seconds."""
-    before = time.perf_counter()
-    with Memory(settings=settings):
+    with Memory(settings=settings) as memory:
+        before = time.perf_counter()
+        memory.rebuild("read_models")
         return time.perf_counter() - before
 
 
@@ -167,7 +158,6 @@ def main() -> None:
         )
         filling = filled(settings, facts)
         found, events = store.sizes()
-        store.forget_checkpoints()
         rebuilding = rebuilt(settings)
         if isinstance(store, OnPostgres):
             store.drop()

@@ -32,7 +32,7 @@ from remembrancer.domain.errors import (
     RemembrancerError,
 )
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
-from remembrancer.domain.ports.read_models import ReadModelsState, has_state
+from remembrancer.domain.ports.read_models import ReadModelsState, Refusal, has_state
 from remembrancer.domain.recorded import Position
 from remembrancer.version import __version__
 from remembrancer.wiring.container import Container
@@ -225,12 +225,19 @@ class _Examiner:
         await self._clocks(notes)
         read_models = container.lifted_read_models()
         if self._embedder_known:
-            state = await _state(read_models)
+            state, refusal = await _state(read_models)
+            if refusal is not None:
+                notes.problem(
+                    f"the read models are {state}: {refusal}",
+                    "use the settings that the application uses; if the embedder or the release "
+                    "has changed, or rows are missing, run remembrancer rebuild read_models",
+                )
+                return
             if state != "current":
                 notes.problem(
                     f"the read models are {state}",
-                    "open the database once, for example with remembrancer stats: the read models "
-                    "catch up or are rebuilt, and texts are embedded again if the embedder changed",
+                    "open the database once, for example with remembrancer stats: the rest of the "
+                    "log is applied",
                 )
                 return
         notes.details["read_models"] = dict(await read_models.positions())
@@ -338,9 +345,11 @@ class _Examiner:
             notes.details["answered_in_seconds"] = round(time.perf_counter() - before, 3)
 
 
-async def _state(read_models: object) -> ReadModelsState:
+async def _state(read_models: object) -> tuple[ReadModelsState, Refusal | None]:
     # Read models that can't tell their state are up to date when they are built, or catch up first.
-    return await read_models.state() if has_state(read_models) else "current"
+    if not has_state(read_models):
+        return "current", None
+    return await read_models.state(), await read_models.refusal()
 
 
 async def _ask_embedder(embedder: Any) -> None:

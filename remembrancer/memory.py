@@ -76,11 +76,11 @@ class AsyncMemory(Operations):
         settings: everything that can be chosen; ``None`` reads ``REMEMBRANCER_*`` variables.
         overrides: parts to use in place of the configured ones, by their names in ``Container``
             (``embedder``, ``clock``, ``extractor``, ``store``, …).
-        on_rebuild: called while read models are rebuilt from the log, with a label, the events
-            done and the events in all.
+        on_rebuild: called while read models are built from the log, with a label, the events done
+            and the events in all.
 
-    Opening touches the disk and may rebuild read models; in a running loop prefer
-    ``await AsyncMemory.open(...)``, which does so in a thread.
+    Opening touches the disk, and builds read models that are missing or behind the log; in a
+    running loop prefer ``await AsyncMemory.open(...)``, which does so in a thread.
 
     Raises:
         InvalidRequest: the settings are wrong, or the file is not a remembrancer database.

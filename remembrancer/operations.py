@@ -131,12 +131,17 @@ class Operations(Uncopyable):
         Until it has caught up, searches use the store's own index and graph. A worker continues an
         interrupted rebuild; so does ``run_worker(once=True)``.
 
+        ``read_models`` are the facts, the index and the graph in the log's own database. They are
+        built again for the embedder of this memory, in one transaction: writers wait, readers see
+        the old rows until then. Vectors of other models are kept. ``refill`` embeds the texts that
+        have no vector of this embedder.
+
         Args:
-            projection: ``vector_index`` or ``knowledge_graph``.
-            on_report: called about once a second with the state of every partition.
+            projection: ``vector_index``, ``knowledge_graph`` or ``read_models``.
+            on_report: called about once a second with the state of every partition of an engine.
 
         Raises:
-            InvalidRequest: there is no such external projection.
+            InvalidRequest: there is no such external projection, or the store can't rebuild.
             AdapterUnavailable: the engine or the log's database did not answer.
         """
         return await self._use.rebuild(projection, on_report=on_report)

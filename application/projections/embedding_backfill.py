@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.projections.readiness import Readiness
 from remembrancer.domain.ports.read_models import ReadModels
 
 BATCH = 64
@@ -17,10 +18,14 @@ class EmbeddingBackfill:
     Args:
         read_models: list the documents without a vector, and store the vectors.
         embedding: computes vectors.
+        readiness: refuses vectors for the index of another embedder.
     """
 
-    def __init__(self, *, read_models: ReadModels, embedding: Embedding) -> None:
+    def __init__(
+        self, *, read_models: ReadModels, embedding: Embedding, readiness: Readiness
+    ) -> None:
         self._read_models = read_models
+        self._readiness = readiness
         self._embedding = embedding
 
     async def __call__(
@@ -36,8 +41,11 @@ class EmbeddingBackfill:
             The number of embedded documents.
 
         Raises:
+            InvalidRequest: another embedder or release made the index.
+            IntegrityError: the read models are damaged.
             AdapterUnavailable: the embedder did not answer; the vectors so far are stored.
         """
+        self._readiness.require()
         done = 0
         while batches is None or batches > 0:
             texts = await self._read_models.unembedded(BATCH)

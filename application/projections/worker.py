@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.lag import Lag, MeasureLag
 from remembrancer.application.projections.projector import Counts, Projector
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.append_signal import AppendSignal
 from remembrancer.domain.ports.audit_log import AuditLog
@@ -206,8 +206,8 @@ class Worker:
             await self._rest(UPKEEP * self._jitter(), stop)
             if stop():
                 return
-            # The projector of that engine reports the failure.
-            with suppress(AdapterUnavailable):
+            # The projector of that engine reports the failure; opening reported what differs.
+            with suppress(AdapterUnavailable, InvalidRequest, IntegrityError):
                 await self._index_maintenance()
 
     async def report(self) -> Report:

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.recall.checked_hits import CheckedHits, checked_hits
 from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
@@ -27,7 +28,12 @@ from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
-from remembrancer.domain.ports.vector_index import Hit, IndexQuery, SearchedIndex
+from remembrancer.domain.ports.vector_index import (
+    Hit,
+    IndexQuery,
+    SearchedIndex,
+    tells_missing_vectors,
+)
 from remembrancer.domain.recall.permission import permits
 from remembrancer.domain.recall.query import Query, understand
 from remembrancer.domain.recall.ranking import Ranked, Weights, rank, reordered
@@ -40,6 +46,9 @@ than 1 point; 100 or more gain nothing."""
 
 ROUNDS = 3
 """Searches of the index, if hits had to be dropped and too few are left."""
+
+HEADS = 10
+"""Searches, if appends to the ledger keep replacing hits."""
 
 WIDER = 4
 """Factor between the candidates of one round and of the next."""
@@ -114,8 +123,9 @@ class SearchResult(Results[ScoredFact]):
 
     ``degraded`` names the missing signals (``similarity``, ``graph``, ``reranker``), and the
     external engines that were replaced by the log's own database because they lag or do not answer
-    (``vector_index``, ``knowledge_graph``). ``vector_index`` is also named if the index returned
-    facts that this search may not return: they were left out, and the index must be rebuilt.
+    (``vector_index``, ``knowledge_graph``). ``similarity`` is also named if a document of the
+    ledger has no vector. ``vector_index`` is also named if the index returned facts that this
+    search may not return (they were left out), or is damaged: it must be rebuilt.
     """
 
     results: tuple[ScoredFact, ...]
@@ -137,11 +147,14 @@ class SearchResult(Results[ScoredFact]):
 
 @frozen(kw_only=True)
 class _Candidates:
-    """The parsed query and the hits of one index."""
+    """The parsed query and the hits of one index.
+
+    ``compared``: by similarity, with all documents.
+    """
 
     query: Query
     hits: list[Hit]
-    has_vector: bool
+    compared: bool
 
 
 @frozen(kw_only=True)
@@ -166,6 +179,7 @@ class Recall:
         index: candidates by keywords and vectors.
         graph: candidates by relations.
         embedding: vectors of queries.
+        readiness: refuses searches of the index of another embedder.
         weights: weight of each signal in the score.
         reranking: reranks the best candidates, if given.
     """
@@ -178,6 +192,7 @@ class Recall:
         index: ReadFallback[SearchedIndex],
         graph: ReadFallback[KnowledgeGraph],
         embedding: Embedding,
+        readiness: Readiness,
         weights: Weights = Weights(),
         reranking: Reranking | None = None,
     ) -> None:
@@ -186,6 +201,7 @@ class Recall:
         self._index = index
         self._graph = graph
         self._embedding = embedding
+        self._readiness = readiness
         self._weights = weights
         self._reranking = reranking
 
@@ -194,18 +210,18 @@ class Recall:
 
         Raises:
             AdapterUnavailable: the index or the facts did not answer.
-            InvalidRequest: ``rerank`` is true, and there is no reranker.
+            InvalidRequest: ``rerank`` is true, and there is no reranker; or another embedder or
+                release made the index.
         """
+        self._readiness.require_same_settings()
         reranking = self._reranking_for(request)
-        head = await self._log.head(request.scope.ledger)
-        request = _pinned(request, head)
         depth = request.limit if reranking is None else reranking.depth(request.limit)
-        last, checked = await self._found(request, depth)
+        request, last, checked, moved = await self._at_the_head(request, depth)
         found, degraded = list(checked.ranked), last.degraded
-        # An append since then is another reason for a hit that does not fit, as is a head in the
-        # lead of another clock: then the index was asked about all times.
+        # A head in the lead of another clock is another reason for a hit that does not fit: then
+        # the index was asked about all times.
         timely = request.as_of is None or request.as_of <= request.now
-        if checked.wrong and timely and await self._log.head(request.scope.ledger) == head:
+        if (checked.wrong and timely and not moved) or self._readiness.damaged:
             degraded = tuple(dict.fromkeys((*degraded, "vector_index")))
         reranked_by = None
         if reranking is not None and found:
@@ -221,6 +237,24 @@ class Recall:
             degraded=degraded,
             reranked_by=reranked_by,
         )
+
+    async def _at_the_head(
+        self, asked: RecallRequest, depth: int
+    ) -> tuple[RecallRequest, _Round, CheckedHits, bool]:
+        """Search as of the head of the ledger, again if an append came in between: its new versions
+        replace hits of this search.
+
+        Returns:
+            The request with its time, the last round, the hits, and whether the head moved.
+        """
+        for _ in range(HEADS):
+            head = await self._log.head(asked.scope.ledger)
+            request = _pinned(asked, head)
+            last, checked = await self._found(request, depth)
+            moved = checked.wrong and await self._log.head(asked.scope.ledger) != head
+            if not moved:
+                break
+        return request, last, checked, moved
 
     def _reranking_for(self, request: RecallRequest) -> Reranking | None:
         if request.rerank and self._reranking is None:
@@ -247,7 +281,7 @@ class Recall:
         )
         query, hits = candidates.query, candidates.hits
         found_leads, others = await self._graph_leads(request, query)
-        lost = {"similarity": not candidates.has_vector, "graph": found_leads is None}
+        lost = {"similarity": not candidates.compared, "graph": found_leads is None}
         found_leads = found_leads or {}
         return _Round(
             ranked=rank(
@@ -267,6 +301,8 @@ class Recall:
         speakers = await index.speakers(request.scope.ledger)
         query = understand(request.query, speakers=speakers)
         vector = await self._vector(query.text_for_embedding)
+        # Before the search: a vector that arrives in between is only reported too early.
+        lacking = tells_missing_vectors(index) and await index.lacks_vectors(request.scope.ledger)
         hits = await index.search(
             IndexQuery(
                 scope=request.scope,
@@ -279,7 +315,7 @@ class Recall:
                 limit=limit,
             )
         )
-        return _Candidates(query=query, hits=hits, has_vector=vector is not None)
+        return _Candidates(query=query, hits=hits, compared=vector is not None and not lacking)
 
     async def _graph_leads(
         self, request: RecallRequest, query: Query

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
+from remembrancer.application.projections.readiness import Readiness
 from remembrancer.domain.errors import Conflict, InvalidRequest
 from remembrancer.domain.events import Event, EventId
 from remembrancer.domain.ports.audit_log import Appended, AuditLog
@@ -30,6 +31,7 @@ class OptimisticAppender:
         actor_names: whether an actor may be a name or an address. The envelope of an event is
             never erased, so that these would stay for ever.
         clock_lead: how far the last event of a ledger may be ahead of the clock.
+        readiness: refuses appends while the read models can't take them.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class OptimisticAppender:
         patience: float,
         actor_names: bool = False,
         clock_lead: timedelta = CLOCK_LEAD,
+        readiness: Readiness | None = None,
     ) -> None:
         self._log = log
         self._clock = clock
@@ -48,17 +51,21 @@ class OptimisticAppender:
         self._patience = patience
         self._actor_names = actor_names
         self._clock_lead = clock_lead
+        self._readiness = readiness or Readiness()
 
     def correlation_id(self) -> CorrelationId:
         """A new id for a request."""
         return CorrelationId(self._ids.new())
 
-    def check_actor(self, actor: str) -> None:
-        """Check an actor; call it before work that would be in vain.
+    def check(self, actor: str) -> None:
+        """Check an actor and the read models; call it before work that would be in vain.
 
         Raises:
-            InvalidRequest: it is not an opaque id, and names are not allowed.
+            InvalidRequest: the actor is not an opaque id, and names are not allowed; or another
+                embedder or release made the read models.
+            IntegrityError: the read models are damaged.
         """
+        self._readiness.require()
         if not self._actor_names and any(sign == "@" or sign.isspace() for sign in actor):
             raise InvalidRequest(
                 "actor",
@@ -83,9 +90,10 @@ class OptimisticAppender:
         """Append once; see ``AuditLog.append``.
 
         Raises:
-            InvalidRequest: see ``check_actor``.
+            InvalidRequest: see ``check``.
+            IntegrityError: see ``check``.
         """
-        self.check_actor(actor)
+        self.check(actor)
         return await self._log.append(
             Append(
                 ledger=ledger,
@@ -116,7 +124,7 @@ class OptimisticAppender:
         Raises:
             Conflict: other writers won every race for ``patience`` seconds.
         """
-        self.check_actor(actor)
+        self.check(actor)
         deadline = await self._clock.now() + timedelta(seconds=self._patience)
         tries = 0
         while True:

@@ -198,7 +198,7 @@ class Remember:
             ModelError: a model's answer was unusable; the messages stay pending.
             Erased: the messages were erased since.
         """
-        self._appender.check_actor(actor)
+        self._appender.check(actor)
         done = readable(await self._log.read_correlation(correlation_id))
         observed = [item.event for item in done if isinstance(item.event, MessageObserved)]
         if not observed:

@@ -175,6 +175,24 @@ def declares_signals(index: object) -> TypeGuard[DeclaresSignals]:
     return hasattr(index, "signals")
 
 
+class TellsMissingVectors(Protocol):
+    """Optional, for an index that holds documents before their vectors."""
+
+    async def lacks_vectors(self, ledger: LedgerId) -> bool:
+        """Whether a search by similarity in a ledger misses a document, because its vector is
+        missing or of another model. Cheap: every search asks.
+
+        Raises:
+            AdapterUnavailable: the engine did not answer.
+        """
+        ...
+
+
+def tells_missing_vectors(index: object) -> TypeGuard[TellsMissingVectors]:
+    """Whether an index can tell that vectors are missing."""
+    return hasattr(index, "lacks_vectors")
+
+
 class Compactable(Protocol):
     """Optional, for an index that searches large ledgers faster after maintenance.
 

@@ -15,6 +15,7 @@ from remembrancer.entrypoints.cli.invocation import Invocation, command_options
 if TYPE_CHECKING:
     from remembrancer.types import Report
 
+READ_MODELS = "read_models"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -74,10 +75,20 @@ def rebuild(call: Invocation, projection: str) -> None:
     PROJECTION is vector_index or knowledge_graph. Until it has caught up, searches use the
     log's own database. If the command is interrupted, a worker continues the rebuild.
 
-    Read models in the log's own database are rebuilt automatically when it is opened.
+    With read_models, the facts, the index and the graph in the log's own database are built
+    again, for the embedder in the settings. Texts without a vector of this embedder are
+    embedded. Writers wait meanwhile, readers do not.
     """
-    with call.existing() as memory, call.screen().working() as take:
-        report = memory.rebuild(projection, on_report=take)
+    with call.existing() as memory:
+        if projection == READ_MODELS:
+            report, embedded = memory.rebuild(projection), memory.refill()
+            call.answer(
+                {**report.to_dict(), "embedded": embedded},
+                lambda screen: screen.line(f"Rebuilt from the log; {embedded:,} texts embedded."),
+            )
+            return
+        with call.screen().working() as take:
+            report = memory.rebuild(projection, on_report=take)
     call.answer(report.to_dict(), lambda screen: screen.report(report))
 
 

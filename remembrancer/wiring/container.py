@@ -24,6 +24,7 @@ from remembrancer.application.projections.dead_letters import DeadLetters
 from remembrancer.application.projections.delivery import GraphDelivery, IndexDelivery
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
 from remembrancer.application.projections.lag import MeasureLag
+from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.projections.rebuild import Rebuild
 from remembrancer.application.projections.run_worker import RunWorker
 from remembrancer.application.projections.worker import Worker
@@ -146,6 +147,8 @@ class Container(containers.DeclarativeContainer):
     knowledge_graph = providers.Singleton(
         build.build_engine, settings.provided.knowledge_graph, embedded_graph.provider
     )
+    readiness = providers.Singleton(Readiness)
+    on_rebuild: providers.Object[Any] = providers.Object(None)
     lifted_embedder = providers.Singleton(build.lifted, lift_slow, embedder)
     lifted_embedded_index = providers.Singleton(build.lifted, lift, embedded_index)
     lifted_vector_index = providers.Singleton(build.lifted, lift, vector_index)
@@ -167,10 +170,14 @@ class Container(containers.DeclarativeContainer):
         patience=settings.provided.patience,
         actor_names=settings.provided.actor_names,
         clock_lead=settings.provided.clock_lead,
+        readiness=readiness,
     )
     lifted_read_models = providers.Singleton(build.lifted, lift, read_models)
     embedding_backfill = providers.Singleton(
-        EmbeddingBackfill, read_models=lifted_read_models, embedding=embedding
+        EmbeddingBackfill,
+        read_models=lifted_read_models,
+        embedding=embedding,
+        readiness=readiness,
     )
     lifted_state = providers.Singleton(build.lifted, lift, projection_state)
     append_signal = providers.Singleton(build.append_signal, store, lift, lifted_log, lifted_clock)
@@ -240,6 +247,7 @@ class Container(containers.DeclarativeContainer):
         lifted_embedded_index,
         vector_index,
         lifted_vector_index,
+        readiness,
     )
     worker = providers.Factory(
         Worker,
@@ -256,6 +264,10 @@ class Container(containers.DeclarativeContainer):
     run_worker = providers.Singleton(RunWorker, make_worker=worker.provider, beside=new_beside)
     rebuild = providers.Singleton(
         Rebuild,
+        read_models=lifted_read_models,
+        log=audit_log,
+        readiness=readiness,
+        on_rebuild=on_rebuild,
         projections=projections,
         make_worker=worker.provider,
         make_measure_lag=measure_lag.provider,
@@ -354,6 +366,7 @@ class Container(containers.DeclarativeContainer):
         index=index_reading,
         graph=graph_reading,
         embedding=embedding,
+        readiness=readiness,
         reranking=reranking,
     )
     current_graph = providers.Singleton(CurrentGraph, graph_reading)

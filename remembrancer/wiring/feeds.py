@@ -8,6 +8,7 @@ from typing import Any
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.projector import ProjectionSettings, Projector
+from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.recall.hybrid_index import HybridIndex
 from remembrancer.application.recall.read_fallback import ExternalReader, ReadFallback
 from remembrancer.domain.errors import InvalidRequest
@@ -83,8 +84,8 @@ def external_projections(*projections: Projector | None) -> list[Projector]:
 
 
 def index_maintenance(
-    embedded: Any, lifted_embedded: Any, index: Any, lifted: Any
+    embedded: Any, lifted_embedded: Any, index: Any, lifted: Any, readiness: Readiness
 ) -> IndexMaintenance:
     """Maintenance of the indexes that have it."""
     indexes = [lifted_embedded] if index is embedded else [lifted_embedded, lifted]
-    return IndexMaintenance([each for each in indexes if is_compactable(each)])
+    return IndexMaintenance([each for each in indexes if is_compactable(each)], readiness)

@@ -99,6 +99,7 @@ class Lifecycle:
         for name, part in overrides.items():
             _check_override(name, container)
             container.providers[name].override(providers.Object(part))
+        container.on_rebuild.override(providers.Object(on_rebuild))
         try:
             self._catch_up(on_rebuild)
             self._use_cases = UseCases(
@@ -137,10 +138,12 @@ class Lifecycle:
     def _catch_up(self, on_rebuild: OnRebuild | None) -> None:
         read_models = self.container.read_models()
         if catches_up(read_models):
-            caught_up = read_models.catch_up(self.container.audit_log(), on_rebuild)
+            caught_up: Any = read_models.catch_up(self.container.audit_log(), on_rebuild)
             # The adapter may be written with plain methods.
-            if inspect.iscoroutine(caught_up):
-                run_inline(caught_up)
+            refusal = run_inline(caught_up) if inspect.iscoroutine(caught_up) else caught_up
+            self.container.readiness().refusal = refusal
+            if refusal is not None:
+                log.warning("%s", refusal)
 
     @property
     def use_cases(self) -> UseCases:

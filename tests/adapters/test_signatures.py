@@ -82,7 +82,12 @@ from remembrancer.domain.ports.language_model import LanguageModel
 from remembrancer.domain.ports.link_history import LinkHistory
 from remembrancer.domain.ports.never_suspends import NeverSuspends
 from remembrancer.domain.ports.projection_state import ProjectionState
-from remembrancer.domain.ports.read_models import CatchesUp, HasState, ReadModels
+from remembrancer.domain.ports.read_models import (
+    CatchesUp,
+    HasState,
+    ReadModels,
+    Rebuildable,
+)
 from remembrancer.domain.ports.reconciler import Reconciler
 from remembrancer.domain.ports.reranker import Reranker
 from remembrancer.domain.ports.self_description import DescribesItself
@@ -91,6 +96,7 @@ from remembrancer.domain.ports.vector_index import (
     Compactable,
     DeclaresSignals,
     SearchedIndex,
+    TellsMissingVectors,
     VectorIndex,
 )
 from remembrancer.wiring.registry import BUILT_IN, build_nothing
@@ -116,10 +122,12 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
     LanguageModel: [LitellmLanguageModel],
     LinkHistory: [InMemoryKnowledgeGraph, SqliteKnowledgeGraph, PostgresKnowledgeGraph],
     ProjectionState: [InMemoryProjectionState, SqliteProjectionState, PostgresProjectionState],
+    Rebuildable: [SqliteReadModels, PostgresReadModels],
     ReadModels: [InMemoryReadModels, SqliteReadModels, PostgresReadModels],
     Reconciler: [RulesReconciler, ModelReconciler, VerbatimReconciler],
     Reranker: [LitellmReranker, FastembedReranker, ModelReranker, BoundedReranker],
     SearchedIndex: [HybridIndex],
+    TellsMissingVectors: [InMemoryVectorIndex, SqliteVectorIndex, PostgresVectorIndex],
     UsageStore: [InMemoryUsageStore, SqliteUsageStore, PostgresUsageStore],
     VectorIndex: [InMemoryVectorIndex, SqliteVectorIndex, PostgresVectorIndex],
 }

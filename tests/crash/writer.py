@@ -232,12 +232,14 @@ def do_until(path: Path, journal: Path, action: str, arguments: dict[str, Any], 
     memory.close()
 
 
-def open_until(path: Path, dimension: int, at: int) -> None:
+def open_until(path: Path, dimension: int, rebuild: bool, at: int) -> None:
     """Open a file, and die at step ``at``; finish if there are fewer steps."""
     countdown = Countdown(at)
     count_statements(countdown)
     countdown.counts = True
-    opened(path, dimension).close()
+    with opened(path, dimension) as memory:
+        if rebuild:
+            memory.rebuild("read_models")
 
 
 def defer_until(path: Path, journal: Path, arguments: dict[str, Any], at: int) -> None:

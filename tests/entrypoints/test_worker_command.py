@@ -95,7 +95,7 @@ def test_rebuild_of_a_missing_engine_is_refused(remembrancer: CommandLine, engin
     add(remembrancer, "I like tea.")
     outcome = remembrancer("rebuild", "knowledge_graph")
     assert outcome.code == 1
-    assert "those are: vector_index" in outcome.err
+    assert "there are: vector_index, read_models" in outcome.err
 
 
 def test_empty_dead_letter_list_is_reported(remembrancer: CommandLine, engine: Path) -> None:

@@ -25,6 +25,7 @@ from remembrancer.application.extraction.model.extractor import ModelExtractor
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.request import RememberRequest, Turn
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
+from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.reconciliation.model import ModelReconciler
 from remembrancer.application.remember.neighbours import FindNeighbours
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
@@ -137,6 +138,7 @@ def world(
         embedding_backfill=EmbeddingBackfill(
             read_models=read_models,
             embedding=embedding,
+            readiness=Readiness(),
         ),
         pipeline=Pipeline(
             extractor=extractor,

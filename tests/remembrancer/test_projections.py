@@ -452,8 +452,8 @@ def test_interrupted_rebuild_is_continued_by_a_worker(opened: Open) -> None:
     assert lag(memory) == 0
 
 
-def test_rebuild_of_an_embedded_projection_is_refused(opened: Open) -> None:
-    with pytest.raises(InvalidRequest, match="'facts' is not external; those are: vector_index"):
+def test_rebuild_of_an_unknown_projection_is_refused(opened: Open) -> None:
+    with pytest.raises(InvalidRequest, match="no 'facts' to rebuild; there are: vector_index"):
         opened(FlappingIndex()).rebuild("facts")
 
 
@@ -467,6 +467,7 @@ def test_engine_fed_with_another_embedder_is_skipped_until_rebuilt(
     with opened_with(16) as memory:
         assert memory.add(TEA, **ANN).lagging == ()
     with opened_with(32) as memory:
+        memory.rebuild("read_models")
         # Then writes don't wait for it, reads skip it, and a worker says what to do
         assert memory.add("I like mint tea.", **ANN).lagging == ("vector_index",)
         assert texts(memory) == ({TEA, "I like mint tea."}, ("vector_index",))

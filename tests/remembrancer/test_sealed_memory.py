@@ -97,6 +97,7 @@ def test_memory_works_with_an_encrypted_log(place: Place) -> None:
 def test_read_models_are_rebuilt_from_an_encrypted_log(place: Place) -> None:
     fill(place)
     with place.open(embedder={"dimension": 64}) as memory:
+        memory.rebuild("read_models")
         assert texts(memory) == ["I like tea.", "I live in Berlin now."]
         assert memory.verify().ok
 
@@ -120,6 +121,7 @@ def test_events_from_before_the_vault_stay_readable(place: Place) -> None:
     with place.open() as memory:
         memory.add("I like tea.", user_id="ann")
     with place.open(embedder={"dimension": 64}) as memory:
+        memory.rebuild("read_models")
         assert texts(memory) == ["I live in Paris.", "I like tea."]
         assert memory.verify().ok
 
@@ -167,8 +169,9 @@ def test_destroyed_key_does_not_affect_other_ledgers(place: Place) -> None:
     # Given a ledger whose key has been destroyed
     fill(place)
     place.destroy(ANN)
-    # When the read models are rebuilt, as from a copy of the log
+    # When the read models are rebuilt
     with place.open(embedder={"dimension": 64}) as memory:
+        memory.rebuild("read_models")
         # Then its facts are gone, and all other facts are unchanged
         assert texts(memory) == []
         assert texts(memory, "bob") == ["I have a cat."]

@@ -139,6 +139,11 @@ class InMemoryVectorIndex:
         with self._lock:
             return {text: self._vectors[text] for text in texts if text in self._vectors}
 
+    def lacks_vectors(self, ledger: LedgerId) -> bool:
+        """See ``TellsMissingVectors``."""
+        with self._lock:
+            return any(entry.vector is None for entry in self._ledgers.get(ledger, {}).values())
+
     def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
         with self._lock:

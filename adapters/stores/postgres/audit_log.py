@@ -34,7 +34,7 @@ from remembrancer.adapters.stores.shared.event_rows import (
     list_ledgers,
 )
 from remembrancer.domain.epoch_micros import to_microseconds
-from remembrancer.domain.errors import AdapterUnavailable, Conflict
+from remembrancer.domain.errors import AdapterUnavailable, Conflict, InvalidRequest
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
@@ -203,6 +203,10 @@ class Listener(Protocol):
         """Join a transaction, before any other statement in it."""
         ...
 
+    async def claim(self) -> bool:
+        """Take over read models that other settings made, if the log is empty."""
+        ...
+
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
     ) -> None:
@@ -243,6 +247,9 @@ class PostgresAuditLog:
                 if earlier := await self._recorded_before(append):
                     return Appended(recorded=tuple(earlier), replayed=True)
                 if isinstance(lost, Conflict) or not left:
+                    raise
+            except InvalidRequest:
+                if self._listener is None or not left or not await self._listener.claim():
                     raise
             else:
                 break

@@ -12,8 +12,18 @@ OWN = "to_regclass(quote_ident(current_schema()) || '.' || {})"
 
 async def are_there(connection: Reader, tables: Sequence[str]) -> bool:
     """Whether all of these tables exist. The names must need no quotes."""
+    return await _count(connection, tables) == len(tables)
+
+
+async def any_is_there(connection: Reader, tables: Sequence[str]) -> bool:
+    """Whether one of these tables exists. The names must need no quotes."""
+    return await _count(connection, tables) > 0
+
+
+async def _count(connection: Reader, tables: Sequence[str]) -> int:
     cursor = await connection.execute(
-        f"SELECT bool_and({OWN.format('name')} IS NOT NULL) FROM unnest(%s::text[]) AS made (name)",
+        f"SELECT count({OWN.format('name')}) FROM unnest(%s::text[]) AS made (name)",
         (list(tables),),
     )
-    return await cursor.fetchall() == [(True,)]
+    count: int = (await cursor.fetchall())[0][0]
+    return count

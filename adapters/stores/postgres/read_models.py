@@ -1,8 +1,9 @@
-"""Read models in the log's schema: updated in the append's transaction, rebuilt from the log.
+"""Read models in the log's schema: updated in the append's transaction, rebuilt from the log on
+request.
 
 Each append applies its own events, so read models are current for each *ledger*; one checkpoint
 for all ledgers would be a row that every writer waits for. Ledgers that lag, because they were
-written without read models or need a rebuild, are listed in the table ``lagging`` with the last
+written without read models or are being rebuilt, are listed in the table ``lagging`` with the last
 version that was applied.
 
 Appends hold a shared lock, a rebuild the exclusive one: it waits for open appends and blocks new
@@ -19,26 +20,28 @@ from psycopg import errors
 
 from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
 from remembrancer.adapters.stores.postgres.conversations import PostgresConversations
-from remembrancer.adapters.stores.postgres.existing_tables import are_there
+from remembrancer.adapters.stores.postgres.existing_tables import any_is_there, are_there
 from remembrancer.adapters.stores.postgres.fact_store import PostgresFactStore
 from remembrancer.adapters.stores.postgres.failures import ADAPTER
 from remembrancer.adapters.stores.postgres.position_assignment import Unnumbered, numbered, waiting
 from remembrancer.adapters.stores.postgres.sessions import Connection, Reader, Sessions
 from remembrancer.adapters.stores.shared.read_model_parts import (
+    LABEL,
     PAGE,
     Embed,
     Fingerprinted,
     Named,
+    damaged,
     documents_of,
     fingerprints_of,
-    rebuilt_elsewhere,
+    refused,
 )
 from remembrancer.adapters.stores.shared.sealing import NEWEST
-from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from remembrancer.domain.facts.evolve import fact_ids_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
-from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
+from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState, Refusal
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import context_for, to_index, touched
 from remembrancer.domain.recorded import Recorded
@@ -162,7 +165,7 @@ class PostgresReadModels:
         fingerprints.
 
         Raises:
-            InvalidRequest: another process has rebuilt a read model with other settings.
+            InvalidRequest: another embedder or release made the read models.
             AdapterUnavailable: a rebuild is running.
         """
         try:
@@ -171,10 +174,20 @@ class PostgresReadModels:
             raise AdapterUnavailable(
                 ADAPTER, "another process is rebuilding the read models; try again"
             ) from error
-        found: dict[str, str] = dict(await cursor.fetchall())
-        for name, fingerprint in self._fingerprints().items():
-            if found.get(name) != fingerprint:
-                raise rebuilt_elsewhere(name)
+        refusal = refused(dict(await cursor.fetchall()), self._fingerprints())
+        if refusal is not None:
+            raise refusal
+
+    async def claim(self) -> bool:
+        """Take the read models of an empty log over, since it has nothing to lose: the first write
+        decides on their fingerprints, not the first opening. Returns whether they were.
+        """
+        async with self._sessions.transaction(patient=True) as connection:
+            await connection.execute("SELECT stop_following()")
+            if await _holds_events(connection):
+                return False
+            await self._start_over(connection)
+        return True
 
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
@@ -220,7 +233,11 @@ class PostgresReadModels:
             return [text for _, text in await self._index.without_vector(connection, limit)]
 
     async def supply(self, vectors: Mapping[str, Vector]) -> int:
-        """See ``ReadModels.supply``."""
+        """See ``ReadModels.supply``.
+
+        Raises:
+            InvalidRequest: another embedder or release made the read models.
+        """
         async with self._sessions.transaction() as connection:
             await self.begin(connection)
             waits = [
@@ -245,55 +262,108 @@ class PostgresReadModels:
     def _fingerprints(self) -> dict[str, str]:
         return fingerprints_of(self._index, self._others)
 
-    async def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> None:
-        """Catch up with the log: apply missing events if the read models can be trusted, rebuild
-        them if not. Never suspends.
-
-        Other processes that open the database meanwhile wait until it is done; writers wait until
-        their statement timeout.
+    async def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> Refusal | None:
+        """See ``CatchesUp.catch_up``. Never suspends. The rest of the log is applied in bounded
+        transactions; writers wait for one of them at most.
 
         Raises:
             InvalidRequest: events are sealed, and there is no key vault.
             Erased: the key vault has no key for them.
         """
+        await self._create_missing()
         async with self._opening.reader() as connection:
-            if await self._trusted(connection) and not await _lagging(connection):
+            refusal = await self._refusal(connection)
+            behind = [] if refusal is not None else await _lagging(connection)
+            if not behind:
                 for ledger_id, last in await _newest(connection):
                     # Damaged events are reported by verify.
                     with suppress(IntegrityError):
                         after = max(0, last - NEWEST)
                         await log.read_ledger_in(connection, ledger_id, after, NEWEST)
-                return
+        done, total = 0, sum(last - version for _, version, last in behind)
+        for ledger_id, _, _ in behind:
+            while applied := await self._apply_next(log, ledger_id):
+                done += applied
+                if progress is not None:
+                    progress(LABEL, done, total)
+        return refusal
+
+    async def _create_missing(self) -> None:
+        async with self._opening.reader() as connection:
+            absent = await self._absent(connection)
+        if absent:
+            async with self._opening.transaction(patient=True) as connection:
+                await connection.execute("SELECT stop_following()")
+                # Another process may have been faster.
+                if await self._absent(connection):
+                    await self._start_over(connection)
+
+    async def _apply_next(self, log: LogReader, ledger_id: int) -> int:
+        """Apply the next page of a ledger that lags; returns the number of events."""
         async with self._opening.transaction(patient=True) as connection:
             await connection.execute("SELECT stop_following()")
-            trusted = await self._trusted(connection)
-            if not trusted:
-                await self._start_over(connection)
+            refusal = await self._refusal(connection)
+            if refusal is not None:
+                raise refusal
+            return await self._apply_page(connection, log, ledger_id)
+
+    async def _apply_page(self, connection: Connection, log: LogReader, ledger_id: int) -> int:
+        cursor = await connection.execute(
+            "SELECT version FROM lagging WHERE ledger_id = %s", (ledger_id,)
+        )
+        # Another process may have applied the rest.
+        for (version,) in await cursor.fetchall():
+            page = await log.read_ledger_in(connection, ledger_id, version, PAGE)
+            if page:
+                await self.apply(connection, ledger_id, page)
+                await connection.execute(
+                    "UPDATE lagging SET version = %s WHERE ledger_id = %s",
+                    (page[-1].version, ledger_id),
+                )
+            if len(page) < PAGE:
+                await connection.execute("DELETE FROM lagging WHERE ledger_id = %s", (ledger_id,))
+            return len(page)
+        return 0
+
+    async def rebuild(self, log: LogReader, progress: OnRebuild | None = None) -> None:
+        """See ``Rebuildable.rebuild``. Writers wait until their statement timeout."""
+        async with self._sessions.transaction(patient=True) as connection:
+            await connection.execute("SELECT stop_following()")
+            await self._start_over(connection)
             behind = await _lagging(connection)
-            total = sum(last - version for _, version, last in behind)
-            done = 0
-            for ledger_id, version, last in behind:
-                after = version
-                while after < last:
-                    page = await log.read_ledger_in(connection, ledger_id, after, PAGE)
-                    await self.apply(connection, ledger_id, page)
-                    done += len(page)
-                    after = page[-1].version
+            done, total = 0, sum(last - version for _, version, last in behind)
+            for ledger_id, _, _ in behind:
+                while applied := await self._apply_page(connection, log, ledger_id):
+                    done += applied
                     if progress is not None:
-                        progress("rebuilding read models", done, total)
-            await connection.execute("DELETE FROM lagging")
-            if not trusted:
-                await self._index.forget_unused_in(connection)
+                        progress(LABEL, done, total)
+            await self._index.forget_unused_in(connection)
 
     async def state(self) -> ReadModelsState:
-        """``current``; ``behind`` if the log has more events; ``damaged`` if the read models were
-        built by another version or for another embedder, or a table is missing. ``catch_up``
-        repairs both.
-        """
+        """See ``HasState.state``."""
         async with self._sessions.reader() as connection:
-            if not await self._trusted(connection):
-                return "damaged"
+            refusal = await self._refusal(connection)
+            if refusal is not None:
+                return "different" if isinstance(refusal, InvalidRequest) else "damaged"
             return "behind" if await _lagging(connection) else "current"
+
+    async def refusal(self) -> Refusal | None:
+        """See ``HasState.refusal``."""
+        async with self._sessions.reader() as connection:
+            return await self._refusal(connection)
+
+    async def _refusal(self, connection: Connection) -> Refusal | None:
+        if await self._absent(connection):
+            return None
+        refusal = refused(await _stored(connection), self._fingerprints())
+        if refusal is not None:
+            return refusal if await _holds_events(connection) else None
+        there = await are_there(connection, self._tables())
+        return None if there else damaged("a table is missing")
+
+    async def _absent(self, connection: Connection) -> bool:
+        """Whether there is no fingerprint, and no table with rows to lose."""
+        return not await _stored(connection) and not await any_is_there(connection, self._tables())
 
     async def _start_over(self, connection: Connection) -> None:
         for model in self._models():
@@ -308,14 +378,8 @@ class PostgresReadModels:
             "ON CONFLICT (ledger_id) DO UPDATE SET version = 0"
         )
 
-    async def _trusted(self, connection: Connection) -> bool:
-        """Whether all fingerprints are equal to the current ones and all tables exist."""
-        cursor = await connection.execute("SELECT name, fingerprint FROM projection")
-        if dict(await cursor.fetchall()) != self._fingerprints():
-            return False
-        return await are_there(
-            connection, [table for model in self._models() for table in model.tables]
-        )
+    def _tables(self) -> list[str]:
+        return [table for model in self._models() for table in model.tables]
 
     def _models(self) -> tuple[_Tables, ...]:
         return (self._facts, self._index, *self._others)
@@ -335,6 +399,17 @@ class PostgresReadModels:
             return int(row[0]) if row else 0
 
         return dict.fromkeys(self._fingerprints(), await numbered(self._sessions, read))
+
+
+async def _stored(connection: Connection) -> dict[str, str]:
+    """The fingerprints in the database, by name."""
+    cursor = await connection.execute("SELECT name, fingerprint FROM projection")
+    return dict(await cursor.fetchall())
+
+
+async def _holds_events(connection: Connection) -> bool:
+    cursor = await connection.execute("SELECT EXISTS (SELECT FROM ledger WHERE version > 0)")
+    return await cursor.fetchall() == [(True,)]
 
 
 async def _newest(connection: Connection) -> Sequence[tuple[int, int]]:

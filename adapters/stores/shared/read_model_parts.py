@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.errors import IntegrityError, InvalidRequest
 from remembrancer.domain.facts.fact import Fact
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document
@@ -19,7 +19,13 @@ from remembrancer.domain.text import EQUALITY_VERSION
 FACTS = "facts"
 INDEX = "index"
 PAGE = 500
-"""Events that a rebuild applies at once."""
+"""Events that catching up, or a rebuild, applies at once."""
+
+LABEL = "rebuilding read models"
+"""The label for ``OnRebuild``."""
+
+COMMAND = "remembrancer rebuild read_models"
+"""What rebuilds them."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Mapping[str, Vector]]
 """Returns the available vectors of texts; a text without one is embedded later."""
@@ -52,12 +58,32 @@ def fingerprints_of(index: Fingerprinted, others: Iterable[Named]) -> dict[str, 
     }
 
 
-def rebuilt_elsewhere(name: str) -> InvalidRequest:
-    """The error for a read model whose fingerprint in the database is another one."""
+def refused(stored: Mapping[str, str], own: Mapping[str, str]) -> InvalidRequest | None:
+    """The error for read models that another embedder or release made, ``None`` if there are none.
+
+    Args:
+        stored: the fingerprints in the database, by name.
+        own: the fingerprints of this memory, by name.
+    """
+    differing = [name for name in {**own, **stored} if stored.get(name) != own.get(name)]
+    if not differing:
+        return None
+    both = "; ".join(
+        f"{name} was made with {stored.get(name, 'none')}, this memory has {own.get(name, 'none')}"
+        for name in differing
+    )
     return InvalidRequest(
-        "embedder",
-        f"another process has rebuilt the {name} read model with other settings; "
-        "open the database again with the same settings",
+        "embedder" if differing == [INDEX] else "read_models",
+        f"{both}; nothing was changed. Open it with the settings and the release that made it, or "
+        f"run {COMMAND} with these",
+    )
+
+
+def damaged(what: str) -> IntegrityError:
+    """The error for read models with missing rows or tables."""
+    return IntegrityError(
+        f"the read models are damaged: {what}; nothing was changed. The log is the source of "
+        f"truth: check it with remembrancer verify, then run {COMMAND}"
     )
 
 

@@ -53,6 +53,11 @@ def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
         return InvalidRequest("path", f"{path} is not a SQLite database; name another file")
     if code == sqlite3.SQLITE_CORRUPT:
         return IntegrityError(f"{path} is damaged ({error}); restore a backup")
+    if is_missing(error):
+        return IntegrityError(
+            f"{path} has lost a table or a column ({error}); if it belongs to a read model, run "
+            "remembrancer rebuild read_models, otherwise restore a backup"
+        )
     if (undecoded := _UNDECODED.match(str(error))) is not None:
         # SQLite's own text goes on with the value.
         return IntegrityError(
@@ -78,6 +83,11 @@ def unopenable(path: str, error: OSError) -> AdapterUnavailable:
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection has the database locked."""
     return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def is_missing(error: sqlite3.Error) -> bool:
+    """Whether a table or a column does not exist."""
+    return str(error).startswith(("no such table", "no such column"))
 
 
 def _primary_code(error: sqlite3.Error) -> int:

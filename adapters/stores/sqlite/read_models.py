@@ -1,8 +1,8 @@
-"""The read models on SQLite: updated in the append's transaction, rebuilt from the log.
+"""The read models on SQLite: updated in the append's transaction, rebuilt from the log on request.
 
 Each has a checkpoint, written in the same transaction as its rows: the last applied position, the
 fingerprint of its format and settings, and the expected number of rows. A checkpoint that does not
-match is detected when the database is opened.
+match is detected when the database is opened, and left as it is.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from typing import TYPE_CHECKING, Protocol
 from remembrancer.adapters.stores.shared.read_model_parts import (
     FACTS,
     INDEX,
+    LABEL,
     PAGE,
     Embed,
     Fingerprinted,
     Named,
+    damaged,
     documents_of,
     fingerprints_of,
-    rebuilt_elsewhere,
+    refused,
 )
 from remembrancer.adapters.stores.shared.sealing import NEWEST
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.conversations import SqliteConversations
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
+from remembrancer.adapters.stores.sqlite.failures import is_missing
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
-from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState
+from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState, Refusal
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import INDEXED, context_for, to_index, touched
 from remembrancer.domain.recorded import Position, Recorded
@@ -143,9 +146,12 @@ class SqliteReadModels:
         """Apply events inside the append's transaction.
 
         Raises:
-            InvalidRequest: another process has rebuilt the index for another embedder.
+            InvalidRequest: another embedder or release made the read models.
             AdapterUnavailable: a checkpoint is not at the position before these events.
         """
+        if chain[0].position == 1 and self._stored(connection) != self._fingerprints():
+            # An empty log has nothing to lose: the first write decides, not the first opening.
+            self._start_over(connection)
         changes = self._facts.apply(connection, chain)
         conversations = SqliteConversations(connection, self._facts)
         self._index_all(connection, to_index(chain, changes, conversations))
@@ -185,8 +191,14 @@ class SqliteReadModels:
             return [text for _, text in self._index.without_vector(connection, limit)]
 
     def supply(self, vectors: Mapping[str, Vector]) -> int:
-        """See ``ReadModels.supply``."""
+        """See ``ReadModels.supply``.
+
+        Raises:
+            InvalidRequest: another embedder or release made the read models.
+        """
         with self._database.transaction() as connection:
+            if (refusal := refused(self._stored(connection), self._fingerprints())) is not None:
+                raise refusal
             waiting = [
                 key
                 for key, text in self._index.without_vector(connection, len(vectors))
@@ -212,67 +224,118 @@ class SqliteReadModels:
                 (last, added[name], name, fingerprint, before),
             )
             if moved.rowcount != 1:
-                raise self._checkpoint_error(connection, name, fingerprint)
+                raise self._checkpoint_error(connection, name)
 
     def _fingerprints(self) -> dict[str, str]:
         return fingerprints_of(self._index, self._others)
 
-    def _checkpoint_error(
-        self, connection: sqlite3.Connection, name: str, fingerprint: str
-    ) -> RemembrancerError:
+    def _checkpoint_error(self, connection: sqlite3.Connection, name: str) -> RemembrancerError:
         """The error for a checkpoint that could not be advanced."""
-        found = self._checkpoints(connection).get(name)
-        if found is not None and found[0] != fingerprint:
-            return rebuilt_elsewhere(name)
-        return AdapterUnavailable(
+        return refused(self._stored(connection), self._fingerprints()) or AdapterUnavailable(
             "sqlite",
             f"the checkpoint of the {name} read model is not at the end of the log; "
-            "open the database again to rebuild it",
+            "open the database again, which applies the rest",
         )
 
-    def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> None:
-        """Catch up with the log: from the checkpoints if they are valid, else by a full rebuild.
+    def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> Refusal | None:
+        """See ``CatchesUp.catch_up``. The rest of the log is applied in bounded transactions.
 
         Raises:
             InvalidRequest: events are sealed, and no key vault is set.
             Erased: events are sealed, and the key vault has no key for them.
         """
+        writable = not self._database.settings.read_only
+        if writable:
+            self._create_missing()
         with self._database.reader() as connection:
-            current = self._state(connection) == "current"
+            state = self._state(connection)
             newest = Position(max(0, _last_position(connection) - NEWEST))
-        if current:
+        if state == "behind" and writable:
+            try:
+                self._apply_rest(log, progress)
+            except IntegrityError as error:
+                return error
+        else:
             # Damaged events are reported by verify.
             with suppress(IntegrityError), self._database.reader() as connection:
                 log.read_in(connection, newest, NEWEST)
-            return
+        return self.refusal()
+
+    def _create_missing(self) -> None:
+        with self._database.reader() as connection:
+            absent = self._absent(connection)
+        if absent:
+            with self._database.transaction() as connection:
+                # Another process may have been faster.
+                if self._absent(connection):
+                    self._start_over(connection)
+
+    def _absent(self, connection: sqlite3.Connection) -> bool:
+        """Whether there is no checkpoint, and no row to lose."""
+        return not self._stored(connection) and not any(
+            _count(model, connection) for model in self._models()
+        )
+
+    def _apply_rest(self, log: LogReader, progress: OnRebuild | None) -> None:
+        while True:
+            with self._database.transaction() as connection:
+                # Another process may have gone on, or rebuilt them.
+                if self._state(connection, counted=False) != "behind":
+                    break
+                position = self._checkpoints(connection)[FACTS][1]
+                self._apply_page(connection, log, position, progress)
+        self._index.compact()
+
+    def _apply_page(
+        self,
+        connection: sqlite3.Connection,
+        log: LogReader,
+        position: int,
+        progress: OnRebuild | None,
+    ) -> int | None:
+        """Apply the events after a position; returns the last one, ``None`` if there are none."""
+        page = log.read_in(connection, Position(position), PAGE)
+        if not page:
+            return None
+        try:
+            self.apply(connection, page)
+        except sqlite3.IntegrityError as error:
+            raise damaged(f"position {page[0].position} can't be applied ({error})") from error
+        if progress is not None:
+            progress(LABEL, page[-1].position, _last_position(connection))
+        return page[-1].position
+
+    def rebuild(self, log: LogReader, progress: OnRebuild | None = None) -> None:
+        """See ``Rebuildable.rebuild``. Other writers wait until it is done."""
         with self._database.transaction() as connection:
-            state = self._state(connection)
-            if state == "damaged":
-                self._start_over(connection)
-            position = self._checkpoints(connection)[FACTS][1]
-            last = _last_position(connection)
-            while page := log.read_in(connection, Position(position), PAGE):
-                self.apply(connection, page)
-                position = page[-1].position
-                if progress is not None:
-                    progress("rebuilding read models", position, last)
-            if state == "damaged":
-                self._index.forget_unused_in(connection)
+            self._start_over(connection)
+            position: int | None = 0
+            while position is not None:
+                position = self._apply_page(connection, log, position, progress)
+            self._index.forget_unused_in(connection)
         self._index.compact()
 
     def state(self) -> ReadModelsState:
-        """``current``; ``behind`` if the log has newer events; ``damaged`` if a fingerprint differs
-        (another release or embedder) or rows are missing. ``catch_up`` repairs both.
-        """
+        """See ``HasState.state``."""
         with self._database.reader() as connection:
             return self._state(connection)
+
+    def refusal(self) -> Refusal | None:
+        """See ``HasState.refusal``."""
+        with self._database.reader() as connection, one_view(connection):
+            stored = self._stored(connection)
+            state = self._state(connection)
+        if state == "different":
+            return refused(stored, self._fingerprints())
+        if state == "damaged":
+            return damaged("rows, tables or checkpoints are missing, or do not match the log")
+        return None
 
     def _start_over(self, connection: sqlite3.Connection) -> None:
         import sqlite_utils
 
         create_checkpoints(sqlite_utils.Database(connection))
-        models: tuple[_Tables, ...] = (self._facts, self._index, *self._others)
-        for model in models:
+        for model in self._models():
             model.create(connection)
             model.clear(connection)
         connection.execute("DELETE FROM projection")
@@ -280,26 +343,38 @@ class SqliteReadModels:
             "INSERT INTO projection VALUES (?, ?, 0, 0)", self._fingerprints().items()
         )
 
-    def _state(self, connection: sqlite3.Connection) -> ReadModelsState:
-        """``current``, ``behind`` or ``damaged``."""
-        try:
-            checkpoints = self._checkpoints(connection)
-            counts = {
-                FACTS: self._facts.count_in(connection),
-                INDEX: self._index.count_in(connection),
-                **{other.name: other.count_in(connection) for other in self._others},
-            }
-        except sqlite3.OperationalError:
-            # A table is missing.
-            return "damaged"
-        expected = {name: (print_, counts[name]) for name, print_ in self._fingerprints().items()}
-        if {name: (c[0], c[2]) for name, c in checkpoints.items()} != expected:
-            return "damaged"
-        positions = {checkpoint[1] for checkpoint in checkpoints.values()}
+    def _models(self) -> tuple[_Tables, ...]:
+        return (self._facts, self._index, *self._others)
+
+    def _state(self, connection: sqlite3.Connection, *, counted: bool = True) -> ReadModelsState:
+        """See ``HasState.state``; without ``counted``, missing rows are not noticed."""
+        stored, own = self._stored(connection), self._fingerprints()
         last = _last_position(connection)
+        if stored != own:
+            lost = bool(last) and not self._absent(connection)
+            return "different" if lost else "behind" if last else "current"
+        checkpoints = self._checkpoints(connection)
+        if counted:
+            counts = {
+                name: _count(model, connection)
+                for name, model in zip(own, self._models(), strict=True)
+            }
+            if {name: rows for name, (_, _, rows) in checkpoints.items()} != counts:
+                return "damaged"
+        positions = {position for _, position, _ in checkpoints.values()}
         if positions == {last}:
             return "current"
-        return "behind" if len(positions) == 1 and positions < {last} else "damaged"
+        return "behind" if len(positions) == 1 and max(positions) < last else "damaged"
+
+    def _stored(self, connection: sqlite3.Connection) -> dict[str, str]:
+        """The fingerprints in the file, by name; empty if there is no table of checkpoints."""
+        try:
+            found = self._checkpoints(connection)
+        except sqlite3.OperationalError as error:
+            if not is_missing(error):
+                raise
+            return {}
+        return {name: fingerprint for name, (fingerprint, _, _) in found.items()}
 
     def _checkpoints(self, connection: sqlite3.Connection) -> dict[str, tuple[str, int, int]]:
         rows = connection.execute("SELECT name, fingerprint, position, rows FROM projection")
@@ -315,3 +390,13 @@ class SqliteReadModels:
 def _last_position(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
     return row[0] if row else 0
+
+
+def _count(model: _Tables, connection: sqlite3.Connection) -> int | None:
+    """The number of rows, ``None`` if there is no table."""
+    try:
+        return model.count_in(connection)
+    except sqlite3.OperationalError as error:
+        if not is_missing(error):
+            raise
+        return None

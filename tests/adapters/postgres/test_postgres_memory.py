@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -17,7 +18,7 @@ from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.read_models import PostgresReadModels
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.inline import run_inline
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
 from remembrancer.domain.events import RelationAsserted
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import ALICE, append_of, new_id
@@ -50,7 +51,7 @@ def texts(memory: Memory) -> list[str]:
     return [item.fact.text for item in memory.search("tea", **USER)]
 
 
-def test_another_embedder_rebuilds_and_writers_with_the_old_one_are_rejected(
+def test_writers_with_the_old_embedder_are_rejected_after_a_rebuild(
     postgres: PostgresSettings, memory: Memory
 ) -> None:
     memory.add("I like tea", **USER)
@@ -59,18 +60,21 @@ def test_another_embedder_rebuilds_and_writers_with_the_old_one_are_rejected(
         settings=settings_of(postgres, 64), on_rebuild=lambda *step: rebuilt.append(step)
     ) as other:
         total = other.stats().last_position
+        other.rebuild("read_models")
         assert rebuilt == [("rebuilding read models", total, total)]
         assert texts(other) == ["I like tea"]
         assert other.verify().ok
         # The memory that is open with the old embedder changes nothing
-        with pytest.raises(InvalidRequest, match="another process has rebuilt the index"):
+        with pytest.raises(
+            InvalidRequest, match=r"index was made with .*/64, this memory has .*/32"
+        ):
             memory.add("I like coffee", **USER)
         assert other.stats().last_position == total
         assert set(other.stats().positions.values()) == {total}
 
 
 @pytest.mark.parametrize("table", ["fact", "message", "graph_mention"])
-def test_dropped_table_is_rebuilt_from_the_log(
+def test_dropped_table_is_reported_and_rebuilt_on_request(
     postgres: PostgresSettings, memory: Memory, table: str
 ) -> None:
     memory.add("I like tea. Ann lives in Oslo.", **USER)
@@ -79,6 +83,9 @@ def test_dropped_table_is_rebuilt_from_the_log(
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f'DROP TABLE "{postgres.schema}".{table}'.encode())
     with Memory(settings=settings_of(postgres)) as again:
+        with pytest.raises(IntegrityError, match="rebuild read_models"):
+            again.add("I like rain", **USER)
+        again.rebuild("read_models")
         assert again.get_all(**USER).facts == before.facts
         assert again.verify().ok
 
@@ -95,7 +102,8 @@ def test_events_written_without_read_models_block_writes_until_caught_up(
         predicate="sister",
         object="Eve",
     )
-    run_inline(log_alone(memory).append(append_of([relation], ledger=ALICE)))
+    late = append_of([relation], ledger=ALICE, at=datetime.now(UTC))
+    run_inline(log_alone(memory).append(late))
     stats = memory.stats()
     assert (stats.last_position, set(stats.positions.values())) == (before + 1, {before})
     with pytest.raises(AdapterUnavailable, match="open the database again"):
@@ -118,6 +126,7 @@ def test_write_raises_while_another_process_rebuilds(
 
     def rebuild() -> list[str]:
         with Memory(settings=settings_of(postgres, 64), on_rebuild=held_up) as other:
+            other.rebuild("read_models")
             return texts(other)
 
     hasty = settings_of(postgres, statement_timeout=0.3)
@@ -136,24 +145,37 @@ def test_write_raises_while_another_process_rebuilds(
         assert done.result() == ["I like tea"]
 
 
-def test_concurrent_starts_with_another_embedder_rebuild_once(
+def test_concurrent_starts_behind_the_log_apply_each_event_once(
     postgres: PostgresSettings, memory: Memory
 ) -> None:
     memory.add("I like tea", **USER)
+    total = memory.stats().last_position
     memory.close()
+    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+        connection.execute(f'SET search_path = "{postgres.schema}"'.encode())
+        connection.execute("DELETE FROM projection")
+        connection.execute(b"DROP TABLE fact, message, evidence, pipeline, usage")
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = %s "
+            "AND (tablename LIKE 'index%%' OR tablename LIKE 'graph%%')",
+            (postgres.schema,),
+        ).fetchall()
+        for (table,) in found:
+            connection.execute(f"DROP TABLE {table}".encode())
     start = threading.Barrier(4)
-    rebuilt: list[tuple[str, int, int]] = []
+    applied: list[int] = []
 
     def open_again(_: int) -> list[str]:
         start.wait()
         with Memory(
-            settings=settings_of(postgres, 64), on_rebuild=lambda *step: rebuilt.append(step)
+            settings=settings_of(postgres), on_rebuild=lambda _, done, __: applied.append(done)
         ) as opened:
+            assert opened.verify().ok
             return texts(opened)
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(open_again, range(4))) == [["I like tea"]] * 4
-    assert len(rebuilt) == 1
+    assert applied == [total]
 
 
 def test_interrupted_rebuild_leaves_the_old_read_models(
@@ -164,8 +186,11 @@ def test_interrupted_rebuild_leaves_the_old_read_models(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        Memory(settings=settings_of(postgres, 64), on_rebuild=fail)
+    with (
+        Memory(settings=settings_of(postgres, 64), on_rebuild=fail) as other,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        other.rebuild("read_models")
     assert texts(memory) == ["I like tea"]
     memory.add("I like coffee", **USER)
     assert memory.verify().ok

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -591,7 +592,7 @@ def test_failed_write_does_not_roll_back_others_in_the_group(
     assert isinstance(stale, Conflict)
     assert isinstance(failed, LookupError)
     # SQLite errors are typed in a shared commit too
-    assert isinstance(broken, AdapterUnavailable)
+    assert isinstance(broken, IntegrityError)
     assert len(writers.commits) <= 2
     assert list(log.ledgers()) == [ALICE]
 
@@ -855,7 +856,8 @@ def test_read_models_behind_the_log_catch_up_on_open(file: Path) -> None:
         held.add("I like tea", **MINE)
     with closing(Database(SqliteSettings(path=str(file)), SCHEMA_VERSIONS)) as database:
         log = SqliteAuditLog(database)
-        log.append(append_of([fact_added("Alice lives in Zürich") for _ in range(3)]))
+        facts = [fact_added("Alice lives in Zürich") for _ in range(3)]
+        log.append(append_of(facts, at=datetime.now(UTC)))
     # When the memory is opened
     progress: list[tuple[str, int, int]] = []
     with Memory(file, on_rebuild=lambda *step: progress.append(step)) as held:
@@ -889,7 +891,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_damaged_read_models_are_detected_and_rebuilt(file: Path, damage: str) -> None:
+def test_damaged_read_models_are_reported_on_open_and_rebuilt_on_request(
+    file: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     # Given a memory with a history
     with memory(file) as held:
         fact_id = held.add("I like tea", **MINE).verdicts[0].fact_id
@@ -901,9 +905,16 @@ def test_damaged_read_models_are_detected_and_rebuilt(file: Path, damage: str) -
     # When its read models are damaged from outside, and it is opened
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute(damage)
+    damaged = dump(file)
     progress: list[tuple[str, int, int]] = []
     with Memory(file, on_rebuild=lambda *step: progress.append(step)) as held:
-        # Then they are rebuilt from the log, and the progress is reported
+        # Then nothing is repaired, the difference is reported, and writes are refused
+        assert "remembrancer rebuild read_models" in caplog.text
+        with pytest.raises((IntegrityError, InvalidRequest), match="rebuild read_models"):
+            held.add("I like coffee", **MINE)
+        assert (progress, dump(file)) == ([], damaged)
+        # And a rebuild repairs them, and reports its progress
+        held.rebuild("read_models")
         assert seen(held, fact_id) == before
         assert held.verify().ok
         last = held.stats().last_position
@@ -915,6 +926,12 @@ def test_damaged_read_models_are_detected_and_rebuilt(file: Path, damage: str) -
     again: list[object] = []
     Memory(file, on_rebuild=lambda *step: again.append(step)).close()
     assert again == []
+
+
+def dump(file: Path) -> list[str]:
+    """The content of a database."""
+    with closing(sqlite3.connect(file)) as connection:
+        return list(connection.iterdump())
 
 
 def seen(held: Memory, fact_id: str) -> dict[str, Any]:

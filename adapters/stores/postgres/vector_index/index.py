@@ -156,8 +156,16 @@ class PostgresVectorIndex:
         ]
 
     async def forget_unused_in(self, connection: Connection) -> None:
-        """Delete vectors that no document uses, at the end of a rebuild."""
-        await connection.execute(f"DELETE FROM {self._tables.kept}")
+        """Delete this model's vectors that no document uses, at the end of a rebuild. Those of
+        other models stay: they may have been paid for, and are needed again if a rebuild goes back
+        to their model.
+        """
+        t = self._tables
+        await connection.execute(
+            f"DELETE FROM {t.kept} WHERE model = "
+            f"(SELECT id FROM {t.model} WHERE name = %s AND dimension = %s)",
+            (self._model, self._dimension),
+        )
 
     # The port
 
@@ -198,6 +206,20 @@ class PostgresVectorIndex:
         """See ``VectorIndex.vectors_for``."""
         async with self._sessions.glance() as connection:
             return await self.vectors_in(connection, texts)
+
+    async def lacks_vectors(self, ledger: LedgerId) -> bool:
+        """See ``TellsMissingVectors``."""
+        t = self._tables
+        whose = f"ledger = (SELECT id FROM {t.ledger} WHERE name = %s)"
+        async with self._sessions.glance() as connection:
+            cursor = await connection.execute(
+                f"SELECT EXISTS (SELECT FROM {t.document} WHERE vector IS NULL AND {whose}), "
+                # The documents of an index have vectors of one model.
+                f"(SELECT model FROM {t.document} WHERE vector IS NOT NULL AND {whose} LIMIT 1) "
+                f"<> coalesce((SELECT id FROM {t.model} WHERE name = %s AND dimension = %s), -1)",
+                (ledger, ledger, self._model, self._dimension),
+            )
+            return any((await cursor.fetchall())[0])
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""

@@ -20,6 +20,7 @@ from attrs import frozen
 from remembrancer.adapters.stores.sqlite.vector_index.ledgers import Ledger
 from remembrancer.adapters.stores.sqlite.vector_index.schema import first_of, last_of
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.scope import LedgerId
 
 Vectors = npt.NDArray[np.float32]
 """Vectors of shape (count, dimension)."""
@@ -97,6 +98,22 @@ class Embeddings:
                 found[text] = array("f", np.frombuffer(row[0], "<f4"))
         return found
 
+    def are_missing(self, connection: sqlite3.Connection, ledger: LedgerId) -> bool:
+        """Whether a document of a ledger has no vector, or the newest has one of another model."""
+        row = connection.execute("SELECT id FROM index_ledger WHERE name = ?", (ledger,)).fetchone()
+        if row is None:
+            return False
+        bounds = (first_of(row[0]), last_of(row[0]))
+        waiting, model = connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM index_document "
+            "WHERE pending IS NOT NULL AND id BETWEEN ?1 AND ?2), "
+            # The documents of an index have vectors of one model.
+            "(SELECT model FROM index_embedding WHERE id = (SELECT embedding FROM index_document "
+            "WHERE embedding IS NOT NULL AND id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1))",
+            bounds,
+        ).fetchone()
+        return bool(waiting) or model not in (None, self.find(connection))
+
     def load(
         self, connection: sqlite3.Connection, numbers: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], Vectors]:
@@ -141,11 +158,14 @@ def forget_unused(connection: sqlite3.Connection, numbers: Iterable[int]) -> Non
     )
 
 
-def forget_all_unused(connection: sqlite3.Connection) -> None:
-    """Delete all embeddings that no document refers to."""
+def forget_all_unused(connection: sqlite3.Connection, model: int | None) -> None:
+    """Delete the embeddings of a model that no document refers to. Those of other models stay: they
+    may have been paid for, and are needed again if a rebuild goes back to their model.
+    """
     connection.execute(
-        "DELETE FROM index_embedding WHERE NOT EXISTS "
-        "(SELECT 1 FROM index_document WHERE embedding = index_embedding.id)"
+        "DELETE FROM index_embedding WHERE model = ? AND NOT EXISTS "
+        "(SELECT 1 FROM index_document WHERE embedding = index_embedding.id)",
+        (model,),
     )
 
 

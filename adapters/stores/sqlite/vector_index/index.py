@@ -119,8 +119,8 @@ class SqliteVectorIndex:
         return [((FactId(fact_id), version), text) for fact_id, version, text in rows]
 
     def forget_unused_in(self, connection: sqlite3.Connection) -> None:
-        """Delete the vectors that no document uses, at the end of a rebuild."""
-        forget_all_unused(connection)
+        """Delete this model's vectors that no document uses, at the end of a rebuild."""
+        forget_all_unused(connection, self._embeddings.find(connection))
 
     # The port
 
@@ -157,6 +157,11 @@ class SqliteVectorIndex:
         """See ``VectorIndex.vectors_for``."""
         with self._connections.reader() as connection, one_view(connection):
             return self.vectors_in(connection, texts)
+
+    def lacks_vectors(self, ledger: LedgerId) -> bool:
+        """See ``TellsMissingVectors``."""
+        with self._connections.reader() as connection, one_view(connection):
+            return self._embeddings.are_missing(connection, ledger)
 
     def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
