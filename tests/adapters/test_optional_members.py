@@ -102,6 +102,14 @@ def test_engine_with_a_layout_of_its_own_has_a_fingerprint_without_a_connection(
     assert isinstance(engine.fingerprint, str)
 
 
+def test_fingerprint_of_neo4j_depends_on_the_database_and_not_on_the_address() -> None:
+    def fingerprint(**changes: Any) -> str:
+        return Neo4jKnowledgeGraph(Neo4jSettings(**changes)).fingerprint
+
+    assert fingerprint(uri="bolt://elsewhere", connections=2) == fingerprint()
+    assert len({fingerprint(), fingerprint(database="a"), fingerprint(database="b")}) == 3
+
+
 def test_fingerprint_of_pgvector_depends_on_the_tables_and_not_on_the_address() -> None:
     def fingerprint(model: str = "m", **changes: Any) -> str:
         return PgvectorIndex(PgvectorSettings(**changes), model, 4).fingerprint

@@ -45,15 +45,20 @@ class Neo4jKnowledgeGraph:
     Args:
         settings: the settings. It connects at the first call.
 
+    Attributes:
+        fingerprint: identifies the database and the layout of its rows; a graph with another
+            fingerprint must be rebuilt.
+
     Raises:
         InvalidRequest: the driver is not installed.
         AdapterUnavailable: from any method: the server did not answer, or refused access.
     """
 
     name = "graph"
-    fingerprint = f"2.{EQUALITY_VERSION}"
 
     def __init__(self, settings: Neo4jSettings) -> None:
+        database = f"{settings.database}/" if settings.database else ""
+        self.fingerprint = f"{database}2.{EQUALITY_VERSION}"
         self._connection = Connection(settings)
         self._defined = False
 
