@@ -35,9 +35,10 @@ EventId = NewType("EventId", str)
 class MessageObserved:
     """A message came in.
 
-    ``extract``: whether facts are still to be extracted from it. ``metadata`` and ``expires_at``
-    are copied to these facts. ``guidance``: instructions of this request, which override the
-    settings. ``kind``: the kind of fact to make of the messages as a whole, if requested.
+    ``extract``: whether facts are still to be extracted from it; ``verbatim``: as it is, word for
+    word. ``metadata`` and ``expires_at`` are copied to these facts. ``guidance``: instructions of
+    this request, which override the settings. ``kind``: the kind of fact to make of the messages as
+    a whole, if requested.
     """
 
     type_name: ClassVar[str] = "message.observed"
@@ -45,6 +46,7 @@ class MessageObserved:
 
     message: Message
     extract: bool = True
+    verbatim: bool = False
     metadata: Metadata = field(factory=dict)
     expires_at: datetime | None = None
     guidance: Guidance | None = None

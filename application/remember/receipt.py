@@ -240,7 +240,8 @@ def _unseen(recorded: Sequence[Recorded]) -> list[Skipped]:
             reason="an image; infer=False keeps the text alone",
         )
         for item in recorded
-        if isinstance(item.event, MessageObserved) and not item.event.extract
+        if isinstance(item.event, MessageObserved)
+        and (item.event.verbatim or not item.event.extract)
         for image in item.event.message.images
     ]
 

@@ -13,12 +13,14 @@ from attrs import evolve, frozen
 from remembrancer.application.extraction.images import described, for_the_ledger, with_images
 from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
+from remembrancer.application.remember.portions import Portion, fits, portions
 from remembrancer.application.remember.receipt import Receipt, pending_of, receipt_of
-from remembrancer.application.remember.settle import Matter, Settle
+from remembrancer.application.remember.settle import Matter, Settle, Settled
 from remembrancer.application.remember.verbatim import (
     VERBATIM,
     VerbatimReconciler,
     verbatim_candidates,
+    verbatim_extraction,
 )
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import InvalidRequest, NotFound
@@ -95,7 +97,8 @@ class Remember:
     async def observe(self, request: RememberRequest) -> Receipt:
         """Append the messages to the ledger; ``finish`` extracts facts from them.
 
-        With ``infer=False`` nothing is extracted: the facts are appended here, too.
+        With ``infer=False`` the facts are appended here, too, unless there are too many for one
+        append.
 
         Returns:
             The receipt so far; its ``pending`` messages wait for ``finish``.
@@ -113,12 +116,14 @@ class Remember:
             correlation_id=self._appender.correlation_id(),
             messages=self._messages(request, await self._clock.now()),
         )
+        at_once = not request.infer and fits([turn.text for turn in request.turns])
         most = self._extractor.kept_image_bytes if request.infer else 0
         observed = [
             self._appender.new(
                 MessageObserved(
                     message=for_the_ledger(message, most),
-                    extract=request.infer,
+                    extract=not at_once,
+                    verbatim=not request.infer and not at_once,
                     metadata=request.metadata,
                     expires_at=request.expires_at,
                     guidance=request.guidance,
@@ -127,10 +132,8 @@ class Remember:
             )
             for message in attempt.messages
         ]
-        if not request.infer:
-            candidates = tuple(verbatim_candidates(attempt.messages, self._ids))
-            extraction = Extraction(candidates=candidates, skipped=(), inferences=())
-            return await self._decide(attempt, extraction, observed=observed)
+        if at_once:
+            return await self._remember_verbatim(attempt, observed)
         appended = await self._appender.append(
             ledger,
             observed,
@@ -147,19 +150,24 @@ class Remember:
         return correlation_id in self._in_work
 
     async def _infer(self, attempt: _Attempt, observed: Sequence[Recorded]) -> Receipt:
-        wanted = attempt.request
         attempt = evolve(attempt, messages=with_images(attempt.messages, {}, described(observed)))
-        draw = self._extractor.extract if wanted.kind is None else self._extractor.recount
-        extraction = await draw(attempt.messages, self._ids, wanted.guidance)
+        extraction = await self._extracted(attempt)
         if extraction.messages:
             attempt = evolve(attempt, messages=extraction.messages)
         failure = extraction.failure
         if failure is not None and not extraction.inferences:
             raise failure
-        receipt = await self._decide(attempt, extraction, before=observed)
+        receipt = await self._decide_all(attempt, extraction, observed)
         if failure is not None:
             raise failure
         return receipt
+
+    async def _extracted(self, attempt: _Attempt) -> Extraction:
+        wanted = attempt.request
+        if not wanted.infer:
+            return verbatim_extraction(attempt.messages, self._ids)
+        draw = self._extractor.extract if wanted.kind is None else self._extractor.recount
+        return await draw(attempt.messages, self._ids, wanted.guidance)
 
     async def _replay(self, first: Sequence[Recorded], request: RememberRequest) -> Receipt:
         """The receipt of an earlier request with this idempotency key, as of now."""
@@ -214,6 +222,7 @@ class Remember:
                 expires_at=observed[0].expires_at,
                 guidance=observed[0].guidance,
                 kind=observed[0].kind,
+                infer=not observed[0].verbatim,
                 actor=actor,
             ),
             correlation_id=correlation_id,
@@ -225,16 +234,43 @@ class Remember:
         finally:
             self._in_work.remove(correlation_id)
 
-    async def _decide(
+    async def _decide_all(
+        self, attempt: _Attempt, extraction: Extraction, before: Sequence[Recorded]
+    ) -> Receipt:
+        """Decide about the candidates, and append, in as many portions as it takes."""
+        lagging: tuple[str, ...] = ()
+        for portion in portions(extraction, attempt.messages, before):
+            settled = await self._settled(attempt, portion, before=before)
+            appended = settled.appended
+            if appended is None or settled.superfluous:
+                return await self.finish(attempt.correlation_id, actor=attempt.request.actor)
+            before = [*before, *appended.recorded]
+            lagging = lagging if settled.embedded else ("vectors",)
+        return evolve(receipt_of(before, VERBATIM), lagging=lagging)
+
+    async def _remember_verbatim(self, attempt: _Attempt, observed: Sequence[NewEvent]) -> Receipt:
+        """Append the messages together with their facts."""
+        request = attempt.request
+        candidates = tuple(verbatim_candidates(attempt.messages, self._ids))
+        extraction = Extraction(candidates=candidates, skipped=(), inferences=())
+        settled = await self._settled(attempt, Portion(extraction=extraction), beside=observed)
+        appended = settled.appended
+        assert appended is not None, "messages are always recorded"
+        if appended.replayed:
+            return await self._replay(appended.recorded, request)
+        receipt = receipt_of(appended.recorded, VERBATIM)
+        return receipt if settled.embedded else evolve(receipt, lagging=("vectors",))
+
+    async def _settled(
         self,
         attempt: _Attempt,
-        extraction: Extraction,
+        portion: Portion,
         *,
-        observed: Sequence[NewEvent] = (),
         before: Sequence[Recorded] = (),
-    ) -> Receipt:
-        """Decide about the candidates, and append; see ``Matter``."""
-        request = attempt.request
+        beside: Sequence[NewEvent] = (),
+    ) -> Settled:
+        """Decide about the candidates of a portion, and append; see ``Matter``."""
+        request, extraction = attempt.request, portion.extraction
         candidates = tuple(
             evolve(
                 candidate,
@@ -244,7 +280,7 @@ class Remember:
             for candidate in extraction.candidates
         )
         alone = self._runs if request.infer else self._verbatim
-        settled = await self._settle(
+        return await self._settle(
             Matter(
                 ledger=request.scope.ledger,
                 correlation_id=attempt.correlation_id,
@@ -254,17 +290,11 @@ class Remember:
                 by_meaning=request.compared,
                 messages=attempt.messages,
                 before=before,
-                beside=observed,
+                beside=beside,
+                unfinished=portion.unfinished,
                 idempotency_key=None if request.infer else request.idempotency_key,
             )
         )
-        appended = settled.appended
-        if appended is None or settled.superfluous:
-            return await self.finish(attempt.correlation_id, actor=request.actor)
-        if appended.replayed:
-            return await self._replay(appended.recorded, request)
-        receipt = receipt_of([*before, *appended.recorded], VERBATIM)
-        return receipt if settled.embedded else evolve(receipt, lagging=("vectors",))
 
     def _messages(self, request: RememberRequest, now: datetime) -> list[Message]:
         return [

@@ -17,9 +17,9 @@ from remembrancer.application.remember.receipt import pending_of
 from remembrancer.application.remember.settlement import Trail, settlement
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import AdapterUnavailable, ModelError
-from remembrancer.domain.events import RelationAsserted
+from remembrancer.domain.events import CandidatesSettled, RelationAsserted
 from remembrancer.domain.facts.decide import Decided, decide, expire
-from remembrancer.domain.facts.fact import Fact
+from remembrancer.domain.facts.fact import Fact, MessageId
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.audit_log import Appended, AuditLog
 from remembrancer.domain.ports.clock import Clock
@@ -37,7 +37,8 @@ class Matter:
 
     ``by_meaning``: compare with facts of similar vectors, too. ``messages`` are those that
     candidates quote. ``before`` are the events of the request so far; ``beside`` are new events
-    that are appended together with the decision, before it.
+    that are appended together with the decision, before it. ``unfinished``: the extraction is a
+    part of a message, which stays pending.
     """
 
     ledger: LedgerId
@@ -49,6 +50,7 @@ class Matter:
     messages: Sequence[Message] = ()
     before: Sequence[Recorded] = ()
     beside: Sequence[NewEvent] = ()
+    unfinished: bool = False
     idempotency_key: str | None = None
 
 
@@ -150,7 +152,7 @@ class Settle:
             if last.failure is not None:
                 asked = trail.lost()
                 return [*described, *asked] if asked else []
-            if not matter.beside and not trail.done:
+            if not (matter.beside or matter.unfinished or trail.done):
                 return [*described, *trail.used()]
             settled = settlement(
                 decision.decided,
@@ -190,8 +192,8 @@ class Settle:
         """Whether another caller has extracted from these messages since ``matter.before``."""
         if not matter.before or head.version == matter.before[-1].version:
             return False
-        left = pending_of(await self._log.read_correlation(matter.correlation_id))
-        return [m.message_id for m in left] != [m.message_id for m in matter.messages]
+        now = await self._log.read_correlation(matter.correlation_id)
+        return _progress(now) != _progress(matter.before)
 
     async def _described(self, ledger: LedgerId, head: Head) -> list[NewEvent]:
         missing = await self._pipeline.missing(ledger, head)
@@ -246,3 +248,9 @@ class Settle:
             if proposal.decision is Decision.REVISE and candidate.relations and proposal.target
         ]
         return await open_relations(self._links, ledger, revised) if revised else []
+
+
+def _progress(recorded: Sequence[Recorded]) -> tuple[list[MessageId], int]:
+    """How far a request is: its pending messages, and the number of its decisions."""
+    decisions = sum(isinstance(item.event, CandidatesSettled) for item in recorded)
+    return [message.message_id for message in pending_of(recorded)], decisions

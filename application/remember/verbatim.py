@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from remembrancer.application.extraction.rules.entities import names_in
 from remembrancer.domain.conversation import Message
+from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.facts.fact import Evidence, Fact, FactId, Interval
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.clock import IdSource
+from remembrancer.domain.ports.extractor import EXTRACTION, Extraction, skipped_as_json
 from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.text import normalised
 
@@ -32,6 +34,19 @@ def verbatim_candidates(messages: Sequence[Message], ids: IdSource) -> list[Cand
         )
         for message in messages
     ]
+
+
+def verbatim_extraction(messages: Sequence[Message], ids: IdSource) -> Extraction:
+    """The candidates of observed messages, with the record that finishes these messages."""
+    inference = InferenceRecorded(
+        purpose=EXTRACTION,
+        model=VERBATIM,
+        prompt_digest="",
+        output=skipped_as_json(()),
+        messages=tuple(message.message_id for message in messages),
+    )
+    candidates = tuple(verbatim_candidates(messages, ids))
+    return Extraction(candidates=candidates, skipped=(), inferences=(inference,))
 
 
 class VerbatimReconciler:

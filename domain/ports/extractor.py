@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -39,6 +40,17 @@ class Extraction:
     failure: ModelError | AdapterUnavailable | None = None
     messages: tuple[Message, ...] = ()
     refused: tuple[RefusedItem, ...] = ()
+
+
+def skipped_as_json(skipped: Iterable[Skipped]) -> str:
+    """The ``output`` of an inference without a model: the statements that it skipped."""
+    return json.dumps(
+        [
+            {"message_id": item.message_id, "text": item.text, "reason": item.reason}
+            for item in skipped
+        ],
+        ensure_ascii=False,
+    )
 
 
 class Extractor(Protocol):

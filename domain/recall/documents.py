@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from attrs import frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.events import MessageObserved
+from remembrancer.domain.events import Event, FactAdded, FactRevised, MessageObserved
 from remembrancer.domain.facts.evolve import FactChange, fact_ids_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, Interval, MessageId
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.index_context import context_of
+from remembrancer.domain.recall.index_context import (
+    HEAD,
+    NEIGHBOURS,
+    context_of,
+    in_context,
+    is_document,
+)
 from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.scope import LedgerId, Scope
 
 SAME_CONVERSATION = timedelta(hours=1)
 """Maximum time between neighbouring messages, in any run."""
@@ -112,22 +120,59 @@ def to_index(
             seen[message_id] = conversations.around(message_id)
         return seen[message_id]
 
-    observed = [
+    here = {
         item.event.message.message_id for item in chain if isinstance(item.event, MessageObserved)
-    ]
-    here = set(observed)
+    }
     earlier = {
         message.message_id: None
-        for message_id in observed
+        for message_id in _first_observed(chain)
         if (near := around(message_id)) is not None
         for message in near.before
-        if message.message_id not in here
+        if message.message_id not in here and not is_document(message)
     }
     for message_id in earlier:
         for fact in conversations.citing(message_id):
             if fact.status in INDEXED:
                 versions.setdefault(fact.key, fact)
     return [(fact, _context(fact, around)) for fact in versions.values()]
+
+
+def _first_observed(chain: Sequence[Recorded]) -> Iterator[MessageId]:
+    """The messages that may follow one that is not in ``chain``: the first ones of each
+    conversation, in every part of the chain that has no gap.
+    """
+    last: dict[LedgerId, int] = {}
+    met: dict[LedgerId, Counter[Scope]] = {}
+    for item in chain:
+        if last.get(item.ledger) != item.version - 1:
+            met[item.ledger] = Counter()
+        last[item.ledger] = item.version
+        if isinstance(item.event, MessageObserved):
+            message = item.event.message
+            met[item.ledger][message.scope] += 1
+            if met[item.ledger][message.scope] <= NEIGHBOURS:
+                yield message.message_id
+
+
+def texts_to_analyse(events: Iterable[Event], conversations: Conversations) -> set[str]:
+    """The texts that make up the documents which an append of ``events`` will write, as far as
+    they are known before it: for an index that analyses them before it takes a lock.
+    """
+    messages: dict[MessageId, Message] = {}
+    cited: set[MessageId] = set()
+    texts: set[str] = set()
+    for event in events:
+        if isinstance(event, MessageObserved):
+            messages[event.message.message_id] = event.message
+        elif isinstance(event, FactAdded | FactRevised):
+            texts |= {event.text} if event.text else set()
+            cited |= {evidence.message_id for evidence in event.evidence[:1]}
+    near = filter(None, map(conversations.around, sorted(cited - messages.keys())))
+    for each in near:
+        messages |= {m.message_id: m for m in (*each.before, each.own, *each.after)}
+    for message in messages.values():
+        texts |= {in_context(message), message.text[:HEAD]}
+    return texts
 
 
 def touched(

@@ -16,6 +16,11 @@ NEIGHBOURS = 2
 LONGEST_MESSAGE = 2_000
 """Characters that are kept of each message; a pasted document is no context."""
 
+HEAD = 200
+"""Characters of a longer message that its own facts keep: its title. With more, the index would
+grow with the square of the length of a document.
+"""
+
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -37,6 +42,16 @@ TOPICS = {
 """Words that questions about a slot use: "moved to Berlin" contains no form of "live"."""
 
 
+def is_document(message: Message) -> bool:
+    """Whether a message is so long that its facts need no context from other messages."""
+    return len(message.text) > LONGEST_MESSAGE
+
+
+def in_context(message: Message) -> str:
+    """The part of a message that is in the context of the facts around it."""
+    return message.text[:LONGEST_MESSAGE]
+
+
 def context_of(
     before: Sequence[Message],
     own: Message | None,
@@ -51,17 +66,22 @@ def context_of(
     Args:
         before: earlier messages of the conversation, oldest first; the last two count.
         own: the message that the fact comes from, if any. It is included, so that a fact that
-            answers together with its neighbours outranks them.
+            answers together with its neighbours outranks them. Of a document only the head is,
+            and the messages around it are left out.
         after: later messages, oldest first; the first two count.
         speaker: the name of the speaker, if known.
         occurred_at: when it was said; the day is written in words, in its own time zone.
         slot: the slot of the fact (``caroline/residence``), if it has one.
     """
     answered = slot.rpartition("/")[2] if slot else ""
-    messages = [*before[-NEIGHBOURS:], *([own] if own else []), *after[:NEIGHBOURS]]
+    if own is not None and is_document(own):
+        said = [own.text[:HEAD]]
+    else:
+        messages = [*before[-NEIGHBOURS:], *([own] if own else []), *after[:NEIGHBOURS]]
+        said = [in_context(message) for message in messages]
     return "\n".join(
         (
-            *(message.text[:LONGEST_MESSAGE] for message in messages),
+            *said,
             *([speaker] if speaker else []),
             day_in_words(occurred_at),
             *([answered, TOPICS.get(answered, "")] if answered else []),

@@ -83,6 +83,7 @@ OBSERVED = MessageObserved(
         metadata={"nested": {"list": [1, 2.5, None, True, "ü"]}, "big": 2**63 - 1},
     ),
     extract=False,
+    verbatim=True,
     metadata={"topic": "tea"},
     expires_at=LATER,
 )

@@ -43,7 +43,13 @@ from remembrancer.domain.facts.fact import (
 from remembrancer.domain.filters.ast import BUILT_IN_FIELDS
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.documents import attributes_of, document_of, to_index
+from remembrancer.domain.recall.documents import (
+    Surroundings,
+    attributes_of,
+    document_of,
+    to_index,
+)
+from remembrancer.domain.recall.index_context import NEIGHBOURS
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import NOON, append_of
@@ -322,6 +328,36 @@ def test_rebuild_in_pages_of_any_size_gives_the_same_documents(
 def test_memory_and_sqlite_give_the_same_contexts(history: History) -> None:
     portions = list(history.portions())
     assert contexts(portions, InMemory) == contexts(portions, OnSqlite)
+
+
+class Counting:
+    """Conversations that count the messages that they look up."""
+
+    def __init__(self) -> None:
+        self.asked: list[MessageId] = []
+
+    def around(self, message_id: MessageId) -> Surroundings | None:
+        self.asked.append(message_id)
+        return None
+
+    def citing(self, message_id: MessageId) -> Sequence[Fact]:
+        return ()
+
+
+def test_only_the_first_messages_of_each_conversation_are_looked_up() -> None:
+    log = InMemoryAuditLog()
+    events = [
+        MessageObserved(message=message(number, number, run=f"r{number % 3}"))
+        for number in range(60)
+    ]
+    chain = log.append(append_of(events)).recorded
+    conversations = Counting()
+    to_index(chain, (), conversations)
+    assert len(conversations.asked) == 3 * NEIGHBOURS
+    # A chain with a gap may lack messages in its middle
+    conversations = Counting()
+    to_index([*chain[:20], *chain[40:]], (), conversations)
+    assert len(conversations.asked) == 6 * NEIGHBOURS
 
 
 # Documents

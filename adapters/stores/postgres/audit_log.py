@@ -199,6 +199,10 @@ def create_log(schema: str, partitions: int) -> list[str]:
 class Listener(Protocol):
     """Read models that commit together with the append."""
 
+    async def prepare(self, append: Append) -> Any:
+        """Do what can be done before the transaction; the result is passed to ``apply``."""
+        ...
+
     async def begin(self, connection: Connection) -> None:
         """Join a transaction, before any other statement in it."""
         ...
@@ -208,7 +212,7 @@ class Listener(Protocol):
         ...
 
     async def apply(
-        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded], prepared: Any
     ) -> None:
         """Apply events of one ledger, in order, in the open transaction. They have no positions
         yet: ``position`` holds the version.
@@ -239,9 +243,10 @@ class PostgresAuditLog:
     async def append(self, append: Append) -> Appended:
         """See ``AuditLog.append``."""
         chaining.check(append)
+        prepared = None if self._listener is None else await self._listener.prepare(append)
         for left in range(TRIES - 1, -1, -1):
             try:
-                ledger_id, versions, chain = await self._written(append)
+                ledger_id, versions, chain = await self._written(append, prepared)
             except (Collision, Conflict) as lost:
                 # A retried append collides with its own events, so they are looked up only now.
                 if earlier := await self._recorded_before(append):
@@ -258,10 +263,10 @@ class PostgresAuditLog:
             return Appended(recorded=tuple(await self._same(ledger_id, versions)), replayed=True)
         return Appended(recorded=tuple(chain), replayed=False)
 
-    async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
+    async def _written(self, append: Append, prepared: Any) -> tuple[int, range, list[Recorded]]:
         # The numbering's commit is flushed, and with it all earlier commits.
         async with self._sessions.transaction(flushed=False) as connection:
-            ledger_id, versions, chain = await self._appended(connection, append)
+            ledger_id, versions, chain = await self._appended(connection, append, prepared)
             if not chain:
                 return ledger_id, versions, chain
             numbered = connection.afterwards(numbering_of(self._sessions, ledger_id, versions[0]))
@@ -270,7 +275,7 @@ class PostgresAuditLog:
         return ledger_id, versions, placed
 
     async def _appended(
-        self, connection: Connection, append: Append
+        self, connection: Connection, append: Append, prepared: Any
     ) -> tuple[int, range, list[Recorded]]:
         """Do an append's work in its transaction.
 
@@ -300,7 +305,7 @@ class PostgresAuditLog:
                     f"the read models of {append.ledger} lag behind the log; "
                     "open the database again to let them catch up",
                 )
-            await self._listener.apply(connection, ledger_id, chain)
+            await self._listener.apply(connection, ledger_id, chain, prepared)
         elif not lags:
             await connection.execute(
                 "INSERT INTO lagging VALUES (%s, %s) ON CONFLICT DO NOTHING", (ledger_id, version)

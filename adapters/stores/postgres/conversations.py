@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from remembrancer.adapters.stores.postgres.fact_store import PostgresFactStore
-from remembrancer.adapters.stores.postgres.sessions import Connection
+from remembrancer.adapters.stores.postgres.sessions import Reader
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.facts.fact import Fact, MessageId
 from remembrancer.domain.recall.documents import SAME_CONVERSATION, Surroundings
@@ -43,7 +43,7 @@ ORDER BY own.message_id, near.version
 class PostgresConversations:
     """``Conversations`` over the tables of the facts read model, for one transaction."""
 
-    def __init__(self, connection: Connection, facts: PostgresFactStore) -> None:
+    def __init__(self, connection: Reader, facts: PostgresFactStore) -> None:
         self._connection = connection
         self._facts = facts
         self._around: dict[MessageId, Surroundings | None] = {}

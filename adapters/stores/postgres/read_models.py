@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from psycopg import errors
 
+from remembrancer.adapters.index_scoring.line_analysis import LineAnalysis
 from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
 from remembrancer.adapters.stores.postgres.conversations import PostgresConversations
 from remembrancer.adapters.stores.postgres.existing_tables import any_is_there, are_there
@@ -43,8 +44,16 @@ from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState, Refusal
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.documents import context_for, to_index, touched
-from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.recall.documents import (
+    context_for,
+    texts_to_analyse,
+    to_index,
+    touched,
+)
+from remembrancer.domain.recorded import Append, Recorded
+
+Terms: TypeAlias = LineAnalysis[Any, Any]
+"""The terms of texts, in the form in which the index stores them."""
 
 
 def create_checkpoints(schema: str, _partitions: int) -> list[str]:
@@ -92,7 +101,16 @@ class _Tables(Protocol):
 class EmbeddedIndex(_Tables, Fingerprinted, Protocol):
     """A vector index in the log's schema."""
 
-    async def put_in(self, connection: Connection, documents: Sequence[Document]) -> None:
+    def terms(self) -> Terms:
+        """The terms of texts for ``put_in``, which can be prepared before the transaction."""
+        ...
+
+    async def put_in(
+        self,
+        connection: Connection,
+        documents: Sequence[Document],
+        terms: Terms | None = None,
+    ) -> None:
         """``put`` in the caller's transaction."""
         ...
 
@@ -189,19 +207,43 @@ class PostgresReadModels:
             await self._start_over(connection)
         return True
 
+    async def prepare(self, append: Append) -> Terms:
+        """Analyse the texts that the append will index, before it locks its ledger."""
+        events = [new.event for new in append.events]
+        async with self._sessions.glance() as connection:
+            conversations = PostgresConversations(connection, self._facts)
+            texts = await conversations.settled(lambda: texts_to_analyse(events, conversations))
+        terms = self._index.terms()
+        terms.prepare(texts)
+        return terms
+
     async def apply(
-        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+        self,
+        connection: Connection,
+        ledger_id: int,
+        chain: Sequence[Recorded],
+        prepared: Terms | None = None,
     ) -> None:
-        """Apply events of one ledger in the append's transaction."""
+        """Apply events of one ledger in the append's transaction.
+
+        Args:
+            connection: that of the transaction.
+            ledger_id: the ledger.
+            chain: the events.
+            prepared: the result of ``prepare``; what is missing in it is analysed here.
+        """
         changes = await self._facts.apply(connection, ledger_id, chain)
         conversations = PostgresConversations(connection, self._facts)
         versions = await conversations.settled(lambda: to_index(chain, changes, conversations))
-        await self._index_all(connection, versions)
+        await self._index_all(connection, versions, prepared)
         for other in self._others:
             await other.apply_in(connection, ledger_id, chain)
 
     async def _index_all(
-        self, connection: Connection, versions: Sequence[tuple[Fact, str]]
+        self,
+        connection: Connection,
+        versions: Sequence[tuple[Fact, str]],
+        terms: Terms | None,
     ) -> None:
         if not versions:
             return
@@ -210,7 +252,7 @@ class PostgresReadModels:
         missing = [text for text in texts if text not in vectors]
         if missing:
             vectors.update(await self._index.vectors_in(connection, missing))
-        await self._index.put_in(connection, documents_of(versions, vectors))
+        await self._index.put_in(connection, documents_of(versions, vectors), terms)
 
     async def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """See ``ReadModels.documents``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.adapters.stores.shared.codec import EventCodec
@@ -97,7 +97,13 @@ def create_log(schema: sqlite_utils.Database) -> None:
 class Listener(Protocol):
     """Read models that are updated in the append's transaction."""
 
-    def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+    def prepare(self, append: Append) -> Any:
+        """Do what can be done before the transaction; the result is passed to ``apply``."""
+        ...
+
+    def apply(
+        self, connection: sqlite3.Connection, chain: Sequence[Recorded], prepared: Any
+    ) -> None:
         """Apply events, in order, inside the open transaction."""
         ...
 
@@ -128,14 +134,17 @@ class SqliteAuditLog:
     def append(self, append: Append) -> Appended:
         """See ``AuditLog.append``."""
         chaining.check(append)
-        appended = self._database.write(lambda connection: self._append(connection, append))
+        prepared = None if self._listener is None else self._listener.prepare(append)
+        appended = self._database.write(
+            lambda connection: self._append(connection, append, prepared), len(append.events)
+        )
         if self._listener is not None and not appended.replayed:
             # The append is committed; maintenance that fails now is due again at the next append.
             with suppress(AdapterUnavailable, IntegrityError):
                 self._listener.committed(appended.recorded)
         return appended
 
-    def _append(self, connection: sqlite3.Connection, append: Append) -> Appended:
+    def _append(self, connection: sqlite3.Connection, append: Append, prepared: Any) -> Appended:
         ledger_id, head = run_script(connection, find_head(append.ledger, bytes.hex))
         earlier = self._earlier(connection, append, ledger_id, head)
         if earlier:
@@ -151,7 +160,7 @@ class SqliteAuditLog:
                 (ledger_id, key, chain[0].position, chain[-1].position),
             )
         if self._listener is not None:
-            self._listener.apply(connection, chain)
+            self._listener.apply(connection, chain, prepared)
         return Appended(recorded=tuple(chain))
 
     def _earlier(

@@ -171,14 +171,18 @@ class Database:
         self._process.require()
         return self._writer.transaction()
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def write(self, work: Callable[[sqlite3.Connection], T], units: int = 1) -> T:
         """Run ``work`` in a transaction that may be shared with other threads' works.
 
         It is durable when this returns; what it raises undoes it alone. If the call is interrupted,
         ``work`` is not committed later.
+
+        Args:
+            work: gets the connection of the transaction.
+            units: how much work it is, in events to append.
         """
         self._process.require()
-        return self._writer.write(work)
+        return self._writer.write(work, units)
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:

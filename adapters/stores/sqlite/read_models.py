@@ -11,8 +11,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from remembrancer.adapters.index_scoring.line_analysis import LineAnalysis
 from remembrancer.adapters.stores.shared.read_model_parts import (
     FACTS,
     INDEX,
@@ -37,12 +38,22 @@ from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.read_models import OnRebuild, ReadModelsState, Refusal
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.documents import INDEXED, context_for, to_index, touched
-from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.recall.documents import (
+    INDEXED,
+    context_for,
+    texts_to_analyse,
+    to_index,
+    touched,
+)
+from remembrancer.domain.recorded import Append, Position, Recorded
 from remembrancer.domain.scope import LedgerId
 
 if TYPE_CHECKING:
     import sqlite_utils
+
+
+Terms: TypeAlias = LineAnalysis[Any, Any]
+"""The terms of texts, in the form in which the index stores them."""
 
 
 def create_checkpoints(schema: sqlite_utils.Database) -> None:
@@ -72,7 +83,16 @@ class _Tables(Protocol):
 class EmbeddedIndex(_Tables, Fingerprinted, Protocol):
     """A vector index in the log's SQLite file."""
 
-    def put_in(self, connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
+    def terms(self) -> Terms:
+        """The terms of texts for ``put_in``, which can be prepared before the transaction."""
+        ...
+
+    def put_in(
+        self,
+        connection: sqlite3.Connection,
+        documents: Sequence[Document],
+        terms: Terms | None = None,
+    ) -> None:
         """Same as ``VectorIndex.put``, inside a transaction."""
         ...
 
@@ -142,8 +162,27 @@ class SqliteReadModels:
         self._embed = embed
         self._others = others
 
-    def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+    def prepare(self, append: Append) -> Terms:
+        """Analyse the texts that the append will index, outside of its transaction."""
+        terms = self._index.terms()
+        with self._database.reader() as connection, one_view(connection):
+            conversations = SqliteConversations(connection, self._facts)
+            texts = texts_to_analyse([new.event for new in append.events], conversations)
+        terms.prepare(texts)
+        return terms
+
+    def apply(
+        self,
+        connection: sqlite3.Connection,
+        chain: Sequence[Recorded],
+        prepared: Terms | None = None,
+    ) -> None:
         """Apply events inside the append's transaction.
+
+        Args:
+            connection: that of the transaction.
+            chain: the events.
+            prepared: the result of ``prepare``; what is missing in it is analysed here.
 
         Raises:
             InvalidRequest: another embedder or release made the read models.
@@ -154,7 +193,7 @@ class SqliteReadModels:
             self._start_over(connection)
         changes = self._facts.apply(connection, chain)
         conversations = SqliteConversations(connection, self._facts)
-        self._index_all(connection, to_index(chain, changes, conversations))
+        self._index_all(connection, to_index(chain, changes, conversations), prepared)
         added = {
             FACTS: len(changes),
             INDEX: sum(change.after.status in INDEXED for change in changes),
@@ -167,14 +206,17 @@ class SqliteReadModels:
         self._index.compact(chain[0].ledger)
 
     def _index_all(
-        self, connection: sqlite3.Connection, versions: Sequence[tuple[Fact, str]]
+        self,
+        connection: sqlite3.Connection,
+        versions: Sequence[tuple[Fact, str]],
+        terms: Terms | None,
     ) -> None:
         texts = [fact.text for fact, _ in versions]
         vectors = dict(self._embed(texts))
         missing = [text for text in texts if text not in vectors]
         if missing:
             vectors.update(self._index.vectors_in(connection, missing))
-        self._index.put_in(connection, documents_of(versions, vectors))
+        self._index.put_in(connection, documents_of(versions, vectors), terms)
 
     def documents(self, chain: Sequence[Recorded]) -> Sequence[tuple[Fact, str]]:
         """See ``ReadModels.documents``."""

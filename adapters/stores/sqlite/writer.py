@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 from attrs import define
@@ -21,7 +23,9 @@ from remembrancer.domain.errors import AdapterUnavailable, RemembrancerError
 T = TypeVar("T")
 
 MAX_GROUP = 256
-"""Queued writes that share one commit. Past some dozens the commit is no longer what costs."""
+"""Units of work that share one commit, at most: more would hold the lock for long, and past some
+dozens the commit is no longer what costs.
+"""
 
 
 @define(eq=False)
@@ -37,6 +41,7 @@ class _Attempt:
 @define(eq=False)
 class _Job(Generic[T]):
     work: Callable[[sqlite3.Connection], T]
+    units: int = 1
     left: bool = False
     """Whether its caller has returned. It must not be committed then."""
     attempt: _Attempt | None = None
@@ -95,11 +100,11 @@ class Writer:
             finally:
                 self._inside = False
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def write(self, work: Callable[[sqlite3.Connection], T], units: int) -> T:
         """See ``Database.write``. The first thread to get the turn commits for all that wait, so
         that n threads pay for one commit, not for n.
         """
-        job = _Job(work)
+        job = _Job(work, units)
         try:
             with self._queueing:
                 self._queue.append(job)
@@ -128,7 +133,7 @@ class Writer:
             # Jobs stay queued until they have an outcome: if this thread is interrupted, the
             # threads that wait for them commit them.
             self._queue = [job for job in self._queue if not (job.done or job.left)]
-            group = self._queue[:MAX_GROUP]
+            group = _group(self._queue)
         attempt = _Attempt()
         for job in group:
             job.attempt = attempt
@@ -196,3 +201,9 @@ class Writer:
         self._check()
         # Ends what an interrupt has left open.
         self.connection.rollback()
+
+
+def _group(queue: Sequence[_Job[Any]]) -> list[_Job[Any]]:
+    """The first jobs of the queue that share a commit: as many as ``MAX_GROUP`` allows, or one."""
+    total = list(accumulate(job.units for job in queue))
+    return list(queue[: max(1, bisect_right(total, MAX_GROUP))])

@@ -9,7 +9,6 @@ English; text in another language is still split into sentences and kept.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, time
 from typing import Any
@@ -28,7 +27,13 @@ from remembrancer.domain.facts.fact import Evidence, FactId, Interval
 from remembrancer.domain.facts.verdicts import Candidate, Skipped, Source
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.ports.clock import IdSource
-from remembrancer.domain.ports.extractor import EXTRACTION, IGNORED, PROCEDURE, Extraction
+from remembrancer.domain.ports.extractor import (
+    EXTRACTION,
+    IGNORED,
+    PROCEDURE,
+    Extraction,
+    skipped_as_json,
+)
 
 _NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
 
@@ -120,16 +125,12 @@ class RulesExtractor:
         skipped: Sequence[Skipped],
         guidance: Guidance | None,
     ) -> InferenceRecorded:
-        output = [
-            {"message_id": item.message_id, "text": item.text, "reason": item.reason}
-            for item in skipped
-        ]
         return InferenceRecorded(
             purpose=purpose,
             model=self.name,
             prompt_digest="",
             parameters={IGNORED: list(guidance.named)} if guidance is not None else {},
-            output=json.dumps(output, ensure_ascii=False),
+            output=skipped_as_json(skipped),
             messages=tuple(message.message_id for message in messages),
         )
 

@@ -25,7 +25,7 @@ from remembrancer.adapters.stores.postgres.usage_store import PostgresUsageStore
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.sealing import SealingCodec
 from remembrancer.application.inline import run_inline
-from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.recorded import Append, Recorded
 from remembrancer.testing.audit_log import AuditLogContract
 from remembrancer.testing.fact_store import FactStoreContract
 from remembrancer.testing.knowledge_graph import KnowledgeGraphContract
@@ -69,8 +69,11 @@ class Listener:
     async def begin(self, connection: Connection) -> None:
         pass
 
+    async def prepare(self, append: Append) -> None:
+        pass
+
     async def apply(
-        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded], prepared: None
     ) -> None:
         await self._apply(connection, ledger_id, chain)
 

@@ -20,7 +20,7 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.events import Event
 from remembrancer.domain.graph.graph import View
-from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.recorded import Append, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import NOON, append_of
 from remembrancer.testing.depth import scaled
@@ -36,8 +36,11 @@ class _Listener:
     async def begin(self, connection: Connection) -> None:
         pass
 
+    async def prepare(self, append: Append) -> None:
+        pass
+
     async def apply(
-        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded], prepared: None
     ) -> None:
         await self._graph.apply_in(connection, ledger_id, chain)
 

@@ -24,7 +24,7 @@ from remembrancer.adapters.stores.sqlite.projection_state import (
 from remembrancer.adapters.stores.sqlite.usage_store import SqliteUsageStore
 from remembrancer.adapters.stores.sqlite.vector_index import Sizes, SqliteVectorIndex
 from remembrancer.domain.ports.vector_index import IndexQuery
-from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.recorded import Append, Recorded
 from remembrancer.testing.audit_log import AuditLogContract
 from remembrancer.testing.fact_store import FactStoreContract
 from remembrancer.testing.knowledge_graph import KnowledgeGraphContract
@@ -51,7 +51,12 @@ class Listener:
     def __init__(self, apply: Apply) -> None:
         self._apply = apply
 
-    def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+    def prepare(self, append: Append) -> None:
+        pass
+
+    def apply(
+        self, connection: sqlite3.Connection, chain: Sequence[Recorded], prepared: None
+    ) -> None:
         self._apply(connection, chain)
 
     def committed(self, chain: Sequence[Recorded]) -> None:

@@ -13,6 +13,7 @@ from remembrancer.adapters.stores.postgres.sessions import Connection, Reader, S
 from remembrancer.adapters.stores.postgres.vector_index import schema, writing
 from remembrancer.adapters.stores.postgres.vector_index.graphs import LARGE, Graphs
 from remembrancer.adapters.stores.postgres.vector_index.searching import search
+from remembrancer.adapters.stores.postgres.vector_index.terms import WrittenTerms, written_terms
 from remembrancer.adapters.stores.postgres.vector_index.vectors import (
     digest_of,
     from_bytes,
@@ -102,9 +103,19 @@ class PostgresVectorIndex:
         await schema.drop(connection, self._tables)
         await self.create(connection)
 
-    async def put_in(self, connection: Connection, documents: Sequence[Document]) -> None:
+    def terms(self) -> WrittenTerms:
+        """The terms of texts for ``put_in``, which can be prepared before the transaction."""
+        return written_terms()
+
+    async def put_in(
+        self,
+        connection: Connection,
+        documents: Sequence[Document],
+        terms: WrittenTerms | None = None,
+    ) -> None:
         """See ``VectorIndex.put``."""
-        await writing.put(connection, await self._storage(connection), documents)
+        storage = await self._storage(connection)
+        await writing.put(connection, storage, documents, terms or self.terms())
 
     async def remove_in(self, connection: Connection, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""

@@ -8,11 +8,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import TypeAlias
 
 from remembrancer.adapters.index_scoring.bm25 import MAX_FREQUENCY
+from remembrancer.adapters.index_scoring.line_analysis import LineAnalysis
+from remembrancer.domain.recall.analysis import analyse
+
+WrittenTerms: TypeAlias = LineAnalysis[Counter[str], tuple[int, str]]
+"""The number of terms of a text, and its ``tsvector`` in text form."""
 
 
-def to_tsvector(terms: Sequence[str]) -> str:
+def written_terms() -> WrittenTerms:
+    """An empty ``WrittenTerms``."""
+    return LineAnalysis(lambda line: Counter(analyse(line)), _written)
+
+
+def _written(lines: Sequence[Counter[str]]) -> tuple[int, str]:
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts.update(line)
+    return counts.total(), _to_tsvector(counts)
+
+
+def _to_tsvector(counts: Counter[str]) -> str:
     """Text form of a ``tsvector`` with as many positions per term as the term occurs.
 
     The positions only encode the term frequency: counting them with ``ts_rank_cd`` is the fastest
@@ -20,7 +38,7 @@ def to_tsvector(terms: Sequence[str]) -> str:
     """
     return " ".join(
         f"'{term}':{','.join(map(str, range(1, min(count, MAX_FREQUENCY) + 1)))}"
-        for term, count in Counter(terms).items()
+        for term, count in counts.items()
     )
 
 

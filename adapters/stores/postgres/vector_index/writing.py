@@ -18,7 +18,7 @@ from remembrancer.adapters.stores.postgres.filters import searchable
 from remembrancer.adapters.stores.postgres.nul import storable
 from remembrancer.adapters.stores.postgres.sessions import Connection
 from remembrancer.adapters.stores.postgres.vector_index.schema import Extension, Tables
-from remembrancer.adapters.stores.postgres.vector_index.terms import number_of, to_tsvector
+from remembrancer.adapters.stores.postgres.vector_index.terms import WrittenTerms, number_of
 from remembrancer.adapters.stores.postgres.vector_index.vectors import (
     Components,
     Scaled,
@@ -29,7 +29,6 @@ from remembrancer.adapters.stores.postgres.vector_index.vectors import (
 from remembrancer.domain.epoch_micros import optional_microseconds, to_microseconds
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.analysis import analyse
 from remembrancer.domain.text import name_keys
 
 BATCH = 500
@@ -80,7 +79,9 @@ class _Change:
         self.context_length += sign * context_length
 
 
-async def put(connection: Connection, storage: Storage, documents: Sequence[Document]) -> None:
+async def put(
+    connection: Connection, storage: Storage, documents: Sequence[Document], terms: WrittenTerms
+) -> None:
     """See ``VectorIndex.put``; the last document of a key wins.
 
     Raises:
@@ -96,7 +97,7 @@ async def put(connection: Connection, storage: Storage, documents: Sequence[Docu
     ledgers = await _open_ledgers(connection, storage.tables, [d for d, _ in pairs.values()])
     model = await _open_model(connection, storage)
     rows = [
-        _row(document, ledgers[document.scope.ledger])
+        _row(document, ledgers[document.scope.ledger], terms)
         | ({} if vector is None else _vector(storage, vector, model))
         for document, vector in pairs.values()
     ]
@@ -175,8 +176,9 @@ async def _open_model(connection: Connection, storage: Storage) -> int:
     return number
 
 
-def _row(document: Document, ledger: int) -> dict[str, Any]:
-    text, context = analyse(document.text), analyse(document.context)
+def _row(document: Document, ledger: int, terms: WrittenTerms) -> dict[str, Any]:
+    text_length, text_terms = terms(document.text)
+    context_length, context_terms = terms(document.context)
     attributes = dict(document.attributes)
     metadata = attributes.pop("metadata", {})
     scope = document.scope
@@ -195,10 +197,10 @@ def _row(document: Document, ledger: int) -> dict[str, Any]:
         "speaker": None if document.speaker is None else storable(document.speaker),
         "text": storable(document.text),
         "digest": digest_of(document.text).hex(),
-        "text_length": len(text),
-        "context_length": len(context),
-        "text_terms": to_tsvector(text),
-        "context_terms": to_tsvector(context),
+        "text_length": text_length,
+        "context_length": context_length,
+        "text_terms": text_terms,
+        "context_terms": context_terms,
         "names": sorted({number_of(name) for name in name_keys(document.entities)}),
         "attributes": {name: _attribute(value) for name, value in attributes.items()},
         "metadata": searchable(metadata),

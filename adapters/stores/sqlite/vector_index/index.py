@@ -20,6 +20,7 @@ from remembrancer.adapters.stores.sqlite.vector_index.embeddings import (
 from remembrancer.adapters.stores.sqlite.vector_index.search import search
 from remembrancer.adapters.stores.sqlite.vector_index.sizes import DEFAULT_SIZES, Sizes
 from remembrancer.adapters.stores.sqlite.vector_index.snapshots import Snapshots
+from remembrancer.adapters.stores.sqlite.vector_index.terms import EncodedTerms, encoded_terms
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
 from remembrancer.domain.facts.fact import FactId, FactKey
 from remembrancer.domain.ports.embedder import Vector
@@ -74,10 +75,19 @@ class SqliteVectorIndex:
         """
         schema.clear(connection)
 
-    def put_in(self, connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
+    def terms(self) -> EncodedTerms:
+        """The terms of texts for ``put_in``, which can be prepared before the transaction."""
+        return encoded_terms()
+
+    def put_in(
+        self,
+        connection: sqlite3.Connection,
+        documents: Sequence[Document],
+        terms: EncodedTerms | None = None,
+    ) -> None:
         """See ``VectorIndex.put``. Call ``compact`` after the commit."""
         with decoding(PLACE):
-            writing.put(connection, self._embeddings, documents)
+            writing.put(connection, self._embeddings, documents, terms or self.terms())
 
     def remove_in(self, connection: sqlite3.Connection, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from remembrancer.adapters.index_scoring.bm25 import MAX_FREQUENCY
+from remembrancer.adapters.index_scoring.line_analysis import LineAnalysis
+from remembrancer.domain.recall.analysis import analyse
 
 _TERM: np.dtype[Any] = np.dtype([("term", "<i8"), ("frequency", "u1")])
 _NAME = np.dtype("<i8")
@@ -28,13 +30,33 @@ def number_of(term: str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def encode_terms(terms: Sequence[str]) -> bytes:
-    """The distinct terms of a text as an array of (number, frequency)."""
-    counts = Counter(terms)
-    encoded = np.empty(len(counts), _TERM)
-    encoded["term"] = [number_of(term) for term in counts]
-    encoded["frequency"] = [min(count, MAX_FREQUENCY) for count in counts.values()]
-    return encoded.tobytes()
+_Counted: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Numbers of terms, and how often each occurs."""
+
+EncodedTerms: TypeAlias = LineAnalysis[_Counted, tuple[int, bytes]]
+"""The number of terms of a text, and its distinct terms as an array of (number, frequency)."""
+
+
+def encoded_terms() -> EncodedTerms:
+    """An empty ``EncodedTerms``."""
+    return LineAnalysis(_counted, _encoded)
+
+
+def _counted(line: str) -> _Counted:
+    counts = Counter(analyse(line))
+    numbers = np.fromiter(map(number_of, counts), np.int64, len(counts))
+    return numbers, np.fromiter(counts.values(), np.int64, len(counts))
+
+
+def _encoded(lines: Sequence[_Counted]) -> tuple[int, bytes]:
+    numbers, places = np.unique(
+        np.concatenate([numbers for numbers, _ in lines]), return_inverse=True
+    )
+    frequencies = np.bincount(places, np.concatenate([counts for _, counts in lines]), len(numbers))
+    encoded = np.empty(len(numbers), _TERM)
+    encoded["term"] = numbers
+    encoded["frequency"] = np.minimum(frequencies, MAX_FREQUENCY)
+    return int(frequencies.sum()), encoded.tobytes()
 
 
 def encode_names(names: Iterable[str]) -> bytes:

@@ -29,15 +29,14 @@ from remembrancer.adapters.stores.sqlite.vector_index.ledgers import (
 )
 from remembrancer.adapters.stores.sqlite.vector_index.segments import TextField
 from remembrancer.adapters.stores.sqlite.vector_index.terms import (
+    EncodedTerms,
     decode_names,
     decode_terms,
     encode_names,
-    encode_terms,
 )
 from remembrancer.domain.epoch_micros import optional_microseconds, to_microseconds
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.vector_index import Document
-from remembrancer.domain.recall.analysis import analyse
 from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.domain.text import name_keys
 
@@ -64,7 +63,10 @@ class _Held:
 
 
 def put(
-    connection: sqlite3.Connection, embeddings: Embeddings, documents: Sequence[Document]
+    connection: sqlite3.Connection,
+    embeddings: Embeddings,
+    documents: Sequence[Document],
+    terms: EncodedTerms,
 ) -> None:
     """See ``VectorIndex.put``; within a batch the last document of a key wins.
 
@@ -78,7 +80,7 @@ def put(
     }
     writing = _Writing(connection, embeddings)
     for document, vector in pairs.values():
-        writing.put(document, vector)
+        writing.put(document, vector, terms)
     writing.finish()
 
 
@@ -104,7 +106,12 @@ class _Writing:
         self._names: Counter[tuple[int, int]] = Counter()
         self._dropped: set[int] = set()
 
-    def put(self, document: Document, vector: npt.NDArray[np.float32] | None) -> None:
+    def put(
+        self,
+        document: Document,
+        vector: npt.NDArray[np.float32] | None,
+        terms: EncodedTerms,
+    ) -> None:
         ledger = self._ledger(document.scope.ledger)
         held = self._held(document.key)
         content = _content(document)
@@ -116,7 +123,7 @@ class _Writing:
             return
         else:
             number = self._replaced(ledger, held)
-        self._insert(ledger, number, document, content, embedding)
+        self._insert(ledger, number, document, content, embedding, terms)
 
     def remove(self, key: FactKey) -> None:
         held = self._held(key)
@@ -184,8 +191,10 @@ class _Writing:
         document: Document,
         content: bytes,
         embedding: int | None,
+        terms: EncodedTerms,
     ) -> None:
-        text, context = analyse(document.text), analyse(document.context)
+        text_length, text_terms = terms(document.text)
+        context_length, context_terms = terms(document.context)
         names = encode_names(name_keys(document.entities))
         fact_id, version = document.key
         self._connection.execute(
@@ -201,10 +210,10 @@ class _Writing:
                 to_microseconds(document.occurred_at),
                 document.speaker,
                 embedding,
-                len(text),
-                len(context),
-                encode_terms(text),
-                encode_terms(context),
+                text_length,
+                context_length,
+                text_terms,
+                context_terms,
                 names,
                 content,
                 document.text if embedding is None else None,
@@ -213,8 +222,8 @@ class _Writing:
         )
         ledger.documents += 1
         ledger.uncovered += 1
-        ledger.text_length += len(text)
-        ledger.context_length += len(context)
+        ledger.text_length += text_length
+        ledger.context_length += context_length
         self._tally(ledger, document.speaker, names, 1)
 
     def _tally(self, ledger: Ledger, speaker: str | None, names: bytes, count: int) -> None:
