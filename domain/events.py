@@ -36,9 +36,9 @@ class MessageObserved:
     """A message came in.
 
     ``extract``: whether facts are still to be extracted from it; ``verbatim``: as it is, word for
-    word. ``metadata`` and ``expires_at`` are copied to these facts. ``guidance``: instructions of
-    this request, which override the settings. ``kind``: the kind of fact to make of the messages as
-    a whole, if requested.
+    word. ``metadata`` and ``expires_at`` are copied to these facts; the metadata of a request is
+    on its first message alone. ``guidance``: instructions of this request, which override the
+    settings. ``kind``: the kind of fact to make of the messages as a whole, if requested.
     """
 
     type_name: ClassVar[str] = "message.observed"

@@ -95,8 +95,15 @@ class Scope:
         return evolve(self, run_id=None)
 
     def covers(self, other: Scope) -> bool:
-        """Whether ``other`` has the same value for every id that is set here."""
-        return all(
+        """Whether ``other`` has the same owner, and the same value for every id that is set here.
+
+        What an agent learned about a user is in the user's ledger: the agent's own scope does not
+        cover it.
+        """
+        owner_differs = (self.user_id is None and other.user_id is not None) or (
+            self.user_id is None and self.agent_id is None and other.agent_id is not None
+        )
+        return not owner_differs and all(
             mine is None or mine == theirs
             for mine, theirs in (
                 (self.user_id, other.user_id),

@@ -24,7 +24,6 @@ from remembrancer.application.parsing.arguments import (
     parse_guard,
     parse_id,
     parse_limit,
-    parse_metadata,
     parse_moment,
     parse_optional_flag,
     parse_reason,
@@ -102,7 +101,7 @@ class AsyncMemory(Operations):
             settings, mode=self._mode, overrides=overrides or {}, on_rebuild=on_rebuild
         )
         self._container = self._lifecycle.container
-        self._grace: float = settings.grace
+        self._settings = settings
 
     @classmethod
     async def open(
@@ -174,7 +173,7 @@ class AsyncMemory(Operations):
             ModelError: a model's answer was unusable; the messages are in the ledger, for
                 ``retry``.
         """
-        request = request_of(messages, **options)
+        request = self._settings.limits.checked(request_of(messages, **options))
         if parse_flag(wait, "wait"):
             return await self._use.remember(request)
         return self._pending(*await self._use.remember.later(request))
@@ -210,7 +209,7 @@ class AsyncMemory(Operations):
             AdapterUnavailable: the memory is closed.
         """
         return await self._use.remember_many(
-            requests_of(conversations),
+            requests_of(conversations, self._settings.limits),
             limit=None if concurrency is None else parse_count(concurrency, "concurrency"),
             progress=progress,
         )
@@ -460,7 +459,7 @@ class AsyncMemory(Operations):
             FactId(parse_id(fact_id, "fact_id")),
             scope=parse_guard(ids),
             text=None if text is None else parse_text(text, "text"),
-            metadata=None if metadata is None else parse_metadata(metadata),
+            metadata=self._settings.limits.metadata_of(metadata),
             reason=parse_reason(reason),
             actor=parse_actor(actor),
         )
@@ -527,7 +526,7 @@ class AsyncMemory(Operations):
 
         Closing twice does nothing.
         """
-        await self._close_within(self._grace)
+        await self._close_within(self._settings.grace)
 
     async def _close_within(self, grace: float) -> None:
         if self._lifecycle.inherited:
@@ -552,7 +551,7 @@ class AsyncMemory(Operations):
     ) -> None:
         # Whoever is interrupted is not kept waiting.
         interrupted = error is not None and not isinstance(error, Exception)
-        await self._close_within(0.0 if interrupted else self._grace)
+        await self._close_within(0.0 if interrupted else self._settings.grace)
 
 
 class _Inline(AsyncMemory):

@@ -17,6 +17,7 @@ from remembrancer.application.parsing.arguments import (
     parse_scope,
 )
 from remembrancer.application.parsing.keywords import check_names
+from remembrancer.application.parsing.limits import Limits
 from remembrancer.application.parsing.messages import Messages, parse_turns
 from remembrancer.application.parsing.request import RememberRequest
 from remembrancer.domain.errors import InvalidRequest
@@ -71,8 +72,8 @@ def request_of(messages: Messages, **options: Unpack[AddOptions]) -> RememberReq
     )
 
 
-def requests_of(conversations: Iterable[Conversation]) -> list[RememberRequest]:
-    """The requests of many conversations.
+def requests_of(conversations: Iterable[Conversation], limits: Limits) -> list[RememberRequest]:
+    """The requests of many conversations, each within ``limits``.
 
     Raises:
         InvalidRequest: one of them is invalid; its path is like ``conversations[3].user_id``.
@@ -85,7 +86,7 @@ def requests_of(conversations: Iterable[Conversation]) -> list[RememberRequest]:
     for index, conversation in enumerate(conversations):
         with _placed(f"conversations[{index}]"):
             _check_keys(conversation)
-            requests.append(request_of(**conversation))
+            requests.append(limits.checked(request_of(**conversation)))
     return requests
 
 

@@ -124,7 +124,8 @@ class Remember:
                     message=for_the_ledger(message, most),
                     extract=not at_once,
                     verbatim=not request.infer and not at_once,
-                    metadata=request.metadata,
+                    # Once in the log, however many messages there are.
+                    metadata=request.metadata if message is attempt.messages[0] else {},
                     expires_at=request.expires_at,
                     guidance=request.guidance,
                     kind=request.kind,

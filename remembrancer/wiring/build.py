@@ -15,8 +15,10 @@ from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, Model
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.embedder import Embedder, Vector
+from remembrancer.domain.ports.never_suspends import never_suspends
 from remembrancer.domain.ports.store import Store, StoreNeeds
 from remembrancer.runtime.bounded import bounded
+from remembrancer.runtime.offloaded_extractor import OffloadedExtractor
 from remembrancer.runtime.sync_bridge import Lift
 from remembrancer.runtime.workers import Workers
 from remembrancer.wiring.settings import Choice, RerankingSettings
@@ -124,6 +126,12 @@ def build_asking(choice: Choice, lift: Lift, model: Callable[[], Any]) -> Any:
     if choice.adapter.asks_model:
         return choice.adapter.build(choice.settings, lift(model()))
     return choice.adapter.build(choice.settings)
+
+
+def offloaded(extractor: Any, workers: Workers) -> Any:
+    """An extractor for ``AsyncMemory``; one that only computes uses threads for long messages."""
+    computes = never_suspends(extractor)
+    return OffloadedExtractor(extractor, workers) if computes else extractor
 
 
 def open_bounded(reranker: Any, settings: RerankingSettings) -> Iterator[BoundedReranker | None]:

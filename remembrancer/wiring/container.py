@@ -116,6 +116,11 @@ class Container(containers.DeclarativeContainer):
     reconciler = providers.Singleton(
         build.build_asking, settings.provided.reconciler, lift_slow, language_model.provider
     )
+    extracting = providers.Selector(
+        mode,
+        inline=extractor,
+        threads=providers.Singleton(build.offloaded, extractor, slow_workers),
+    )
     key_vault = providers.Resource(build.open_vault, settings.provided.key_vault, left_behind)
     codec = providers.Singleton(build.codec, key_vault)
     postgres_pool: providers.Object[Any] = providers.Object(None)
@@ -316,7 +321,7 @@ class Container(containers.DeclarativeContainer):
         log=lifted_log,
         appender=appender,
         settle=settle,
-        extractor=extractor,
+        extractor=extracting,
         reconciler=reconciler,
         clock=lifted_clock,
         ids=ids,

@@ -24,6 +24,7 @@ from attrs import field, fields, frozen
 from attrs.validators import ge, gt
 from cattrs.gen import make_dict_structure_fn
 
+from remembrancer.application.parsing.limits import Limits
 from remembrancer.application.projections.projector import ProjectionSettings
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.recorded import CLOCK_LEAD
@@ -83,6 +84,7 @@ class Settings:
 
     Args:
         projections: settings of external projections.
+        limits: the longest messages, metadata and requests.
         patience: seconds of retries after lost races between writers before ``Conflict`` is
             raised.
         concurrency: ledgers that ``add_many``, ``retry`` and background jobs process at a time.
@@ -107,6 +109,7 @@ class Settings:
     reranker: Choice
     reranking: RerankingSettings = RerankingSettings()
     projections: ProjectionSettings = ProjectionSettings()
+    limits: Limits = Limits()
     patience: float = 10.0
     concurrency: int = 32
     grace: float = 10.0
@@ -182,7 +185,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     Raises:
         InvalidRequest: with the path of the invalid setting and the allowed values.
     """
-    allowed = (*DEFAULTS, "projections", *ALONE)
+    allowed = (*DEFAULTS, "projections", "limits", *ALONE)
     for key in raw:
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
@@ -209,6 +212,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         language_model=model,
         reranking=reranking,
         projections=_section("projections", raw.get("projections", {}), ProjectionSettings),
+        limits=_section("limits", raw.get("limits", {}), Limits),
         patience=_seconds(raw.get("patience", 10.0), "patience"),
         concurrency=_count(raw.get("concurrency", 32), "concurrency"),
         grace=_seconds(raw.get("grace", 10.0), "grace"),

@@ -115,8 +115,17 @@ def test_ids_of_a_str_subclass_become_plain_str() -> None:
 
 
 @given(scopes, scopes)
-def test_scope_covers_scopes_that_have_all_its_ids(one: Scope, other: Scope) -> None:
-    assert one.covers(other) == (one.ids().items() <= other.ids().items())
+def test_scope_covers_scopes_of_its_owner_that_have_all_its_ids(one: Scope, other: Scope) -> None:
+    has_all = one.ids().items() <= other.ids().items()
+    assert one.covers(other) == (has_all and one.ledger == other.ledger)
+
+
+def test_scope_of_an_agent_does_not_cover_what_it_learned_about_a_user() -> None:
+    learned = Scope(user_id="ann", agent_id="coach", run_id="r")
+    assert not Scope(agent_id="coach").covers(learned)
+    assert not Scope(run_id="r").covers(learned)
+    assert not Scope(run_id="r").covers(Scope(agent_id="coach", run_id="r"))
+    assert Scope(user_id="ann", run_id="r").covers(learned)
 
 
 @given(scopes)

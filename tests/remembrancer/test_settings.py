@@ -16,7 +16,7 @@ from remembrancer.adapters.stores.sqlite.database import Durability, SqliteSetti
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.wiring.settings import ALONE, DEFAULTS, Settings, load_settings, structured
 
-SECTIONS = ", ".join((*DEFAULTS, "projections", *ALONE))
+SECTIONS = ", ".join((*DEFAULTS, "projections", "limits", *ALONE))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:

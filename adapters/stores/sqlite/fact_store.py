@@ -21,6 +21,7 @@ from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.filters import to_sql
 from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
+from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.facts.evolve import FactChange
@@ -150,9 +151,7 @@ class SqliteFactStore:
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables and indexes that are missing."""
-        import sqlite_utils
-
-        schema = sqlite_utils.Database(connection)
+        schema = schema_of(connection)
         for name, (columns, key) in _TABLES.items():
             schema.table(name).create(columns, pk=key, if_not_exists=True)
         for index in _INDEXES:

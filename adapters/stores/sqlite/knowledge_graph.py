@@ -20,6 +20,7 @@ from remembrancer.adapters.stores.shared.graph_scripts import (
 from remembrancer.adapters.stores.shared.scripts import Script, Statement
 from remembrancer.adapters.stores.sqlite.connections import Connections, one_view
 from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
+from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.graph.graph import Entity, Link, Relation, View, touches
@@ -155,9 +156,7 @@ class SqliteKnowledgeGraph:
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables and indexes that are missing."""
-        import sqlite_utils
-
-        schema = sqlite_utils.Database(connection)
+        schema = schema_of(connection)
         for name, (columns, key) in _TABLES.items():
             schema.table(name).create(columns, pk=key, if_not_exists=True)
         for index in _INDEXES:

@@ -18,6 +18,15 @@ APPLICATION_ID = 0x524D4252
 Migration = Callable[["sqlite_utils.Database"], None]
 
 
+def schema_of(connection: sqlite3.Connection) -> sqlite_utils.Database:
+    """What creates tables on a connection. Plugins of sqlite-utils, which any installed package may
+    contain, do not get it: they would write to the database of the memory.
+    """
+    import sqlite_utils
+
+    return sqlite_utils.Database(connection, execute_plugins=False)
+
+
 def schema_version(
     connection: sqlite3.Connection, file: str, known: int, *, where: str = "path"
 ) -> int:
@@ -58,13 +67,11 @@ def migrate(
         file: its name, for errors.
         migrations: all steps, in order.
     """
-    import sqlite_utils
-
     with transaction() as connection:
         # Several processes may start on a new file at once: the version is read again inside.
         start = schema_version(connection, file, len(migrations))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        schema = sqlite_utils.Database(connection)
+        schema = schema_of(connection)
         for migration in migrations[start:]:
             migration(schema)
         connection.execute(f"PRAGMA user_version = {len(migrations)}")

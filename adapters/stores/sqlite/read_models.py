@@ -33,6 +33,7 @@ from remembrancer.adapters.stores.sqlite.conversations import SqliteConversation
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
 from remembrancer.adapters.stores.sqlite.failures import is_missing
+from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
@@ -374,9 +375,7 @@ class SqliteReadModels:
         return None
 
     def _start_over(self, connection: sqlite3.Connection) -> None:
-        import sqlite_utils
-
-        create_checkpoints(sqlite_utils.Database(connection))
+        create_checkpoints(schema_of(connection))
         for model in self._models():
             model.create(connection)
             model.clear(connection)

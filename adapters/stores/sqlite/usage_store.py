@@ -12,6 +12,7 @@ from remembrancer.adapters.stores.shared import usage_scripts
 from remembrancer.adapters.stores.shared.escaping import NO_ESCAPING
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
+from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.recorded import Recorded
@@ -42,9 +43,7 @@ class SqliteUsageStore:
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the table if it is missing."""
-        import sqlite_utils
-
-        sqlite_utils.Database(connection).table("usage").create(
+        schema_of(connection).table("usage").create(
             _COLUMNS,
             pk=("ledger_id", "purpose", "model"),
             not_null=set(_COLUMNS) - {"cost"},

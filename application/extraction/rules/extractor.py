@@ -39,7 +39,9 @@ _NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
 
 
 class RulesExtractor:
-    """An ``Extractor`` made of rules. It keeps no state and never suspends."""
+    """An ``Extractor`` made of rules. It keeps no state."""
+
+    never_suspends = True
 
     @property
     def name(self) -> str:
