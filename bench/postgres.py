@@ -72,10 +72,10 @@ class UnderOneLock(PostgresAuditLog):
     until the commit is on disk, since a reader could otherwise pass a position that is still open.
     """
 
-    async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
+    async def _written(self, append: Append, prepared: Any) -> tuple[int, range, list[Recorded]]:
         async with self._sessions.transaction() as connection:
             await self._lock(connection)
-            ledger_id, versions, chain = await self._appended(connection, append)
+            ledger_id, versions, chain = await self._appended(connection, append, prepared)
             cursor = await connection.execute(
                 "SELECT position_of(%s, %s)", (ledger_id, versions[0])
             )

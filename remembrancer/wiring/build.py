@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.embedding import Embedding, check_vectors
@@ -15,6 +15,7 @@ from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, Model
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.embedder import Embedder, Vector
+from remembrancer.domain.ports.extractor import Extractor
 from remembrancer.domain.ports.never_suspends import never_suspends
 from remembrancer.domain.ports.store import Store, StoreNeeds
 from remembrancer.runtime.bounded import bounded
@@ -130,8 +131,9 @@ def build_asking(choice: Choice, lift: Lift, model: Callable[[], Any]) -> Any:
 
 def offloaded(extractor: Any, workers: Workers) -> Any:
     """An extractor for ``AsyncMemory``; one that only computes uses threads for long messages."""
-    computes = never_suspends(extractor)
-    return OffloadedExtractor(extractor, workers) if computes else extractor
+    if not never_suspends(extractor):
+        return extractor
+    return OffloadedExtractor(cast("Extractor", extractor), workers)
 
 
 def open_bounded(reranker: Any, settings: RerankingSettings) -> Iterator[BoundedReranker | None]:

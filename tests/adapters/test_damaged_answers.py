@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +20,7 @@ from remembrancer.adapters.stores.shared.event_rows import decoded
 from remembrancer.adapters.stores.sqlite import failures as sqlite_failures
 from remembrancer.adapters.vector_index.remote.rows import row_of
 from remembrancer.domain.events import EventId
+from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
 from remembrancer.testing.depth import scaled
@@ -74,7 +74,7 @@ def test_damaged_values_with_checks_of_their_own_are_no_invalid_request() -> Non
 class Garbled(InMemoryVectorIndex):
     """An external index that answers what can't be decoded."""
 
-    def search(self, query: object) -> Sequence[Any]:
+    def search(self, query: IndexQuery) -> list[Hit]:
         with decoding("garbled"):
             raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 

@@ -12,18 +12,12 @@ import pytest
 from remembrancer import Memory
 from remembrancer.adapters.stores.postgres.read_models import PostgresReadModels
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
-from remembrancer.adapters.stores.sqlite.audit_log import create_log
-from remembrancer.adapters.stores.sqlite.database import (
-    MAX_GROUP,
-    Database,
-    SqliteSettings,
-    _Job,
-)
 from remembrancer.adapters.stores.sqlite.read_models import SqliteReadModels
+from remembrancer.adapters.stores.sqlite.writer import MAX_GROUP, _group, _Job
 from remembrancer.domain.recall import analysis
 from remembrancer.wiring.settings import load_settings
 
-BOB = {"user_id": "bob"}
+BOB: dict[str, Any] = {"user_id": "bob"}
 HAN = "".join(map(chr, range(0x4E00, 0x5800)))
 CHINESE = "".join(f"{HAN[at : at + 20]}。" for at in range(0, len(HAN), 20))
 LATIN = " ".join(f"The parcel number {number} came on a Monday." for number in range(200))
@@ -122,9 +116,10 @@ def test_terms_in_the_index_grow_with_the_text_and_not_with_its_square(
 
 
 def test_writes_of_a_group_are_bounded_by_their_events() -> None:
-    database = Database(SqliteSettings(), [create_log])
-    jobs = [_Job(lambda connection: None, units) for units in (1, MAX_GROUP - 1, 1, 10 * MAX_GROUP)]
-    database._queue.extend(jobs)
-    groups = [database._next_group() for _ in range(3)]
-    assert groups == [jobs[:2], jobs[2:3], jobs[3:]]
-    database.close()
+    sizes = (1, MAX_GROUP - 1, 1, 10 * MAX_GROUP)
+    queue = [_Job(lambda connection: None, units) for units in sizes]
+    groups = []
+    while queue:
+        groups.append([job.units for job in _group(queue)])
+        queue = queue[len(groups[-1]) :]
+    assert groups == [[1, MAX_GROUP - 1], [1], [10 * MAX_GROUP]]

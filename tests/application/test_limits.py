@@ -11,7 +11,7 @@ from remembrancer.domain.events import MessageObserved
 from remembrancer.domain.recorded import Position
 from remembrancer.wiring.settings import load_settings
 
-BOB = {"user_id": "bob"}
+BOB: dict[str, Any] = {"user_id": "bob"}
 
 
 def limited(**limits: int) -> Memory:

@@ -25,8 +25,14 @@ class Holding:
     async def begin(self, connection: Connection) -> None:
         pass
 
+    async def prepare(self, append: Append) -> None:
+        pass
+
+    async def claim(self) -> bool:
+        return False
+
     async def apply(
-        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded]
+        self, connection: Connection, ledger_id: int, chain: Sequence[Recorded], prepared: None
     ) -> None:
         if chain[0].ledger == self._ledger:
             self._before()

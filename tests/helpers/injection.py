@@ -90,7 +90,7 @@ class Injection:
         """The handler of exceptions for each place in the bytecode, -1 without one."""
         if code not in self._tables:
             table = [-1] * (len(code.co_code) + 2)
-            for entry in dis.Bytecode(code).exception_entries:
+            for entry in dis.Bytecode(code).exception_entries:  # type: ignore[attr-defined]
                 for place in range(entry.start, entry.end):
                     table[place] = entry.target
             self._tables[code] = table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from remembrancer import AsyncMemory, Memory
 from remembrancer.application.extraction.rules.extractor import RulesExtractor
@@ -15,7 +16,7 @@ from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.runtime.offloaded_extractor import AT_ONCE
 from tests.helpers.waiting import PATIENCE
 
-BOB = {"user_id": "bob"}
+BOB: dict[str, Any] = {"user_id": "bob"}
 SENTENCE = "I like tea. "
 LONG = SENTENCE * (AT_ONCE // len(SENTENCE) + 1)
 

@@ -17,7 +17,7 @@ from remembrancer.domain.recorded import Append, Position, Recorded
 from remembrancer.wiring.settings import load_settings
 from tests.helpers.stores import store_in_memory
 
-BOB = {"user_id": "bob"}
+BOB: dict[str, Any] = {"user_id": "bob"}
 
 MANY = [f"The parcel number {number} came on a van." for number in range(2 * MOST_CANDIDATES + 30)]
 LONG = "\n".join(MANY)

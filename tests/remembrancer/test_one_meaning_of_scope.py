@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
 from remembrancer import Fact, Memory, NotFound
 from remembrancer.domain.scope import SCOPE_IDS, Scope
 
-IDS = [
+IDS: list[dict[str, Any]] = [
     {name: value for name, value in zip(SCOPE_IDS, ids, strict=True) if value}
     for ids in product((None, "u"), (None, "a"), (None, "r"), (None, "x"))
     if any(ids[:3])
@@ -31,7 +32,7 @@ def facts(memory: Memory) -> dict[str, Fact]:
 
 @pytest.mark.parametrize("ids", IDS, ids=lambda ids: "+".join(ids))
 def test_get_and_history_find_what_search_finds(
-    memory: Memory, facts: dict[str, Fact], ids: dict[str, str]
+    memory: Memory, facts: dict[str, Fact], ids: dict[str, Any]
 ) -> None:
     searched = {hit.id for hit in memory.search("tea", limit=1000, **ids)}
     listed = {fact.fact_id for fact in memory.get_all(**ids)}
@@ -48,7 +49,7 @@ def test_get_and_history_find_what_search_finds(
 
 @pytest.mark.parametrize("ids", IDS, ids=lambda ids: "+".join(ids))
 def test_update_and_delete_change_only_what_search_finds(
-    memory: Memory, facts: dict[str, Fact], ids: dict[str, str]
+    memory: Memory, facts: dict[str, Fact], ids: dict[str, Any]
 ) -> None:
     searched = {hit.id for hit in memory.search("tea", limit=1000, **ids)}
     for fact_id, fact in facts.items():

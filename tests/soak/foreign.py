@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, TypeAlias, cast
 
@@ -235,7 +236,7 @@ def _respelled(value: str, random: Random) -> str:
     """Another string that a comparison may take for this one; itself where there is none."""
     changed = random.choice(
         [
-            *(lambda text, form=form: unicodedata.normalize(form, text) for form in _FORMS),
+            *(partial(unicodedata.normalize, form) for form in _FORMS),
             str.upper, str.lower, str.casefold, str.title, str.strip,
             lambda text: text + " ", lambda text: " " + text, lambda text: text[:-1],
             lambda text: text + "%", lambda text: "_" + text[1:], lambda text: text * 2,

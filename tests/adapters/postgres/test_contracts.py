@@ -72,6 +72,9 @@ class Listener:
     async def prepare(self, append: Append) -> None:
         pass
 
+    async def claim(self) -> bool:
+        return False
+
     async def apply(
         self, connection: Connection, ledger_id: int, chain: Sequence[Recorded], prepared: None
     ) -> None:

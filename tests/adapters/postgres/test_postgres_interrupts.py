@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -72,7 +73,7 @@ def neighbour(postgres: PostgresSettings) -> Iterator[psycopg.Connection]:
 def test_interrupted_call_leaves_no_lock_and_no_transaction(
     database: Database,
     neighbour: psycopg.Connection,
-    work: Callable[[Sessions], Awaitable[None]],
+    work: Callable[[Sessions], Coroutine[Any, Any, None]],
 ) -> None:
     def locked() -> bool:
         held = neighbour.execute("SELECT count(*) FROM pg_locks WHERE objid = %s", (KEY,))

@@ -32,9 +32,9 @@ WRITERS = 8
 class Dying(PostgresAuditLog):
     """A log whose writer dies between commit and position assignment."""
 
-    async def _written(self, append: Append) -> tuple[int, range, list[Recorded]]:
+    async def _written(self, append: Append, prepared: Any) -> tuple[int, range, list[Recorded]]:
         async with self._sessions.transaction(flushed=False) as connection:
-            return await self._appended(connection, append)
+            return await self._appended(connection, append, prepared)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from remembrancer.domain.errors import (
     IntegrityError,
     InvalidRequest,
 )
-from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.recorded import Append, Position, Recorded
 from remembrancer.testing.audit_log import ALICE, append_of, fact_added
 from remembrancer.wiring.settings import load_settings
 
@@ -710,7 +710,12 @@ def test_failed_maintenance_after_the_commit_does_not_fail_the_append(
 ) -> None:
     # Given read models whose maintenance finds the database locked
     class Busy:
-        def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+        def prepare(self, append: Append) -> None:
+            pass
+
+        def apply(
+            self, connection: sqlite3.Connection, chain: Sequence[Recorded], prepared: None
+        ) -> None:
             pass
 
         def committed(self, chain: Sequence[Recorded]) -> None:

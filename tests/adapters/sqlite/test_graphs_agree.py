@@ -18,7 +18,7 @@ from remembrancer.domain.events import Event, FactRestored
 from remembrancer.domain.facts.evolve import LedgerState, changes_of, fold
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.graph.graph import Link, LinkKey, Mention, View
-from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.recorded import Append, Position, Recorded
 from remembrancer.domain.text import normalised
 from remembrancer.testing.audit_log import append_of
 from remembrancer.testing.depth import scaled
@@ -41,7 +41,12 @@ class _Listener:
         self._memory = memory
         self.rows = 0
 
-    def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> None:
+    def prepare(self, append: Append) -> None:
+        pass
+
+    def apply(
+        self, connection: sqlite3.Connection, chain: Sequence[Recorded], prepared: None
+    ) -> None:
         self.rows += self._sqlite.apply_in(connection, chain)
         self._memory.apply(chain)
 
