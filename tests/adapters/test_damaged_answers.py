@@ -21,6 +21,7 @@ from remembrancer.adapters.stores.sqlite import failures as sqlite_failures
 from remembrancer.adapters.vector_index.remote.rows import row_of
 from remembrancer.domain.events import EventId
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
+from remembrancer.domain.recorded import is_sealed
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
 from remembrancer.testing.depth import scaled
@@ -32,14 +33,24 @@ TYPES = sorted(EventRegistry.of().types)
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_damaged_payload_raises_an_integrity_error_with_its_position(type_name: str) -> None:
+def test_damaged_payload_decodes_or_raises_an_integrity_error_with_its_position(
+    type_name: str,
+) -> None:
     random, codec = Random(type_name), EventCodec()
     version = EventRegistry.of().types[type_name].schema_version
+    errors: list[IntegrityError] = []
     for _ in range(scaled(200)):
         payload: Any = mangled(b'{"fact_id":"f1","occurred_at":"2024-01-01T00:00:00Z"}', random)
         stored_version = random.choice((version, 1, 0, 2**40))
-        with pytest.raises(IntegrityError, match="position 7"):
+        if is_sealed(payload):
+            continue
+        # Some damage makes another valid payload; the chain tells.
+        try:
             codec.decode(payload, type_name, stored_version, 7, LEDGER, EventId("e"))
+        except IntegrityError as error:
+            errors.append(error)
+    assert errors
+    assert all("position 7" in str(error) for error in errors)
 
 
 def test_damaged_column_of_an_event_names_its_position() -> None:
@@ -79,12 +90,12 @@ class Garbled(InMemoryVectorIndex):
             raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
 
-def test_error_of_a_damaged_answer_names_the_engine() -> None:
-    with (
-        Memory(overrides={"vector_index": Garbled()}) as memory,
-        pytest.raises(IntegrityError, match=r"garbled: .*UnicodeDecodeError"),
-    ):
-        memory.search("tea", **ANN)
+def test_search_falls_back_when_the_answer_of_an_engine_is_damaged() -> None:
+    with Memory(overrides={"vector_index": Garbled()}) as memory:
+        memory.add("I like tea.", **ANN)
+        found = memory.search("tea", **ANN)
+        assert [hit.text for hit in found] == ["I like tea."]
+        assert found.degraded == ("vector_index",)
 
 
 # Permanent failures

@@ -69,7 +69,8 @@ def refused(stored: Mapping[str, str], own: Mapping[str, str]) -> InvalidRequest
     if not differing:
         return None
     both = "; ".join(
-        f"{name} was made with {stored.get(name, 'none')}, this memory has {own.get(name, 'none')}"
+        f"{name} was made with {stored.get(name, 'none')[:200]}, this memory has "
+        f"{own.get(name, 'none')}"
         for name in differing
     )
     return InvalidRequest(

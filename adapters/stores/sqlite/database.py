@@ -99,7 +99,7 @@ class Database:
         self._process = Ownership(self.path)
         if self._file is not None:
             self._process.claim(self._file.seen[0])
-        with translating(self.path):
+        with translating(self.path), decoding(self.path):
             connection = self._connect()
             try:
                 self._writer = Writer(connection, self.path, self._require_usable)

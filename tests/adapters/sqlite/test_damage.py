@@ -47,30 +47,39 @@ def opened(path: Path) -> Memory:
     return Memory(settings=load_settings({"audit_log": log}, environment={}))
 
 
+NEEDED = {"event", "ledger", "fact", "message", "projection", "index_document"}
+"""Tables that some call reads of every memory."""
+
+
 def places(path: Path) -> list[tuple[str, str]]:
-    """All columns of all tables."""
+    """All columns of all tables but ``projection``: another fingerprint, and a checkpoint that is
+    behind, are no damage.
+    """
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(
             "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c "
-            "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2"
+            "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_stat%' "
+            "AND m.name <> 'projection' ORDER BY 1, 2"
         ).fetchall()
 
 
 def damage(path: Path, table: str, column: str, random: Random) -> bool:
-    """Change one value; whether there was one, and the file's constraints let it be changed."""
+    """Change a value wherever it stands in a column; whether there was one, and the constraints of
+    the file let it be changed.
+    """
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        rows = connection.execute(f'SELECT rowid, "{column}" FROM "{table}"').fetchall()
+        rows = connection.execute(f'SELECT "{column}" FROM "{table}"').fetchall()
         if not rows:
             return False
-        rowid, value = random.choice(rows)
+        (value,) = random.choice(rows)
         if random.random() < 0.1:
             # A text that is not UTF-8.
-            sql, parameters = "CAST(x'ff80c328' AS TEXT)", [rowid]
+            sql, parameters = "CAST(x'ff80c328' AS TEXT)", [value]
         else:
-            sql, parameters = "?", [mangled(value, random), rowid]
+            sql, parameters = "?", [mangled(value, random), value]
         try:
             connection.execute(
-                f'UPDATE "{table}" SET "{column}" = {sql} WHERE rowid = ?', parameters
+                f'UPDATE "{table}" SET "{column}" = {sql} WHERE "{column}" IS ?', parameters
             )
         except sqlite3.IntegrityError:
             return False
@@ -128,7 +137,7 @@ def test_every_table_can_be_missing(copy: Path) -> None:
             with closing(sqlite3.connect(copy)) as connection:
                 connection.execute(f'DROP TABLE "{table}"')
             errors = met(memory, fact_id)
-        assert errors or table in ("migration", "worker", "request"), table
+        assert errors or table not in NEEDED, table
         assert not any(
             isinstance(error, AdapterUnavailable | InvalidRequest) for error in errors
         ), (table, errors)
