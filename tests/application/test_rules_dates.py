@@ -5,9 +5,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from remembrancer.application.extraction.rules.dates import resolve
 
+WORDS = (
+    "a an the half couple of and or to in on for since last next this past every about over 0 1/0 "
+    "1/2 2.5 1,500 30 31 99 1999 2024 2024-02-30 ½ twenty five hundred days weeks months years "
+    "decades fortnight ago may May march Feb June 4th sat Sunday weekend yesterday Tomorrow night "
+    "have been lived booked not I will went , . 's 've vor drei Jahren gestern hace años depuis "
+    "вчера года назад в 上周 三 十 百 半 年 天 个月 前 去年 先週 の 金曜日 明日 2年 3.5".split()
+)
 WEDNESDAY = datetime(2023, 5, 10, 13, 56, tzinfo=UTC)
 
 
@@ -62,6 +71,44 @@ WEDNESDAY = datetime(2023, 5, 10, 13, 56, tzinfo=UTC)
         ("Вчера я был дома.", "2023-05-09", "2023-05-10"),
         ("昨天我去了北京。", "2023-05-09", "2023-05-10"),
         ("先週東京に行きました。", "2023-05-01", "2023-05-08"),
+        # A number is read whole.
+        ("I sold the van 3.5 years ago.", "2019-11-01", "2019-12-01"),
+        ("I sold the van 1/2 year ago.", "2022-11-01", "2022-12-01"),
+        ("We left twenty-one days ago.", "2023-04-19", "2023-04-20"),
+        ("We left forty two weeks ago.", "2022-07-20", "2022-07-27"),
+        ("It opened 1,200 days ago.", "2020-01-26", "2020-01-27"),
+        ("It opened a year and a half ago.", "2021-11-01", "2021-12-01"),
+        ("It opened three and a half years ago.", "2019-11-01", "2019-12-01"),
+        ("It opened a year and two months ago.", "2022-03-01", "2022-04-01"),
+        ("I saw the show a fortnight ago.", "2023-04-26", "2023-05-03"),
+        ("I'll be back in one and a half years.", "2024-11-01", "2024-12-01"),
+        ("I rode 40 km 3 days ago.", "2023-05-07", "2023-05-08"),
+        # Names and words that are months or weekdays, too.
+        ("I visited August 3 weeks ago.", "2023-04-19", "2023-04-26"),
+        ("I called June 4 days ago.", "2023-05-06", "2023-05-07"),
+        ("The mural was finished by June Webb in 1975.", "1975-01-01", "1976-01-01"),
+        ("We sold it on 2 may.", "2023-05-02", "2023-05-03"),
+        ("I last sat in that chair in 2011.", "2011-01-01", "2012-01-01"),
+        ("We met last Sat.", "2023-05-06", "2023-05-07"),
+        ("I was hired in May.", "2023-05-01", "2023-06-01"),
+        ("i started there in march.", "2023-03-01", "2023-04-01"),
+        ("I'm visiting them this February.", "2024-02-01", "2024-03-01"),
+        ("The tape was recorded in 1969.", "1969-01-01", "1970-01-01"),
+        # Other languages.
+        ("Letzten Freitag war ich dort.", "2023-05-05", "2023-05-06"),
+        ("El 3 de abril de 2021 me casé.", "2021-04-03", "2021-04-04"),
+        ("Le 3 avril 2021 elle est née.", "2021-04-03", "2021-04-04"),
+        ("Мы переехали 3 года назад.", "2020-01-01", "2021-01-01"),
+        ("我两年前毕业了。", "2021-01-01", "2022-01-01"),
+        ("他十二年前搬走了。", "2011-01-01", "2012-01-01"),
+        ("我2.5年前换了工作。", "2020-11-01", "2020-12-01"),
+        ("她半年前结婚了。", "2022-11-01", "2022-12-01"),
+        ("他三年半前来的。", "2019-11-01", "2019-12-01"),
+        ("我下周五去广州。", "2023-05-19", "2023-05-20"),
+        ("我们前天见了面。", "2023-05-08", "2023-05-09"),
+        ("2か月前に引っ越しました。", "2023-03-01", "2023-04-01"),
+        ("二週間前に会いました。", "2023-04-26", "2023-05-03"),
+        ("来週の月曜日に行きます。", "2023-05-15", "2023-05-16"),
     ],
 )
 def test_date_expression_resolves_to_its_whole_period(
@@ -83,6 +130,11 @@ def test_date_expression_resolves_to_its_whole_period(
         ("Since March I have been working there.", date(2023, 3, 1)),
         ("Ich wohne seit 2019 hier.", date(2019, 1, 1)),
         ("Vivo aquí desde 2015.", date(2015, 1, 1)),
+        ("She's owned a loom for two and a half years.", date(2020, 11, 1)),
+        ("Been climbing here for 5 years.", date(2018, 1, 1)),
+        ("We've had the boat for nearly four years now.", date(2019, 1, 1)),
+        ("I have not eaten meat for six months.", date(2022, 11, 1)),
+        ("My van has run on gas since May.", date(2023, 5, 1)),
     ],
 )
 def test_state_since_a_date_lasts_until_it_was_said(sentence: str, start: date) -> None:
@@ -111,6 +163,52 @@ def test_state_since_a_date_lasts_until_it_was_said(sentence: str, start: date) 
         "999 years ago it was built.",
         "目前天气很好。",
         "x" * 600 + " yesterday",
+        # Numbers that are vague, or have a fraction that is no day.
+        "It broke 5-6 weeks ago.",
+        "It broke five or six weeks ago.",
+        "It broke over ten years ago.",
+        "It broke a hundred and five years ago.",
+        "It broke 2.5 weeks ago.",
+        "It broke dozens of years ago.",
+        # "For", with a verb that does not last.
+        "He has ordered a skip for 3 weeks.",
+        "I've got bread for 2 days.",
+        "They will have lived here for 5 years.",
+        "He has been sent to Peru for two years.",
+        "She had been away for three weeks.",
+        "I have to stay for 2 weeks.",
+        # Words and names.
+        "This may look odd, but we tried it.",
+        "We joined this march for peace.",
+        "Door 4 may jam, we noticed.",
+        "I was driven home by June.",
+        "I enjoyed this sun.",
+        "We wed this sat phone to a radio.",
+        "What they believed in may matter.",
+        "I set Oct 5 as the code and forgot it.",
+        # Counted things, and no days.
+        "We got 1980 votes in 1991 towns.",
+        "I loved the play set in 1789.",
+        "The film is set in 1942.",
+        "It was filed under 2023-02-31.",
+        # Titles.
+        "We saw The Day After Tomorrow.",
+        "I read Nation Today.",
+        "I watched 'Yesterday' with Ann.",
+        "I like the series Last Night Shift.",
+        "Wir hörten die Gruppe Gestern.",
+        "Me gusta la canción Ayer.",
+        "Мы смотрели «Завтра».",
+        # Other words in Chinese and Japanese.
+        "妹は明日香と言います。",
+        "他在证明日期。",
+        "他们过去年年来。",
+        "车上周小姐睡着了。",
+        "几年前我去过。",
+        "第三年前半",
+        "一千年前的庙。",
+        "『昨日の空』を読みました。",
+        "3日前半は雨です。",
     ],
 )
 def test_vague_or_ambiguous_date_is_not_resolved(sentence: str) -> None:
@@ -136,3 +234,14 @@ def test_yesterday_is_resolved_in_the_time_zone_of_the_speaker() -> None:
 )
 def test_date_outside_of_the_calendar_is_not_resolved(said_at: datetime, sentence: str) -> None:
     assert resolve(sentence, said_at) is None
+
+
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=14),
+    st.sampled_from([" ", "-", ""]),
+    st.datetimes(timezones=st.just(UTC)),
+)
+def test_any_words_are_a_period_or_no_date(words: list[str], joint: str, said_at: datetime) -> None:
+    found = resolve(joint.join(words), said_at)
+
+    assert found is None or found.start < found.until or found.standing

@@ -62,7 +62,7 @@ def test_statement_becomes_a_candidate_and_other_sentences_are_skipped() -> None
 def test_inference_records_all_messages_and_skipped_sentences() -> None:
     found = extracted(said("Thanks!"), said("Hi!", message_id="m2"))
 
-    assert (found.inferences[0].purpose, found.inferences[0].model) == ("extraction", "rules-1")
+    assert (found.inferences[0].purpose, found.inferences[0].model) == ("extraction", "rules-2")
     assert found.inferences[0].messages == ("m1", "m2")
     assert json.loads(found.inferences[0].output) == [
         {"message_id": "m1", "text": "Thanks!", "reason": "small talk"},

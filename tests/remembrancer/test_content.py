@@ -518,7 +518,7 @@ def test_rules_extractor_copies_a_run_word_for_word() -> None:
         )
         assert run.kind is FactKind.PROCEDURAL
         assert left_out(receipt) == [("3 results", "tool result")]
-        assert (receipt.extractor, receipt.usage.calls) == ("rules-1", 0)
+        assert (receipt.extractor, receipt.usage.calls) == ("rules-2", 0)
 
 
 def test_repeated_run_is_reaffirmed() -> None:

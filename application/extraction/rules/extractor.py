@@ -46,7 +46,7 @@ class RulesExtractor:
     @property
     def name(self) -> str:
         """Name and version; the number changes with the results of the rules."""
-        return "rules-1"
+        return "rules-2"
 
     @property
     def description(self) -> Mapping[str, Any]:
