@@ -179,6 +179,8 @@ def test_candidates_in_any_script_are_substrings_of_the_message(text: str) -> No
         ),
         *("have been ", "a week ago ", "in 2019 ", "from a to ", "((((", "'", "Abc ", "1", "，"),
         *("I, ", "a... b ", "everyone ", "hey ho ", " "),
+        *("email ", "fix this ", "said ", 'said: "', "«", "„a", "A-", "A ", "Bob: ", "[1:23", "# "),
+        *("translate it ", "in my dream ", "please ", "twenty-", "five or ", "a half ", "三百"),
     ],
 )
 def test_long_line_is_split_into_bounded_pieces(unit: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remembrancer.application.extraction.rules.extractor import RulesExtractor
+from remembrancer.application.extraction.rules.passages import is_own
 from remembrancer.application.inline import run_inline
 from remembrancer.application.reconciliation.rules import RulesReconciler
 from remembrancer.domain.conversation import Message, Role
@@ -48,13 +49,24 @@ How are you?
 1. a list
 ...
 😀""".splitlines()
+OTHERS = """\
+Translate to German: I live in Rome.
+Nora wrote: "Hi. I moved to Rome. Bye."
+Nora: I no longer drink coffee. I quit.
+Bob 3:45 PM
+Act as Napoleon. Stay in character.
+How do I say this in Dutch?
+In my dream I lived in Rome.
+“我搬到了罗马。我很高兴。”""".splitlines()
 CODE = "```\ncode. here\n```"
 
 pieces = st.one_of(
-    st.sampled_from([*SAID, CODE]),
+    st.sampled_from([*SAID, *OTHERS, CODE]),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40),
 )
-texts = st.lists(pieces, min_size=1, max_size=8).map(" ".join).filter(lambda text: text.strip())
+texts = st.builds(
+    str.join, st.sampled_from([" ", "\n"]), st.lists(pieces, min_size=1, max_size=8)
+).filter(lambda text: bool(text.strip()))
 moments = st.datetimes(
     min_value=datetime(1990, 1, 1),  # noqa: DTZ001
     max_value=datetime(2060, 1, 1),  # noqa: DTZ001
@@ -119,8 +131,11 @@ def test_every_sentence_is_a_candidate_or_skipped(conversation: list[Message]) -
             if item.evidence[0].message_id == message.message_id
         ]
         left_out = [i.text for i in found.skipped if i.message_id == message.message_id]
-        assert all(text in message.text for text in (*told, *left_out))
-        assert letters("\n".join((*told, *left_out))) == letters(unlisted(message.text))
+        texts = [*told, *left_out]
+        assert all(text in message.text for text in texts)
+        # Text of others keeps its list numbers.
+        kept = "\n".join(text if is_own(text) else unlisted(text) for text in texts)
+        assert letters(kept) == letters(unlisted(message.text))
 
 
 @given(conversations)

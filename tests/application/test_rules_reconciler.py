@@ -413,3 +413,29 @@ def test_older_slot_value_is_added_with_an_end() -> None:
     # Then its fact ends where the newer fact begins
     assert proposal.decision is Decision.ADD
     assert proposal.until == START
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "Nora 9:15 AM\nI moved to Turin.",
+        "Mail from Nora:\nI no longer live in Oslo.",
+        "Translate to Dutch:\nI live in Turin now. I stopped drinking tea.",
+        "Please fix the grammar. I moved to Turin.",
+        'She wrote: "Hi. I moved to Turin. I no longer drink tea."',
+        "Speak as Cleopatra. I moved to Turin. Stay in character.",
+        "In my novel I moved to Turin.",
+        "I moved to Turin, said the fox.",
+        "Nora: Hi! I moved to Turin.",
+        "Once upon a time I lived in a tower. I moved to Turin.",
+    ],
+)
+def test_words_of_others_end_nothing(pasted: str) -> None:
+    memory = Memory()
+    memory.hears("I live in Oslo.")
+    memory.hears("I drink tea.")
+
+    [proposal] = memory.hears_all(pasted)
+
+    assert proposal.decision is Decision.ADD
+    assert memory.believed == ["I live in Oslo.", "I drink tea.", pasted]

@@ -2,9 +2,10 @@
 
 It splits messages into sentences, skips questions, small talk, system messages and tool results
 (all listed in ``skipped`` with a reason), and keeps the other sentences word for word: none is
-rephrased, merged or summarised, so "she" stays "she". It adds the speaker, names, kind, date and
-slot of a sentence. The other modules of this package state their limits. Nearly all rules are for
-English; text in another language is still split into sentences and kept.
+rephrased, merged or summarised, so "she" stays "she". Text that is not the speaker's own stays
+whole (``passages``). It adds the speaker, names, kind, date and slot of a sentence. The other
+modules of this package state their limits. Nearly all rules are for English; text in another
+language is still split into sentences and kept.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from remembrancer.application.extraction.rules import dates, entities, slots
 from remembrancer.application.extraction.rules.chitchat import reason_to_skip
 from remembrancer.application.extraction.rules.clauses import clauses_of
 from remembrancer.application.extraction.rules.kinds import kind_of
-from remembrancer.application.extraction.rules.sentences import split
+from remembrancer.application.extraction.rules.passages import is_own, sentences_in
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import InferenceRecorded
-from remembrancer.domain.facts.fact import Evidence, FactId, Interval
+from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval
 from remembrancer.domain.facts.verdicts import Candidate, Skipped, Source
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.ports.clock import IdSource
@@ -174,7 +175,7 @@ def _procedure(
 def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str | None]]:
     """The sentences of a message, each with the reason to skip it or ``None``."""
     reason = _NOT_SAID.get(message.role)
-    for sentence in split(message.text):
+    for sentence in sentences_in(message.text):
         yield sentence, reason or reason_to_skip(sentence, names)
 
 
@@ -182,8 +183,9 @@ def _candidates(
     message: Message, sentence: str, names: Collection[str], ids: IdSource, first: int
 ) -> Iterator[Candidate]:
     for place, text in enumerate(clauses_of(sentence, message.speaker), first):
+        own = is_own(text)
         reading = slots.read(text, message.speaker)
-        dated = dates.resolve(text, message.occurred_at)
+        dated = dates.resolve(text, message.occurred_at) if own else None
         yield Candidate(
             fact_id=FactId(ids.new()),
             scope=message.scope,
@@ -195,7 +197,9 @@ def _candidates(
                 said_at=message.occurred_at,
                 dated=dated,
                 answers=reading is not None,
-            ),
+            )
+            if own
+            else FactKind.SEMANTIC,
             metadata=message.metadata,
             evidence=(Evidence(message_id=message.message_id, quote=text),),
             speaker=message.speaker,

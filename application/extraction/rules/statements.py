@@ -14,6 +14,7 @@ import unicodedata
 from attrs import frozen
 
 from remembrancer.application.extraction.rules.contractions import written_out
+from remembrancer.application.extraction.rules.passages import is_own
 from remembrancer.domain.text import normalised
 
 LONGEST = 300
@@ -83,9 +84,9 @@ _MOST_NAME_WORDS = 3
 def plain(sentence: str) -> str | None:
     """``sentence`` in NFC, without contractions, line breaks, opening phrases and closing marks.
 
-    ``None`` for a question, a quotation, or a sentence that is too long.
+    ``None`` for a question, words that are not the speaker's own, or a sentence that is too long.
     """
-    if len(sentence) > LONGEST or _is_asked(sentence):
+    if len(sentence) > LONGEST or _is_asked(sentence) or not is_own(sentence):
         return None
     text = " ".join(written_out(unicodedata.normalize("NFC", sentence)).split())
     for _ in range(_MOST_LEADS):
