@@ -16,6 +16,7 @@ from remembrancer.application.extraction.rules.slot_patterns import Stance
 from remembrancer.application.extraction.rules.slots import SlotReading
 from remembrancer.application.reconciliation.near_duplicates import signature
 from remembrancer.application.reconciliation.negations import Assertion, assertion_in
+from remembrancer.application.reconciliation.one_user import one_subject
 from remembrancer.application.statements.slot import reading_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind
 from remembrancer.domain.facts.verdicts import Candidate
@@ -31,7 +32,9 @@ PREFIX_WORDS = 3
 
 @frozen(kw_only=True)
 class KnownFact:
-    """A fact or a candidate, with the readings of the rules. ``speaker`` is ``normalised``."""
+    """A fact or a candidate, with the readings of the rules. ``speaker`` is ``normalised``;
+    ``voice`` is the same for the user with and without a name. ``agent_only``: an agent's word.
+    """
 
     fact_id: FactId
     scope: Scope
@@ -39,11 +42,27 @@ class KnownFact:
     signature: str
     kind: FactKind
     speaker: str | None
+    voice: str | None
     slot: str | None
     occurred_at: datetime
     start: datetime
     reading: SlotReading | None = None
     assertion: Assertion | None = None
+    agent_only: bool = False
+
+    def may_end(self, item: KnownFact) -> bool:
+        """Whether the speaker may end what ``item`` says: the same one may, and whoever it is
+        about; an agent never, because a fact does not tell a user from an agent of that name.
+        """
+        if self.agent_only:
+            return False
+        return None in (self.voice, item.voice) or self.voice in (item.voice, self._subject)
+
+    @property
+    def _subject(self) -> str | None:
+        if self.slot is not None:
+            return self.slot.rpartition("/")[0]
+        return None if self.assertion is None else self.assertion.subject
 
     @property
     def dated(self) -> bool:
@@ -165,8 +184,13 @@ def _prefixes(words: tuple[str, ...], *, whole: bool) -> list[tuple[str, ...]]:
     return [words[:count] for count in range(1, min(len(words), PREFIX_WORDS) + 1)]
 
 
-def known_fact(item: Fact | Candidate) -> KnownFact:
-    """A fact or a candidate with the readings of the rules."""
+def known_fact(item: Fact | Candidate, name: str | None = None) -> KnownFact:
+    """A fact or a candidate with the readings of the rules.
+
+    Args:
+        item: the fact or candidate.
+        name: the ``only_name`` of all speakers.
+    """
     speaker = item.speaker or ""
     if item.slot is not None:
         # Without a speaker, "I" in a fact about Caroline is Caroline.
@@ -174,16 +198,25 @@ def known_fact(item: Fact | Candidate) -> KnownFact:
     reading = None if item.slot is None else slots.read(item.text, speaker)
     if item.statement is not None:
         reading = reading_of(item.statement)
+    assertion = assertion_in(item.text, speaker)
+    said_by = None if item.speaker is None else normalised(item.speaker)
     return KnownFact(
         fact_id=item.fact_id,
         scope=item.scope,
         text=item.text,
         signature=signature(item.text),
         kind=item.kind,
-        speaker=None if item.speaker is None else normalised(item.speaker),
-        slot=item.slot,
+        speaker=said_by,
+        voice=None if said_by is None else one_subject(said_by, name),
+        slot=None if item.slot is None else _slot_of_one(item.slot, name),
         occurred_at=item.occurred_at,
         start=item.valid.start or item.occurred_at,
         reading=reading if reading is not None and reading.slot == item.slot else None,
-        assertion=assertion_in(item.text, speaker),
+        assertion=assertion and evolve(assertion, subject=one_subject(assertion.subject, name)),
+        agent_only=isinstance(item, Candidate) and item.agent_only,
     )
+
+
+def _slot_of_one(slot: str, name: str | None) -> str:
+    subject, _, attribute = slot.rpartition("/")
+    return f"{one_subject(subject, name)}/{attribute}"

@@ -11,8 +11,9 @@ For each candidate, the first rule that applies:
 4. Otherwise: add.
 
 It compares with the neighbours of all candidates and the earlier candidates. A fact is never
-superseded across agents or applications; a value stated in several runs is ended in all of them.
-Other contradictions ("I'm an only child", "my brother called") are not detected; both facts stay.
+superseded across agents or applications, nor by anybody but its speaker and whom it is about; a
+value stated in several runs is ended in all of them. Other contradictions ("I'm an only child", "my
+brother called") are not detected; both facts stay.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 from remembrancer.application.extraction.rules import dates, slots
 from remembrancer.application.reconciliation.active_facts import ActiveFacts, KnownFact, known_fact
 from remembrancer.application.reconciliation.negations import Assertion, ends
+from remembrancer.application.reconciliation.one_user import only_name
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.reconciler import Reconciliation
@@ -40,7 +42,7 @@ class RulesReconciler:
     @property
     def description(self) -> Mapping[str, Any]:
         """The name; the number changes with the results of the rules."""
-        return {"name": "rules-1"}
+        return {"name": "rules-2"}
 
     @property
     def prompts(self) -> Mapping[str, str]:
@@ -54,12 +56,14 @@ class RulesReconciler:
     ) -> Reconciliation:
         """Make a proposal for every candidate, in the order given."""
         view = ActiveFacts()
-        for shown in neighbours:
-            for fact, _ in shown.values():
-                if fact.status is FactStatus.ACTIVE and view.item(fact.fact_id) is None:
-                    view.put(known_fact(fact))
+        facts = {key: fact for shown in neighbours for key, (fact, _) in shown.items()}
+        speakers = [fact.speaker for fact in facts.values()]
+        name = only_name([*speakers, *(candidate.speaker for candidate in candidates)])
+        for fact in facts.values():
+            if fact.status is FactStatus.ACTIVE:
+                view.put(known_fact(fact, name))
         return Reconciliation(
-            proposals=tuple(_decide(known_fact(candidate), view) for candidate in candidates)
+            proposals=tuple(_decide(known_fact(candidate, name), view) for candidate in candidates)
         )
 
 
@@ -99,7 +103,9 @@ def _answer(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
     if candidate.slot is None or not rivals:
         return None
     attribute = slots.attribute_of(candidate.slot)
-    target = _ended_by(candidate, rivals) if candidate.over else _replaced_by(candidate, rivals)
+    open_ones = [item for item in rivals if candidate.may_end(item)]
+    find = _ended_by if candidate.over else _replaced_by
+    target = find(candidate, open_ones)
     if target is not None:
         if _is_old_news(candidate, target):
             return Proposal(
@@ -107,7 +113,7 @@ def _answer(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
                 until=target.start,
                 reason=f"older than what is known about {attribute}",
             )
-        others = [item for item in rivals if item.over == target.over and item is not target]
+        others = [item for item in open_ones if item.over == target.over and item is not target]
         return Proposal(
             decision=Decision.SUPERSEDE,
             target=target.fact_id,
@@ -215,7 +221,9 @@ def _ending(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
         return None
     for item in reversed(view.opposing(candidate)):
         theirs = item.assertion
-        if theirs is None or candidate.occurred_at < item.occurred_at:
+        if theirs is None or not candidate.may_end(item):
+            continue
+        if candidate.occurred_at < item.occurred_at:
             continue
         if ends(mine, theirs) or ends(theirs, mine):
             return Proposal(

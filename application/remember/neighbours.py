@@ -9,6 +9,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.reconciliation.one_user import only_name, slots_of_both
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.ports.fact_store import FactStore
@@ -93,10 +94,13 @@ class FindNeighbours:
         self, ledger: LedgerId, candidates: Sequence[Candidate]
     ) -> dict[FactId, tuple[Fact, float]]:
         """The active facts with the text or the slot of a candidate."""
+        slots = [candidate.slot for candidate in candidates if candidate.slot]
+        if slots:
+            spoken = (candidate.speaker for candidate in candidates)
+            name = only_name((*await self._index.speakers(ledger), *spoken))
+            slots = slots_of_both(slots, name)
         found = await self._facts.active(
-            ledger,
-            [candidate.text for candidate in candidates],
-            [candidate.slot for candidate in candidates if candidate.slot],
+            ledger, [candidate.text for candidate in candidates], slots
         )
         return {
             fact.fact_id: (fact, 0.0)

@@ -39,17 +39,19 @@ class Memory:
         text: str,
         *,
         by: str | None = None,
+        role: Role = Role.USER,
         at: datetime | None = None,
         scope: Scope = HERE,
     ) -> Proposal:
         """Add one sentence and return its proposal."""
-        [proposal] = self.hears_all(text, by=by, at=at, scope=scope)
+        [proposal] = self.hears_all(text, by=by, role=role, at=at, scope=scope)
         return proposal
 
     def hears_all(
         self,
         *texts: str,
         by: str | None = None,
+        role: Role = Role.USER,
         at: datetime | None = None,
         scope: Scope = HERE,
     ) -> list[Proposal]:
@@ -59,7 +61,7 @@ class Memory:
             Message(
                 message_id=MessageId(self._ids.new()),
                 scope=scope,
-                role=Role.USER,
+                role=role,
                 text=text,
                 name=by,
                 occurred_at=at or self._now,
@@ -439,3 +441,57 @@ def test_words_of_others_end_nothing(pasted: str) -> None:
 
     assert proposal.decision is Decision.ADD
     assert memory.believed == ["I live in Oslo.", "I drink tea.", pasted]
+
+
+@pytest.mark.parametrize("change", ["Ann no longer lives in Oslo.", "Ann moved to Turin."])
+@pytest.mark.parametrize(
+    ("by", "role"), [("Bob", Role.USER), (None, Role.ASSISTANT), ("Ann", Role.ASSISTANT)]
+)
+def test_nobody_else_ends_the_word_of_a_speaker(change: str, by: str | None, role: Role) -> None:
+    memory = Memory()
+    memory.hears("I live in Oslo.", by="Ann")
+
+    assert memory.hears(change, by=by, role=role).decision is Decision.ADD
+    assert memory.believed == ["I live in Oslo.", change]
+
+
+def test_nobody_else_ends_a_habit_of_a_speaker() -> None:
+    memory = Memory()
+    memory.hears("I drink tea.", by="Ann")
+    memory.hears("Ann no longer drinks tea.", by="Bob")
+    memory.hears("Ann no longer drinks tea, I think.", role=Role.ASSISTANT)
+
+    assert "I drink tea." in memory.believed
+
+
+def test_a_speaker_ends_what_others_said_about_her() -> None:
+    memory = Memory()
+    memory.hears("Ann lives in Oslo.", by="Bob")
+
+    assert memory.hears("I moved to Turin.", by="Ann").decision is Decision.SUPERSEDE
+    assert memory.believed == ["I moved to Turin."]
+
+
+@pytest.mark.parametrize(("first", "then"), [(None, "Ann"), ("Ann", None), ("ANN", "Ann")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("I live in Oslo.", "I moved to Turin."), ("I drink tea.", "I no longer drink tea.")],
+)
+def test_user_with_and_without_a_name_is_one_subject(
+    first: str | None, then: str | None, old: str, new: str
+) -> None:
+    memory = Memory()
+    memory.hears(old, by=first)
+
+    assert memory.hears(new, by=then).decision is Decision.SUPERSEDE
+    assert memory.believed == [new]
+
+
+def test_user_without_a_name_is_nobody_of_several_names() -> None:
+    memory = Memory()
+    memory.hears("I live in Oslo.", by="Ann")
+    memory.hears("I live in Lima.", by="Bob")
+    memory.hears("I moved to Turin.")
+    memory.hears("I moved to Rome.", by="Bob")
+
+    assert memory.believed == ["I live in Oslo.", "I moved to Turin.", "I moved to Rome."]

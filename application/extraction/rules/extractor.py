@@ -207,6 +207,7 @@ def _candidates(
             slot=None if reading is None else reading.slot,
             valid=Interval(start=_start(message.occurred_at, dated)),
             sources=(Source(inference=0, item=place),),
+            agent_only=message.role is Role.ASSISTANT,
         )
 
 
