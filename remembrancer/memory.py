@@ -145,7 +145,7 @@ class AsyncMemory(Operations):
             user_id, agent_id, run_id, app_id: whose memory it is; see ``Scope``.
             metadata: a JSON object that every fact drawn from the messages carries.
             occurred_at: when it was said, for messages without a ``timestamp``; by default now.
-            expires_at: when the facts expire.
+            expires_at: when the facts expire; later than now.
             infer: draw facts from the messages; ``False`` stores each message as a fact, word for
                 word.
             kind: ``procedural`` makes one procedural fact of the messages, the run of an agent

@@ -81,7 +81,8 @@ class Remember:
         """Remember messages.
 
         Raises:
-            InvalidRequest: the idempotency key was used for other messages.
+            InvalidRequest: the idempotency key was used for other messages, or ``expires_at`` is
+                past.
             Conflict: other writers won every race; with ``infer`` the messages are in the ledger
                 and pending.
             AdapterUnavailable: an engine or a model did not answer; if it was a model, the
@@ -111,10 +112,17 @@ class Remember:
             first = await self._log.find_request(ledger, key)
             if first:
                 return await self._replay(first, request)
+        now = await self._clock.now()
+        if request.expires_at is not None and request.expires_at <= now:
+            raise InvalidRequest(
+                "expires_at",
+                f"{request.expires_at.isoformat()} is not after now, {now.isoformat()}; "
+                "leave it out for facts that do not expire",
+            )
         attempt = _Attempt(
             request=request,
             correlation_id=self._appender.correlation_id(),
-            messages=self._messages(request, await self._clock.now()),
+            messages=self._messages(request, now),
         )
         at_once = not request.infer and fits([turn.text for turn in request.turns])
         most = self._extractor.kept_image_bytes if request.infer else 0

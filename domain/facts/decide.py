@@ -38,6 +38,7 @@ from remembrancer.domain.facts.verdicts import (
     Proposal,
     ProposedRelation,
     Verdict,
+    expires_before,
     judge,
 )
 from remembrancer.domain.text import names, normalised
@@ -162,9 +163,30 @@ def events_of(
         return [
             FactReaffirmed(
                 fact_id=target.fact_id, evidence=candidate.evidence, reason=verdict.reason
-            )
+            ),
+            *_taken_over(candidate, target, verdict),
         ]
     return [FactRetracted(fact_id=target.fact_id, reason=verdict.reason)]
+
+
+def _taken_over(candidate: Candidate, target: Fact, verdict: Verdict) -> list[Event]:
+    """What a reaffirmation adds to the fact: new metadata, and a later expiry. An agent that
+    repeats what somebody else said adds nothing.
+    """
+    if candidate.agent_only and candidate.speaker != target.speaker:
+        return []
+    metadata = {**target.metadata, **candidate.metadata}
+    later = expires_before(target.expires_at, candidate.expires_at)
+    if _same(metadata, target.metadata) and not later:
+        return []
+    return [
+        FactRevised(
+            fact_id=target.fact_id,
+            metadata=None if _same(metadata, target.metadata) else metadata,
+            expires_at=candidate.expires_at if later else None,
+            reason=verdict.reason,
+        )
+    ]
 
 
 def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:

@@ -209,6 +209,14 @@ def judge(
         if proposal.decision is Decision.RETRACT:
             return _ignore(candidate, f"retraction {why}", refusal)
         return _add(candidate, f"{proposal.decision.value} {why}", refusal)
+    lasting = candidate.expires_at is None and target.expires_at is not None
+    if proposal.decision is Decision.REAFFIRM and lasting and not candidate.agent_only:
+        return _add(candidate, "says the same, and does not expire", None)
+    if proposal.decision is Decision.SUPERSEDE and _outlives(target, candidate):
+        return evolve(
+            _add(candidate, "expires before the fact that it would end", None),
+            rivals=_allowed(candidate, [target.fact_id, *proposal.also_ends], known),
+        )
     text = (proposal.text or "").strip()
     if proposal.decision is Decision.REVISE and text in ("", target.text):
         return Verdict(
@@ -232,6 +240,11 @@ def judge(
     )
 
 
+def expires_before(one: datetime | None, other: datetime | None) -> bool:
+    """Whether ``one`` is an earlier expiry than ``other``; ``None`` never comes."""
+    return one is not None and (other is None or one < other)
+
+
 def _until(candidate: Candidate, proposal: Proposal) -> datetime | None:
     """The proposed end, ``None`` if it is not after the start."""
     start = candidate.valid.start
@@ -245,8 +258,17 @@ def _also_ended(
 ) -> tuple[FactId, ...]:
     if proposal.decision is not Decision.SUPERSEDE:
         return ()
-    others = [fact_id for fact_id in proposal.also_ends if fact_id != proposal.target]
+    others = [
+        fact_id
+        for fact_id in proposal.also_ends
+        if fact_id != proposal.target
+        and (fact_id not in known or not _outlives(known[fact_id], candidate))
+    ]
     return _allowed(candidate, others, known)
+
+
+def _outlives(fact: Fact, candidate: Candidate) -> bool:
+    return expires_before(candidate.expires_at, fact.expires_at)
 
 
 def _allowed(

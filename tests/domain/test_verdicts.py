@@ -16,6 +16,7 @@ from remembrancer.domain.events import (
     FactReaffirmed,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     MessageObserved,
     RelationAsserted,
@@ -74,10 +75,12 @@ TARGET = Fact(
     version=3,
     scope=SCOPE,
     text="Alice lives in Paris",
+    metadata={"a": 1},
     occurred_at=NOON - timedelta(days=30),
     created_at=NOON - timedelta(days=30),
     valid=Interval(start=NOON - timedelta(days=30)),
     recorded=Interval(start=NOON - timedelta(days=30)),
+    expires_at=NOON + timedelta(days=1),
 )
 ON_A_TARGET = [Decision.REVISE, Decision.SUPERSEDE, Decision.REAFFIRM, Decision.RETRACT]
 
@@ -281,6 +284,8 @@ IN_PARIS = FactAdded(
     text="Alice lives in Paris",
     occurred_at=TARGET.occurred_at,
     valid=TARGET.valid,
+    metadata=TARGET.metadata,
+    expires_at=TARGET.expires_at,
 )
 IN_BERLIN = FactAdded(
     fact_id=NEW,
@@ -317,6 +322,32 @@ def test_supersession_adds_the_new_and_ends_the_old_fact() -> None:
     given(OBSERVED, IN_PARIS).when(proposed(Decision.SUPERSEDE)).then(
         IN_BERLIN, FactSuperseded(fact_id=KNOWN, by=NEW, ended_at=NOON, reason="because")
     ).then_facts("Alice lives in Berlin")
+
+
+def test_fact_that_expires_earlier_does_not_end_the_old_one() -> None:
+    lasting = evolve(IN_PARIS, expires_at=None)
+    reason = "expires before the fact that it would end"
+
+    given(OBSERVED, lasting).when(proposed(Decision.SUPERSEDE)).then(
+        evolve(IN_BERLIN, reason=reason),
+        FactsRivalled(one=NEW, other=KNOWN, slot="alice/residence", reason=reason),
+    ).then_facts("Alice lives in Paris", "Alice lives in Berlin")
+
+
+def test_reaffirmation_takes_over_new_metadata_and_a_later_expiry() -> None:
+    later = NOON + timedelta(days=2)
+    candidate = evolve(CANDIDATE, metadata={"a": 2, "b": 3}, expires_at=later)
+
+    given(OBSERVED, IN_PARIS).when(proposed(Decision.REAFFIRM, candidate)).then(
+        FactReaffirmed(fact_id=KNOWN, evidence=(EVIDENCE,), reason="because"),
+        FactRevised(fact_id=KNOWN, metadata={"a": 2, "b": 3}, expires_at=later, reason="because"),
+    )
+
+
+def test_reaffirmation_without_expiry_of_a_fact_that_expires_is_added() -> None:
+    verdict = judged(Decision.REAFFIRM, candidate=evolve(CANDIDATE, expires_at=None))
+
+    assert (verdict.decision, verdict.fact_id) == (Decision.ADD, NEW)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -40,7 +40,7 @@ from remembrancer.domain.ports.store import Store, StoreNeeds
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.runtime.sync_bridge import lift_inline
-from tests.helpers.clock import NOON, VirtualClock
+from tests.helpers.clock import VirtualClock
 from tests.helpers.counting_ids import CountingIds
 
 SCOPE = Scope(user_id="ann")
@@ -271,14 +271,19 @@ def lived(
 
     def other_writer() -> None:
         text = f"I own {next(passing)} guitars."
-        run_inline(here.remember(_request((text,), infer=False, expires=False, writer=1)))
+        run_inline(here.remember(_request((text,), infer=False, writer=1)))
 
     model.other_writer = other_writer
     for number, call in enumerate(history):
         here.clock.move(minutes=7)
         here.embedder.down = call.embedder_down
         model.moods = deque(call.moods)
-        request = _request(call.texts, infer=call.infer, expires=call.expires, writer=number % 3)
+        request = _request(
+            call.texts,
+            infer=call.infer,
+            expires_at=here.clock.now() + timedelta(minutes=10) if call.expires else None,
+            writer=number % 3,
+        )
         begun = run_inline(here.remember.observe(request))
         for _ in range(1 + call.retried):
             try:
@@ -289,7 +294,9 @@ def lived(
     return here
 
 
-def _request(texts: Iterable[str], *, infer: bool, expires: bool, writer: int) -> RememberRequest:
+def _request(
+    texts: Iterable[str], *, infer: bool, writer: int, expires_at: datetime | None = None
+) -> RememberRequest:
     return RememberRequest(
         scope=SCOPE,
         turns=[
@@ -297,7 +304,7 @@ def _request(texts: Iterable[str], *, infer: bool, expires: bool, writer: int) -
             for text in texts
         ],
         metadata={},
-        expires_at=NOON + timedelta(minutes=30) if expires else None,
+        expires_at=expires_at,
         infer=infer,
         actor=f"writer{writer}",
     )
