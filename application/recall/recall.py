@@ -18,6 +18,7 @@ from remembrancer.application.recall.checked_hits import CheckedHits, checked_hi
 from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.application.recall.results import Results
+from remembrancer.application.recall.rival_order import newest_rival_first
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, Metadata
 from remembrancer.domain.filters.ast import Filter
@@ -232,8 +233,11 @@ class Recall:
             else:
                 found = reordered(found, relevances)
                 reranked_by = reranking.model
+        found, facts = await newest_rival_first(
+            found, checked.facts, read=request, query=request.query, store=self._facts
+        )
         return SearchResult(
-            results=_results(found, checked.facts, last.leads, request),
+            results=_results(found, facts, last.leads, request),
             degraded=degraded,
             reranked_by=reranked_by,
         )

@@ -6,14 +6,13 @@ They are the active neighbours plus the earlier candidates of the call. Decision
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, time
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
 from remembrancer.application.extraction.rules import slots
-from remembrancer.application.extraction.rules.slot_patterns import Stance
-from remembrancer.application.extraction.rules.slots import SlotReading
+from remembrancer.application.extraction.rules.reading import SlotReading, Stance
 from remembrancer.application.reconciliation.near_duplicates import signature
 from remembrancer.application.reconciliation.negations import Assertion, assertion_in
 from remembrancer.application.reconciliation.one_user import one_subject
@@ -33,7 +32,8 @@ PREFIX_WORDS = 3
 @frozen(kw_only=True)
 class KnownFact:
     """A fact or a candidate, with the readings of the rules. ``speaker`` is ``normalised``;
-    ``voice`` is the same for the user with and without a name. ``agent_only``: an agent's word.
+    ``voice`` is the same for the user with and without a name; ``agent_only``: an agent's word;
+    ``stated``: a caller stated it.
     """
 
     fact_id: FactId
@@ -48,6 +48,8 @@ class KnownFact:
     start: datetime
     reading: SlotReading | None = None
     assertion: Assertion | None = None
+    stated: bool = False
+    expires_at: datetime | None = None
     agent_only: bool = False
 
     def may_end(self, item: KnownFact) -> bool:
@@ -71,14 +73,17 @@ class KnownFact:
 
     @property
     def occasion(self) -> datetime | None:
-        """The date that identifies it: the date of an event or a plan, else ``None``."""
-        bound = self.kind is FactKind.EPISODIC or self.start > self.occurred_at
-        return self.start if self.dated and bound else None
+        """The time that identifies it: of an event the day on which it happened, or was told; of a
+        plan its date; else ``None``.
+        """
+        if self.kind is FactKind.EPISODIC:
+            return datetime.combine(self.start.date(), time())
+        return self.start if self.start > self.occurred_at else None
 
     @property
     def over(self) -> bool:
-        """Whether it says that the value of its slot has ended."""
-        return self.reading is not None and self.reading.stance is Stance.ENDED
+        """Whether it says that the value of its slot has ended, or does not hold."""
+        return self.reading is not None and self.reading.stance in (Stance.ENDED, Stance.DENIED)
 
     @property
     def held_at(self) -> datetime:
@@ -150,6 +155,17 @@ class ActiveFacts:
             for found in self._on(_asserted(item, words, over=not item.assertion.over))
         ]
 
+    def told_by(self, item: KnownFact) -> list[KnownFact]:
+        """The other facts of the same speaker that were not said later, in its partition."""
+        return [
+            found
+            for found in self._known.values()
+            if found.partition == item.partition
+            and found.voice == item.voice
+            and not item.agent_only
+            and found.occurred_at <= item.occurred_at
+        ]
+
     def _on(self, key: tuple[object, ...]) -> list[KnownFact]:
         return list(self._index[key].values()) if key in self._index else []
 
@@ -184,6 +200,12 @@ def _prefixes(words: tuple[str, ...], *, whole: bool) -> list[tuple[str, ...]]:
     return [words[:count] for count in range(1, min(len(words), PREFIX_WORDS) + 1)]
 
 
+def lasts(item: KnownFact) -> tuple[bool, float]:
+    """A key that sorts facts by their expiry, those without one last."""
+    never = item.expires_at is None
+    return (never, 0.0 if item.expires_at is None else item.expires_at.timestamp())
+
+
 def known_fact(item: Fact | Candidate, name: str | None = None) -> KnownFact:
     """A fact or a candidate with the readings of the rules.
 
@@ -214,6 +236,8 @@ def known_fact(item: Fact | Candidate, name: str | None = None) -> KnownFact:
         reading=reading if reading is not None and reading.slot == item.slot else None,
         assertion=assertion and evolve(assertion, subject=one_subject(assertion.subject, name)),
         agent_only=isinstance(item, Candidate) and item.agent_only,
+        stated=item.statement is not None,
+        expires_at=item.expires_at,
     )
 
 

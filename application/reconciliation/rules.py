@@ -1,14 +1,21 @@
 """The reconciler without a model: it compares words, not meanings.
 
-For each candidate, the first rule that applies:
+Ending a true belief is worse than missing a change. For each candidate, the first rule that
+applies:
 
 1. It duplicates an active fact, exactly or nearly (``near_duplicates``): reaffirm. Scope and
    speaker must be the same; events of different days are no duplicates.
-2. It fills a slot (``slots``): another value, or the end of the old one, supersedes; the same value
-   reaffirms, or revises if it adds details. A candidate that was said before the fact, or reports
-   an older change, is added beside it.
-3. It negates a fact, or a negated fact is true again (``negations``): supersede.
-4. Otherwise: add.
+2. It fills a slot (``slots``). The same value reaffirms, or revises if it adds details. Another
+   value, or the end of the old one, supersedes if the sentence says with a word of change that this
+   is so now, and the value is of the right kind. Without both it becomes a rival of the other
+   values: all stay active.
+3. It says that a fact is over, or that something is so again (``negations``, the endings of
+   ``languages``): supersede. A flat denial ("I don't smoke") becomes a rival.
+4. It announces a change of a thing (``announcements``): supersede.
+5. Otherwise: add.
+
+A statement of a caller (``Candidate.statement``) is a word of change itself. A candidate that was
+said before a fact ends nothing that the fact says.
 
 It compares with the neighbours of all candidates and the earlier candidates. A fact is never
 superseded across agents or applications, nor by anybody but its speaker and whom it is about; a
@@ -22,18 +29,37 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from remembrancer.application.extraction.rules import dates, slots
-from remembrancer.application.reconciliation.active_facts import ActiveFacts, KnownFact, known_fact
-from remembrancer.application.reconciliation.negations import Assertion, ends
+from remembrancer.application.extraction.rules import dates, languages, slots
+from remembrancer.application.extraction.rules.reading import SlotReading, Stance
+from remembrancer.application.reconciliation.active_facts import (
+    ActiveFacts,
+    KnownFact,
+    known_fact,
+    lasts,
+)
+from remembrancer.application.reconciliation.announcements import announcement_in, ended_by
+from remembrancer.application.reconciliation.negations import opposes
 from remembrancer.application.reconciliation.one_user import only_name
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.text import normalised
 
-RECENT = timedelta(days=31)
+RECENT = timedelta(days=183)
 """A change may be so much older than the last statement of the old value and still replace it:
-people say "I live in Oslo" in the month in which they move."""
+people say "I'm engaged" after the wedding. An older one is history: they have moved since."""
+
+_ALONE = ("single", "divorced", "widowed", "separated")
+_FOLLOWS = {
+    "taken": _ALONE,
+    "engaged": (*_ALONE, "taken"),
+    "married": (*_ALONE, "taken", "engaged"),
+    "separated": ("taken", "engaged", "married"),
+    "divorced": ("married", "separated"),
+    "widowed": ("married", "separated"),
+    "single": ("taken", "engaged"),
+}
+"""The relationship statuses that each may follow."""
 
 
 class RulesReconciler:
@@ -72,6 +98,7 @@ def _decide(candidate: KnownFact, view: ActiveFacts) -> Proposal:
         said_before(candidate, view)
         or _answer(candidate, view)
         or _ending(candidate, view)
+        or _announced(candidate, view)
         or Proposal(decision=Decision.ADD, reason="says something new")
     )
     if proposal.decision is Decision.SUPERSEDE and proposal.target is not None:
@@ -86,72 +113,101 @@ def _decide(candidate: KnownFact, view: ActiveFacts) -> Proposal:
 
 def said_before(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
     """A proposal to reaffirm a duplicate among the active facts, ``None`` without duplicate."""
-    for item in view.saying(candidate):
-        if item.occasion != candidate.occasion:
-            continue
-        exactly = normalised(item.text) == normalised(candidate.text)
-        return Proposal(
-            decision=Decision.REAFFIRM,
-            target=item.fact_id,
-            reason=f"says {'' if exactly else 'nearly '}the same as an active fact",
-        )
-    return None
+    same = [item for item in view.saying(candidate) if item.occasion == candidate.occasion]
+    if not same:
+        return None
+    item = max(same, key=lasts)
+    exactly = normalised(item.text) == normalised(candidate.text)
+    return Proposal(
+        decision=Decision.REAFFIRM,
+        target=item.fact_id,
+        reason=f"says {'' if exactly else 'nearly '}the same as an active fact",
+    )
 
 
 def _answer(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
-    rivals = view.answering(candidate)
-    if candidate.slot is None or not rivals:
+    others = view.answering(candidate)
+    if candidate.slot is None or not others:
         return None
     attribute = slots.attribute_of(candidate.slot)
-    open_ones = [item for item in rivals if candidate.may_end(item)]
-    find = _ended_by if candidate.over else _replaced_by
-    target = find(candidate, open_ones)
-    if target is not None:
-        if _is_old_news(candidate, target):
-            return Proposal(
-                decision=Decision.ADD,
-                until=target.start,
-                reason=f"older than what is known about {attribute}",
-            )
-        others = [item for item in open_ones if item.over == target.over and item is not target]
+    agreeing = [
+        item for item in others if item.over == candidate.over and _same_value(candidate, item)
+    ]
+    against = _against(candidate, others)
+    if not against:
+        return _same_answer(candidate, agreeing, attribute) if agreeing else None
+    if candidate.stated and _is_old_news(candidate, against[-1]):
+        return Proposal(
+            decision=Decision.ADD,
+            until=against[-1].start,
+            reason=f"older than what is known about {attribute}",
+        )
+    ended = [
+        item for item in against if _may_end(candidate, item) and not _is_old_news(candidate, item)
+    ]
+    if ended:
         return Proposal(
             decision=Decision.SUPERSEDE,
-            target=target.fact_id,
-            also_ends=tuple(
-                item.fact_id
-                for item in others
-                if _same_value(item, target) and not _is_old_news(candidate, item)
-            ),
+            target=ended[-1].fact_id,
+            also_ends=tuple(item.fact_id for item in ended[:-1]),
             reason=f"{attribute} {'ended' if candidate.over else 'changed'}",
         )
-    agreeing = [
-        item for item in rivals if item.over == candidate.over and _same_value(candidate, item)
-    ]
-    return _same_answer(candidate, agreeing, attribute) if agreeing else None
+    if agreeing:
+        return _same_answer(candidate, agreeing, attribute)
+    if all(_is_old_news(candidate, item) for item in against):
+        return Proposal(decision=Decision.ADD, reason=f"older than what is known about {attribute}")
+    return _beside(against, f"another {attribute}, and no word of change")
 
 
-def _ended_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | None:
-    """The latest active value that a candidate ends."""
-    named = candidate.reading is not None and candidate.reading.value is not None
-    holding = [item for item in rivals if not item.over]
-    ended = [item for item in holding if _same_value(candidate, item)] if named else holding
-    return ended[-1] if ended else None
-
-
-def _replaced_by(candidate: KnownFact, rivals: Sequence[KnownFact]) -> KnownFact | None:
-    """The latest value if the candidate has another one, or the latest end that it contradicts.
-
-    Older values are not compared: they were added as history.
-    """
-    holding = [item for item in rivals if not item.over]
-    if holding:
-        return None if _same_value(candidate, holding[-1]) else holding[-1]
-    contradicted = [
+def _against(candidate: KnownFact, others: Sequence[KnownFact]) -> list[KnownFact]:
+    """The facts of the slot that can't be so beside the candidate."""
+    holding = [item for item in others if not item.over]
+    if candidate.over:
+        named = candidate.reading is not None and candidate.reading.value is not None
+        return [item for item in holding if not named or _same_value(candidate, item)]
+    differing = [item for item in holding if not _same_value(candidate, item)]
+    # Who has found work is no longer out of work; who works elsewhere has still left Acme.
+    return differing or [
         item
-        for item in rivals
-        if item.reading is None or item.reading.value is None or _same_value(candidate, item)
+        for item in others
+        if item.over
+        and (item.reading is None or item.reading.value is None or _same_value(candidate, item))
     ]
-    return contradicted[-1] if contradicted else None
+
+
+def _may_end(candidate: KnownFact, item: KnownFact) -> bool:
+    """Whether a candidate says plainly enough that ``item`` is over."""
+    mine, theirs = candidate.reading, item.reading
+    if candidate.stated:
+        return True
+    if mine is None or mine.stance is Stance.DENIED:
+        return False
+    if not candidate.may_end(item):
+        return False
+    if mine.origin is not None:
+        return theirs is not None and mine.origin == theirs.value
+    if candidate.over:
+        return mine.changes
+    began_later = mine.since and candidate.dated and candidate.start > item.held_at
+    return (mine.changes or began_later) and (theirs is None or _alike(mine, theirs))
+
+
+def _alike(mine: SlotReading, theirs: SlotReading) -> bool:
+    """Whether a value may follow another: a name a name, a higher age a lower one, a wedding an
+    engagement.
+    """
+    attribute = slots.attribute_of(mine.slot)
+    if attribute == "age" and mine.value and theirs.value:
+        return int(mine.value) > int(theirs.value)
+    if attribute == "relationship status" and mine.value in _FOLLOWS:
+        return theirs.value in _FOLLOWS[mine.value] or theirs.value not in _FOLLOWS
+    return None in (mine.proper, theirs.proper) or mine.proper == theirs.proper
+
+
+def _beside(against: Sequence[KnownFact], reason: str) -> Proposal:
+    return Proposal(
+        decision=Decision.ADD, rivals=tuple(item.fact_id for item in against), reason=reason
+    )
 
 
 def _same_answer(
@@ -162,7 +218,7 @@ def _same_answer(
         return Proposal(
             decision=Decision.ADD, reason=f"the same {attribute}, said in another scope"
         )
-    item = here[-1]
+    item = max(reversed(here), key=lasts)
     if not _has_more_detail(candidate, item):
         return Proposal(
             decision=Decision.REAFFIRM,
@@ -221,18 +277,37 @@ def _ending(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
         return None
     for item in reversed(view.opposing(candidate)):
         theirs = item.assertion
-        if theirs is None or not candidate.may_end(item):
+        if theirs is None or candidate.occurred_at < item.occurred_at:
             continue
-        if candidate.occurred_at < item.occurred_at:
-            continue
-        if ends(mine, theirs) or ends(theirs, mine):
+        if opposes(mine, theirs) or opposes(theirs, mine):
+            plainly = not mine.flatly if mine.over else mine.renewed
+            if not (plainly and candidate.may_end(item)):
+                return _beside([item], "says the opposite, and no word of change")
             return Proposal(
-                decision=Decision.SUPERSEDE, target=item.fact_id, reason=_ending_reason(mine)
+                decision=Decision.SUPERSEDE,
+                target=item.fact_id,
+                reason="says that this is over" if mine.over else "says that this holds after all",
             )
     return None
 
 
-def _ending_reason(assertion: Assertion) -> str:
-    if not assertion.over:
-        return "says that this holds after all"
-    return "denies this" if assertion.flatly else "says that this is over"
+def _announced(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
+    announcement = announcement_in(candidate.text)
+    is_over = languages.ending_in(candidate.text) if announcement is None else None
+    reason = "says that this is over"
+    if announcement is not None:
+        others = view.told_by(candidate)
+        ended = [others[place] for place in ended_by(announcement, [one.text for one in others])]
+        reason = announcement.what
+    elif is_over is not None:
+        ended = [item for item in view.told_by(candidate) if is_over(item.text)]
+    else:
+        return None
+    if not ended:
+        return None
+    return Proposal(
+        decision=Decision.SUPERSEDE,
+        target=ended[-1].fact_id,
+        also_ends=tuple(item.fact_id for item in ended[:-1]),
+        reason=reason,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from remembrancer.application.extraction.rules import slots
-from remembrancer.application.extraction.rules.slots import SlotReading
+from remembrancer.application.extraction.rules.reading import SlotReading
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.facts.fact import Statement
 from remembrancer.domain.text import normalised

@@ -24,6 +24,7 @@ from remembrancer.types import (
     DeadLetter,
     Decision,
     Fact,
+    FactId,
     HealthReport,
     Interval,
     Lag,
@@ -131,7 +132,7 @@ class Screen:
                 _Entry(
                     label=verdict.decision.value,
                     about=(verdict.fact_id or verdict.target or "", _replaced(verdict)),
-                    text=verdict.text or verdict.reason,
+                    text=_beside(verdict.text or verdict.reason, verdict.rivals),
                 )
                 for verdict in receipt.verdicts
             ],
@@ -171,7 +172,7 @@ class Screen:
                 _Entry(
                     label=f"{item.score:.2f}",
                     about=(*_said(item.fact), *([_signals(item)] if explained else [])),
-                    text=item.fact.text,
+                    text=_beside(item.fact.text, item.fact.rivals),
                 )
                 for item in result
             ],
@@ -184,7 +185,10 @@ class Screen:
             return
         self._listing(
             ("ID", "SAID", "SPEAKER", "TEXT"),
-            [_Entry(about=_said(fact), text=fact.text) for fact in page.facts],
+            [
+                _Entry(about=_said(fact), text=_beside(fact.text, fact.rivals))
+                for fact in page.facts
+            ],
         )
         if page.cursor is not None:
             self.note(f"More: --cursor {page.cursor}")
@@ -201,6 +205,7 @@ class Screen:
                 "holds": span(fact.valid),
                 "status": fact.status.value,
                 "superseded by": fact.superseded_by,
+                "rivals": ", ".join(fact.rivals),
                 "version": f"{fact.version}, believed {span(fact.recorded, instant)}",
                 "expires": None if fact.expires_at is None else day(fact.expires_at),
                 "kind": fact.kind.value,
@@ -432,6 +437,11 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
             for cell, width in zip(row[:-1], widths, strict=True)
         ]
         yield "  ".join([*cells, row[-1]])
+
+
+def _beside(text: str, rivals: Sequence[FactId]) -> str:
+    """A text, and the facts that answer the same question otherwise."""
+    return f"{text} (rival of {', '.join(rivals)})" if rivals else text
 
 
 def _said(fact: Fact) -> tuple[str, str, str]:

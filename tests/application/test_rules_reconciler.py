@@ -31,6 +31,10 @@ class Memory:
         self._now = START
 
     @property
+    def ids(self) -> list[FactId]:
+        return list(self._facts)
+
+    @property
     def believed(self) -> list[str]:
         return [fact.text for fact in self._facts.values()]
 
@@ -88,7 +92,8 @@ class Memory:
             assert verdict.decision is proposal.decision
             if verdict.decision is Decision.SUPERSEDE:
                 assert verdict.target is not None
-                del self._facts[verdict.target]
+                for ended in (verdict.target, *verdict.also_ended):
+                    del self._facts[ended]
             if verdict.decision in (Decision.ADD, Decision.SUPERSEDE):
                 self._facts[candidate.fact_id] = believed(candidate)
             if verdict.decision is Decision.REVISE:
@@ -183,23 +188,28 @@ def test_same_words_in_another_scope_are_added(other: Scope) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("I live in Paris.", "I live in Rome.", "residence changed"),
+        ("I live in Paris.", "I live in Rome now.", "residence changed"),
+        ("I live in Paris.", "Sorry, I meant: I live in Rome.", "residence changed"),
         ("I live in Paris.", "I moved to Berlin last month.", "residence changed"),
         ("I work at A.", "I now work at B.", "employer changed"),
-        ("My name is Anna.", "My name is Maria.", "name changed"),
-        ("My favourite colour is blue.", "Green is my favorite color.", "favourite colour changed"),
+        ("My name is Anna.", "My name is now Maria.", "name changed"),
+        (
+            "My favourite colour is blue.",
+            "Green is my new favorite color.",
+            "favourite colour changed",
+        ),
         ("I'm 32.", "I just turned 33!", "age changed"),
         ("I'm single.", "We got married!", "relationship status changed"),
         ("Caroline lives in Paris.", "Caroline moved to Rome.", "residence changed"),
         ("I live in Paris.", "I no longer live in Paris.", "residence ended"),
         ("I work at Acme.", "I quit my job!", "employer ended"),
         ("I quit my job.", "I got a job at Acme.", "employer changed"),
-        ("I no longer live in Rome.", "I live in Rome.", "residence changed"),
+        ("I no longer live in Rome.", "I live in Rome again.", "residence changed"),
         ("I drink coffee every morning.", "I stopped drinking coffee.", "says that this is over"),
         ("I smoke.", "I gave up smoking 3 weeks ago.", "says that this is over"),
-        ("I'm a vegetarian.", "I'm not vegetarian anymore.", "says that this is over"),
+        ("I'm a vegetarian.", "I'm not vegetarian anymore.", "diet ended"),
+        ("I'm a smoker.", "I'm not a smoker anymore.", "says that this is over"),
         ("Bob likes Ann.", "Bob doesn't like Ann anymore.", "says that this is over"),
-        ("I like tea.", "I don't like tea.", "denies this"),
         ("I stopped smoking.", "I smoke again.", "says that this holds after all"),
     ],
 )
@@ -211,6 +221,76 @@ def test_contradicting_statement_supersedes_the_fact(old: str, new: str, reason:
 
     assert (proposal.decision, proposal.reason) == (Decision.SUPERSEDE, reason)
     assert memory.believed == [new]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("I live in Paris.", "I live in Rome."),
+        ("My name is Anna.", "My name is Maria."),
+        ("My favourite colour is blue.", "Green is my favorite color."),
+        ("My favourite team is Rapid.", "My favourite team is now losing."),
+        ("I no longer live in Rome.", "I live in Rome."),
+        ("I'm 41.", "I turned 40 last week."),
+        ("I like tea.", "I don't like tea."),
+        ("I smoke.", "I don't smoke."),
+        ("I don't smoke.", "I smoke."),
+    ],
+)
+def test_other_answer_without_a_plain_word_of_change_becomes_a_rival(old: str, new: str) -> None:
+    memory = Memory()
+    memory.hears(old)
+    [known] = memory.ids
+
+    proposal = memory.hears(new)
+
+    assert (proposal.decision, proposal.rivals) == (Decision.ADD, (known,))
+    assert memory.believed == [old, new]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("I live in Paris.", "Caroline moved to Rome."),
+        ("I smoke.", "Caroline no longer smokes."),
+    ],
+)
+def test_other_speaker_does_not_end_what_somebody_said_of_themselves(old: str, new: str) -> None:
+    memory = Memory()
+    memory.hears(old, by="Caroline")
+
+    proposal = memory.hears(new, by="Melanie")
+
+    assert (proposal.decision, len(proposal.rivals)) == (Decision.ADD, 1)
+
+
+def test_somebody_ends_what_another_one_said_of_them() -> None:
+    memory = Memory()
+    memory.hears("Caroline lives in Paris.", by="Melanie")
+
+    assert memory.hears("I moved to Rome.", by="Caroline").decision is Decision.SUPERSEDE
+
+
+def test_value_since_a_later_day_supersedes_the_old_one_and_an_earlier_one_is_a_rival() -> None:
+    memory = Memory()
+    memory.hears("I live in Paris.", at=START)
+
+    earlier = memory.hears("I have lived in Rome since 2010.", at=START + 5 * DAY)
+    later = memory.hears("I have been living in Oslo since Saturday.", at=START + 31 * DAY)
+
+    assert (earlier.decision, len(earlier.rivals)) == (Decision.ADD, 1)
+    assert later.decision is Decision.SUPERSEDE
+    assert memory.believed == ["I have been living in Oslo since Saturday."]
+
+
+def test_change_ends_all_rivals() -> None:
+    memory = Memory()
+    memory.hears("I live in Paris.")
+    memory.hears("I live in Rome.")
+
+    memory.hears("I moved to Berlin.")
+
+    assert memory.believed == ["I moved to Berlin."]
 
 
 @pytest.mark.parametrize(
@@ -271,10 +351,10 @@ def test_fact_of_another_run_is_superseded_but_not_of_another_agent() -> None:
     memory.hears("I live in Paris.", scope=Scope(user_id="u", run_id="r1"))
     memory.hears("I live in Lima.", scope=Scope(user_id="u", agent_id="a"))
 
-    proposal = memory.hears("I live in Rome.", scope=Scope(user_id="u", run_id="r2"))
+    proposal = memory.hears("I moved to Rome.", scope=Scope(user_id="u", run_id="r2"))
 
     assert proposal.decision is Decision.SUPERSEDE
-    assert memory.believed == ["I live in Lima.", "I live in Rome."]
+    assert memory.believed == ["I live in Lima.", "I moved to Rome."]
 
 
 def test_same_slot_value_in_another_run_is_added() -> None:
@@ -292,21 +372,23 @@ def test_late_message_does_not_supersede_a_newer_fact() -> None:
     memory.hears("I live in Oslo.", at=START + 100 * DAY)
 
     late = memory.hears("I live in Rome.", at=START + 50 * DAY)
-    newer = memory.hears("I live in Lima.", at=START + 120 * DAY)
+    newer = memory.hears("I live in Lima now.", at=START + 120 * DAY)
 
     assert (late.decision, late.reason) == (
         Decision.ADD,
         "older than what is known about residence",
     )
     assert newer.decision is Decision.SUPERSEDE
-    assert memory.believed == ["I live in Rome.", "I live in Lima."]
+    assert memory.believed == ["I live in Lima now."]
 
 
 def test_change_long_before_the_fact_does_not_supersede_it() -> None:
     memory = Memory()
     memory.hears("I live in Oslo.")
 
-    assert memory.hears("I moved to Rome in 2015.").decision is Decision.ADD
+    proposal = memory.hears("I moved to Rome in 2015.")
+
+    assert (proposal.decision, proposal.until) == (Decision.ADD, None)
 
 
 def test_change_shortly_before_the_fact_supersedes_it() -> None:
@@ -327,7 +409,7 @@ def test_candidates_of_one_call_are_decided_in_order() -> None:
     memory = Memory()
     memory.hears("I work at A.")
 
-    proposals = memory.hears_all("I work at B.", "I like tea. I like tea!", "I now work at C.")
+    proposals = memory.hears_all("I now work at B.", "I like tea. I like tea!", "I now work at C.")
 
     assert [proposal.decision for proposal in proposals] == [
         Decision.SUPERSEDE,
@@ -365,7 +447,7 @@ def test_superseded_fact_is_ignored() -> None:
 
 @pytest.mark.parametrize(
     ("text", "decision"),
-    [("She resides in Rome", Decision.REAFFIRM), ("She resides in Oslo", Decision.SUPERSEDE)],
+    [("She resides in Rome", Decision.REAFFIRM), ("She resides in Oslo", Decision.ADD)],
 )
 def test_slot_value_that_rules_cannot_parse_is_compared_by_its_words(
     text: str, decision: Decision
@@ -406,15 +488,22 @@ def test_change_of_residence_ends_the_old_one_in_every_run() -> None:
     assert len(proposal.also_ends) == 1
 
 
-def test_older_slot_value_is_added_with_an_end() -> None:
+def test_older_slot_value_is_added_and_stays_visible() -> None:
     # Given the current residence
     memory = Memory()
     memory.hears("I live in Berlin.", at=START)
     # When a message from last year is added
     proposal = memory.hears("I live in Rome.", at=START - 365 * DAY)
-    # Then its fact ends where the newer fact begins
+    # Then nobody knows when it ended
     assert proposal.decision is Decision.ADD
-    assert proposal.until == START
+    assert proposal.until is None
+
+
+def test_same_undated_event_on_another_day_is_added() -> None:
+    memory = Memory()
+    memory.hears("We met for the weekly sync.")
+
+    assert memory.hears("We met for the weekly sync.").decision is Decision.ADD
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remembrancer.application.extraction.rules.clauses import clauses_of
-from remembrancer.application.extraction.rules.slot_patterns import Stance
+from remembrancer.application.extraction.rules.reading import Stance
 from remembrancer.application.extraction.rules.slots import read
 
 
@@ -95,7 +95,7 @@ def test_sentence_about_a_change_has_stance_began(sentence: str, slot: str, valu
         ("I quit my job at Google.", "user/employer", "google"),
         ("I quit my job.", "user/employer", None),
         ("I was laid off last week.", "user/employer", None),
-        ("I'm not married.", "user/relationship status", "married"),
+        ("I'm no longer married.", "user/relationship status", "married"),
         ("My favourite colour is no longer blue.", "user/favourite colour", "blue"),
     ],
 )
@@ -149,13 +149,82 @@ def test_sentence_about_an_end_has_stance_ended(
         "My favourite part is the end.",
         "My friend's name is Bob.",
         "My job is boring.",
-        "Ich wohne in Berlin.",
-        "我住在北京。",
+        "Abito a Roma.",
         "I live in Oslo. " * 40,
         "",
     ],
 )
 def test_sentence_without_a_plain_value_fills_no_slot(sentence: str) -> None:
+    assert read(sentence, "user") is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "slot", "value"),
+    [
+        ("I'm not married.", "user/relationship status", "married"),
+        ("I don't live in Oslo.", "user/residence", "oslo"),
+        ("My favourite colour is not blue.", "user/favourite colour", "blue"),
+    ],
+)
+def test_flat_denial_has_stance_denied_and_changes_nothing(
+    sentence: str, slot: str, value: str
+) -> None:
+    reading = read(sentence, "user")
+
+    assert reading is not None
+    assert (reading.slot, reading.value, reading.stance) == (slot, value, Stance.DENIED)
+    assert not reading.changes
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I live in Oslo now.",
+        "I moved to Oslo.",
+        "My new boss is Tom.",
+        "My favourite colour is now red.",
+        "Sorry, I meant my birthday is May 7.",
+        "Correction: my name is Anna.",
+        "I got a job at Acme.",
+        "I no longer live in Oslo.",
+    ],
+)
+def test_word_of_change_with_a_fitting_value_changes(sentence: str) -> None:
+    reading = read(sentence, "user")
+
+    assert reading is not None
+    assert reading.changes
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["I live in Oslo.", "I live in Excel now.", "My boss is Tom.", "My dog is called Rex."],
+)
+def test_without_word_of_change_or_fitting_value_nothing_changes(sentence: str) -> None:
+    reading = read(sentence, "user")
+
+    assert reading is not None
+    assert not reading.changes
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I moved to Rust.",
+        "I moved to the data group.",
+        "I also live in Oslo.",
+        "I live in Oslo on weekends.",
+        "I work at Acme until June.",
+        "I'm working at Acme this week.",
+        "In Rome, my favourite restaurant is Da Enzo.",
+        "My new dog is called Rex.",
+        "We are 6.",
+        "I'm married to my job.",
+        "I retired the old server.",
+        "I joined Toastmasters as a mentor.",
+    ],
+)
+def test_limited_or_unfitting_sentence_fills_no_slot(sentence: str) -> None:
     assert read(sentence, "user") is None
 
 

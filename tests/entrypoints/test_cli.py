@@ -189,6 +189,16 @@ class TestAdd:
         assert "I live in Paris." in outcome.out
         assert "left out (small talk): Hi!" in outcome.out
 
+    def test_rivals_are_told_in_receipt_listing_and_fact(self, remembrancer: CommandLine) -> None:
+        told = remembrancer("add", "I live in Paris.", "--user", "ana", "--json")
+        first = told.document["receipt"]["verdicts"][0]["fact_id"]
+        outcome = remembrancer("add", "I live in Rome.", "--user", "ana")
+
+        assert f"(rival of {first})" in outcome.out
+        assert f"(rival of {first})" in remembrancer("list", "--user", "ana").out
+        assert f"(rival of {first})" in remembrancer("search", "live", "--user", "ana").out
+        assert "rivals" in remembrancer("get", first).out
+
     def test_text_is_read_from_standard_input(self, remembrancer: CommandLine) -> None:
         outcome = remembrancer(
             "add", "-", "--user", "ana", "--no-infer", "--json", stdin="Grüße aus Köln\n".encode()

@@ -6,16 +6,8 @@ subject in the first person, and only if one of the parts fills a slot (``slots`
 
 from __future__ import annotations
 
-import re
-
-from remembrancer.application.extraction.rules import slots
-from remembrancer.application.extraction.rules.statements import LONGEST, statements_in
-
-_JOINT = re.compile(
-    r"(?:\s*[,;]\s*(?:and|but|so|plus)?|\s+(?:and|but|so))\s+"
-    r"(?=(?:I|we|my|our|I['’](?:m|ve)|we['’](?:re|ve))\s)",
-    re.IGNORECASE,
-)
+from remembrancer.application.extraction.rules import cues, slots
+from remembrancer.application.extraction.rules.statements import JOINT, LONGEST, statements_in
 
 
 def clauses_of(sentence: str, speaker: str) -> list[str]:
@@ -25,11 +17,14 @@ def clauses_of(sentence: str, speaker: str) -> list[str]:
         sentence: as it was said.
         speaker: the person that "I" means.
     """
-    if len(sentence) > LONGEST or _JOINT.search(sentence) is None:
+    if len(sentence) > LONGEST or JOINT.search(sentence) is None:
+        return [sentence]
+    # "I stopped, but I started again": the second clause limits the first.
+    if cues.limited_throughout(sentence):
         return [sentence]
     parts: list[str] = []
     start = 0
-    for joint in _JOINT.finditer(sentence):
+    for joint in JOINT.finditer(sentence):
         # "Hey Mel, I live in Oslo" has an opening and one statement.
         if statements_in(sentence[start : joint.start()], speaker):
             parts.append(sentence[start : joint.start()])

@@ -2,22 +2,23 @@
 
 It splits messages into sentences, skips questions, small talk, system messages and tool results
 (all listed in ``skipped`` with a reason), and keeps the other sentences word for word: none is
-rephrased, merged or summarised, so "she" stays "she". Text that is not the speaker's own stays
-whole (``passages``). It adds the speaker, names, kind, date and slot of a sentence. The other
-modules of this package state their limits. Nearly all rules are for English; text in another
-language is still split into sentences and kept.
+rephrased, merged or summarised, so "she" stays "she". A short answer is kept with its question.
+Text that is not the speaker's own stays whole (``passages``). It adds the speaker, names, kind, date
+and slot of a sentence. The other modules of this package state their limits. Most rules are for
+English; words of change exist for the languages of ``languages``; text in another language is still
+split into sentences and kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, time
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import evolve
 
 from remembrancer.application.extraction.procedure import MOST_STEPS, Procedure, candidate_of
-from remembrancer.application.extraction.rules import dates, entities, slots
+from remembrancer.application.extraction.rules import answers, dates, entities, slots
 from remembrancer.application.extraction.rules.chitchat import reason_to_skip
 from remembrancer.application.extraction.rules.clauses import clauses_of
 from remembrancer.application.extraction.rules.kinds import kind_of
@@ -71,14 +72,25 @@ class RulesExtractor:
         names = _names(messages)
         candidates: list[Candidate] = []
         skipped = _images(messages)
+        asking: _Question | None = None
         for message in messages:
-            for sentence, reason in _judged(message, names):
-                if reason is None:
+            for place, (sentence, reason) in enumerate(_judged(message, names)):
+                if (
+                    place == 0
+                    and asking is not None
+                    and _answered(asking, message, sentence, names)
+                ):
+                    candidates.append(
+                        _candidate(message, sentence, names, ids, len(candidates), asking)
+                    )
+                elif reason is None:
                     candidates += _candidates(message, sentence, names, ids, len(candidates))
                 else:
                     skipped.append(
                         Skipped(message_id=message.message_id, text=sentence, reason=reason)
                     )
+            question = answers.question_in(message)
+            asking = None if question is None else _Question(message, question)
         return Extraction(
             candidates=tuple(candidates),
             skipped=tuple(skipped),
@@ -179,36 +191,67 @@ def _judged(message: Message, names: Collection[str]) -> Iterator[tuple[str, str
         yield sentence, reason or reason_to_skip(sentence, names)
 
 
+class _Question(NamedTuple):
+    """The question at the end of a message."""
+
+    message: Message
+    text: str
+
+
+def _answered(asking: _Question, message: Message, sentence: str, names: Collection[str]) -> bool:
+    return (
+        message.role not in _NOT_SAID
+        and message.speaker != asking.message.speaker
+        and answers.answers(asking.text, sentence, names)
+    )
+
+
 def _candidates(
     message: Message, sentence: str, names: Collection[str], ids: IdSource, first: int
 ) -> Iterator[Candidate]:
     for place, text in enumerate(clauses_of(sentence, message.speaker), first):
-        own = is_own(text)
-        reading = slots.read(text, message.speaker)
-        dated = dates.resolve(text, message.occurred_at) if own else None
-        yield Candidate(
-            fact_id=FactId(ids.new()),
-            scope=message.scope,
-            text=text,
-            occurred_at=message.occurred_at,
-            kind=kind_of(
-                text,
-                role=message.role,
-                said_at=message.occurred_at,
-                dated=dated,
-                answers=reading is not None,
-            )
-            if own
-            else FactKind.SEMANTIC,
-            metadata=message.metadata,
-            evidence=(Evidence(message_id=message.message_id, quote=text),),
-            speaker=message.speaker,
-            entities=_entities(message, text, names),
-            slot=None if reading is None else reading.slot,
-            valid=Interval(start=_start(message.occurred_at, dated)),
-            sources=(Source(inference=0, item=place),),
-            agent_only=message.role is Role.ASSISTANT,
+        yield _candidate(message, text, names, ids, place, None)
+
+
+def _candidate(
+    message: Message,
+    said: str,
+    names: Collection[str],
+    ids: IdSource,
+    place: int,
+    asking: _Question | None,
+) -> Candidate:
+    evidence = [Evidence(message_id=message.message_id, quote=said)]
+    text = said
+    if asking is not None:
+        text = answers.joined(asking.text, said)
+        evidence.append(Evidence(message_id=asking.message.message_id, quote=asking.text))
+    own = is_own(said)
+    reading = slots.read(text, message.speaker)
+    dated = dates.resolve(said, message.occurred_at) if own else None
+    return Candidate(
+        fact_id=FactId(ids.new()),
+        scope=message.scope,
+        text=text,
+        occurred_at=message.occurred_at,
+        kind=kind_of(
+            said,
+            role=message.role,
+            said_at=message.occurred_at,
+            dated=dated,
+            answers=reading is not None,
         )
+        if own
+        else FactKind.SEMANTIC,
+        metadata=message.metadata,
+        evidence=tuple(evidence),
+        speaker=message.speaker,
+        entities=_entities(message, text, names),
+        slot=None if reading is None else reading.slot,
+        valid=Interval(start=_start(message.occurred_at, dated)),
+        sources=(Source(inference=0, item=place),),
+        agent_only=message.role is Role.ASSISTANT,
+    )
 
 
 def _entities(message: Message, text: str, names: Collection[str]) -> tuple[str, ...]:

@@ -31,8 +31,11 @@ _ASKS_WITHOUT_MARK = re.compile(
 )
 _PARTICLE = re.compile(r"(?:吗|ですか|ますか|でしょうか)[。.]?$")
 _TELL = re.compile(
-    r"(?:can|could|would|will) you (?:please )?"
-    r"(?:remember|note|keep in mind|save|store|take into account)\b",
+    r"(?:(?:can|could|would|will) (?:you|u)|do you mind|would you mind)(?: please| kindly)? "
+    r"(?:remember(?:ing)?|not(?:e|ing)(?: down)?|keep(?:ing)? in mind|bear(?:ing)? in mind|"
+    r"sav(?:e|ing)|stor(?:e|ing)|tak(?:e|ing) into account|mak(?:e|ing) a note(?: of)?|"
+    r"writ(?:e|ing) down)\b(?! (?:what|where|when|who|whom|whose|which|why|how|whether|if|"
+    r"anything|something|to)\b)",
     re.IGNORECASE,
 )
 _TAGGED = re.compile(
@@ -64,12 +67,12 @@ _LONGEST_WITHOUT_MARK = 160
 def only_asks(sentence: str) -> bool:
     """Whether a sentence is a question and nothing else."""
     head, tail = straight(sentence[:_LOOKED_AT]), sentence[-24:]
+    if _TELL.match(head):
+        return False
     if _QUESTION_MARK.search(tail) is None:
         return _PARTICLE.search(tail) is not None or (
             len(sentence) <= _LONGEST_WITHOUT_MARK and _ASKS_WITHOUT_MARK.match(head) is not None
         )
-    if _TELL.match(head):
-        return False
     if _ASKS.match(head):
         return True
     return not any(pattern.match(head) for pattern in (_TAGGED, _ABOUT_ONESELF))

@@ -9,13 +9,13 @@ import re
 
 from remembrancer.domain.text import normalised
 
-_LITERAL = ("phone", "email", "address", "birthday", "age")
+_LITERAL = ("phone", "email", "address", "birthday", "age", "weight", "diet")
 """Attributes whose pattern matches the exact value."""
 
 _END = re.compile(
     r"\s*[,;:()\u2013\u2014!.…]\s|\s+-\s+|\s*[,;]$|\s+(?:and|but|because|since|so|which|where|who|"
     r"when|while|after|before|until|for|with|without|as|now|currently|right now|at the moment|"
-    r"these days|nowadays|though|although|if|unless|in|last|this|next|yesterday|today|tomorrow|"
+    r"these days|nowadays|though|although|if|unless|in|at|last|this|next|yesterday|today|tomorrow|"
     r"tonight|recently|again|anymore|any|to|from|on|instead|too|over|by|full|part|during|about|"
     r"around|near|just|also|still|or|not|is|are|was|has|\w+ (?:years?|months?|weeks?|days?) ago)\b",
     re.IGNORECASE,
@@ -31,6 +31,25 @@ _NOT_SETTLED = re.compile(
     r"for (?:a|the|two|three|\d+|some|one) (?:few |couple of |whole |long )?"
     r"(?:while|bit|days?|weeks?|weekend|months?|summer|winter|semester|term|vacation|holidays?|"
     r"trip|visit|conference|project))\b",
+    re.IGNORECASE,
+)
+_NAMED = r"(?-i:[A-Z])[\w'’.-]*(?: (?-i:[A-Z])[\w'’.-]*)*"
+_CLOSED = re.compile(
+    rf"""(?:[\s,.!]+(?:
+      (?:to|from|with)\ (?:my\ )?(?:{_NAMED}|ex|girlfriend|boyfriend|partner|husband|wife)
+    | (?:in|on|at|by|since|last|this|next|over)\ (?:the\ )?(?:early\ |late\ |end\ of\ |start\ of\ )?
+        (?:{_NAMED}|\d{{4}}|spring|summer|autumn|fall|winter|week|weekend|month|year|night|christmas)
+        (?:\ \d{{1,4}}(?:st|nd|rd|th)?)?
+    | yesterday | today | recently | now | again | finally | officially | already | too\ soon
+    | for\ good | anymore | any\ more | any\ longer | nowadays | these\ days | actually
+    | \w+(?:\ \w+)?\ (?:days?|weeks?|months?|years?)\ ago
+    | (?:because|due\ to|after|since|as|so)\ .* | [,;].*
+    ))*[\s.!]*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ON_A_STAY = re.compile(
+    r"\b(?:for (?:the|a|an) (?!(?:\w+ )?(?:job|position|role|career|life|change|start)\b)"
+    r"|as (?:a|an|the) |in the (?!spring|summer|autumn|fall|winter|early|late|middle|end|\d))",
     re.IGNORECASE,
 )
 _LASTING = re.compile(r"\b(?:since|for)\b", re.IGNORECASE)
@@ -104,9 +123,18 @@ def _is_proper(words: list[str], sentence: str) -> bool:
     )
 
 
-def is_settled(tail: str) -> bool:
+def is_settled(tail: str, attribute: str) -> bool:
     """Whether the text after a value does not make it conditional, temporary or past."""
+    if attribute == "residence" and _ON_A_STAY.search(tail):
+        return False
     return _NOT_SETTLED.search(tail) is None
+
+
+def is_closed(tail: str) -> bool:
+    """Whether the text after a value has nothing but a time, a person or a reason, or is another
+    clause.
+    """
+    return _CLOSED.match(tail) is not None
 
 
 def is_lasting(tail: str) -> bool:

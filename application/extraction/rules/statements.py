@@ -14,6 +14,7 @@ import unicodedata
 from attrs import frozen
 
 from remembrancer.application.extraction.rules.contractions import written_out
+from remembrancer.application.extraction.rules.cues import correction
 from remembrancer.application.extraction.rules.passages import is_own
 from remembrancer.domain.text import normalised
 
@@ -23,12 +24,22 @@ LONGEST = 300
 
 @frozen(kw_only=True)
 class Statement:
-    """``subject`` is ``normalised``. ``possessed``: it is about a belonging of the subject."""
+    """``subject`` is ``normalised``. ``possessed``: it is about a belonging of the subject;
+    ``new``: about a new one ("my new boss is Tom").
+    """
 
     subject: str
     possessed: bool
     predicate: str
+    new: bool = False
 
+
+JOINT = re.compile(
+    r"(?:\s*[,;]\s*(?:and|but|so|plus)?|\s+(?:and|but|so))\s+"
+    r"(?=(?:I|we|my|our|I['’](?:m|ve)|we['’](?:re|ve))\s)",
+    re.IGNORECASE,
+)
+"""Where a new statement of the speaker begins within a sentence."""
 
 _OWN = r"(?=(?:i|we|my|our)\b)"
 _NOT_OWN = r"(?!(?:i|we|my|our)\b)"
@@ -46,14 +57,21 @@ _LEAD = re.compile(
         |these\ days|at\ the\ moment|(?:earlier\ )?(?:last|this)\ \w+
         |(?:in|since|on)\ (?:\w+\ ){{0,3}}\w+|(?:[\w']+\ ){{1,3}}ago),?\ {_OWN}
     # An announcement: "Please remember that my name is".
-    | (?:(?:can|could|would|will)\ you\ )?(?:please\ )?(?:remember|note|keep\ in\ mind|know
-        |be\ aware|do\ not\ forget)(?:\ that)?:?\ {_OWN}
+    | (?:(?:(?:can|could|would|will)\ (?:you|u)|do\ you\ mind|would\ you\ mind)\ )?
+        (?:please\ |kindly\ )?
+        (?:remember(?:ing)?|not(?:e|ing)(?:\ down)?|(?:keep|bear)(?:ing)?\ in\ mind|know
+        |mak(?:e|ing)\ a\ note(?:\ of)?|writ(?:e|ing)\ down|sav(?:e|ing)|stor(?:e|ing)
+        |be\ aware|do\ not\ forget)(?:\ that)?:?,?\ {_OWN}
     | (?:i\ (?:just\ )?)?(?:want|wanted|would\ like)\ (?:you\ )?
         to\ (?:let\ you\ know|know|tell\ you|mention)(?:\ that)?\ {_OWN}
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
 _MOST_LEADS = 5
+_TOGETHER = re.compile(
+    r"^(?:(?-i:[A-Z])[\w'-]*|my [\w-]+) and (?:i|me) (?=\w)|^(?:me|i) and (?:my )?[\w'-]+ (?=\w)",
+    re.IGNORECASE,
+)
 _NUMBERED = re.compile(r"(?:\d{1,3}[.)]|[^\w\"'>(\[*_`~]+|[*_~]+)\s*")
 _END = re.compile(r"[^\w+#)]+$")
 _QUOTED = re.compile(r"[\"'>(\[`“「『]")
@@ -79,6 +97,8 @@ _NOT_A_NAME = frozenset(
 )
 _NAME = re.compile(r"(?=[^\W\d_a-z])\w[\w.'-]*$")
 _MOST_NAME_WORDS = 3
+_HEADED = re.compile(r"^new ((?:[\w-]+ ){0,2}[\w-]+): ", re.IGNORECASE)
+"""A heading: "New address: 4 Elm Row"."""
 
 
 def plain(sentence: str) -> str | None:
@@ -89,6 +109,7 @@ def plain(sentence: str) -> str | None:
     if len(sentence) > LONGEST or _is_asked(sentence) or not is_own(sentence):
         return None
     text = " ".join(written_out(unicodedata.normalize("NFC", sentence)).split())
+    text = text[correction(text) :].lstrip(" ,.:;!-")
     for _ in range(_MOST_LEADS):
         lead = _NUMBERED.match(text) or _LEAD.match(text)
         if lead is None or lead.end() == 0:
@@ -102,7 +123,7 @@ def plain(sentence: str) -> str | None:
 def _is_asked(sentence: str) -> bool:
     # "Can you remember that I live in Oslo?" is a statement.
     return "?" in sentence[-12:] and not sentence.lower().startswith(
-        ("can you", "could you", "would you", "will you")
+        ("can you", "can u", "could you", "would you", "will you", "do you mind")
     )
 
 
@@ -116,11 +137,13 @@ def statements_in(sentence: str, speaker: str) -> list[Statement]:
     text = plain(sentence)
     if text is None:
         return []
+    text = _HEADED.sub(r"my new \1 is ", _TOGETHER.sub("I ", text))
     words = text.split(" ")
     first = words[0].lower()
     if first in ("i", "we") and len(words) > 1:
         return [_statement(speaker, words[1:])]
-    if first in ("my", "our") and len(words) > 2:
+    named = first == "the" and words[1:2] != [] and words[1].endswith("'s")
+    if (first in ("my", "our") or (named and words[2:3] == ["name"])) and len(words) > 2:
         return [_statement(speaker, words[1:], possessed=True)]
     return _about_another(words)
 
@@ -154,4 +177,5 @@ def _statement(subject: str, words: list[str], *, possessed: bool = False) -> St
         subject=normalised(subject),
         possessed=possessed,
         predicate=" ".join([*weighed, *words[_WEIGHED:]]),
+        new=possessed and words[:1] == ["new"],
     )
