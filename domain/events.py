@@ -270,9 +270,24 @@ class FactReaffirmed:
 
 @frozen(kw_only=True)
 class FactRetracted:
-    """A fact was withdrawn: it is no longer active, and its history stays."""
+    """A fact was withdrawn: it is no longer active, and its history stays.
+
+    ``block``: what it says is not to be drawn again from the same or like words.
+    """
 
     type_name: ClassVar[str] = "fact.retracted"
+    schema_version: ClassVar[int] = 1
+
+    fact_id: FactId
+    block: bool = False
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class FactUnblocked:
+    """The owner of a withdrawn fact said it anew, so it may be drawn again. It stays withdrawn."""
+
+    type_name: ClassVar[str] = "fact.unblocked"
     schema_version: ClassVar[int] = 1
 
     fact_id: FactId
@@ -316,7 +331,9 @@ class FactCorrected:
     to facts of any status.
 
     ``version`` is the version that was corrected. ``None`` leaves a field as it was. ``valid`` are
-    the spans of valid time in order; without an end, a superseded fact is active again.
+    the spans of valid time in order, and ``told`` is what was told of it, if other facts in the
+    slot cut that (``None``: nothing was cut). ``status`` is active, or superseded by the fact
+    ``superseded_by``; without one, a superseded fact that has no end is active again.
     """
 
     type_name: ClassVar[str] = "fact.corrected"
@@ -328,6 +345,9 @@ class FactCorrected:
     statement: Statement | None = None
     entities: tuple[str, ...] | None = None
     valid: tuple[Interval, ...] | None = None
+    told: Interval | None = None
+    status: FactStatus | None = None
+    superseded_by: FactId | None = None
     reason: str = ""
 
 
@@ -454,6 +474,7 @@ Event: TypeAlias = (
     | FactSuperseded
     | FactReaffirmed
     | FactRetracted
+    | FactUnblocked
     | FactExpired
     | FactRestored
     | FactCorrected
@@ -479,6 +500,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     FactSuperseded,
     FactReaffirmed,
     FactRetracted,
+    FactUnblocked,
     FactExpired,
     FactRestored,
     FactCorrected,

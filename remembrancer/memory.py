@@ -13,10 +13,8 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, Unpack, 
 
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
-    DEFAULT_ACTOR,
     MAX_KEY_CHARACTERS,
     MAX_QUERY_CHARACTERS,
-    parse_actor,
     parse_as_of,
     parse_count,
     parse_depth,
@@ -26,8 +24,8 @@ from remembrancer.application.parsing.arguments import (
     parse_limit,
     parse_moment,
     parse_optional_flag,
-    parse_reason,
     parse_scope,
+    parse_status,
     parse_text,
     parse_threshold,
 )
@@ -51,7 +49,8 @@ from remembrancer.domain.graph.graph import Entity, Relation, View
 from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.ports.read_models import OnRebuild
 from remembrancer.domain.scope import Scope, ScopeIds
-from remembrancer.operations import Operations, Uncopyable
+from remembrancer.edits import Edits
+from remembrancer.operations import Uncopyable
 from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt, fields_of
 from remembrancer.wiring.lifecycle import Lifecycle
 from remembrancer.wiring.settings import Settings, given_settings, load_settings
@@ -63,7 +62,7 @@ Config = Mapping[str, Any] | str | os.PathLike[str]
 
 
 @check_keywords
-class AsyncMemory(Operations):
+class AsyncMemory(Edits):
     """A memory for agents, for use in an event loop. Tasks may share one instance.
 
     Whose memory a call is about is said by its keyword arguments ``user_id``, ``agent_id``,
@@ -223,6 +222,7 @@ class AsyncMemory(Operations):
         threshold: float | None = None,
         as_of: datetime | str | None = None,
         valid_at: datetime | str | None = None,
+        status: str | None = None,
         explain: bool = False,
         rerank: bool | None = None,
         **ids: Unpack[ScopeIds],
@@ -236,6 +236,8 @@ class AsyncMemory(Operations):
             threshold: lowest score to return, from 0 to 1.
             as_of: answer from what the ledger believed then (transaction time).
             valid_at: only facts that held then in the world (valid time).
+            status: other facts than the active ones; see ``get_all``. The latest 1000 of them are
+                scored by words and similarity.
             explain: also return every signal that made up the scores.
             rerank: whether a reranker orders the result, whose relevance is then the score; by
                 default it does if one is configured. If it fails, the order stays as it was, and
@@ -258,6 +260,7 @@ class AsyncMemory(Operations):
                 now=moment or now,
                 as_of=moment,
                 valid_at=parse_moment(valid_at, "valid_at"),
+                status=parse_status(status),
                 explain=explain,
                 rerank=parse_optional_flag(rerank, "rerank"),
             )
@@ -291,6 +294,7 @@ class AsyncMemory(Operations):
         cursor: str | None = None,
         as_of: datetime | str | None = None,
         valid_at: datetime | str | None = None,
+        status: str | None = None,
         **ids: Unpack[ScopeIds],
     ) -> Page:
         """List facts, a page at a time; all pages show the moment of the first one.
@@ -302,6 +306,8 @@ class AsyncMemory(Operations):
             cursor: the cursor of the page before; the other arguments must stay the same.
             as_of: what the ledger believed then (transaction time).
             valid_at: only facts that held then in the world (valid time).
+            status: ``superseded`` facts, which have ended, ``retracted`` or ``expired`` ones, or
+                ``rival`` ones, which stand beside another answer; by default ``active``.
             ids: whose memory to list.
 
         Raises:
@@ -317,6 +323,7 @@ class AsyncMemory(Operations):
             now=moment or now,
             as_of=moment,
             valid_at=parse_moment(valid_at, "valid_at"),
+            status=parse_status(status),
             order=Order(order),
             limit=parse_limit(limit),
         )
@@ -426,85 +433,6 @@ class AsyncMemory(Operations):
             as_of=moment,
             valid_at=parse_moment(valid_at, "valid_at"),
             ended=ended,
-        )
-
-    async def update(
-        self,
-        fact_id: str,
-        text: str | None = None,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        reason: str = "",
-        actor: str = DEFAULT_ACTOR,
-        **ids: Unpack[ScopeIds],
-    ) -> Receipt | None:
-        """Correct a fact; the version before stays in its history.
-
-        Args:
-            fact_id: which fact.
-            text: the new text; by default it stays.
-            metadata: the new metadata as a whole; by default it stays.
-            reason: kept in the ledger.
-            actor: who asks, for the audit.
-            ids: if any are given, the fact must be theirs.
-
-        Returns:
-            The receipt, ``None`` if the fact says all that already.
-
-        Raises:
-            InvalidRequest: an argument is wrong, or there is nothing to change.
-            NotFound: there is no such active fact, or not for these ids.
-        """
-        return await self._use.update(
-            FactId(parse_id(fact_id, "fact_id")),
-            scope=parse_guard(ids),
-            text=None if text is None else parse_text(text, "text"),
-            metadata=self._settings.limits.metadata_of(metadata),
-            reason=parse_reason(reason),
-            actor=parse_actor(actor),
-        )
-
-    async def delete(
-        self,
-        fact_id: str,
-        *,
-        reason: str = "",
-        actor: str = DEFAULT_ACTOR,
-        **ids: Unpack[ScopeIds],
-    ) -> Receipt:
-        """Withdraw a fact: searches do not find it any more, and its history stays.
-
-        Args:
-            fact_id: which fact.
-            reason: kept in the ledger.
-            actor: who asks, for the audit.
-            ids: if any are given, the fact must be theirs.
-
-        Raises:
-            NotFound: there is no such active fact, or not for these ids.
-        """
-        return await self._use.withdraw(
-            FactId(parse_id(fact_id, "fact_id")),
-            scope=parse_guard(ids),
-            reason=parse_reason(reason),
-            actor=parse_actor(actor),
-        )
-
-    async def delete_all(
-        self, *, reason: str = "", actor: str = DEFAULT_ACTOR, **ids: Unpack[ScopeIds]
-    ) -> Receipt | None:
-        """Withdraw every active fact of a scope, in one append.
-
-        Args:
-            reason: kept in the ledger.
-            actor: who asks, for the audit.
-            ids: whose memory. Without an owner the call is refused.
-
-        Returns:
-            The receipt, ``None`` if there was nothing to withdraw.
-        """
-        return await self._use.withdraw_all(
-            parse_scope(ids), reason=parse_reason(reason), actor=parse_actor(actor)
         )
 
     async def history(self, fact_id: str, **ids: Unpack[ScopeIds]) -> list[Fact]:
@@ -621,6 +549,9 @@ class Memory(Uncopyable):
     graph = _driven(AsyncMemory.graph)
     entities = _driven(AsyncMemory.entities)
     relations = _driven(AsyncMemory.relations)
+    state = _driven(AsyncMemory.state)
+    end = _driven(AsyncMemory.end)
+    correct = _driven(AsyncMemory.correct)
     update = _driven(AsyncMemory.update)
     delete = _driven(AsyncMemory.delete)
     delete_all = _driven(AsyncMemory.delete_all)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         FactKind,
         FactStatus,
         Interval,
+        ListedStatus,
+        Statement,
     )
     from remembrancer.domain.facts.verdicts import Decision, Verdict
     from remembrancer.domain.graph.graph import Entity, Link, LinkKey, Mention, Relation
@@ -73,6 +75,7 @@ __all__ = [
     "LedgerId",
     "Link",
     "LinkKey",
+    "ListedStatus",
     "Mention",
     "Message",
     "Page",
@@ -91,6 +94,7 @@ __all__ = [
     "ScoredFact",
     "SearchResult",
     "Settings",
+    "Statement",
     "Statistics",
     "Step",
     "Store",
@@ -143,6 +147,8 @@ _MODULES = {
         "FactKind",
         "FactStatus",
         "Interval",
+        "ListedStatus",
+        "Statement",
     ),
     "domain.facts.verdicts": (
         "Decision",

@@ -142,6 +142,10 @@ async def edit(memory: AsyncMemory) -> None:
     assert_type(
         await memory.update("f1", metadata={"a": 1}, actor="ann", user_id="ann"), Receipt | None
     )
+    assert_type(await memory.state("user", "lives in", "Rome", user_id="ann"), Receipt)
+    assert_type(await memory.end("f1", at=MAY), Receipt)
+    assert_type(await memory.correct("f1", value="Rome", valid_to=None), Receipt | None)
+    assert_type(await memory.delete("f1", block=True), Receipt)
     assert_type(await memory.delete("f1", reason="wrong", actor="ann", user_id="ann"), Receipt)
     assert_type(await memory.delete_all(reason="asked", user_id="ann"), Receipt | None)
 

@@ -126,10 +126,31 @@ def explore(memory: Memory) -> None:
     assert_type(memory.relations("Ann", limit=9, as_of="2024-05-03", user_id="ann"), list[Relation])
 
 
+def state(memory: Memory) -> None:
+    assert_type(memory.state("user", "lives in", "Rome", user_id="ann"), Receipt)
+    assert_type(
+        memory.state(
+            *("user", "likes", "tea"),
+            valid_from=MAY,
+            valid_to="2030-01-01T00:00:00Z",
+            single=False,
+            text="Ann likes tea.",
+            metadata={"source": "form"},
+            reason="asked",
+            user_id="ann",
+        ),
+        Receipt,
+    )
+    assert_type(memory.end("f1", at=MAY, reason="moved", user_id="ann"), Receipt)
+    assert_type(memory.correct("f1", text="I live in Rome."), Receipt | None)
+    assert_type(memory.correct("f1", value="Rome", valid_from=None, valid_to=MAY), Receipt | None)
+
+
 def edit(memory: Memory) -> None:
     assert_type(memory.update("f1", "I live in Rome.", reason="moved"), Receipt | None)
     assert_type(memory.update("f1", metadata={"a": 1}, actor="ann", user_id="ann"), Receipt | None)
     assert_type(memory.delete("f1", reason="wrong", actor="ann", user_id="ann"), Receipt)
+    assert_type(memory.delete("f1", block=True), Receipt)
     assert_type(memory.delete_all(reason="asked", user_id="ann"), Receipt | None)
 
 

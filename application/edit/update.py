@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from remembrancer.application.edit.edit_fact import EditFact
+from remembrancer.application.edit.edit_fact import EditFact, embedded
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.receipt import Receipt
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.events import Event
 from remembrancer.domain.facts.decide import revise
 from remembrancer.domain.facts.fact import Fact, FactId, Metadata
@@ -61,7 +61,7 @@ class Update:
         """
         if text is None and metadata is None:
             raise InvalidRequest("text", "nothing to change; pass a text or metadata")
-        lagging = () if text is None else await self._embed(text)
+        lagging = () if text is None else await embedded(self._embedding, text)
 
         async def correct(fact: Fact) -> Sequence[Event]:
             ledger, ids = fact.scope.ledger, [fact.fact_id]
@@ -72,10 +72,3 @@ class Update:
 
         receipt = await self._edit_fact(fact_id, correct, scope=scope, actor=actor)
         return receipt and evolve(receipt, lagging=(*lagging, *receipt.lagging))
-
-    async def _embed(self, text: str) -> tuple[str, ...]:
-        try:
-            await self._embedding.documents([text])
-        except (AdapterUnavailable, ModelError):
-            return ("vectors",)
-        return ()

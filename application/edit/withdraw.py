@@ -9,8 +9,9 @@ from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.remember.lagging import with_lagging
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.receipt import Receipt, receipt_of
+from remembrancer.application.statements.slot_timeline import ReadTimeline
 from remembrancer.domain.events import Event
-from remembrancer.domain.facts.decide import retract
+from remembrancer.domain.facts.decide import retimings, retract
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.recorded import NewEvent
@@ -18,26 +19,38 @@ from remembrancer.domain.scope import Scope
 
 
 class Withdraw:
-    """Retracts one active fact.
+    """Retracts one active fact. Facts in its slot that it cut hold again.
 
     Args:
         edit_fact: decides on the latest version, and appends.
+        read_timeline: the facts in the slot of the fact.
     """
 
-    def __init__(self, *, edit_fact: EditFact) -> None:
+    def __init__(self, *, edit_fact: EditFact, read_timeline: ReadTimeline) -> None:
         self._edit_fact = edit_fact
+        self._read_timeline = read_timeline
 
     async def __call__(
-        self, fact_id: FactId, *, scope: Scope | None, reason: str, actor: str
+        self,
+        fact_id: FactId,
+        *,
+        block: bool = False,
+        scope: Scope | None,
+        reason: str,
+        actor: str,
     ) -> Receipt:
-        """Retract the fact.
+        """Retract the fact; with ``block`` it is not drawn again until its owner says it anew.
 
         Raises:
             NotFound: no such fact in that scope, or it is not active.
         """
 
         async def withdraw(fact: Fact) -> Sequence[Event]:
-            return retract(fact, reason=reason)
+            retracted = retract(fact, block=block, reason=reason)
+            timeline = await self._read_timeline(fact)
+            left = {key: claim for key, claim in timeline.claims.items() if key != fact_id}
+            reopened = timeline.after(left)
+            return [*retracted, *retimings(reopened, timeline.versions(), reason=reason)]
 
         receipt = await self._edit_fact(fact_id, withdraw, scope=scope, actor=actor)
         assert receipt is not None, "a retraction always makes an event"
@@ -62,6 +75,7 @@ class WithdrawAll:
 
     async def __call__(self, scope: Scope, *, reason: str, actor: str) -> Receipt | None:
         """Retract them in one append, including facts whose valid time is in the past or future.
+        Facts that they ended stay ended.
 
         Returns:
             The receipt, ``None`` if there is no active fact.

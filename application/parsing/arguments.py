@@ -10,7 +10,7 @@ from typing import Any
 
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.facts.fact import FactKind, Metadata
+from remembrancer.domain.facts.fact import FactKind, ListedStatus, Metadata
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.scope import Scope, ScopeIds
 
@@ -196,6 +196,15 @@ def parse_kind(value: object, path: str = "kind") -> FactKind | None:
             path, f"{shown(value)} can't be asked for; use procedural or leave it out"
         )
     return FactKind.PROCEDURAL
+
+
+def parse_status(value: object, path: str = "status") -> ListedStatus | None:
+    """One of ``ListedStatus``, or ``None``."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in tuple(ListedStatus):
+        raise InvalidRequest(path, f"{shown(value)} is not one of {', '.join(ListedStatus)}")
+    return ListedStatus(value)
 
 
 def parse_limit(value: object, path: str = "limit") -> int:

@@ -15,19 +15,20 @@ from attrs import evolve, frozen
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.recall.checked_hits import CheckedHits, checked_hits
+from remembrancer.application.recall.past_facts import READ, score_facts
 from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.application.recall.results import Results
 from remembrancer.application.recall.rival_order import newest_rival_first
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
-from remembrancer.domain.facts.fact import Fact, FactId, FactKey, Metadata
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, ListedStatus, Metadata
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.graph.graph import View
 from remembrancer.domain.graph.relevance import Lead, leads
 from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.embedder import Vector
-from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.fact_store import FactQuery, FactStore
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.ports.vector_index import (
     Hit,
@@ -67,7 +68,8 @@ class RecallRequest:
 
     ``now`` equals ``as_of`` if a caller gave it. (A search of the present is pinned to the last
     event of the ledger, which another clock may have recorded later than ``now``.) ``threshold``:
-    minimum score in [0, 1]. ``rerank``: ``None`` reranks if there is a reranker.
+    minimum score in [0, 1]. ``status``: see ``Fact.listed``. ``rerank``: ``None`` reranks if there
+    is a reranker.
     """
 
     scope: Scope
@@ -78,6 +80,7 @@ class RecallRequest:
     threshold: float | None = None
     as_of: datetime | None = None
     valid_at: datetime | None = None
+    status: ListedStatus | None = None
     explain: bool = False
     rerank: bool | None = None
 
@@ -280,6 +283,8 @@ class Recall:
         return found, checked
 
     async def _round(self, request: RecallRequest, limit: int) -> _Round:
+        if request.status not in (None, ListedStatus.ACTIVE):
+            return await self._past_round(request)
         candidates, skipped = await self._index.ask(
             request.scope.ledger, lambda index: self._candidates(index, request, limit)
         )
@@ -297,6 +302,31 @@ class Recall:
             leads=found_leads,
             degraded=(*skipped, *others, *(name for name, gone in lost.items() if gone)),
             complete=len(hits) < limit,
+        )
+
+    async def _past_round(self, request: RecallRequest) -> _Round:
+        """The facts of another status than the default: an index does not know all of them."""
+        ledger = request.scope.ledger
+        speakers, skipped = await self._index.ask(ledger, lambda index: index.speakers(ledger))
+        query = understand(request.query, speakers=speakers)
+        vector = await self._vector(query.text_for_embedding)
+        facts = await self._facts.find(
+            FactQuery(
+                scope=request.scope,
+                now=request.now,
+                where=request.where,
+                as_of=request.as_of,
+                valid_at=request.valid_at,
+                status=request.status,
+                limit=READ,
+            )
+        )
+        hits = await score_facts(facts, query, vector, self._embedding)
+        return _Round(
+            ranked=rank(hits, query, weights=self._weights, graph={}),
+            leads={},
+            degraded=(*skipped, *(() if vector is not None else ("similarity",))),
+            complete=True,
         )
 
     async def _candidates(

@@ -63,6 +63,7 @@ class FindNeighbours:
         now: datetime,
         expired: Set[FactId],
         by_meaning: bool,
+        ended: bool = False,
     ) -> FoundNeighbours:
         """The neighbours of candidates.
 
@@ -72,40 +73,42 @@ class FindNeighbours:
             now: the time of the decision.
             expired: facts that the same append expires.
             by_meaning: search by vector, too; the candidates must be embedded.
+            ended: also find the facts in the slots of candidates that have ended.
         """
 
-        def open_ones(found: Neighbours) -> Neighbours:
-            # An ended fact can be neither reaffirmed nor ended again.
+        def kept(found: Neighbours) -> Neighbours:
             return {
                 key: (fact, similarity)
                 for key, (fact, similarity) in found.items()
-                if key not in expired and fact.valid.end is None
+                if key not in expired and (ended or is_open(fact, now) or is_ahead(fact, now))
             }
 
         return FoundNeighbours(
-            same=open_ones(await self._same(ledger, candidates)),
+            same=kept(await self._same(ledger, candidates, ended=ended)),
             near=[
-                open_ones(await self._near(candidate, now) if by_meaning else {})
+                kept(await self._near(candidate, now) if by_meaning else {})
                 for candidate in candidates
             ],
         )
 
     async def _same(
-        self, ledger: LedgerId, candidates: Sequence[Candidate]
+        self, ledger: LedgerId, candidates: Sequence[Candidate], *, ended: bool
     ) -> dict[FactId, tuple[Fact, float]]:
-        """The active facts with the text or the slot of a candidate."""
+        """The facts with the text or the slot of a candidate; active ones, unless ``ended``."""
+        texts = [candidate.text for candidate in candidates]
         slots = [candidate.slot for candidate in candidates if candidate.slot]
         if slots:
             spoken = (candidate.speaker for candidate in candidates)
             name = only_name((*await self._index.speakers(ledger), *spoken))
             slots = slots_of_both(slots, name)
-        found = await self._facts.active(
-            ledger, [candidate.text for candidate in candidates], slots
-        )
+        found = [
+            *await self._facts.active(ledger, texts, []),
+            *(await self._facts.in_slots(ledger, slots) if slots else ()),
+        ]
         return {
             fact.fact_id: (fact, 0.0)
             for fact in found
-            if fact.scope.ledger == ledger and _is_active(fact)
+            if fact.scope.ledger == ledger and (ended or _is_active(fact))
         }
 
     async def _near(self, candidate: Candidate, now: datetime) -> dict[FactId, tuple[Fact, float]]:
@@ -126,6 +129,23 @@ class FindNeighbours:
             for fact in await self._facts.load(list(similarity))
             if scope.covers(fact.scope) and _is_active(fact)
         }
+
+
+def is_open(fact: Fact, now: datetime) -> bool:
+    """Whether a fact can be reaffirmed or ended: it was told to hold without an end, and no other
+    one has ended it by ``now``.
+    """
+    # Only a statement fills a slot ahead of its time.
+    begun = fact.statement is None or fact.valid.start is None or fact.valid.start <= now
+    ongoing = fact.valid.end is None or now < fact.valid.end
+    return begun and ongoing and fact.claim.end is None
+
+
+def is_ahead(fact: Fact, now: datetime) -> bool:
+    """Whether a fact is a stay or has not begun, as only statements say of slots."""
+    stated = fact.statement is not None and fact.slot is not None
+    ongoing = fact.valid.end is None or now < fact.valid.end
+    return stated and ongoing and not is_open(fact, now)
 
 
 def _is_active(fact: Fact) -> bool:

@@ -18,6 +18,7 @@ from remembrancer.domain.events import (
     CandidatesSettled,
     Event,
     FactAdded,
+    FactCorrected,
     FactReaffirmed,
     FactRetracted,
     FactRevised,
@@ -204,6 +205,10 @@ class _Told:
             case FactReaffirmed():
                 said = " ".join(item.quote for item in event.evidence if item.quote)
                 return _about(Decision.REAFFIRM, event.fact_id, said, event.reason)
+            case FactCorrected():
+                return _about(Decision.REVISE, event.fact_id, event.text, event.reason)
+            case FactSuperseded(by=None):
+                return _about(Decision.SUPERSEDE, event.fact_id, None, event.reason)
             case FactRetracted():
                 return _about(Decision.RETRACT, event.fact_id, None, event.reason)
             case _:
@@ -215,7 +220,7 @@ def _about(decision: Decision, fact_id: FactId, text: str | None, reason: str) -
         decision=decision,
         text=text or "",
         reason=reason,
-        fact_id=None if decision is Decision.RETRACT else fact_id,
+        fact_id=None if decision in (Decision.RETRACT, Decision.SUPERSEDE) else fact_id,
         target=fact_id,
     )
 

@@ -9,12 +9,20 @@ from attrs import define, field, frozen
 
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
-from remembrancer.application.remember.neighbours import FindNeighbours, FoundNeighbours
+from remembrancer.application.remember.neighbours import (
+    FindNeighbours,
+    FoundNeighbours,
+    Neighbours,
+    is_ahead,
+    is_open,
+)
 from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.pipeline import Pipeline
 from remembrancer.application.remember.receipt import pending_of
+from remembrancer.application.remember.screening import Screening
 from remembrancer.application.remember.settlement import Trail, settlement
+from remembrancer.application.statements.reconcile_statement import beside_statements
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import AdapterUnavailable, ModelError
 from remembrancer.domain.events import CandidatesSettled, RelationAsserted
@@ -35,7 +43,8 @@ from remembrancer.domain.scope import LedgerId
 class Matter:
     """What there is to decide.
 
-    ``by_meaning``: compare with facts of similar vectors, too. ``messages`` are those that
+    ``by_meaning``: compare with facts of similar vectors, too. ``ended``: also with facts in the
+    slots of candidates that have ended. ``messages`` are those that
     candidates quote. ``before`` are the events of the request so far; ``beside`` are new events
     that are appended together with the decision, before it. ``unfinished``: the extraction is a
     part of a message, which stays pending.
@@ -47,6 +56,7 @@ class Matter:
     extraction: Extraction
     reconciler: Reconciler
     by_meaning: bool
+    ended: bool = False
     messages: Sequence[Message] = ()
     before: Sequence[Recorded] = ()
     beside: Sequence[NewEvent] = ()
@@ -81,6 +91,16 @@ class _Decision:
     decided: Sequence[Decided] = ()
     neighbours: FoundNeighbours = field()
     reconciliation: Reconciliation = field()
+
+
+def _open(near: Neighbours, now: datetime) -> Neighbours:
+    """The neighbours that a reconciler of sentences compares with."""
+    return {key: found for key, found in near.items() if is_open(found[0], now)}
+
+
+def _ahead(near: Neighbours, now: datetime) -> list[Fact]:
+    """The statements among the neighbours that it does not."""
+    return [fact for fact, _ in near.values() if is_ahead(fact, now)]
 
 
 class Settle:
@@ -220,12 +240,23 @@ class Settle:
             now=now,
             expired={fact.fact_id for fact in due},
             by_meaning=matter.by_meaning and embedded,
+            ended=matter.ended,
         )
         neighbours = found.each
-        reconciliation = await matter.reconciler.reconcile(candidates, neighbours)
+        shown = neighbours if matter.ended else [_open(near, now) for near in neighbours]
+        blocked = await self._facts.blocked(matter.ledger) if candidates else []
+        screening = Screening.of(candidates, blocked)
+        reconciliation = await matter.reconciler.reconcile(
+            screening.admitted(candidates), screening.admitted(shown)
+        )
         if reconciliation.failure is not None:
             return _Decision(neighbours=found, reconciliation=reconciliation)
-        proposals = reconciliation.proposals
+        proposals = screening.proposals(reconciliation.proposals)
+        if not matter.ended:
+            proposals = tuple(
+                beside_statements(candidate, proposal, _ahead(near, now), now)
+                for candidate, proposal, near in zip(candidates, proposals, neighbours, strict=True)
+            )
         decided = decide(
             candidates,
             proposals,

@@ -8,15 +8,16 @@ from attrs import field, frozen
 
 from remembrancer.application.extraction.rules.entities import names_in
 from remembrancer.application.projections.after_commit import AfterCommit
-from remembrancer.application.reconciliation.rules import RulesReconciler
 from remembrancer.application.remember.lagging import with_lagging
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
 from remembrancer.application.remember.receipt import Receipt, receipt_of
 from remembrancer.application.remember.settle import Matter, Settle
+from remembrancer.application.statements.reconcile_statement import StatementReconciler
 from remembrancer.application.statements.slot import in_words, slot_of
+from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.events import StatementMade
 from remembrancer.domain.facts.fact import FactId, Interval, Metadata, Statement
-from remembrancer.domain.facts.verdicts import Candidate
+from remembrancer.domain.facts.verdicts import Candidate, ProposedRelation
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.domain.scope import Scope
@@ -67,7 +68,6 @@ class MakeStatement:
         self._after_commit = after_commit
         self._clock = clock
         self._ids = ids
-        self._rules = RulesReconciler()
 
     async def __call__(self, request: StatementRequest) -> Receipt:
         """Remember the statement.
@@ -75,9 +75,12 @@ class MakeStatement:
         Raises:
             Conflict: other writers won every race.
             AdapterUnavailable: an engine did not answer.
-            InvalidRequest: the actor is no opaque id.
+            InvalidRequest: the actor is no opaque id, or the statement ends before it begins.
         """
-        candidate = self._candidate(request, await self._clock.now())
+        now = await self._clock.now()
+        if request.valid.end is not None and request.valid.end <= (request.valid.start or now):
+            raise InvalidRequest("valid_to", "is not later than the start; pass a later one")
+        candidate = self._candidate(request, now)
         stated = StatementMade(
             scope=request.scope,
             statement=request.statement,
@@ -94,8 +97,9 @@ class MakeStatement:
                 correlation_id=self._appender.correlation_id(),
                 actor=request.actor,
                 extraction=Extraction(candidates=(candidate,), skipped=(), inferences=()),
-                reconciler=self._rules,
+                reconciler=StatementReconciler(now),
                 by_meaning=False,
+                ended=True,
                 beside=[self._appender.new(stated)],
             )
         )
@@ -116,5 +120,13 @@ class MakeStatement:
             entities=tuple(dict.fromkeys(named)),
             slot=slot_of(statement) if request.single else None,
             statement=statement,
+            relations=(
+                ProposedRelation(
+                    relation_id=self._ids.new(),
+                    subject=statement.subject,
+                    predicate=statement.predicate,
+                    object=statement.value,
+                ),
+            ),
             valid=Interval(start=request.valid.start or now, end=request.valid.end),
         )

@@ -12,12 +12,14 @@ from remembrancer.domain.errors import NotFound
 from remembrancer.domain.events import (
     Event,
     FactAdded,
+    FactCorrected,
     FactExpired,
     FactReaffirmed,
     FactRetracted,
     FactRevised,
     FactsRivalled,
     FactSuperseded,
+    FactUnblocked,
     InferenceRecorded,
     Outcome,
     RelationAsserted,
@@ -32,6 +34,7 @@ from remembrancer.domain.facts.fact import (
     Interval,
     Metadata,
 )
+from remembrancer.domain.facts.timeline import Retiming
 from remembrancer.domain.facts.verdicts import (
     Candidate,
     Decision,
@@ -78,7 +81,10 @@ def decide(
     decided: list[Decided] = []
     for candidate, proposal in zip(candidates, proposals, strict=True):
         verdict = judge(candidate, proposal, known=facts, messages=by_id)
-        events = events_of(verdict, candidate, facts, list(still_open.values()))
+        events = [
+            *events_of(verdict, candidate, facts, list(still_open.values())),
+            *_beside(verdict, proposal, facts),
+        ]
         for event in events:
             if isinstance(event, RelationAsserted):
                 still_open[event.relation_id] = event
@@ -92,6 +98,47 @@ def decide(
 
 def _no_version(_key: FactKey) -> None:
     """No decision about a candidate brings an earlier version back."""
+
+
+def _beside(verdict: Verdict, proposal: Proposal, facts: Mapping[FactId, Fact]) -> list[Event]:
+    """What a candidate changes besides the facts that it supersedes."""
+    if verdict.decision is Decision.IGNORE:
+        return []
+    unblocked = [FactUnblocked(fact_id=key, reason="said anew") for key in proposal.unblocks]
+    if verdict.decision not in (Decision.ADD, Decision.SUPERSEDE):
+        return [*unblocked]
+    # A refused proposal changes no other fact.
+    retimed = [
+        each
+        for each in proposal.retimed
+        if verdict.decision is proposal.decision or each.fact_id == verdict.fact_id
+    ]
+    versions = {key: fact.version for key, fact in facts.items()}
+    return [*retimings(retimed, versions, reason=verdict.reason), *unblocked]
+
+
+def retimings(
+    retimed: Sequence[Retiming], versions: Mapping[FactId, int], *, reason: str = ""
+) -> list[FactCorrected]:
+    """The corrections that give facts their new times.
+
+    Args:
+        retimed: the times.
+        versions: the latest version of each fact; a new one has version 1.
+        reason: kept in the events.
+    """
+    return [
+        FactCorrected(
+            fact_id=each.fact_id,
+            version=versions.get(each.fact_id, 1),
+            valid=each.valid,
+            told=each.told,
+            status=each.status,
+            superseded_by=each.superseded_by,
+            reason=reason,
+        )
+        for each in retimed
+    ]
 
 
 def events_of(
@@ -309,19 +356,27 @@ def revise(
         return []
     return [
         FactRevised(fact_id=fact.fact_id, text=new_text, metadata=new_metadata, reason=reason),
-        *(
-            RelationEnded(
-                relation_id=relation.relation_id,
-                ended_at=relation.valid.start or fact.occurred_at,
-                reason=reason,
-            )
-            for relation in open_relations
-            if new_text is not None
-            and any(
-                names(fact.text, end) and not names(new_text, end)
-                for end in (relation.subject, relation.object)
-            )
-        ),
+        *(() if new_text is None else misnamed(fact, new_text, open_relations, reason=reason)),
+    ]
+
+
+def misnamed(
+    fact: Fact, text: str, open_relations: Sequence[RelationAsserted], *, reason: str = ""
+) -> list[Event]:
+    """The ends of the relations that were errors, at their starts: the old text of their fact names
+    their subject or object, and the new ``text`` does not.
+    """
+    return [
+        RelationEnded(
+            relation_id=relation.relation_id,
+            ended_at=relation.valid.start or fact.occurred_at,
+            reason=reason,
+        )
+        for relation in open_relations
+        if any(
+            names(fact.text, end) and not names(text, end)
+            for end in (relation.subject, relation.object)
+        )
     ]
 
 
@@ -334,14 +389,19 @@ def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
-def retract(fact: Fact, *, reason: str = "") -> list[Event]:
+def retract(fact: Fact, *, block: bool = False, reason: str = "") -> list[Event]:
     """Decide on the retraction of a fact.
+
+    Args:
+        fact: its latest version.
+        block: whether it is not to be drawn again; see ``FactRetracted``.
+        reason: kept in the event.
 
     Raises:
         NotFound: the fact is not active.
     """
     _require_active(fact)
-    return [FactRetracted(fact_id=fact.fact_id, reason=reason)]
+    return [FactRetracted(fact_id=fact.fact_id, block=block, reason=reason)]
 
 
 def _require_active(fact: Fact) -> None:

@@ -25,6 +25,7 @@ from remembrancer.domain.events import (
     FactRevised,
     FactsRivalled,
     FactSuperseded,
+    FactUnblocked,
     FeedbackGiven,
     InferenceRecorded,
     MessageObserved,
@@ -37,6 +38,7 @@ from remembrancer.domain.facts.fact import (
     FactStatus,
     Interval,
     MessageId,
+    clipped,
     joined,
 )
 from remembrancer.domain.recorded import Recorded
@@ -118,6 +120,8 @@ def _next(event: Event, fact: Fact, version: Version) -> Fact | None:
         return None if earlier is None else evolve(earlier, rivals=fact.rivals)
     if isinstance(event, FactCorrected):
         return _corrected(event, fact)
+    if isinstance(event, FactUnblocked):
+        return evolve(fact, blocked=False) if fact.blocked else None
     return applied(event, fact) if fact.status is FactStatus.ACTIVE else None
 
 
@@ -152,18 +156,20 @@ def _without_rival(fact: Fact, rival: FactId) -> Fact:
 
 
 def _corrected(event: FactCorrected, fact: Fact) -> Fact:
-    valid, interruptions = joined(event.valid) if event.valid else (fact.valid, fact.interruptions)
-    reopened = fact.status is FactStatus.SUPERSEDED and valid.end is None
-    return evolve(
+    after = evolve(
         fact,
         text=fact.text if event.text is None else event.text,
         statement=fact.statement if event.statement is None else event.statement,
         entities=fact.entities if event.entities is None else event.entities,
-        valid=valid,
-        interruptions=interruptions,
-        status=FactStatus.ACTIVE if reopened else fact.status,
-        superseded_by=None if reopened else fact.superseded_by,
     )
+    if event.valid:
+        valid, interruptions = joined(event.valid)
+        after = evolve(after, valid=valid, interruptions=interruptions, told=event.told)
+    reopened = fact.status is FactStatus.SUPERSEDED and after.valid.end is None
+    status = event.status or (FactStatus.ACTIVE if reopened else None)
+    if status is None:
+        return after
+    return evolve(after, status=status, superseded_by=event.superseded_by)
 
 
 def first_version(event: FactAdded, recorded_at: datetime) -> Fact:
@@ -209,11 +215,16 @@ def _(event: FactRevised, fact: Fact) -> Fact:
 
 @applied.register
 def _(event: FactSuperseded, fact: Fact) -> Fact:
+    end, interruptions = clipped(fact.interruptions, event.ended_at)
+    # A fact that was over before it began was a mistake, which never comes back.
+    held = fact.valid.start is None or fact.valid.start < event.ended_at
     return evolve(
         fact,
         status=FactStatus.SUPERSEDED,
         superseded_by=event.by,
-        valid=Interval(start=fact.valid.start, end=event.ended_at),
+        valid=Interval(start=fact.valid.start, end=end),
+        interruptions=tuple(interruptions),
+        told=fact.claim if held and event.by is not None else None,
     )
 
 
@@ -227,8 +238,8 @@ def _(event: FactReaffirmed, fact: Fact) -> Fact:
 
 
 @applied.register
-def _(_event: FactRetracted, fact: Fact) -> Fact:
-    return evolve(fact, status=FactStatus.RETRACTED)
+def _(event: FactRetracted, fact: Fact) -> Fact:
+    return evolve(fact, status=FactStatus.RETRACTED, blocked=event.block)
 
 
 @applied.register

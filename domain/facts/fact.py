@@ -39,6 +39,21 @@ class FactStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class ListedStatus(StrEnum):
+    """The facts that a read asks for, by what became of them by the time of the read.
+
+    ``active``: what reads return by default. ``superseded``: believed, and has ended.
+    ``retracted``: withdrawn. ``expired``: past its ``expires_at``. ``rival``: active, with another
+    answer beside it.
+    """
+
+    ACTIVE = "active"
+    SUPERSEDED = "superseded"
+    RETRACTED = "retracted"
+    EXPIRED = "expired"
+    RIVAL = "rival"
+
+
 @frozen(kw_only=True)
 class Interval:
     """A half-open span of time ``[start, end)``; ``None`` leaves that side unbounded."""
@@ -63,6 +78,21 @@ def spans(valid: Interval, interruptions: Sequence[Interval]) -> tuple[Interval,
 def holds(valid: Interval, interruptions: Sequence[Interval], moment: datetime) -> bool:
     """Whether ``moment`` (aware) lies in ``valid`` and in none of its ``interruptions``."""
     return valid.contains(moment) and not any(gap.contains(moment) for gap in interruptions)
+
+
+def clipped(interruptions: Sequence[Interval], end: datetime) -> tuple[datetime, list[Interval]]:
+    """The end and the interruptions of an interval that ends at ``end``, or before it if ``end`` is
+    in an interruption.
+    """
+    kept: list[Interval] = []
+    for gap in interruptions:
+        assert gap.start is not None
+        if gap.start >= end:
+            break
+        if gap.contains(end) or gap.end == end:
+            return gap.start, kept
+        kept.append(gap)
+    return end, kept
 
 
 def joined(spans_in_order: Sequence[Interval]) -> tuple[Interval, tuple[Interval, ...]]:
@@ -94,11 +124,13 @@ class Fact:
     """One version of one belief.
 
     ``valid`` is valid time: when the fact holds in the world, except in its ``interruptions``
-    (in order, inside ``valid``). ``recorded`` is transaction time: when the ledger held this
+    (in order, inside ``valid``). ``told`` is the interval that was told, if other facts in the slot
+    cut it (``None``: it is ``valid``). ``recorded`` is transaction time: when the ledger held this
     version. ``occurred_at`` is when it was said. ``slot`` names a question with one answer at a
     time (``caroline/residence``); facts in one slot supersede each other. ``statement`` is set if
     a caller stated the fact. ``rivals`` are the active facts that give another answer to the same
-    question. ``reason`` explains why this version was created.
+    question. ``blocked``: it was withdrawn, and is not to be drawn again until its owner says it
+    anew. ``reason`` explains why this version was created.
     """
 
     fact_id: FactId
@@ -116,6 +148,7 @@ class Fact:
     created_at: datetime
     valid: Interval = Interval()
     interruptions: tuple[Interval, ...] = ()
+    told: Interval | None = None
     recorded: Interval
     expires_at: datetime | None = None
     status: FactStatus = FactStatus.ACTIVE
@@ -123,6 +156,7 @@ class Fact:
     rivals: tuple[FactId, ...] = ()
     reaffirmed: int = 0
     feedback: int = 0
+    blocked: bool = False
     reason: str = ""
 
     @property
@@ -135,6 +169,11 @@ class Fact:
         """When the ledger recorded this version."""
         assert self.recorded.start is not None
         return self.recorded.start
+
+    @property
+    def claim(self) -> Interval:
+        """The interval that was told, whatever other facts in the slot cut from it."""
+        return self.told or self.valid
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
@@ -166,6 +205,41 @@ class Fact:
                 else self.valid.end is None or now < self.valid.end
             )
         )
+
+    def listed(
+        self,
+        status: ListedStatus | None,
+        *,
+        now: datetime,
+        as_of: datetime | None,
+        valid_at: datetime | None,
+    ) -> bool:
+        """Whether a read that asks for facts of a status returns this version.
+
+        Args:
+            status: ``None`` and ``active`` mean ``visible``.
+            now: see ``visible``.
+            as_of: see ``visible``.
+            valid_at: valid time at which the fact must hold; ``None`` for any time.
+        """
+        if status in (None, ListedStatus.ACTIVE, ListedStatus.RIVAL):
+            asked = status is not ListedStatus.RIVAL or bool(self.rivals)
+            return asked and self.visible(now=now, as_of=as_of, valid_at=valid_at)
+        known = self.recorded.end is None if as_of is None else self.recorded.contains(as_of)
+        if not known or (valid_at is not None and not self.holds_at(valid_at)):
+            return False
+        return status == self._became(now)
+
+    def _became(self, now: datetime) -> str:
+        """The status by ``now``, whether an event has recorded it or not."""
+        if self.status is FactStatus.RETRACTED:
+            return ListedStatus.RETRACTED
+        if self.status is FactStatus.EXPIRED or (
+            self.expires_at is not None and self.expires_at <= now
+        ):
+            return ListedStatus.EXPIRED
+        ended = self.valid.end is not None and self.valid.end <= now
+        return ListedStatus.SUPERSEDED if ended else ListedStatus.ACTIVE
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values; times in ISO 8601."""

@@ -25,6 +25,7 @@ from remembrancer.domain.facts.fact import (
     Metadata,
     Statement,
 )
+from remembrancer.domain.facts.timeline import Retiming
 from remembrancer.domain.scope import Scope
 
 
@@ -51,6 +52,7 @@ class Refusal(StrEnum):
     NOT_DONE = "not-done"
     NO_STEP = "no-step"
     UNFINISHED = "unfinished"
+    BLOCKED = "blocked"
 
 
 class Source(NamedTuple):
@@ -136,7 +138,9 @@ class Proposal:
     ``target`` is the id of a known fact. ``also_ends`` are further facts that a superseding
     candidate ends. ``until`` is the end of valid time of an added candidate: old news that arrives
     late. ``rivals`` are facts that give another answer to the same question as an added candidate,
-    and go on. ``refused``: the reconciler's reason for not proposing what it was told to.
+    and go on. ``retimed`` are the times of facts that an added candidate changes, its own included;
+    ``unblocks`` are withdrawn facts that a candidate says anew. ``refused``: the reconciler's
+    reason for not proposing what it was told to.
     """
 
     decision: Decision
@@ -145,6 +149,8 @@ class Proposal:
     until: datetime | None = None
     text: str | None = None
     rivals: tuple[FactId, ...] = ()
+    retimed: tuple[Retiming, ...] = ()
+    unblocks: tuple[FactId, ...] = ()
     reason: str = ""
     refused: Refusal | None = None
 

@@ -26,7 +26,7 @@ from remembrancer.domain.events import (
     RelationEnded,
     RelationReopened,
 )
-from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, holds, joined
+from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, clipped, holds, joined
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import Scope
 from remembrancer.domain.text import normalised
@@ -321,13 +321,12 @@ def _(
         return []
     after = mention if event.entities is None else evolve(mention, entities=_named(event.entities))
     links: list[tuple[Link, Link]] = [(mention, after)]
+    links += [(relation, _renamed(relation, event)) for relation in relations if relation.believed]
     if event.valid:
-        links = [(mention, _held(after, event.valid))]
-        links += [
-            (relation, _held(relation, event.valid))
-            for relation in relations
+        links = [
             # A relation with times of its own keeps them.
-            if relation.believed and _times(relation) == _times(mention)
+            (link, _held(new, event, recorded) if _times(link) == _times(mention) else new)
+            for link, new in links
         ]
     return [_step(recorded, before, link) for before, link in links if before != link]
 
@@ -394,16 +393,30 @@ def _times(link: Link) -> tuple[Interval, tuple[Interval, ...]]:
     return link.valid, link.interruptions
 
 
-def _held(link: _L, held: Sequence[Interval]) -> _L:
-    """A link with other spans of valid time; without an end it is open again."""
-    valid, interruptions = joined(held)
+def _renamed(relation: Relation, event: FactCorrected) -> Relation:
+    """The relation of a statement, after a correction of the statement."""
+    stated = event.statement
+    if stated is None or (relation.subject, relation.predicate) != (
+        stated.subject,
+        stated.predicate,
+    ):
+        return relation
+    return evolve(relation, object=stated.value)
+
+
+def _held(link: Link, event: FactCorrected, by: Recorded) -> Link:
+    """A link with other spans of valid time; it is open if its fact is."""
+    valid, interruptions = joined(event.valid or ())
     ended_by = None if valid.end is None else link.ended_by
+    if event.status is not None:
+        ended_by = None if event.status is FactStatus.ACTIVE else link.ended_by or by.position
     return evolve(link, valid=valid, interruptions=interruptions, ended_by=ended_by)
 
 
 def _ended(link: _L, moment: datetime, by: Recorded) -> _L:
-    valid = Interval(start=link.valid.start, end=moment)
-    return evolve(link, valid=valid, ended_by=by.position)
+    end, interruptions = clipped(link.interruptions, moment)
+    valid = Interval(start=link.valid.start, end=end)
+    return evolve(link, valid=valid, interruptions=tuple(interruptions), ended_by=by.position)
 
 
 def _begun(recorded: Recorded, before: Link, after: Link) -> GraphChange:

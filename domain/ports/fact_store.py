@@ -10,7 +10,7 @@ from typing import Protocol
 from attrs import frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, ListedStatus
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.recorded import CorrelationId
 from remembrancer.domain.scope import LedgerId, Scope
@@ -27,7 +27,7 @@ class Order(StrEnum):
 
 @frozen(kw_only=True)
 class FactQuery:
-    """A listing of the facts that ``scope`` covers. Times as in ``Fact.visible``.
+    """A listing of the facts that ``scope`` covers. Status and times as in ``Fact.listed``.
 
     ``after`` is the page cursor: the sort value and the id of the last fact of the previous page.
     """
@@ -37,6 +37,7 @@ class FactQuery:
     where: Filter | None = None
     as_of: datetime | None = None
     valid_at: datetime | None = None
+    status: ListedStatus | None = None
     order: Order = Order.CREATED_DESC
     limit: int = 100
     after: tuple[datetime, FactId] | None = None
@@ -82,6 +83,14 @@ class FactStore(Protocol):
         """The active facts of a ledger with one of ``texts`` (compared by
         ``remembrancer.domain.text.normalised``) or one of ``slots``.
         """
+        ...
+
+    async def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
+        """The latest versions of the facts in one of ``slots``, active and superseded ones."""
+        ...
+
+    async def blocked(self, ledger: LedgerId) -> Sequence[Fact]:
+        """The withdrawn facts of a ledger that are not to be drawn again (``Fact.blocked``)."""
         ...
 
     async def active_in(self, scope: Scope) -> Sequence[Fact]:

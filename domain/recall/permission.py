@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import evolve
 
-from remembrancer.domain.facts.fact import Fact
+from remembrancer.domain.facts.fact import Fact, ListedStatus
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.filters.evaluate import matches
 from remembrancer.domain.recall.documents import attributes_of
@@ -15,7 +15,7 @@ from remembrancer.domain.scope import Scope
 
 
 class Read(Protocol):
-    """The bounds of a read: scope and filter, and times as in ``Fact.visible``."""
+    """The bounds of a read: scope and filter, and status and times as in ``Fact.listed``."""
 
     @property
     def scope(self) -> Scope:
@@ -42,12 +42,17 @@ class Read(Protocol):
         """See ``Fact.visible``."""
         ...
 
+    @property
+    def status(self) -> ListedStatus | None:
+        """See ``Fact.listed``."""
+        ...
+
 
 def permits(read: Read, fact: Fact) -> bool:
     """Whether a fact is in the scope, the times, the status and the filter of a read."""
     return (
         read.scope.covers(fact.scope)
-        and fact.visible(now=read.now, as_of=read.as_of, valid_at=read.valid_at)
+        and fact.listed(read.status, now=read.now, as_of=read.as_of, valid_at=read.valid_at)
         and (read.where is None or matches(read.where, attributes_of(fact)))
     )
 

@@ -44,6 +44,15 @@ def _metadata(
     return metadata
 
 
+metadata_option = click.option(
+    "--metadata",
+    multiple=True,
+    callback=_metadata,
+    metavar="KEY=VALUE|JSON",
+    help="Metadata of the facts; may be given several times.",
+)
+
+
 def _guidance(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> dict[str, Any]:
@@ -66,13 +75,7 @@ def _guidance(
 )
 @click.option("--name", help="The speaker's name.")
 @time_option("--at", "When it was said; default: now.")
-@click.option(
-    "--metadata",
-    multiple=True,
-    callback=_metadata,
-    metavar="KEY=VALUE|JSON",
-    help="Metadata of the facts; may be given several times.",
-)
+@metadata_option
 @click.option("--no-infer", is_flag=True, help="Store the text as one fact, word for word.")
 @click.option(
     "--kind",
@@ -145,23 +148,28 @@ def update(call: Invocation, fact_id: str, text: str) -> None:
     The old text stays in its history."""
     with call.existing() as memory:
         receipt = memory.update(fact_id, text, **call.scope, actor=ACTOR)
-    _answer(call, receipt, "The fact has this text already; nothing was changed.")
+    answer_with_receipt(call, receipt, "The fact has this text already; nothing was changed.")
 
 
 @click.command()
 @click.argument("fact_id", metavar="ID", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every active fact of a scope.")
 @click.option("--yes", is_flag=True, help="With --all: don't ask for confirmation.")
+@click.option("--block", is_flag=True, help="Do not draw it again, until its owner says it anew.")
 @command_options()
-def delete(call: Invocation, fact_id: str | None, everything: bool, yes: bool) -> int:
+def delete(call: Invocation, fact_id: str | None, everything: bool, yes: bool, block: bool) -> int:
     """Delete a fact, or all facts of a scope.
 
     Deleted facts are retracted: searches don't find them, their history stays."""
     if everything == (fact_id is not None):
         raise click.UsageError("Give either the ID of a fact or --all.")
+    if everything and block:
+        raise click.UsageError("--block needs the ID of a fact.")
     if fact_id is not None:
         with call.existing() as memory:
-            _answer(call, memory.delete(fact_id, **call.scope, actor=ACTOR), "")
+            answer_with_receipt(
+                call, memory.delete(fact_id, block=block, **call.scope, actor=ACTOR), ""
+            )
         return 0
     scope = call.owned()
     with call.existing() as memory:
@@ -169,7 +177,7 @@ def delete(call: Invocation, fact_id: str | None, everything: bool, yes: bool) -
             click.echo("Nothing was deleted.", err=True)
             return 1
         receipt = memory.delete_all(**scope, actor=ACTOR)
-    _answer(call, receipt, "There was nothing to delete.")
+    answer_with_receipt(call, receipt, "There was nothing to delete.")
     return 0
 
 
@@ -188,7 +196,8 @@ def _agreed(call: Invocation) -> bool:
     return click.confirm(f"Delete every fact of {owners} in {where}?", err=True)
 
 
-def _answer(call: Invocation, receipt: Receipt | None, otherwise: str) -> None:
+def answer_with_receipt(call: Invocation, receipt: Receipt | None, otherwise: str) -> None:
+    """Answer with a receipt, or with ``otherwise`` if nothing was written."""
     call.answer(
         {"receipt": None if receipt is None else receipt.to_dict()},
         lambda screen: screen.line(otherwise) if receipt is None else screen.receipt(receipt),

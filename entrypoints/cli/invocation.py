@@ -203,9 +203,12 @@ def _flag(command: click.Command, name: str) -> str:
     return next(each.opts[0] for each in command.params if each.name == name)
 
 
-def time_option(flag: str, what: str) -> Decorator:
+def time_option(
+    flag: str, what: str, *, name: str | None = None, required: bool = False
+) -> Decorator:
     """An option with a date, with or without a time; UTC if it has no offset."""
-    return click.option(flag, metavar="TIME", callback=_moment, help=what)
+    names = [flag] if name is None else [flag, name]
+    return click.option(*names, metavar="TIME", callback=_moment, help=what, required=required)
 
 
 def json_object(

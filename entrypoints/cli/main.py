@@ -24,6 +24,7 @@ from remembrancer.entrypoints.cli.misplaced_options import where_it_belongs
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.projections import dead, rebuild, worker
 from remembrancer.entrypoints.cli.reading import get, history, list_facts, search
+from remembrancer.entrypoints.cli.stating import correct, end, state
 
 INTERRUPTED = 130
 
@@ -52,8 +53,8 @@ def command_line() -> None:
 
 
 for _command in (
-    demo, add, ingest, search, list_facts, get, history, graph, update, delete, retry, stats,
-    verify, worker, rebuild, compact, dead, doctor,
+    demo, add, ingest, state, search, list_facts, get, history, graph, update, correct, end, delete,
+    retry, stats, verify, worker, rebuild, compact, dead, doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 

@@ -13,6 +13,7 @@ from remembrancer.entrypoints.cli.invocation import (
     json_object,
     time_option,
 )
+from remembrancer.types import ListedStatus
 
 ORDERS = ("created_at", "-created_at", "occurred_at", "-occurred_at")
 
@@ -26,6 +27,12 @@ _filters = click.option(
     help='Conditions, such as \'{"speaker": "Ana", "metadata.topic": {"ne": "work"}}\'.',
 )
 
+_status = click.option(
+    "--status",
+    type=click.Choice([status.value for status in ListedStatus]),
+    help="Facts that have ended, were withdrawn or have expired, or rivals; default: active ones.",
+)
+
 
 @click.command()
 @click.argument("query")
@@ -33,6 +40,7 @@ _filters = click.option(
 @click.option("--threshold", type=float, help="Lowest score to show, from 0 to 1.")
 @_as_of
 @_valid_at
+@_status
 @_filters
 @click.option("--explain", is_flag=True, help="Show the signals of every score.")
 @click.option(
@@ -66,6 +74,7 @@ def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
 @click.option("--cursor", help="Show the next page; keep the other options the same.")
 @_as_of
 @_valid_at
+@_status
 @_filters
 @command_options()
 def list_facts(call: Invocation, **options: Any) -> None:

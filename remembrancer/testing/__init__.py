@@ -17,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from remembrancer.testing.audit_log import AuditLogContract
+    from remembrancer.testing.bitemporal import BitemporalContract
     from remembrancer.testing.embedder import EmbedderContract
     from remembrancer.testing.engine import EngineContract
     from remembrancer.testing.external_graph import ExternalGraphContract
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuditLogContract",
+    "BitemporalContract",
     "EmbedderContract",
     "EngineContract",
     "ExternalGraphContract",
@@ -48,6 +50,7 @@ __all__ = [
 
 MODULES = {
     "AuditLogContract": "remembrancer.testing.audit_log",
+    "BitemporalContract": "remembrancer.testing.bitemporal",
     "EmbedderContract": "remembrancer.testing.embedder",
     "EngineContract": "remembrancer.testing.engine",
     "ExternalGraphContract": "remembrancer.testing.external_graph",

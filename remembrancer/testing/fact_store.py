@@ -18,12 +18,22 @@ from remembrancer.domain.events import (
     FactReaffirmed,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
+    FactUnblocked,
     InferenceRecorded,
     MessageObserved,
 )
 from remembrancer.domain.facts.evolve import fold
-from remembrancer.domain.facts.fact import Evidence, Fact, FactId, FactStatus, Interval, MessageId
+from remembrancer.domain.facts.fact import (
+    Evidence,
+    Fact,
+    FactId,
+    FactStatus,
+    Interval,
+    ListedStatus,
+    MessageId,
+)
 from remembrancer.domain.filters.parse import parse_filter
 from remembrancer.domain.ports.fact_store import FactQuery, Order
 from remembrancer.domain.recorded import Position
@@ -191,6 +201,46 @@ class FactStoreContract:
         assert keys == sorted(keys, reverse=order.value.startswith("-"))
         assert len(keys) == 7
 
+    @pytest.mark.parametrize("status", ListedStatus)
+    def test_facts_of_a_status_are_listed_by_what_became_of_them(
+        self, status: ListedStatus
+    ) -> None:
+        kept = [fact_added(text) for text in ("active", "rival", "old", "gone", "brief", "due")]
+        active, rival, old, gone, brief, due = kept
+        stay = evolve(fact_added("stay"), valid=Interval(end=NOON))
+        coming = evolve(fact_added("coming"), valid=Interval(start=LATER + timedelta(hours=9)))
+        self.given(
+            *(active, rival, old, gone, coming, stay),
+            *(evolve(each, expires_at=LATER) for each in (brief, due)),
+        )
+        self.given(
+            FactsRivalled(one=rival.fact_id, other=coming.fact_id),
+            FactSuperseded(fact_id=old.fact_id, by=active.fact_id, ended_at=LATER),
+            FactRetracted(fact_id=gone.fact_id),
+            FactExpired(fact_id=brief.fact_id),
+        )
+        at = LATER + timedelta(minutes=1)
+        for as_of in (None, at):
+            for valid_at in (None, NOON - timedelta(hours=2), LATER + timedelta(hours=9)):
+                times = {"now": at, "as_of": as_of, "valid_at": valid_at}
+                expected = {
+                    fact.text
+                    for versions in fold(self.log.read_ledger(ALICE)).facts.values()
+                    for fact in versions
+                    if fact.listed(status, now=at, as_of=as_of, valid_at=valid_at)
+                }
+                assert set(self.texts(status=status, **times)) == expected
+        assert (
+            set(self.texts(status=status, now=at))
+            == {
+                "active": {"active", "rival", "coming"},
+                "rival": {"rival", "coming"},
+                "superseded": {"old", "stay"},
+                "retracted": {"gone"},
+                "expired": {"brief", "due"},
+            }[status]
+        )
+
     # Reads of the write path
 
     def test_active_facts_are_found_by_text_and_by_slot(self) -> None:
@@ -202,6 +252,31 @@ class FactStoreContract:
         by_slot = self.facts.active(ALICE, [], ["alice/residence", "alice/employer"])
         assert [f.text for f in by_slot] == ["I live in Paris"]
         assert list(self.facts.active(LedgerId("user:bob"), ["I like tea."], [])) == []
+
+    def test_active_and_superseded_facts_are_found_by_slot(self) -> None:
+        home, old = fact_added("I live in Paris"), fact_added("I live in Rome")
+        gone = fact_added("I live in Oslo")
+        self.given(*(evolve(each, slot="alice/residence") for each in (home, old, gone)))
+        self.given(
+            FactRetracted(fact_id=gone.fact_id),
+            FactSuperseded(fact_id=old.fact_id, by=home.fact_id, ended_at=LATER),
+        )
+        found = self.facts.in_slots(ALICE, ["alice/residence", "alice/employer"])
+        assert {(fact.text, fact.version) for fact in found} == {
+            ("I live in Paris", 1),
+            ("I live in Rome", 2),
+        }
+        assert list(self.facts.in_slots(ALICE, [])) == []
+        assert list(self.facts.in_slots(LedgerId("user:bob"), ["alice/residence"])) == []
+
+    def test_blocked_facts_are_found_until_they_are_unblocked(self) -> None:
+        one, other, plain = fact_added("one"), fact_added("other"), fact_added("plain")
+        self.given(one, other, plain, FactRetracted(fact_id=plain.fact_id))
+        self.given(*(FactRetracted(fact_id=each.fact_id, block=True) for each in (one, other)))
+        assert {fact.text for fact in self.facts.blocked(ALICE)} == {"one", "other"}
+        assert list(self.facts.blocked(LedgerId("user:bob"))) == []
+        self.given(FactUnblocked(fact_id=one.fact_id))
+        assert [fact.text for fact in self.facts.blocked(ALICE)] == ["other"]
 
     def test_active_in_returns_active_facts_regardless_of_their_times(self) -> None:
         past = evolve(fact_added("lived there"), valid=Interval(end=NOON - timedelta(days=9)))

@@ -20,7 +20,7 @@ from remembrancer.domain.events import (
     RelationEnded,
     RelationReopened,
 )
-from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, joined
+from remembrancer.domain.facts.fact import FactId, FactStatus, Interval, Statement, joined
 from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.scope import Scope
 
@@ -90,8 +90,13 @@ events = st.one_of(
         FactCorrected,
         fact_id=fact_ids,
         version=st.just(1),
+        statement=st.none()
+        | st.builds(
+            Statement, subject=names, predicate=st.sampled_from(["knows", "lives_in"]), value=names
+        ),
         entities=st.none() | entities,
         valid=st.none() | spans,
+        status=st.sampled_from([None, FactStatus.ACTIVE, FactStatus.SUPERSEDED]),
     ),
     st.builds(FactReaffirmed, fact_id=fact_ids),
     st.builds(FeedbackGiven, fact_id=fact_ids, score=st.just(1)),

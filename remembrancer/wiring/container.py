@@ -15,7 +15,9 @@ from dependency_injector import containers, providers
 from remembrancer.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
+from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.edit_fact import EditFact
+from remembrancer.application.edit.end_fact import EndFact
 from remembrancer.application.edit.update import Update
 from remembrancer.application.edit.withdraw import Withdraw, WithdrawAll
 from remembrancer.application.embedding import Embedding
@@ -42,6 +44,7 @@ from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
 from remembrancer.application.remember.settle import Settle
 from remembrancer.application.statements.make_statement import MakeStatement
+from remembrancer.application.statements.slot_timeline import ReadTimeline
 from remembrancer.runtime.queue_workers import TaskQueues, ThreadQueues
 from remembrancer.runtime.sync_bridge import (
     BesideTasks,
@@ -384,7 +387,16 @@ class Container(containers.DeclarativeContainer):
     update = providers.Singleton(
         Update, edit_fact=edit_fact, links=lifted_embedded_graph, embedding=embedding
     )
-    withdraw = providers.Singleton(Withdraw, edit_fact=edit_fact)
+    read_timeline = providers.Singleton(ReadTimeline, facts=lifted_facts, clock=lifted_clock)
+    withdraw = providers.Singleton(Withdraw, edit_fact=edit_fact, read_timeline=read_timeline)
+    end_fact = providers.Singleton(EndFact, edit_fact=edit_fact, read_timeline=read_timeline)
+    correct = providers.Singleton(
+        Correct,
+        edit_fact=edit_fact,
+        read_timeline=read_timeline,
+        links=lifted_embedded_graph,
+        embedding=embedding,
+    )
     withdraw_all = providers.Singleton(
         WithdrawAll, appender=appender, facts=lifted_facts, after_commit=after_commit
     )

@@ -15,6 +15,8 @@ from dependency_injector import providers
 from remembrancer.adapters.forks import Ownership
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
+from remembrancer.application.edit.correct import Correct
+from remembrancer.application.edit.end_fact import EndFact
 from remembrancer.application.edit.update import Update
 from remembrancer.application.edit.withdraw import Withdraw, WithdrawAll
 from remembrancer.application.inline import run_inline
@@ -30,6 +32,7 @@ from remembrancer.application.remember.ledger_queues import LedgerQueues
 from remembrancer.application.remember.ordered_remember import OrderedRemember
 from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
+from remembrancer.application.statements.make_statement import MakeStatement
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.read_models import OnRebuild, catches_up
@@ -53,6 +56,9 @@ class UseCases:
     recall: Recall
     browse: Browse
     explore: Explore
+    make_statement: MakeStatement
+    end_fact: EndFact
+    correct: Correct
     update: Update
     withdraw: Withdraw
     withdraw_all: WithdrawAll
@@ -108,6 +114,9 @@ class Lifecycle:
                 recall=container.recall(),
                 browse=container.browse(),
                 explore=container.explore(),
+                make_statement=container.make_statement(),
+                end_fact=container.end_fact(),
+                correct=container.correct(),
                 update=container.update(),
                 withdraw=container.withdraw(),
                 withdraw_all=container.withdraw_all(),

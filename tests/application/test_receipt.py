@@ -89,9 +89,11 @@ def test_one_fact_can_supersede_several() -> None:
     assert (verdict.target, verdict.also_ended) == (OLD, tuple(others))
 
 
-def test_fact_superseded_by_none_is_not_a_target() -> None:
+def test_fact_superseded_by_none_is_the_target_of_an_end_and_not_of_an_addition() -> None:
     ended = FactSuperseded(fact_id=OLD, by=None, ended_at=NOON)
-    assert [verdict.decision for verdict in verdicts(ADDED, ended)] == [Decision.ADD]
+    added, end = verdicts(ADDED, ended)
+    assert (added.decision, added.target) == (Decision.ADD, None)
+    assert (end.decision, end.fact_id, end.target) == (Decision.SUPERSEDE, None, OLD)
 
 
 def test_changes_of_known_facts_name_the_facts_as_targets() -> None:

@@ -13,7 +13,12 @@ from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.statements.make_statement import StatementRequest
 from remembrancer.application.statements.slot import slot_of
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.events import CandidatesSettled, FactAdded, StatementMade
+from remembrancer.domain.events import (
+    CandidatesSettled,
+    FactAdded,
+    RelationAsserted,
+    StatementMade,
+)
 from remembrancer.domain.facts.fact import Statement
 from remembrancer.domain.facts.verdicts import Decision
 from remembrancer.domain.recorded import Position, Recorded
@@ -95,7 +100,7 @@ def test_a_statement_is_the_cause_of_its_fact(memory: Memory) -> None:
     stated, *others = [item for item in events(memory) if item.type_name != "pipeline.described"]
     assert isinstance(stated.event, StatementMade)
     assert stated.event.reason == "from the registry"
-    assert {type(item.event) for item in others} == {CandidatesSettled, FactAdded}
+    assert {type(item.event) for item in others} == {CandidatesSettled, FactAdded, RelationAsserted}
     assert {item.causation_id for item in others} == {stated.event_id}
     assert memory.verify().ok
 

@@ -33,6 +33,7 @@ from remembrancer.domain.events import (
     FactRevised,
     FactsRivalled,
     FactSuperseded,
+    FactUnblocked,
     FeedbackGiven,
     InferenceRecorded,
     LedgerErased,
@@ -188,6 +189,9 @@ EXPECTED: dict[tuple[str, int], Event] = {
         statement=LIVES,
         entities=("Zürich",),
         valid=SPANS,
+        told=Interval(start=NOON),
+        status=FactStatus.SUPERSEDED,
+        superseded_by=OTHER,
         reason="a stay in between",
     ),
     ("facts.rivalled", 1): FactsRivalled(
@@ -229,7 +233,8 @@ EXPECTED: dict[tuple[str, int], Event] = {
     ("fact.reaffirmed", 1): FactReaffirmed(
         fact_id=FACT, evidence=(Evidence(message_id=MESSAGE),), reason="said again"
     ),
-    ("fact.retracted", 1): FactRetracted(fact_id=FACT, reason="wrong"),
+    ("fact.retracted", 1): FactRetracted(fact_id=FACT, block=True, reason="wrong"),
+    ("fact.unblocked", 1): FactUnblocked(fact_id=FACT, reason="said anew"),
     ("fact.expired", 1): FactExpired(fact_id=FACT),
     ("relation.asserted", 1): RelationAsserted(
         relation_id="01a208d1afd67456852a68455f7516f3",

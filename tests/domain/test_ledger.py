@@ -26,6 +26,7 @@ from remembrancer.domain.events import (
     FactRevised,
     FactsRivalled,
     FactSuperseded,
+    FactUnblocked,
     FeedbackGiven,
     InferenceRecorded,
     LedgerErased,
@@ -88,8 +89,9 @@ OF_ANY_STATUS: list[Event] = [
     FactRestored(fact_id=TEA, to_version=1),
     FactCorrected(fact_id=TEA, version=1, text="I liked tea"),
     FactsRivalled(one=TEA, other=OTHER),
+    FactUnblocked(fact_id=TEA),
 ]
-"""See ``test_restored_corrected_rivalled``."""
+"""See ``test_restored_corrected_rivalled`` and ``test_blocked_facts``."""
 
 ABOUT_NO_STATE: list[Event] = [
     OBSERVED,

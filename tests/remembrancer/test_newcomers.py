@@ -152,8 +152,8 @@ class TestKeywords:
         [
             ("verify", "is not an argument of verify; allowed are progress"),
             ("compact", "is not an argument of compact; the method takes none"),
-            ("delete", "is not an argument of delete; allowed are fact_id, reason, actor, user_id, "
-             "agent_id, run_id, app_id"),
+            ("delete", "is not an argument of delete; allowed are fact_id, reason, block, actor, "
+             "user_id, agent_id, run_id, app_id"),
         ],
     )  # fmt: skip
     def test_word_that_a_method_has_no_use_for_is_refused_and_the_allowed_ones_listed(

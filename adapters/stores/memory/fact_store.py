@@ -89,7 +89,7 @@ class InMemoryFactStore:
             fact
             for fact in versions
             if query.scope.covers(fact.scope)
-            and fact.visible(now=query.now, as_of=query.as_of, valid_at=query.valid_at)
+            and fact.listed(query.status, now=query.now, as_of=query.as_of, valid_at=query.valid_at)
             and (query.where is None or matches(query.where, attributes_of(fact)))
         ]
 
@@ -104,6 +104,19 @@ class InMemoryFactStore:
             if normalised(fact.text) in wanted or fact.slot in in_slots
         ]
 
+    def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
+        """See ``FactStore.in_slots``."""
+        believed, wanted = (FactStatus.ACTIVE, FactStatus.SUPERSEDED), set(slots)
+        return [
+            fact
+            for fact in self._current(ledger)
+            if fact.slot in wanted and fact.status in believed
+        ]
+
+    def blocked(self, ledger: LedgerId) -> Sequence[Fact]:
+        """See ``FactStore.blocked``."""
+        return [fact for fact in self._current(ledger) if fact.blocked]
+
     def active_in(self, scope: Scope) -> Sequence[Fact]:
         """See ``FactStore.active_in``."""
         return [fact for fact in self._active(scope.ledger) if scope.covers(fact.scope)]
@@ -117,9 +130,11 @@ class InMemoryFactStore:
         ]
 
     def _active(self, ledger: LedgerId) -> Iterator[Fact]:
+        return (fact for fact in self._current(ledger) if fact.status is FactStatus.ACTIVE)
+
+    def _current(self, ledger: LedgerId) -> list[Fact]:
         with self._lock:
-            current = self._state(ledger).current()
-        return (fact for fact in current if fact.status is FactStatus.ACTIVE)
+            return self._state(ledger).current()
 
     def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
         """See ``FactStore.pending``."""

@@ -38,6 +38,8 @@ _FILTER_COLUMNS = {
     "entities": "(body -> 'entities')::jsonb",
 }
 
+_BLOCKED = "recorded_to IS NULL AND status = 'retracted' AND (body ->> 'blocked') = 'true'"
+
 # json, not jsonb: it keeps every digit and every key as the log has them.
 _TABLES = (
     """
@@ -61,6 +63,7 @@ _TABLES = (
     )
     """,
     *(f"CREATE {index}" for index in FACT_INDEXES),
+    f"CREATE INDEX IF NOT EXISTS fact_blocked ON fact (ledger_id) WHERE {_BLOCKED}",
     """
     CREATE TABLE IF NOT EXISTS message (
         ledger_id bigint NOT NULL,
@@ -94,6 +97,7 @@ class _PostgresFactScripts(FactScripts):
     events: ClassVar[str] = "message JOIN event USING (ledger_id, version)"
     position: ClassVar[str] = "known_position(event.ledger_id, event.version)"
     bounds: ClassVar[str] = "unnest(gaps) AS bound (value)"
+    is_blocked: ClassVar[str] = _BLOCKED
 
     @staticmethod
     def id_of(stored: UUID) -> str:
@@ -205,6 +209,14 @@ class PostgresFactStore:
     ) -> Sequence[Fact]:
         """See ``FactStore.active``."""
         return await self._read(self._scripts.active(ledger, texts, slots))
+
+    async def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
+        """See ``FactStore.in_slots``."""
+        return await self._read(self._scripts.in_slots(ledger, slots))
+
+    async def blocked(self, ledger: LedgerId) -> Sequence[Fact]:
+        """See ``FactStore.blocked``."""
+        return await self._glance(self._scripts.blocked(ledger))
 
     async def active_in(self, scope: Scope) -> Sequence[Fact]:
         """See ``FactStore.active_in``."""

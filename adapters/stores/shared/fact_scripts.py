@@ -18,7 +18,7 @@ from attrs import define, field
 
 from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
-from remembrancer.adapters.stores.shared.visibility import covered, visible
+from remembrancer.adapters.stores.shared.visibility import covered, listed
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.epoch_micros import bounds_of, optional_microseconds, to_microseconds
 from remembrancer.domain.errors import IntegrityError
@@ -39,13 +39,16 @@ from remembrancer.domain.scope import LedgerId, Scope
 from remembrancer.domain.text import normalised
 
 LATEST = "recorded_to IS NULL AND status = 'active'"
+BELIEVED = "recorded_to IS NULL AND status IN ('active', 'superseded')"
 
 FACT_INDEXES = (
     "UNIQUE INDEX IF NOT EXISTS fact_key ON fact (fact_id, version)",
     "INDEX IF NOT EXISTS fact_created ON fact (ledger_id, created_at, fact_id)",
     "INDEX IF NOT EXISTS fact_occurred ON fact (ledger_id, occurred_at, fact_id)",
     f"INDEX IF NOT EXISTS fact_digest ON fact (ledger_id, digest) WHERE {LATEST}",
-    f"INDEX IF NOT EXISTS fact_slot ON fact (ledger_id, slot) WHERE {LATEST} AND slot IS NOT NULL",
+    "INDEX IF NOT EXISTS fact_in_slot ON fact (ledger_id, slot) "
+    # SQLite uses it for LATEST and BELIEVED, which both contain these conditions.
+    "WHERE recorded_to IS NULL AND slot IS NOT NULL",
     "INDEX IF NOT EXISTS fact_due ON fact (ledger_id, expires_at) "
     f"WHERE {LATEST} AND expires_at IS NOT NULL",
 )
@@ -100,6 +103,9 @@ class FactScripts(ABC):
 
     bounds: ClassVar[str]
     """The bounds of interruptions as a table; see ``visibility.timely``."""
+
+    is_blocked: ClassVar[str]
+    """The condition of blocked facts, as in the index of them."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -296,7 +302,7 @@ class FactScripts(ABC):
         """One page of a listing."""
         column = query.order.value.lstrip("-")
         descending = query.order.value.startswith("-")
-        clauses, parameters = visible(query, self.bounds)
+        clauses, parameters = listed(query, self.bounds)
         if query.where is not None:
             clause, values = self.condition(query.where)
             clauses.append(clause)
@@ -328,6 +334,19 @@ class FactScripts(ABC):
                 found.update((fact.fact_id, fact) for fact in facts)
         return list(found.values())
 
+    def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Script[list[Fact]]:
+        """The latest versions of active and superseded facts in one of the slots."""
+        found: list[Fact] = []
+        for clause, parameter in self.any_of("slot", list(dict.fromkeys(slots))):
+            found += yield from self._latest_versions(
+                [f"{_OF_LEDGER} AND slot IS NOT NULL AND {clause}"], (ledger, parameter), BELIEVED
+            )
+        return found
+
+    def blocked(self, ledger: LedgerId) -> Script[list[Fact]]:
+        """The withdrawn facts that are not to be drawn again."""
+        return self._latest_versions([_OF_LEDGER], (ledger,), self.is_blocked)
+
     def active_in(self, scope: Scope) -> Script[list[Fact]]:
         """The active facts that a scope covers."""
         return self._active(*covered(scope))
@@ -340,9 +359,14 @@ class FactScripts(ABC):
         )
 
     def _active(self, clauses: Sequence[str], parameters: Sequence[object]) -> Script[list[Fact]]:
+        return self._latest_versions(clauses, parameters, LATEST)
+
+    def _latest_versions(
+        self, clauses: Sequence[str], parameters: Sequence[object], among: str
+    ) -> Script[list[Fact]]:
         return _facts(
             Statement(
-                f"SELECT {self.body} FROM fact WHERE {' AND '.join(clauses)} AND {LATEST} "
+                f"SELECT {self.body} FROM fact WHERE {' AND '.join(clauses)} AND {among} "
                 "ORDER BY id",
                 parameters,
             )

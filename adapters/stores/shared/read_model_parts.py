@@ -52,7 +52,7 @@ class Named(Fingerprinted, Protocol):
 def fingerprints_of(index: Fingerprinted, others: Iterable[Named]) -> dict[str, str]:
     """The fingerprint of each read model, by name."""
     return {
-        FACTS: f"2.{EQUALITY_VERSION}",
+        FACTS: f"3.{EQUALITY_VERSION}",
         INDEX: index.fingerprint,
         **{other.name: other.fingerprint for other in others},
     }

@@ -81,8 +81,11 @@ _TABLES: dict[str, tuple[dict[str, type], str | tuple[str, ...]]] = {
     "evidence": ({"message_id": str, "fact_id": str}, ("message_id", "fact_id")),
 }
 
+_BLOCKED = "recorded_to IS NULL AND status = 'retracted' AND json_extract(body, '$.blocked')"
+
 _INDEXES = (
     *FACT_INDEXES,
+    f"INDEX IF NOT EXISTS fact_blocked ON fact (ledger_id) WHERE {_BLOCKED}",
     "UNIQUE INDEX IF NOT EXISTS message_id ON message (message_id)",
     "INDEX IF NOT EXISTS message_neighbours ON message (ledger_id, conversation, position)",
     "INDEX IF NOT EXISTS message_pending ON message (ledger_id, position) WHERE pending",
@@ -95,6 +98,7 @@ class _SqliteFactScripts(FactScripts):
     events: ClassVar[str] = "message JOIN event USING (position)"
     position: ClassVar[str] = "position"
     bounds: ClassVar[str] = "json_each(gaps)"
+    is_blocked: ClassVar[str] = _BLOCKED
 
     @staticmethod
     def id_of(stored: bytes) -> str:
@@ -207,6 +211,14 @@ class SqliteFactStore:
     ) -> Sequence[Fact]:
         """See ``FactStore.active``."""
         return self._read(self._scripts.active(ledger, texts, slots))
+
+    def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
+        """See ``FactStore.in_slots``."""
+        return self._read(self._scripts.in_slots(ledger, slots))
+
+    def blocked(self, ledger: LedgerId) -> Sequence[Fact]:
+        """See ``FactStore.blocked``."""
+        return self._read(self._scripts.blocked(ledger))
 
     def active_in(self, scope: Scope) -> Sequence[Fact]:
         """See ``FactStore.active_in``."""

@@ -3,10 +3,10 @@
 It splits messages into sentences, skips questions, small talk, system messages and tool results
 (all listed in ``skipped`` with a reason), and keeps the other sentences word for word: none is
 rephrased, merged or summarised, so "she" stays "she". A short answer is kept with its question.
-Text that is not the speaker's own stays whole (``passages``). It adds the speaker, names, kind, date
-and slot of a sentence. The other modules of this package state their limits. Most rules are for
-English; words of change exist for the languages of ``languages``; text in another language is still
-split into sentences and kept.
+Text that is not the speaker's own stays whole (``passages``). It adds the speaker, names, kind,
+date and slot of a sentence. The other modules of this package state their limits. Most rules are
+for English; words of change exist for the languages of ``languages``; text in another language is
+still split into sentences and kept.
 """
 
 from __future__ import annotations
