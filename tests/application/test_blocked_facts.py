@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -131,10 +129,8 @@ def test_a_block_is_recorded_and_survives_a_rebuild(
 ) -> None:
     fact_id = blocked(memory)
     memory.close()
-    with closing(sqlite3.connect(tmp_path / "memory.db")) as connection:
-        connection.execute("DELETE FROM projection")
-        connection.commit()
     with Memory(tmp_path / "memory.db", overrides={"clock": clock}) as again:
+        again.rebuild("read_models")
         assert again.get(fact_id).blocked
         again.add(by_assistant("I live in Berlin."), **ANN)
         assert texts(again) == set()

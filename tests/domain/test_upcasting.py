@@ -154,7 +154,7 @@ def test_schema_version_below_1_is_refused(version: int) -> None:
     ],
 )
 def test_unreadable_payload_is_reported_with_its_position(payload: Any, version: int) -> None:
-    problem = r"position 42: the stored cup\.filled can't be read"
+    problem = r"position 42: cup\.filled: what is stored can't be read"
     with pytest.raises(IntegrityError, match=problem):
         codec().decode(payload, "cup.filled", version, position=42, **OF)
     with pytest.raises(IntegrityError, match=problem):

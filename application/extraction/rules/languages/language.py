@@ -95,7 +95,9 @@ class Language:
         value = groups.get("value")
         if value is not None and not 0 < len(value) <= LONGEST_VALUE:
             return None
-        fitting = value is None or fits(value, pattern.kind)
+        # "seul" is French for alone, and Seoul: names of places have a capital where there is one.
+        word = pattern.kind is NameKind.PLACE and (value or "").islower()
+        fitting = value is None or (fits(value, pattern.kind) and not word)
         if not fitting and (pattern.stance is Stance.BEGAN or kinds_of(value or "")):
             return None
         text = _folded(sentence)
