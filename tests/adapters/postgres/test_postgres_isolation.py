@@ -161,7 +161,7 @@ def test_memory_works_in_a_schema_whose_name_looks_like_a_parameter(
             memory.add("My sister is Eve. Eve works at Acme.", user_id="ann")
             memory.add("I live in Paris", user_id="ann", infer=False, idempotency_key="k")
             memory.delete(memory.search("Paris", user_id="ann")[0].fact.fact_id)
-            assert memory.relations("Eve", user_id="ann")
+            assert memory.entities(user_id="ann")
             assert memory.verify().problems == ()
             assert memory.stats(user_id="ann").messages == 2
     finally:
