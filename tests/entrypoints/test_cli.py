@@ -152,11 +152,11 @@ class TestPlaceOfOptions:
             (("demo", "--metrics-port", "1"),
              "demo has no option --metrics-port; it belongs to worker."),
             (("verify", "--user", "ana"),
-             "verify has no option --user; it belongs to add, ingest, search, list, get, history, "
-             "graph, update, delete, retry and stats."),
+             "verify has no option --user; it belongs to add, ingest, state, search, list, get, "
+             "history, graph, update, correct, end, delete, retry and stats."),
             (("--user", "ana", "verify"),
-             "verify has no option --user; it belongs to add, ingest, search, list, get, history, "
-             "graph, update, delete, retry and stats."),
+             "verify has no option --user; it belongs to add, ingest, state, search, list, get, "
+             "history, graph, update, correct, end, delete, retry and stats."),
             (("search", "tea", "--version"),
              "--version belongs before the command: remembrancer --version."),
         ],

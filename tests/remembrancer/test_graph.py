@@ -114,7 +114,7 @@ class TestRevising:
         self, where: Path | None
     ) -> None:
         oslo = fact("Ann lives in Oslo.", ("Ann", "lives in", "Oslo"), attribute="residence")
-        rome = fact("Ann lives in Rome.", ("Ann", "lives in", "Rome"), attribute="residence")
+        rome = fact("Ann now lives in Rome.", ("Ann", "lives in", "Rome"), attribute="residence")
         with opened(where, oslo, rome) as memory:
             say(memory, oslo)
             say(memory, rome, occurred_at=JUNE)
@@ -195,7 +195,7 @@ class TestRecall:
         with noisy(where, SISTER, WORKS) as memory:
             log = memory._inner._container.audit_log()
             alias = relation("Annie", SAME_AS, "Ann", scope=ANN)
-            log.append(append_of([alias], ledger=ANN.ledger))
+            log.append(append_of([alias], ledger=ANN.ledger, at=datetime.now(UTC)))
             found = searched(memory, "What is the job of Annie's sister?")
 
         assert found["Eve works at Acme."] == (

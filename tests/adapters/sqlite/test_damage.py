@@ -145,7 +145,7 @@ def test_every_table_can_be_missing(copy: Path) -> None:
 
 def test_text_that_is_not_utf_8_is_not_quoted(copy: Path) -> None:
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        connection.execute("UPDATE fact SET body = CAST(x'736563726574ff' AS TEXT)")
+        connection.execute("UPDATE fact SET body = CAST(x'7b2261223a22736563726574ff227d' AS TEXT)")
 
     with opened(copy) as memory, pytest.raises(IntegrityError, match="column body") as caught:
         memory.get_all(**ANN)

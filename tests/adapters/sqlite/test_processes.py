@@ -129,7 +129,7 @@ def test_conflicting_statements_leave_one_active_fact(path: Path, processes: lis
         processes,
         *(
             [
-                ("add", {"messages": f"I live in {cities[(me + turn) % 4]}.", **ADA})
+                ("add", {"messages": f"I now live in {cities[(me + turn) % 4]}.", **ADA})
                 for turn in range(8)
             ]
             for me in range(4)
