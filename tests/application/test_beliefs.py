@@ -297,7 +297,7 @@ def test_search_puts_the_newer_rival_first(memory: Memory, limit: int) -> None:
 
 def test_search_as_of_a_time_before_a_rival_does_not_know_it(memory: Memory) -> None:
     first = memory.add("My boss is Renate.", user_id="past", occurred_at=START)
-    then = memory.get(first.verdicts[0].fact_id, user_id="past").updated_at
+    then = memory.get(first.verdicts[0].fact_id or "", user_id="past").updated_at
     memory.add("My boss is Dieter.", user_id="past", occurred_at=START + DAY)
 
     past = memory.search("Who is my boss?", user_id="past", as_of=then)
