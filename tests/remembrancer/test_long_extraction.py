@@ -48,7 +48,7 @@ def test_loop_goes_on_while_rules_extract_from_a_long_text() -> None:
                 await asyncio.sleep(0.001)
             extractor.gate.set()
             receipt = await adding
-            assert receipt.extractor == "rules-1"
+            assert receipt.extractor == extractor.name
             await memory.add("I live in Rome.", **BOB)
 
     asyncio.run(talk())

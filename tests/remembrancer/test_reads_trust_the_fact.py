@@ -282,10 +282,9 @@ def test_interrupted_fact_is_left_out_and_the_index_is_not_blamed() -> None:
     gone = Interval(start=datetime(2021, 1, 1, tzinfo=UTC), end=datetime(2022, 1, 1, tzinfo=UTC))
     with Memory() as memory:
         memory.add("I live in Paris.", occurred_at=datetime(2020, 1, 1, tzinfo=UTC), **BOB)
-        memory.add("I live in Rome.", occurred_at=gone.start, **BOB)
-        memory.add("I live in Paris.", occurred_at=gone.end, **BOB)
+        memory.state("user", "lives in", "Rome", valid_from=gone.start, valid_to=gone.end, **BOB)
         result = memory.search("Where?", valid_at=datetime(2021, 6, 1, tzinfo=UTC), **BOB)
-        assert [hit.text for hit in result] == ["I live in Rome."]
+        assert [hit.text for hit in result] == ["User lives in Rome"]
         assert result.degraded == ()
 
 

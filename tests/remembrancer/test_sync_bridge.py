@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -304,7 +304,7 @@ def test_closed_loop_stays_closed(loop: BackgroundLoop) -> None:
     assert "remembrancer-memory" not in {each.name for each in threading.enumerate()}
 
 
-def test_close_cancels_waiting_callers(loop: BackgroundLoop) -> None:
+def test_close_ends_waiting_callers_with_a_typed_error(loop: BackgroundLoop) -> None:
     # Given a thread that waits for an adapter that never answers
     begun = threading.Event()
     outcomes: list[str] = []
@@ -316,8 +316,8 @@ def test_close_cancels_waiting_callers(loop: BackgroundLoop) -> None:
     def wait() -> None:
         try:
             loop.run(never())
-        except CancelledError:
-            outcomes.append("cancelled")
+        except AdapterUnavailable as error:
+            outcomes.append(str(error))
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -326,7 +326,8 @@ def test_close_cancels_waiting_callers(loop: BackgroundLoop) -> None:
     loop.close()
     # Then the thread goes on
     thread.join()
-    assert outcomes == ["cancelled"]
+    assert len(outcomes) == 1
+    assert "its event loop was closed before the call ended" in outcomes[0]
 
 
 def test_interrupt_of_the_caller_cancels_the_coroutine(
