@@ -51,7 +51,8 @@ class LangchainSettings:
 
     Args:
         store: ``package.module:factory``; called once with an ``Embeddings``, returns the
-            ``VectorStore``. The store must be used by this index only.
+            ``VectorStore``. The store must be used by this index only, and for one log: nothing
+            refuses another one.
         narrow: ``package.module:function``; called with the value (str) of the metadata field
             ``ledger``, returns the store's ``filter`` for the documents of that ledger. Empty: a
             search reads the documents of all ledgers.

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from psycopg import conninfo
 
 from remembrancer.adapters.stores.postgres.connection_string import parsed_dsn
+from remembrancer.adapters.stores.postgres.existing_tables import are_there
 from remembrancer.adapters.stores.postgres.failures import translating
 from remembrancer.adapters.stores.postgres.grants import check_grants
 from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
@@ -36,6 +37,7 @@ from remembrancer.application.inline import run_inline
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 
@@ -123,6 +125,7 @@ class PgvectorIndex:
         )
         self.fingerprint = f"{settings.schema}.{settings.table}/{self._index.fingerprint}"
         self._schema = settings.schema
+        self._claims = f"{settings.table}_claim"
         self._lock = threading.Lock()
         self._ready = False
         self._closed = False
@@ -155,6 +158,23 @@ class PgvectorIndex:
         """See ``VectorIndex.count``."""
         return self._run(self._index.count(ledger))
 
+    def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``."""
+        return self._run(self._claim(log, bind=bind))
+
+    async def _claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        read = f"SELECT log FROM {self._claims}"
+        if not bind:
+            async with self._sessions.glance() as connection:
+                rows = await (await connection.execute(read)).fetchall()
+        else:
+            async with self._sessions.transaction() as connection:
+                await connection.execute(
+                    f"INSERT INTO {self._claims} (log) VALUES (%s) ON CONFLICT DO NOTHING", (log,)
+                )
+                rows = await (await connection.execute(read)).fetchall()
+        return LogId(rows[0][0]) if rows else None
+
     def clear(self) -> None:
         """See ``Engine.clear``: drops and recreates the tables."""
         self._run(self._cleared())
@@ -162,6 +182,7 @@ class PgvectorIndex:
     async def _cleared(self) -> None:
         async with self._sessions.transaction(patient=True) as connection:
             await self._index.start_over(connection)
+            await connection.execute(f"DELETE FROM {self._claims}")
 
     def ping(self) -> str:
         """See ``Engine.ping``."""
@@ -216,6 +237,12 @@ class PgvectorIndex:
                 await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (ADAPTER,))
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._frame.schema}")
             await self._index.create(connection)
+            if not await are_there(connection, [self._claims]):
+                await connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {self._claims} ("
+                    "one boolean PRIMARY KEY DEFAULT true CHECK (one), "
+                    'log text COLLATE "C" NOT NULL)'
+                )
             if await find_extension(connection) is None:
                 raise InvalidRequest(
                     "vector_index.provider",

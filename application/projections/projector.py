@@ -14,6 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.delivery import Delivery
+from remembrancer.application.projections.engine_claim import EngineClaim
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
@@ -92,6 +93,7 @@ class Projector:
     Args:
         feed: name, fingerprint and partitions of the projection.
         delivery: delivers events to the engine.
+        claim: refuses an engine that holds another log.
         log: the log.
         state: the projection state.
         clock: time and sleep.
@@ -104,6 +106,7 @@ class Projector:
         *,
         feed: Feed,
         delivery: Delivery,
+        claim: EngineClaim,
         log: AuditLog,
         state: ProjectionState,
         clock: Clock,
@@ -112,6 +115,7 @@ class Projector:
     ) -> None:
         self.feed = feed
         self.circuit_breaker = circuit_breaker
+        self.claim = claim
         self.counts = [Counts() for _ in range(feed.partitions)]
         self._delivery = delivery
         self._log = log
@@ -135,12 +139,14 @@ class Projector:
         return partition_state if partition_state.fingerprint == self.feed.fingerprint else None
 
     async def require_same(self) -> None:
-        """Check that the engine was fed with the current settings.
+        """Check that the engine was fed with the current settings, and holds this log.
 
         Raises:
-            InvalidRequest: it was fed with other settings and must be rebuilt.
+            InvalidRequest: it was fed with other settings, or holds another log, and must be
+                rebuilt.
         """
-        for partition_state in await self.partition_states():
+        states = await self.partition_states()
+        for partition_state in states:
             if partition_state.fingerprint != self.feed.fingerprint:
                 raise InvalidRequest(
                     self.feed.projection,
@@ -148,6 +154,10 @@ class Projector:
                     f"{self.feed.fingerprint}; run remembrancer rebuild {self.feed.projection}, or "
                     "change the settings back",
                 )
+        if not any(state.must_clear for state in states):
+            # An engine that does not answer now may do so later; every delivery checks again.
+            with suppress(AdapterUnavailable):
+                await self._require_own()
 
     async def has_all_of(self, ledger: LedgerId, position: Position) -> bool:
         """Whether the engine holds all events of a ledger up to ``position``."""
@@ -197,6 +207,7 @@ class Projector:
     async def _feed(self, lease: Lease, keep_going: KeepGoing) -> Position:
         if lease.must_clear:
             await self._delivery.clear()
+            await self.claim.bind()
             if not await self._state.cleared(lease):
                 return lease.position
         parked = await self._parked(lease.partition) if self._delivery.ordered else set()
@@ -205,6 +216,7 @@ class Projector:
             page = await self._log.read(position, self._settings.batch)
             if not page:
                 return position
+            await self._require_own()
             refused = _RefusedEvents(parked=parked)
             chain = [i for i in page if self.feed.partition_of(i.ledger) == lease.partition]
             await self._deliver(chain, refused)
@@ -224,9 +236,26 @@ class Projector:
         """
         states = await self._state.partition_states(self.feed.projection)
         if all(state.fingerprint == self.feed.fingerprint for state in states):
-            # Refused events are dead letters of the other worker.
+            # Refused events are dead letters of the other worker; an engine of another log is that
+            # log's.
             with suppress(InvalidRequest, ModelError):
+                await self.claim.require()
                 await self._delivery.repair(chain)
+
+    async def _require_own(self) -> None:
+        """Check that the engine holds this log; bind it before the first delivery only.
+
+        Later, an engine without a log has lost its content, or another log is about to take it
+        over: it must not be fed from the middle of this one.
+
+        Raises:
+            InvalidRequest: the engine holds another log, or none any more.
+            AdapterUnavailable: the engine or the log's database did not answer.
+        """
+        if any(state.position for state in await self.partition_states()):
+            await self.claim.require()
+        else:
+            await self.claim.bind()
 
     async def _parked(self, partition: int) -> set[LedgerId]:
         return {letter.ledger for letter in await self._dead_letters(partition)}
@@ -294,6 +323,7 @@ class Projector:
             The number of delivered letters, ``None`` if the lease is held by another owner.
 
         Raises:
+            InvalidRequest: the engine holds another log; no letter is lost.
             AdapterUnavailable: the engine did not answer; no letter is lost.
         """
         lease = await self._state.acquire(
@@ -303,6 +333,7 @@ class Projector:
             return None
         revived = 0
         try:
+            await self.claim.require()
             for letter in await self._dead_letters(partition):
                 again = await self._redeliver(letter, lease.position)
                 # If a later event is refused now, its dead letter replaces this one.

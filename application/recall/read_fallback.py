@@ -1,8 +1,8 @@
 """Read from an external engine if it is up to date, else from the log's own database.
 
 This gives read-your-writes: the log's own index and graph hold every committed append. An engine
-that lags behind the ledger of the query, does not answer, or answers what can't be read, is skipped
-and named in the result.
+that lags behind the ledger of the query, holds another log, does not answer, or answers what can't
+be read, is skipped and named in the result.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
+from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 
 E = TypeVar("E")
@@ -37,11 +38,16 @@ class ExternalReader(Generic[E]):
     circuit_breaker: CircuitBreaker = field(factory=CircuitBreaker)
     """For reads; the projector has its own for writes."""
 
-    async def knows(self, ledger: LedgerId) -> bool:
-        """Whether the circuit breaker is closed and the engine holds all events of the ledger."""
+    async def knows(self, ledger: LedgerId, last: Position) -> bool:
+        """Whether the circuit breaker is closed and the engine holds all events of the ledger.
+
+        Args:
+            ledger: the ledger.
+            last: the position of the newest event of the log.
+        """
         if self.circuit_breaker.is_open(await self.clock.now()):
             return False
-        if await self.projector.has_all_of(ledger, await self.log.last_position()):
+        if await self.projector.has_all_of(ledger, last):
             return True
         # It lags, but perhaps only by events of other ledgers.
         head = await self.log.head(ledger)
@@ -80,14 +86,21 @@ class ReadFallback(Generic[E]):
         external = self._external
         if external is None:
             return await question(self._embedded), ()
-        if await external.knows(ledger):
+        last = await external.log.last_position()
+        if not last:
+            # An empty log has no identity, and the engine may hold another one.
+            return await question(self._embedded), ()
+        if await external.knows(ledger, last):
             try:
                 answer = await question(external.engine)
+                # Afterwards: another log may have taken the engine over during the query.
+                held = await external.projector.claim.is_held()
             except (AdapterUnavailable, IntegrityError):
                 external.circuit_breaker.record_failure(await external.clock.now())
             else:
                 external.circuit_breaker.record_success()
-                return answer, ()
+                if held:
+                    return answer, ()
         return await question(self._embedded), (external.projector.feed.projection,)
 
 

@@ -7,11 +7,14 @@ committed events to it in pages, with retries; these contracts make that safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeGuard
+from typing import NewType, Protocol, TypeGuard
 
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.ports.vector_index import VectorIndex
 from remembrancer.domain.recorded import Recorded
+
+LogId = NewType("LogId", str)
+"""The identity of a log: the id of its first event."""
 
 
 class Engine(Protocol):
@@ -56,6 +59,37 @@ class Fingerprinted(Protocol):
 def has_fingerprint(engine: object) -> TypeGuard[Fingerprinted]:
     """Whether an engine has a fingerprint of its own."""
     return hasattr(engine, "fingerprint")
+
+
+class Claimable(Protocol):
+    """Optional, for an engine that stores which log it holds.
+
+    Without it, two logs that are pointed at one engine hide each other's facts: the same user has
+    the same ledger in both, and ``clear`` of one empties the engine of the other.
+    """
+
+    async def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """The log that the engine holds.
+
+        Contract: it is stored in the engine, durably, and read there at every call. ``clear``
+        removes it. Of two logs that bind a new engine at once, all later calls return the same one.
+
+        Args:
+            log: the log of the caller.
+            bind: if the engine holds no log, let it hold this one.
+
+        Returns:
+            The log that it holds now, ``None`` if it holds none.
+
+        Raises:
+            AdapterUnavailable: the engine did not answer.
+        """
+        ...
+
+
+def is_claimable(engine: object) -> TypeGuard[Claimable]:
+    """Whether an engine stores which log it holds."""
+    return hasattr(engine, "claim")
 
 
 class ExternalIndex(VectorIndex, Engine, Protocol):

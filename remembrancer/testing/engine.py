@@ -1,8 +1,10 @@
-"""The contract that all external engines share: ``ping`` and ``close``."""
+"""The contract that all external engines share: ``ping``, ``claim`` and ``close``."""
 
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,54 @@ class EngineContract:
         self.engine.clear()
         assert self.engine.ping() == before
 
+    # The log that it holds
+
+    @pytest.fixture
+    def claimable(self) -> Any:
+        """The engine, if it is ``Claimable``."""
+        if not hasattr(self.engine, "claim"):
+            pytest.skip("declared: the engine does not store which log it holds")
+        return self.engine
+
+    def test_engine_holds_the_first_log_that_is_bound(self, claimable: Any, worker: Any) -> None:
+        assert claimable.claim("log-1", bind=False) is None
+        assert claimable.claim("log-1", bind=True) == "log-1"
+        for other in (worker, claimable):
+            assert other.claim("log-2", bind=True) == "log-1"
+            assert other.claim("log-2", bind=False) == "log-1"
+
+    def test_cleared_engine_holds_no_log(self, claimable: Any, worker: Any) -> None:
+        claimable.claim("log-1", bind=True)
+        claimable.clear()
+        # The worker's cached schema is stale: one retryable error is allowed.
+        with suppress(AdapterUnavailable):
+            worker.claim("log-1", bind=False)
+        assert worker.claim("log-1", bind=False) is None
+        assert worker.claim("log-2", bind=True) == "log-2"
+        assert claimable.claim("log-1", bind=True) == "log-2"
+
+    def test_engine_holds_one_of_two_logs_that_are_bound_at_once(
+        self, claimable: Any, worker: Any
+    ) -> None:
+        logs = ["log-1", "log-2"]
+        with ThreadPoolExecutor(2) as threads:
+            for one in [
+                threads.submit(adapter.claim, log, bind=True)
+                for adapter, log in zip((claimable, worker), logs, strict=True)
+            ]:
+                assert one.result() in logs
+        held = claimable.claim("log-1", bind=False)
+        assert held in logs
+        assert [worker.claim(log, bind=True) for log in logs] == [held, held]
+
+    def test_log_of_one_engine_does_not_affect_its_neighbour(
+        self, claimable: Any, neighbour: Any
+    ) -> None:
+        claimable.claim("log-1", bind=True)
+        assert neighbour.claim("log-2", bind=True) == "log-2"
+        neighbour.clear()
+        assert claimable.claim("log-2", bind=True) == "log-1"
+
     # Close
 
     def test_second_close_does_nothing_and_later_calls_are_adapter_unavailable(self) -> None:
@@ -65,7 +115,10 @@ class EngineContract:
         self.engine.ping()
         self.engine.close()
         self.engine.close()
-        for call in (self.engine.ping, self.engine.clear, *self.later_calls()):
+        calls = [self.engine.ping, self.engine.clear, *self.later_calls()]
+        if hasattr(self.engine, "claim"):
+            calls.append(lambda: self.engine.claim("log-1", bind=False))
+        for call in calls:
             with pytest.raises(AdapterUnavailable):
                 call()
 

@@ -194,6 +194,7 @@ class Container(containers.DeclarativeContainer):
         feeds.projector,
         vector_index,
         embedded_index,
+        lifted_vector_index,
         providers.Callable(
             partial,
             feeds.index_feed,
@@ -216,6 +217,7 @@ class Container(containers.DeclarativeContainer):
         feeds.projector,
         knowledge_graph,
         embedded_graph,
+        lifted_knowledge_graph,
         providers.Callable(partial, feeds.graph_feed, settings.provided.knowledge_graph, feeding),
         delivery=providers.Factory(GraphDelivery, lifted_knowledge_graph).provider,
         log=lifted_log,

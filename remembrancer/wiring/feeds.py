@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
+from remembrancer.application.projections.engine_claim import EngineClaim
 from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.projector import ProjectionSettings, Projector
 from remembrancer.application.projections.readiness import Readiness
@@ -50,13 +51,20 @@ def graph_feed(choice: Choice, settings: ProjectionSettings, engine: Any) -> Fee
     return _feed("knowledge_graph", choice, engine, settings)
 
 
-def projector(engine: Any, embedded: Any, feed: Callable[[Any], Feed], **parts: Any) -> Any:
+def projector(
+    engine: Any, embedded: Any, lifted: Any, feed: Callable[[Any], Feed], log: Any, **parts: Any
+) -> Any:
     """The projector that delivers events to an engine; ``None`` for the store's own part."""
     if engine is embedded:
         return None
-    delivery = parts.pop("delivery")()
+    delivery, made = parts.pop("delivery")(), feed(engine)
     return Projector(
-        feed=feed(engine), delivery=delivery, circuit_breaker=CircuitBreaker(), **parts
+        feed=made,
+        delivery=delivery,
+        claim=EngineClaim(made.projection, lifted, log),
+        log=log,
+        circuit_breaker=CircuitBreaker(),
+        **parts,
     )
 
 

@@ -14,7 +14,12 @@ from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorS
 from remembrancer.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
 from remembrancer.adapters.vector_index.weaviate import WeaviateVectorIndex
 from remembrancer.adapters.vector_index.weaviate.settings import WeaviateSettings
-from remembrancer.domain.ports.external_engine import Fingerprinted, has_fingerprint
+from remembrancer.domain.ports.external_engine import (
+    Claimable,
+    Fingerprinted,
+    has_fingerprint,
+    is_claimable,
+)
 from remembrancer.domain.ports.never_suspends import NeverSuspends, never_suspends
 from remembrancer.domain.ports.read_models import CatchesUp, HasState, catches_up, has_state
 from remembrancer.domain.ports.self_description import DescribesItself, describes_itself
@@ -32,6 +37,7 @@ OPTIONAL: list[tuple[Finds, type[Any]]] = [
     (declares_signals, DeclaresSignals),
     (has_fingerprint, Fingerprinted),
     (has_state, HasState),
+    (is_claimable, Claimable),
     (is_compactable, Compactable),
     (never_suspends, NeverSuspends),
     (describes_itself, DescribesItself),

@@ -69,6 +69,7 @@ from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.embedder import Embedder
 from remembrancer.domain.ports.external_engine import (
+    Claimable,
     Engine,
     ExternalGraph,
     ExternalIndex,
@@ -107,6 +108,7 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
     AppendSignal: [PostgresAppendSignal, Polling],
     AuditLog: [InMemoryAuditLog, SqliteAuditLog, PostgresAuditLog],
     CatchesUp: [SqliteReadModels, PostgresReadModels],
+    Claimable: [PgvectorIndex, QdrantVectorIndex, WeaviateVectorIndex, Neo4jKnowledgeGraph],
     Clock: [SystemClock, AsyncSystemClock],
     Codec: [EventCodec, SealingCodec],
     Compactable: [SqliteVectorIndex, PostgresVectorIndex, PgvectorIndex],

@@ -9,11 +9,28 @@ from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledg
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import FactKey
+from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.recorded import Recorded
 
 
-class FlappingIndex(InMemoryVectorIndex):
+class _Claimed:
+    """Stores which log it holds, in memory."""
+
+    log: LogId | None = None
+
+    def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``; fails while it is away."""
+        self._answer()
+        if self.log is None and bind:
+            self.log = log
+        return self.log
+
+    def _answer(self) -> None:
+        raise NotImplementedError
+
+
+class FlappingIndex(_Claimed, InMemoryVectorIndex):
     """An index that fails while ``away()`` is true, and refuses ``bad`` documents."""
 
     def __init__(self) -> None:
@@ -53,9 +70,10 @@ class FlappingIndex(InMemoryVectorIndex):
         self._answer()
         super().clear()
         self.documents.clear()
+        self.log = None
 
 
-class FlappingGraph(InMemoryKnowledgeGraph):
+class FlappingGraph(_Claimed, InMemoryKnowledgeGraph):
     """A graph that fails while ``away()`` is true, and refuses ``bad`` events."""
 
     def __init__(self) -> None:
@@ -63,10 +81,19 @@ class FlappingGraph(InMemoryKnowledgeGraph):
         self.away: Callable[[], bool] = lambda: False
         self.bad: Callable[[Recorded], bool] = lambda _item: False
 
-    def apply(self, chain: Sequence[Recorded]) -> None:
-        """Apply, unless it is away."""
+    def _answer(self) -> None:
         if self.away():
             raise AdapterUnavailable("flapping", "connection refused")
+
+    def apply(self, chain: Sequence[Recorded]) -> None:
+        """Apply, unless it is away."""
+        self._answer()
         if any(map(self.bad, chain)):
             raise InvalidRequest("name", "is too long for this engine")
         super().apply(chain)
+
+    def clear(self) -> None:
+        """Clear, unless it is away."""
+        self._answer()
+        super().clear()
+        self.log = None

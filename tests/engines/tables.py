@@ -39,6 +39,7 @@ class State:
     relations: dict[tuple[str, str, int], Link] = field(factory=dict)
     synonyms: dict[tuple[str, str, int], Link] = field(factory=dict)
     ends: dict[tuple[str, str, int], list[str]] = field(factory=dict)
+    logs: dict[bool, str] = field(factory=dict)
     clearing: bool = False
 
     def of_name(self, links: Mapping[Any, Link], ledger: str, key: str) -> list[Link]:
@@ -191,7 +192,12 @@ def _counted_most(state: State, asked: Parameters) -> list[Row]:
 
 def _lock(state: State, asked: Parameters) -> list[Row]:
     return [
-        [name, state.ledgers.setdefault(name, {}).get("position", 0), state.clearing]
+        [
+            name,
+            state.logs.get(True),
+            state.ledgers.setdefault(name, {}).get("position", 0),
+            state.clearing,
+        ]
         for name in asked["ledgers"]
     ]
 
@@ -244,6 +250,10 @@ def _advance(state: State, asked: Parameters) -> None:
         ledger["aliases"] = ledger.get("aliases", False) or one["aliases"]
 
 
+def _bind(state: State, asked: Parameters) -> list[Row]:
+    return [[state.logs.setdefault(True, asked["log"])]]
+
+
 def _begin_clearing(state: State, _asked: Parameters) -> None:
     state.clearing = True
 
@@ -279,15 +289,16 @@ READING: dict[str, tuple[list[str], Callable[[State, Parameters], Iterable[Row]]
     statements.ALL_SYNONYMS: (["link"], _all_synonyms),
     statements.COUNTED_AMONG: (["name", "relations", "facts"], _counted_among),
     statements.COUNTED_MOST: (["name", "relations", "facts"], _counted_most),
+    statements.HELD: (["log"], lambda state, _asked: [[log] for log in state.logs.values()]),
     statements.FACTS: (["link"], _by(("facts",), "fact_id")),
     statements.RELATIONS: (["link"], _by(("relations", "synonyms"), "relation_id")),
     statements.RELATIONS_OF_FACTS: (["link"], _by(("relations", "synonyms"), "fact_id")),
 }
 
-_LEDGERS, _FACTS, _NAMES, _CLEARING = statements.CLEAR
+_LOGS, _LEDGERS, _FACTS, _NAMES, _CLEARING = statements.CLEAR
 
 WRITING: dict[str, tuple[list[str], Callable[[State, Parameters], Iterable[Row] | None]]] = {
-    statements.LOCK: (["name", "position", "clearing"], _lock),
+    statements.LOCK: (["name", "log", "position", "clearing"], _lock),
     statements.NAMES: ([], _name),
     statements.CLOSE_FACTS: ([], _close("facts")),
     statements.CLOSE_RELATIONS: ([], _close("relations")),
@@ -296,9 +307,11 @@ WRITING: dict[str, tuple[list[str], Callable[[State, Parameters], Iterable[Row] 
     statements.CREATE_RELATIONS: ([], _create("relations", "relation_id")),
     statements.CREATE_SYNONYMS: ([], _create("synonyms", "relation_id")),
     statements.ADVANCE: ([], _advance),
+    statements.BIND: (["log"], _bind),
     statements.BEGIN_CLEARING: ([], _begin_clearing),
     _LEDGERS: (["deleted"], _delete("ledgers")),
     _FACTS: (["deleted"], _delete("facts")),
     _NAMES: (["deleted"], _delete("names", "relations", "synonyms")),
+    _LOGS: (["deleted"], _delete("logs")),
     _CLEARING: (["deleted"], _end_clearing),
 }

@@ -28,6 +28,7 @@ from remembrancer.adapters.stores.shared.async_walk import answered
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.graph.graph import Entity, Mention, Relation, View, entities_of, touches
 from remembrancer.domain.graph.walk import Reached, Tie, known_as, walk
+from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.recorded import Position, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import EQUALITY_VERSION, normalised
@@ -61,6 +62,7 @@ class Neo4jKnowledgeGraph:
         self.fingerprint = f"{database}2.{EQUALITY_VERSION}"
         self._connection = Connection(settings)
         self._defined = False
+        self._log: LogId | None = None
 
     async def apply(self, chain: Sequence[Recorded]) -> None:
         """Apply events in order, each exactly once; see ``ExternalGraph.apply``."""
@@ -70,7 +72,7 @@ class Neo4jKnowledgeGraph:
         last: dict[LedgerId, Position] = {item.ledger: item.position for item in chain}
 
         async def take(tx: AsyncManagedTransaction) -> None:
-            applied = await _locked(tx, sorted(last))
+            applied = await _locked(tx, sorted(last), self._log)
             page = [item for item in chain if item.position > applied[item.ledger]]
             touching = [item for item in page if touches(item.event)]
             application = EventApplication(await _stored(tx, TouchedLinks.by(touching)))
@@ -130,6 +132,20 @@ class Neo4jKnowledgeGraph:
 
         return await self._connection.read(look)
 
+    async def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``. Afterwards ``apply`` fails while the graph does not hold ``log``."""
+        self._log = log
+
+        async def ask(tx: AsyncManagedTransaction) -> LogId | None:
+            answer = await tx.run(statements.BIND if bind else statements.HELD, log=log)
+            rows = [row async for row in answer]
+            return LogId(rows[0]["log"]) if rows else None
+
+        if not bind:
+            return await self._connection.read(ask)
+        await self._define()
+        return await self._connection.write(ask)
+
     async def clear(self) -> None:
         """Delete all nodes of remembrancer, in batches; see ``Engine.clear``.
 
@@ -162,14 +178,20 @@ class Neo4jKnowledgeGraph:
 
 
 async def _locked(
-    tx: AsyncManagedTransaction, ledgers: Sequence[LedgerId]
+    tx: AsyncManagedTransaction, ledgers: Sequence[LedgerId], log: LogId | None
 ) -> dict[LedgerId, Position]:
-    """Lock ledgers for this transaction and return the last applied position of each."""
+    """Lock ledgers for this transaction and return the last applied position of each.
+
+    Raises:
+        AdapterUnavailable: the graph is being cleared, or does not hold ``log``, if given.
+    """
     rows = [row async for row in await tx.run(statements.LOCK, ledgers=list(ledgers))]
     if any(row["clearing"] for row in rows):
         raise AdapterUnavailable(
             ADAPTER, "the graph is being cleared, or clearing was interrupted; rebuild the graph"
         )
+    if log is not None and any(row["log"] != log for row in rows):
+        raise AdapterUnavailable(ADAPTER, "another log has taken the graph over")
     return {LedgerId(row["name"]): Position(row["position"]) for row in rows}
 
 

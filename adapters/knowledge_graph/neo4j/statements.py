@@ -14,6 +14,8 @@ from __future__ import annotations
 from typing import LiteralString
 
 SCHEMA: tuple[LiteralString, ...] = (
+    "CREATE CONSTRAINT remembrancer_log IF NOT EXISTS "
+    "FOR (n:RemembrancerLog) REQUIRE n.one IS UNIQUE",
     "CREATE CONSTRAINT remembrancer_ledger IF NOT EXISTS "
     "FOR (n:RemembrancerLedger) REQUIRE n.name IS UNIQUE",
     "CREATE CONSTRAINT remembrancer_name IF NOT EXISTS "
@@ -118,12 +120,22 @@ COUNTED_MOST: LiteralString = f"""
 
 # Writing
 
+HELD: LiteralString = "MATCH (log:RemembrancerLog) RETURN log.id AS log"
+"""The log that the graph holds."""
+
+BIND: LiteralString = """
+    MERGE (log:RemembrancerLog {one: true})
+    ON CREATE SET log.id = $log
+    RETURN log.id AS log
+"""
+
 LOCK: LiteralString = """
     UNWIND $ledgers AS name
     MERGE (ledger:RemembrancerLedger {name: name})
     SET ledger.locked = true
     WITH ledger
-    RETURN ledger.name AS name, coalesce(ledger.position, 0) AS position,
+    OPTIONAL MATCH (log:RemembrancerLog)
+    RETURN ledger.name AS name, log.id AS log, coalesce(ledger.position, 0) AS position,
         EXISTS { MATCH (:RemembrancerClearing) } AS clearing
 """
 """Writes before it reads: a transaction that waited for the lock reads the holder's commit."""
@@ -212,10 +224,13 @@ BEGIN_CLEARING: LiteralString = "MERGE (clearing:RemembrancerClearing)"
 CLEAR: tuple[LiteralString, ...] = tuple(
     f"MATCH (n:{label}) WITH n LIMIT $most DETACH DELETE n RETURN count(*) AS deleted"
     for label in (
+        "RemembrancerLog",
         "RemembrancerLedger",
         "RemembrancerFact",
         "RemembrancerName",
         "RemembrancerClearing",
     )
 )
-"""Each runs until it deletes nothing. Ledgers first: without them, reads return nothing."""
+"""Each runs until it deletes nothing. The log first: no read trusts what is left. Then ledgers:
+without them, reads return nothing.
+"""

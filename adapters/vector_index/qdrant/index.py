@@ -49,6 +49,7 @@ from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 
@@ -62,6 +63,11 @@ FEWEST_WORDED = 64
 
 TIES = 8
 """Extra candidates beyond the limit, to order ties at the cut by key."""
+
+CLAIM = "5a1c9d0e-6f0b-5b57-9d53-0c2f4f7c3b1a"
+"""Id of the point that names the log; a UUID that no name leads to. It is in no ledger, so that no
+search returns it.
+"""
 
 _GROWTH = 4
 _VALUES = 10_000
@@ -132,6 +138,12 @@ class QdrantVectorIndex:
         """See ``VectorIndex.count``."""
         return await self._run(self._count(in_ledger(ledger)))
 
+    async def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``. Two logs that bind a new collection at once may both be told that it
+        is theirs; the next call corrects one of them.
+        """
+        return await self._run(self._claim(log, bind=bind))
+
     async def clear(self) -> None:
         """Drop the collection; the next call creates it for the configured embedder."""
         await self._run(self._connection.drop())
@@ -171,6 +183,20 @@ class QdrantVectorIndex:
         for start in range(0, len(ids), _IDS):
             selected = models.PointIdsList(points=list(ids[start : start + _IDS]))
             await self._call("delete", points_selector=selected, wait=True)
+
+    async def _claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        from qdrant_client import models
+
+        held = await self._held()
+        if held is None and bind:
+            marker = models.PointStruct(id=CLAIM, vector={}, payload={"log": log})
+            await self._call("upsert", points=[marker], wait=True)
+            held = await self._held()
+        return held
+
+    async def _held(self) -> LogId | None:
+        points = await self._call("retrieve", ids=[CLAIM], with_payload=["log"])
+        return LogId(points[0].payload["log"]) if points else None
 
     async def _ping(self) -> str:
         if not self._settings.url:

@@ -1,8 +1,8 @@
 """Creation and check of the two collections of an index.
 
 ``<name>`` holds the documents. ``<name>Directory`` holds one row per ledger, with a generation
-that changes with every write, and, with tenants, one row per document with its ledger, because
-the port removes documents by key only.
+that changes with every write, one row that names the log, and, with tenants, one row per document
+with its ledger, because the port removes documents by key only.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class Collections:
     async def drop(self, connection: Connection) -> None:
         """Delete the collections, for any embedder and layout, if remembrancer made them."""
         client = await connection.client()
-        for name in (self.settings.collection, self.directory_name):
+        # The directory first: without the row that names the log, no search trusts what is left.
+        for name in (self.directory_name, self.settings.collection):
             if await self._found(connection, client, name) is not None:
                 await connection.ask(f"deleting {name}", client.collections.delete(name))
 

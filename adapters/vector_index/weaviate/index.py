@@ -48,6 +48,7 @@ from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 
@@ -66,6 +67,9 @@ BATCHES = 4
 
 IDS = 1000
 """Maximum ids per query or delete."""
+
+CLAIM = UUID("5a1c9d0e-6f0b-5b57-9d53-0c2f4f7c3b1a")
+"""Id of the directory's row that names the log, in ``ledger``; a UUID that no name leads to."""
 
 
 @frozen(kw_only=True)
@@ -131,6 +135,12 @@ class WeaviateVectorIndex:
     async def vectors_for(self, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
         return await self._run(self._vectors_for({digest(text): text for text in texts}))
+
+    async def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``. Two logs that bind a new index at once may both be told that it is
+        theirs; the next call corrects one of them.
+        """
+        return await self._run(self._claim(log, bind=bind))
 
     async def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
@@ -308,6 +318,30 @@ class WeaviateVectorIndex:
                     break
                 after = page.objects[-1].uuid
         return sorted(found)
+
+    async def _claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        from weaviate.classes.data import DataObject
+
+        directory = self._collections.directory(await self._client())
+        held = await self._held(directory)
+        if held is None and bind:
+            row: Any = DataObject(uuid=CLAIM, properties={"ledger": log})
+            await self._insert([(directory, [row])])
+            held = await self._held(directory)
+        return held
+
+    async def _held(self, directory: Collection) -> LogId | None:
+        from weaviate.classes.query import Filter
+
+        page = await self._ask(
+            "reading the directory",
+            directory.query.fetch_objects(
+                filters=Filter.by_id().contains_any([CLAIM]),
+                limit=1,
+                return_properties=["ledger"],
+            ),
+        )
+        return LogId(page.objects[0].properties["ledger"]) if page.objects else None
 
     async def _clear(self) -> None:
         self._prepared = False

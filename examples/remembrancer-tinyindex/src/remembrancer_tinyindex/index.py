@@ -19,6 +19,7 @@ from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.domain.scope import LedgerId
 from remembrancer_tinyindex.documents import packed, unpacked
@@ -28,6 +29,7 @@ NAME = "tinyindex"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS embedder (model TEXT NOT NULL, dimension INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS held (one INTEGER PRIMARY KEY CHECK (one = 1), log TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS document (
     fact_id TEXT NOT NULL, version INTEGER NOT NULL, ledger TEXT NOT NULL,
     text TEXT NOT NULL, speaker TEXT, body TEXT NOT NULL, vector BLOB,
@@ -116,10 +118,19 @@ class TinyIndex:
             row = connection.execute("SELECT count(*) FROM document WHERE ledger = ?", (ledger,))
             return int(row.fetchone()[0])
 
+    def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``."""
+        with self._transaction(any_embedder=True) as connection:
+            if bind:
+                connection.execute("INSERT OR IGNORE INTO held VALUES (1, ?)", (log,))
+            row = connection.execute("SELECT log FROM held").fetchone()
+        return None if row is None else LogId(row[0])
+
     def clear(self) -> None:
         """See ``ExternalIndex.clear``. The next vectors are those of the current embedder."""
         with self._transaction(any_embedder=True) as connection:
             connection.execute("DELETE FROM document")
+            connection.execute("DELETE FROM held")
             connection.execute("DELETE FROM embedder")
             connection.execute("INSERT INTO embedder VALUES (?, ?)", self._embedder)
 
