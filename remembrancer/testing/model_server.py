@@ -98,6 +98,7 @@ class ModelServer:
     Args:
         answer: the answer when the script is empty, or a function from request to answer.
         latency: seconds before each answer.
+        meeting: answers wait until this many requests have been there at once.
         dimension: components of the vectors, which come from ``HashingEmbedder``.
         unknown: names of parameters that the server refuses with status 400, such as
             ``response_format``.
@@ -115,6 +116,7 @@ class ModelServer:
         answer: Reply | Callable[[Asked], Reply] = "{}",
         *,
         latency: float = 0.0,
+        meeting: int = 1,
         dimension: int = 256,
         unknown: tuple[str, ...] = (),
         count_tokens: Callable[[str], int] = lambda text: len(text.split()),
@@ -125,6 +127,8 @@ class ModelServer:
         self.most_at_once = 0
         self._answer = answer
         self._latency = latency
+        self._meeting = meeting
+        self._met = asyncio.Event()
         self._embedder = HashingEmbedder(dimension)
         self._unknown = unknown
         self._count_tokens = count_tokens
@@ -203,8 +207,11 @@ class ModelServer:
         self.asked.append(asked)
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
+        if self.most_at_once >= self._meeting:
+            self._met.set()
         try:
             reply = self._reply_to(asked)
+            await self._met.wait()
             await asyncio.sleep(self._latency)
             if isinstance(reply, Hang):
                 await reader.read()

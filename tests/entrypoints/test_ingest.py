@@ -351,8 +351,11 @@ class TestWithAModel:
     """With a model, owners run concurrently and model errors are reported."""
 
     @pytest.fixture
-    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
-        with ModelServer(answer={"facts": []}, latency=0.05) as server:
+    def server(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[ModelServer]:
+        meeting = getattr(request, "param", 1)
+        with ModelServer(answer={"facts": []}, meeting=meeting) as server:
             for name, value in {
                 "PROVIDER": "litellm",
                 "MODEL": "openai/gpt-4o-mini",
@@ -362,6 +365,7 @@ class TestWithAModel:
                 monkeypatch.setenv(f"REMEMBRANCER_LANGUAGE_MODEL__{name}", value)
             yield server
 
+    @pytest.mark.parametrize("server", [4], indirect=True)
     def test_owners_run_concurrently_and_usage_is_reported(
         self, remembrancer: CommandLine, tmp_path: Path, server: ModelServer
     ) -> None:

@@ -21,7 +21,7 @@ from remembrancer import (
 )
 from remembrancer.application.parsing.conversations import AddOptions
 from remembrancer.memory import AsyncMemory
-from remembrancer.testing.model_server import Asked, ModelServer
+from remembrancer.testing.model_server import ModelServer
 from remembrancer.wiring.settings import load_settings
 from tests.helpers.faces import (
     ASYNC,
@@ -355,13 +355,7 @@ class TestAgainstAServer:
     def test_requests_in_flight_reach_the_limit(self, face: str) -> None:
         async def script() -> None:
             limit, ledgers, each = 8, 12, 3
-            arrived = threading.Semaphore(0)
-
-            def answer(asked: Asked) -> dict[str, Any]:
-                arrived.release()
-                return {"facts": []}
-
-            with ModelServer(answer=answer, latency=0.05) as server:
+            with ModelServer(answer={"facts": []}, latency=0.05, meeting=limit) as server:
                 config = {
                     "concurrency": 2 * limit,
                     "language_model": {

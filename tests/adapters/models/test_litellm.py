@@ -287,7 +287,7 @@ class TestFallbacks:
 
 class TestLimits:
     def test_concurrent_requests_are_limited(self) -> None:
-        with ModelServer(answer=ANSWER, latency=0.02) as server:
+        with ModelServer(answer=ANSWER, latency=0.02, meeting=3) as server:
             client = Client(server, concurrency=3)
 
             async def many() -> list[Completion]:
