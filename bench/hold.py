@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import argparse
 import random
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
+from typing import Any
 
 from bench.report import Row, quantile, report
 from remembrancer import Memory
-from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.application.parsing.messages import MAX_MESSAGES
 from remembrancer.wiring.settings import load_settings
 
@@ -60,26 +61,27 @@ def chinese(size: int, dice: random.Random) -> str:
 
 @contextmanager
 def holds() -> Iterator[list[float]]:
-    """The milliseconds of each write transaction in the block, in order."""
+    """The milliseconds of each write transaction that is committed in the block, in order."""
     taken: list[float] = []
-    original = Database.transaction
 
-    @contextmanager
-    def transaction(self: Database) -> Iterator[Connection]:
-        begun = None
-        try:
-            with original(self) as connection:
-                begun = time.perf_counter()
-                yield connection
-        finally:
-            if begun is not None:
-                taken.append(1000 * (time.perf_counter() - begun))
+    class Timed(sqlite3.Connection):
+        begun = 0.0
 
-    Database.transaction = transaction  # type: ignore[method-assign]
+        def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+            cursor = super().execute(sql, *arguments)
+            if sql == "BEGIN IMMEDIATE":
+                self.begun = time.perf_counter()
+            elif sql == "COMMIT" and self.begun:
+                taken.append(1000 * (time.perf_counter() - self.begun))
+                self.begun = 0.0
+            return cursor
+
+    original = sqlite3.connect
+    sqlite3.connect = partial(original, factory=Timed)  # type: ignore[assignment]
     try:
         yield taken
     finally:
-        Database.transaction = original  # type: ignore[method-assign]
+        sqlite3.connect = original
 
 
 def rows_of(case: str, taken: Sequence[float], *, bar: float | None) -> list[Row]:
@@ -106,11 +108,11 @@ def measured(
     settings = load_settings(
         {"audit_log": {"path": str(path), "durability": durability}}, environment={}
     )
-    with Memory(settings=settings) as memory:
+    with holds() as taken, Memory(settings=settings) as memory:
         memory.add("Hello, my name is Ann.", user_id="ann")
-        with holds() as taken:
-            for number in range(rounds):
-                add(memory, number)
+        taken.clear()
+        for number in range(rounds):
+            add(memory, number)
     return taken
 
 
