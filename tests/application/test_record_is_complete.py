@@ -24,10 +24,13 @@ from remembrancer.domain.events import (
     CandidatesSettled,
     EventId,
     FactAdded,
+    FactCorrected,
     FactExpired,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
+    FactsRivalled,
     FactSuperseded,
     InferenceRecorded,
     MessageObserved,
@@ -35,6 +38,7 @@ from remembrancer.domain.events import (
     PipelineDescribed,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
 )
 from remembrancer.domain.facts.verdicts import Decision
 from remembrancer.domain.ports.store import Store, StoreNeeds
@@ -48,8 +52,12 @@ OF_FACTS = (
     FactReaffirmed,
     FactSuperseded,
     FactRetracted,
+    FactRestored,
+    FactCorrected,
+    FactsRivalled,
     RelationAsserted,
     RelationEnded,
+    RelationReopened,
 )
 _MADE_BY = {
     Decision.ADD: FactAdded,
