@@ -32,8 +32,7 @@ PREFIX_WORDS = 3
 @frozen(kw_only=True)
 class KnownFact:
     """A fact or a candidate, with the readings of the rules. ``speaker`` is ``normalised``;
-    ``voice`` is the same for the user with and without a name; ``agent_only``: an agent's word;
-    ``stated``: a caller stated it.
+    ``voice`` is the same for the user with and without a name; ``agent_only``: an agent's word.
     """
 
     fact_id: FactId
@@ -48,7 +47,6 @@ class KnownFact:
     start: datetime
     reading: SlotReading | None = None
     assertion: Assertion | None = None
-    stated: bool = False
     expires_at: datetime | None = None
     agent_only: bool = False
 
@@ -236,7 +234,6 @@ def known_fact(item: Fact | Candidate, name: str | None = None) -> KnownFact:
         reading=reading if reading is not None and reading.slot == item.slot else None,
         assertion=assertion and evolve(assertion, subject=one_subject(assertion.subject, name)),
         agent_only=isinstance(item, Candidate) and item.agent_only,
-        stated=item.statement is not None,
         expires_at=item.expires_at,
     )
 

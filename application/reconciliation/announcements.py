@@ -14,18 +14,15 @@ from typing import TypeAlias
 from attrs import frozen
 
 from remembrancer.application.extraction.rules import cues, slot_values
+from remembrancer.application.extraction.rules.calendar_words import MONTH, WEEKDAY
 from remembrancer.application.extraction.rules.contractions import written_out
 from remembrancer.application.extraction.rules.statements import plain
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 
 _THING = r"(?P<thing>(?:my|our|the) [^,;]+?)"
-_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-_MONTH = (
-    r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
-)
 _WHEN = (
-    rf"(?:(?:the |next |this |early |late )*(?:{_WEEKDAY}|{_MONTH}|\d{{1,2}}(?:st|nd|rd|th)|"
-    rf"\d{{1,2}} {_MONTH}|\d{{1,2}}[:.]\d\d|\d{{1,2}} ?(?:am|pm|o'clock)|noon|midday|midnight|"
+    rf"(?:(?:the |next |this |early |late )*(?:{WEEKDAY}|{MONTH}|\d{{1,2}}(?:st|nd|rd|th)|"
+    rf"\d{{1,2}} {MONTH}|\d{{1,2}}[:.]\d\d|\d{{1,2}} ?(?:am|pm|o'clock)|noon|midday|midnight|"
     r"tomorrow|week|month|year|spring|summer|autumn|fall|winter|20\d\d))"
 )
 _HAS = r"(?:has been|have been|had been|was|were|got|is|are|has|have)"
@@ -307,7 +304,7 @@ def _stem(word: str) -> str:
 def _times(text: str) -> set[str]:
     return {
         part.casefold()
-        for part in re.findall(rf"\b(?:{_WEEKDAY}|{_MONTH}|tomorrow|\d+)\b", text, re.IGNORECASE)
+        for part in re.findall(rf"\b(?:{WEEKDAY}|{MONTH}|tomorrow|\d+)\b", text, re.IGNORECASE)
     }
 
 

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from remembrancer.application.extraction.rules import cues
 from remembrancer.application.extraction.rules.answers import in_one_sentence
+from remembrancer.application.extraction.rules.calendar_words import MONTH, WEEKDAY
 from remembrancer.application.extraction.rules.statements import Statement, statements_in
 
 
@@ -49,8 +50,7 @@ _ANYMORE = re.compile(r" (?:anymore|any more|any longer)\b", re.IGNORECASE)
 _TAIL = re.compile(
     r"(?:,? (?:for good|completely|altogether|entirely|recently|now|nowadays|these days|yesterday|"
     r"finally|already|actually|(?:last|this) (?:week|weekend|month|year|spring|summer|autumn|fall|"
-    r"winter)|in (?:january|february|march|april|may|june|july|august|september|october|november|"
-    r"december|(?:19|20)\d\d)|since .*|because .*|due to .*|as (?:it|the|i|my) .*|"
+    rf"winter)|in (?:{MONTH}|(?:19|20)\d\d)|since .*|because .*|due to .*|as (?:it|the|i|my) .*|"
     r"(?:a |an )?\w+(?: of)? (?:days?|weeks?|months?|years?) ago)|[,;:] .*)+$",
     re.IGNORECASE,
 )
@@ -60,9 +60,7 @@ _OFTEN = frozenset(
     "always".split()
 )
 _SPANS = frozenset("day week month year".split())
-_DAY_PARTS = re.compile(
-    r"(?:morning|evening|afternoon|night|weekend|weekday|(?:mon|tues|wednes|thurs|fri|satur|sun)day)s?$"
-)
+_DAY_PARTS = re.compile(rf"(?:morning|evening|afternoon|night|weekend|weekday|{WEEKDAY})s?$")
 _OPEN = frozenset("in on at of to for from with by about as into".split())
 # Pronouns that refer to something outside of the sentence.
 _POINTING = frozenset("it that this them him her there here one those these".split())

@@ -14,8 +14,8 @@ applies:
 4. It announces a change of a thing (``announcements``): supersede.
 5. Otherwise: add.
 
-A statement of a caller (``Candidate.statement``) is a word of change itself. A candidate that was
-said before a fact ends nothing that the fact says.
+Statements of callers have a reconciler of their own (``statements.reconcile_statement``). A
+candidate that was said before a fact ends nothing that the fact says.
 
 It compares with the neighbours of all candidates and the earlier candidates. A fact is never
 superseded across agents or applications, nor by anybody but its speaker and whom it is about; a
@@ -104,7 +104,7 @@ def _decide(candidate: KnownFact, view: ActiveFacts) -> Proposal:
     if proposal.decision is Decision.SUPERSEDE and proposal.target is not None:
         for fact_id in (proposal.target, *proposal.also_ends):
             view.drop(fact_id)
-    if proposal.decision in (Decision.ADD, Decision.SUPERSEDE) and proposal.until is None:
+    if proposal.decision in (Decision.ADD, Decision.SUPERSEDE):
         view.put(candidate)
     if proposal.decision is Decision.REVISE and proposal.target is not None:
         view.revise(proposal.target, candidate)
@@ -136,12 +136,6 @@ def _answer(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
     against = _against(candidate, others)
     if not against:
         return _same_answer(candidate, agreeing, attribute) if agreeing else None
-    if candidate.stated and _is_old_news(candidate, against[-1]):
-        return Proposal(
-            decision=Decision.ADD,
-            until=against[-1].start,
-            reason=f"older than what is known about {attribute}",
-        )
     ended = [
         item for item in against if _may_end(candidate, item) and not _is_old_news(candidate, item)
     ]
@@ -178,8 +172,6 @@ def _against(candidate: KnownFact, others: Sequence[KnownFact]) -> list[KnownFac
 def _may_end(candidate: KnownFact, item: KnownFact) -> bool:
     """Whether a candidate says plainly enough that ``item`` is over."""
     mine, theirs = candidate.reading, item.reading
-    if candidate.stated:
-        return True
     if mine is None or mine.stance is Stance.DENIED:
         return False
     if not candidate.may_end(item):

@@ -13,6 +13,8 @@ from attrs import evolve
 
 from remembrancer.application.extraction.rules.slots import attribute_of
 from remembrancer.application.statements.claims import claim_of, claims_of
+from remembrancer.domain.facts.decide import added
+from remembrancer.domain.facts.evolve import first_version
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus, Interval
 from remembrancer.domain.facts.timeline import (
     Claim,
@@ -59,7 +61,7 @@ class StatementReconciler:
         for key, known in before.items():
             if _holds_all(facts[key], known, claim, spans, candidate):
                 return _reaffirmed(facts[key])
-        all_facts = {**facts, candidate.fact_id: fact_of(candidate, self._now)}
+        all_facts = {**facts, candidate.fact_id: _fact_of(candidate, self._now)}
         after = {**before, candidate.fact_id: claim}
         changes = retimed(all_facts, before, after, now=self._now)
         return _placed(candidate, facts, changes)
@@ -145,7 +147,7 @@ def beside_statements(
     placed = evolve(candidate, valid=valid)
     before = claims_of(stated, placed)
     facts = {fact.fact_id: fact for fact in stated}
-    facts[placed.fact_id] = fact_of(placed, now)
+    facts[placed.fact_id] = _fact_of(placed, now)
     after = {**before, placed.fact_id: claim_of(placed, len(before))}
     changes = retimed(facts, before, after, now=now)
     if proposal.decision is Decision.ADD:
@@ -153,17 +155,6 @@ def beside_statements(
     return evolve(proposal, retimed=tuple(changes))
 
 
-def fact_of(candidate: Candidate, now: datetime) -> Fact:
+def _fact_of(candidate: Candidate, now: datetime) -> Fact:
     """The fact that a candidate becomes, before others cut its times."""
-    return Fact(
-        fact_id=candidate.fact_id,
-        version=1,
-        scope=candidate.scope,
-        text=candidate.text,
-        slot=candidate.slot,
-        statement=candidate.statement,
-        occurred_at=candidate.occurred_at,
-        created_at=now,
-        valid=candidate.valid,
-        recorded=Interval(start=now),
-    )
+    return first_version(added(candidate, candidate.valid), now)

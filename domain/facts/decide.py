@@ -164,7 +164,7 @@ def events_of(
         return []
     if verdict.decision is Decision.ADD:
         return [
-            _added(candidate, verdict),
+            added(candidate, _valid(candidate, verdict), verdict.reason),
             *_asserted(candidate, verdict),
             *(
                 FactsRivalled(
@@ -178,7 +178,7 @@ def events_of(
     if verdict.decision is Decision.SUPERSEDE:
         ended = [target, *(known[fact_id] for fact_id in verdict.also_ended)]
         return [
-            _added(candidate, verdict),
+            added(candidate, _valid(candidate, verdict), verdict.reason),
             *(_superseded(fact, candidate, verdict) for fact in ended),
             *_asserted(candidate, verdict),
         ]
@@ -236,7 +236,8 @@ def _taken_over(candidate: Candidate, target: Fact, verdict: Verdict) -> list[Ev
     ]
 
 
-def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:
+def added(candidate: Candidate, valid: Interval, reason: str = "") -> FactAdded:
+    """The event that makes a candidate a fact, which holds within ``valid``."""
     return FactAdded(
         fact_id=candidate.fact_id,
         scope=candidate.scope,
@@ -249,9 +250,9 @@ def _added(candidate: Candidate, verdict: Verdict) -> FactAdded:
         slot=candidate.slot,
         statement=candidate.statement,
         occurred_at=candidate.occurred_at,
-        valid=_valid(candidate, verdict),
+        valid=valid,
         expires_at=candidate.expires_at,
-        reason=verdict.reason,
+        reason=reason,
     )
 
 

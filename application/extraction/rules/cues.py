@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from remembrancer.application.extraction.rules.calendar_words import MONTH, WEEKDAY
 from remembrancer.application.extraction.rules.contractions import straight
 
 _REQUEST = re.compile(
@@ -17,7 +18,6 @@ _REQUEST = re.compile(
 )
 """The opening of "could you remember that …"."""
 
-_DAYS = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 
 _UNREAL = re.compile(
     r"\b(?:if|unless|would|could|might|maybe|perhaps|possibly|supposedly|imagin\w*|"
@@ -34,7 +34,8 @@ _LIMITED = re.compile(
     r"often|mostly|rarely|part[- ]time|temporarily|temporary|briefly|for now|for the time being|"
     r"for the moment|until|till|during|second(?:ary)?|third|another|other|extra|additional|"
     r"side|spare|half|except|apart from|other than|only|once|twice|whenever|unsuccessfully|"
-    rf"weekends?|weekdays?|{_DAYS}s|on (?:a |most |some )?{_DAYS}s? (?:and|or|morning|evening)\w*|"
+    rf"weekends?|weekdays?|{WEEKDAY}s|"
+    rf"on (?:a |most |some )?{WEEKDAY}s? (?:and|or|morning|evening)\w*|"
     r"(?:at|by|every|each|most|some|two|three|few) (?:nights?|evenings?|mornings?|afternoons?)|"
     r"(?:evenings?|nights?|days?|hours?|mornings?|times?) (?:a|per|each) (?:week|month|year)|"
     r"when(?:ever)? (?:i|we|you|it|the|my|travell?ing|working)|while (?:i|we|travell?ing|my)|"
@@ -54,8 +55,7 @@ _ELSEWHERE = re.compile(
     r"(?:and |but |well,? )?(?:in|at|over in|down in) (?-i:[A-Z])[^,]{1,40},", re.IGNORECASE
 )
 _MONTHS = re.compile(
-    r"in (?:early |late |mid-?)?(?:january|february|march|april|may|june|july|august|september|"
-    r"october|november|december|spring|summer|autumn|winter)\b",
+    rf"in (?:early |late |mid-?)?(?:{MONTH}|spring|summer|autumn|winter)\b",
     re.IGNORECASE,
 )
 

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from functools import cache, partial
 
+from remembrancer.application.extraction.rules.calendar_words import WEEKDAY
 from remembrancer.application.extraction.rules.counts import COUNT, value_of
 from remembrancer.application.extraction.rules.date_spans import (
     Dated,
@@ -34,7 +35,6 @@ _MONTH = (
 _NAMES = frozenset("jan april may june august".split())
 _WORDS = frozenset("may march mar mon wed sat sun".split())
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _SHORT_WEEKDAY = r"(?:mon|tues?|wed|thurs?|fri|sat|sun)"
 _YEAR = r"(?:19|20)\d\d"
 _DAY = r"(?P<{0}day>\d{{1,2}})(?P<{0}nth>st|nd|rd|th)?"
@@ -87,11 +87,11 @@ _PATTERN = rf"""(?:(?<![\w-])(?<!\d[.,/–])|(?='))(?:
     | in\ (?P<ahead>{_COUNTED}(?:\ and\ a\ half)?)\b
     | (?P<weekend>(?:last|next|this(?:\ (?:past|coming))?)\ weekend)\b
     | (?P<period>(?:last|next|this(?:\ (?:past|coming))?)
-          \ (?:week|month|year|{_WEEKDAY}|{_SHORT_WEEKDAY}))\b
+          \ (?:week|month|year|{WEEKDAY}|{_SHORT_WEEKDAY}))\b
     | this\ (?P<today>morning|afternoon|evening)\b
     | (?P<adverb>(?:the\ )?day\ before\ yesterday|(?:the\ )?day\ after\ tomorrow
           | last\ night|yesterday|today|tonight|tomorrow)\b
-    | (?:on|since)\ (?P<weekday>{_WEEKDAY})\b
+    | (?:on|since)\ (?P<weekday>{WEEKDAY})\b
     )"""
 # Every expression has a digit or one of these words; most sentences have none.
 _HINT = re.compile(
