@@ -232,10 +232,15 @@ def known_fact(item: Fact | Candidate, name: str | None = None) -> KnownFact:
         occurred_at=item.occurred_at,
         start=item.valid.start or item.occurred_at,
         reading=reading if reading is not None and reading.slot == item.slot else None,
-        assertion=assertion and evolve(assertion, subject=one_subject(assertion.subject, name)),
+        assertion=assertion and _of_one(assertion, name),
         agent_only=isinstance(item, Candidate) and item.agent_only,
         expires_at=item.expires_at,
     )
+
+
+def _of_one(assertion: Assertion, name: str | None) -> Assertion:
+    subject = one_subject(assertion.subject, name)
+    return assertion if subject == assertion.subject else evolve(assertion, subject=subject)
 
 
 def _slot_of_one(slot: str, name: str | None) -> str:

@@ -8,6 +8,7 @@ statement, a missed one only keeps a duplicate.
 from __future__ import annotations
 
 from remembrancer.application.extraction.rules.contractions import written_out
+from remembrancer.application.extraction.rules.readings import remembered
 from remembrancer.domain.text import normalised
 
 _WEIGHTLESS = frozenset("really just actually definitely absolutely totally honestly".split())
@@ -22,6 +23,7 @@ _SPELLINGS = {
 _CLOSING_MARKS = ".,!?;:…。！？、，；：\"'()"
 
 
+@remembered
 def signature(text: str) -> str:
     """Return a form that is the same for near duplicates, and so for texts with one ``normalised``
     form.

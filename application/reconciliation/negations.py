@@ -16,6 +16,7 @@ from attrs import frozen
 from remembrancer.application.extraction.rules import cues
 from remembrancer.application.extraction.rules.answers import in_one_sentence
 from remembrancer.application.extraction.rules.calendar_words import MONTH, WEEKDAY
+from remembrancer.application.extraction.rules.readings import remembered
 from remembrancer.application.extraction.rules.statements import Statement, statements_in
 
 
@@ -70,6 +71,7 @@ MOST_WORDS_OF_AMOUNT = 4
 """Words of "ten cigarettes a day", without articles."""
 
 
+@remembered
 def assertion_in(sentence: str, speaker: str) -> Assertion | None:
     """The assertion or negation of a sentence, ``None`` if it has another form.
 

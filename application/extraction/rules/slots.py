@@ -19,6 +19,7 @@ from remembrancer.application.extraction.rules import cues, languages, slot_valu
 from remembrancer.application.extraction.rules.answers import in_one_sentence
 from remembrancer.application.extraction.rules.gazetteer import NameKind, kinds_of
 from remembrancer.application.extraction.rules.reading import SlotReading, Stance
+from remembrancer.application.extraction.rules.readings import remembered
 from remembrancer.application.extraction.rules.slot_patterns import (
     UNIQUE,
     Pattern,
@@ -64,6 +65,7 @@ def attribute_of(slot: str) -> str:
     return slot.rpartition("/")[2]
 
 
+@remembered
 def read(sentence: str, speaker: str) -> SlotReading | None:
     """The slot that a sentence fills, ``None`` if it fills none.
 

@@ -16,6 +16,7 @@ from attrs import frozen
 from remembrancer.application.extraction.rules.contractions import written_out
 from remembrancer.application.extraction.rules.cues import correction
 from remembrancer.application.extraction.rules.passages import is_own
+from remembrancer.application.extraction.rules.readings import remembered
 from remembrancer.domain.text import normalised
 
 LONGEST = 300
@@ -101,6 +102,7 @@ _HEADED = re.compile(r"^new ((?:[\w-]+ ){0,2}[\w-]+): ", re.IGNORECASE)
 """A heading: "New address: 4 Elm Row"."""
 
 
+@remembered
 def plain(sentence: str) -> str | None:
     """``sentence`` in NFC, without contractions, line breaks, opening phrases and closing marks.
 
