@@ -512,6 +512,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """A commit of the log alone, as a crash would leave it if the read models were in another
         file.
         """
+        if not self.recorded:
+            # The first opening wrote its embedder into the file, and no write of this one has yet.
+            self.memories[which].rebuild("read_models")
         active = [fact for fact in self.facts() if fact.status is FactStatus.ACTIVE]
         self.observer.log.append(self.unprojected(scope, text))
         if active:
