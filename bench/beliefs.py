@@ -47,10 +47,16 @@ LATER = timedelta(days=3)
 TIMED = 10
 """People whose sentences are timed."""
 
-DEBATABLE: Mapping[tuple[str, str], str] = {
+DEBATABLE: Mapping[tuple[str, ...], str] = {
     ("I am tired.", "I am not tired anymore."): "the second sentence does say that it is over",
+    ("一年前に買いました",): "a count of years is as precise as a year: the fact starts with 2023",
+    ("I moved a year ago.",): "the same: 2023, not 28 February",
+    ("I moved a month ago.",): "a count of months is as precise as a month: February 2024",
+    ("The contract ends on 31 December.",): "an end to come; the contract holds from now on",
+    ("I lived in Rome until 2015.",): "an end alone, which would hide what was just said",
 }
-"""Cases of ``stays``, by base and answer, in which a careful reader may end the belief, and why."""
+"""Cases, by what was told, in which a careful reader may judge otherwise, and why: a belief that
+ends, a date that is less precise."""
 
 
 @frozen(kw_only=True)
@@ -113,7 +119,7 @@ def dated(memory: Memory, user: str, case: Mapping[str, str]) -> Judged:
     memory.add(case["said"], user_id=user, occurred_at=at)
     dates = [start_of(fact) for fact in memory.get_all(user_id=user)]
     return Judged(
-        group="dates",
+        group="debatable dates" if (case["said"],) in DEBATABLE else "dates",
         kind="dates",
         told=(case["said"],),
         checks={"dated": all(fits(date, case["right"]) for date in dates)},
@@ -193,7 +199,8 @@ BARS: Mapping[str, Sequence[tuple[tuple[str, ...], float | None]]] = {
     "debatable": [(("stays",), None)],
     "ends": [(("kept", "ended"), 0.75), (("kept", "ended", "first"), None)],
     "goes on": [(("kept",), 0.97), (("kept", "first"), None)],
-    "dates": [(("dated",), None)],
+    "dates": [(("dated",), 1.0)],
+    "debatable dates": [(("dated",), None)],
 }
 """The checks of each group, with their targets."""
 
