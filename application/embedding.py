@@ -41,6 +41,11 @@ class Embedding:
         self._lock = threading.Lock()
         self._recent: OrderedDict[tuple[Purpose, str], Vector] = OrderedDict()
 
+    @property
+    def local(self) -> bool:
+        """See ``Embedder.local``."""
+        return self._embedder.local
+
     def recent(self, texts: Sequence[str]) -> dict[str, Vector]:
         """Document vectors in the LRU cache, by text; missing texts are left out."""
         return self._remembered(texts, "document")

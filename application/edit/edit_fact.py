@@ -13,7 +13,7 @@ from remembrancer.domain.errors import AdapterUnavailable, ModelError, NotFound
 from remembrancer.domain.events import Event
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.fact_store import FactStore
-from remembrancer.domain.recorded import NewEvent
+from remembrancer.domain.recorded import Head, NewEvent
 from remembrancer.domain.scope import Scope
 
 CALLER = "caller"
@@ -69,7 +69,7 @@ class EditFact:
             NotFound: no such fact in that scope, or raised by ``decide``.
         """
 
-        async def on_latest() -> Sequence[NewEvent]:
+        async def on_latest(_: Head) -> Sequence[NewEvent]:
             events = await decide(await self._latest(fact_id, scope))
             return [self._appender.new(event) for event in events]
 

@@ -14,7 +14,7 @@ from remembrancer.domain.events import Event
 from remembrancer.domain.facts.decide import retimings, retract
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.fact_store import FactStore
-from remembrancer.domain.recorded import NewEvent
+from remembrancer.domain.recorded import Head, NewEvent
 from remembrancer.domain.scope import Scope
 
 
@@ -81,7 +81,7 @@ class WithdrawAll:
             The receipt, ``None`` if there is no active fact.
         """
 
-        async def decide() -> Sequence[NewEvent]:
+        async def decide(_: Head) -> Sequence[NewEvent]:
             facts = await self._facts.active_in(scope)
             return [
                 self._appender.new(event)

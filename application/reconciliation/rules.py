@@ -65,6 +65,8 @@ _FOLLOWS = {
 class RulesReconciler:
     """A ``Reconciler`` made of rules. It keeps no state between calls and never suspends."""
 
+    local = True
+
     @property
     def description(self) -> Mapping[str, Any]:
         """The name; the number changes with the results of the rules."""

@@ -11,10 +11,11 @@ from remembrancer.domain.errors import Conflict, InvalidRequest
 from remembrancer.domain.events import Event, EventId
 from remembrancer.domain.ports.audit_log import Appended, AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
-from remembrancer.domain.recorded import CLOCK_LEAD, Append, CorrelationId, NewEvent
+from remembrancer.domain.recorded import CLOCK_LEAD, Append, CorrelationId, Head, NewEvent
 from remembrancer.domain.scope import LedgerId
 
-Decide: TypeAlias = Callable[[], Awaitable[Sequence[NewEvent]]]
+Decide: TypeAlias = Callable[[Head], Awaitable[Sequence[NewEvent]]]
+"""Decides on the events that follow the head of a ledger."""
 
 LONGEST_PAUSE = 0.05
 """Longest pause in seconds between two tries after a lost race."""
@@ -116,7 +117,7 @@ class OptimisticAppender:
         actor: str,
         idempotency_key: str | None = None,
     ) -> Appended | None:
-        """Call ``decide`` and append the events that it returns; repeat after every lost race.
+        """Append the events that ``decide`` returns for the head; repeat after every lost race.
 
         Returns:
             The appended events, ``None`` if ``decide`` returned none.
@@ -129,7 +130,7 @@ class OptimisticAppender:
         tries = 0
         while True:
             head = await self._log.head(ledger)
-            events = await decide()
+            events = await decide(head)
             if not events:
                 return None
             try:

@@ -73,7 +73,7 @@ class OrderedRemember:
         Raises:
             InvalidRequest, Conflict, AdapterUnavailable: see ``Remember``.
         """
-        begun = await self._remember.observe(request)
+        begun = await self._remember.observe(request, alone=True)
         if begun.pending:
             return begun, self._hand_over(begun, request)
         done: Future[Receipt] = Future()

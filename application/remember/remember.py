@@ -30,8 +30,13 @@ from remembrancer.domain.image import Image
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.extractor import Extraction, Extractor
+from remembrancer.domain.ports.local import is_local
 from remembrancer.domain.ports.reconciler import Reconciler
 from remembrancer.domain.recorded import CorrelationId, NewEvent, Recorded, readable
+
+MOST_AT_ONCE = 2_000
+"""Characters of the messages that are appended together with the facts in them. Rules read them in
+some milliseconds, and rarely find more facts than one append takes."""
 
 
 @frozen(kw_only=True)
@@ -70,6 +75,7 @@ class Remember:
         self._settle = settle
         self._extractor = extractor
         self._reconciler = reconciler
+        self._is_local = settle.is_local and is_local(extractor) and is_local(reconciler)
         self._verbatim = VerbatimReconciler()
         self._runs = VerbatimReconciler("tells how a run went")
         self._clock = clock
@@ -95,11 +101,16 @@ class Remember:
             return begun
         return await self.finish(begun.correlation_id, actor=request.actor, data=request.images)
 
-    async def observe(self, request: RememberRequest) -> Receipt:
+    async def observe(self, request: RememberRequest, *, alone: bool = False) -> Receipt:
         """Append the messages to the ledger; ``finish`` extracts facts from them.
 
         With ``infer=False`` the facts are appended here, too, unless there are too many for one
-        append.
+        append. So are the facts of an extractor and a reconciler that are ``Local``, if no earlier
+        message of the ledger is pending.
+
+        Args:
+            request: the messages.
+            alone: append the messages alone, and leave their facts to ``finish``.
 
         Returns:
             The receipt so far; its ``pending`` messages wait for ``finish``.
@@ -143,6 +154,10 @@ class Remember:
         ]
         if at_once:
             return await self._remember_verbatim(attempt, observed)
+        if not alone and self._is_prompt(request):
+            receipt = await self._infer_at_once(attempt, observed)
+            if receipt is not None:
+                return receipt
         appended = await self._appender.append(
             ledger,
             observed,
@@ -258,15 +273,49 @@ class Remember:
         return evolve(receipt_of(before, VERBATIM), lagging=lagging)
 
     async def _remember_verbatim(self, attempt: _Attempt, observed: Sequence[NewEvent]) -> Receipt:
-        """Append the messages together with their facts."""
-        request = attempt.request
         candidates = tuple(verbatim_candidates(attempt.messages, self._ids))
         extraction = Extraction(candidates=candidates, skipped=(), inferences=())
-        settled = await self._settled(attempt, Portion(extraction=extraction), beside=observed)
+        receipt = await self._append_at_once(attempt, Portion(extraction=extraction), observed)
+        assert receipt is not None, "messages are always recorded"
+        return receipt
+
+    def _is_prompt(self, request: RememberRequest) -> bool:
+        """Whether the facts of a request are found so soon that its messages can wait for them."""
+        return (
+            request.infer
+            and self._is_local
+            and not any(turn.images for turn in request.turns)
+            and sum(len(turn.text) for turn in request.turns) <= MOST_AT_ONCE
+        )
+
+    async def _infer_at_once(
+        self, attempt: _Attempt, observed: Sequence[NewEvent]
+    ) -> Receipt | None:
+        """Append the messages together with the facts in them; ``None`` if the messages must be
+        appended first, because that failed, or takes several appends, or others are pending.
+        """
+        try:
+            extraction = await self._extracted(attempt)
+            cut = list(portions(extraction, attempt.messages, ()))
+            if len(cut) > 1 or extraction.failure is not None:
+                return None
+            return await self._append_at_once(attempt, cut[0], observed)
+        except Exception:
+            # Whatever failed, the messages must not be lost with it, nor be there twice.
+            if await self._log.read_correlation(attempt.correlation_id):
+                raise
+            return None
+
+    async def _append_at_once(
+        self, attempt: _Attempt, portion: Portion, observed: Sequence[NewEvent]
+    ) -> Receipt | None:
+        """Append messages together with their facts; ``None`` if others are pending."""
+        settled = await self._settled(attempt, portion, beside=observed)
         appended = settled.appended
-        assert appended is not None, "messages are always recorded"
+        if appended is None:
+            return None
         if appended.replayed:
-            return await self._replay(appended.recorded, request)
+            return await self._replay(appended.recorded, attempt.request)
         receipt = receipt_of(appended.recorded, VERBATIM)
         return receipt if settled.embedded else evolve(receipt, lagging=("vectors",))
 
@@ -300,8 +349,9 @@ class Remember:
                 messages=attempt.messages,
                 before=before,
                 beside=beside,
+                in_turn=bool(beside) and request.infer,
                 unfinished=portion.unfinished,
-                idempotency_key=None if request.infer else request.idempotency_key,
+                idempotency_key=request.idempotency_key if beside else None,
             )
         )
 

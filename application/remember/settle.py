@@ -44,10 +44,10 @@ class Matter:
     """What there is to decide.
 
     ``by_meaning``: compare with facts of similar vectors, too. ``ended``: also with facts in the
-    slots of candidates that have ended. ``messages`` are those that
-    candidates quote. ``before`` are the events of the request so far; ``beside`` are new events
-    that are appended together with the decision, before it. ``unfinished``: the extraction is a
-    part of a message, which stays pending.
+    slots of candidates that have ended. ``messages`` are those that candidates quote. ``before``
+    are the events of the request so far; ``beside`` are new events that are appended together with
+    the decision, before it. ``in_turn``: decide nothing while earlier messages of the ledger are
+    pending. ``unfinished``: the extraction is a part of a message, which stays pending.
     """
 
     ledger: LedgerId
@@ -60,6 +60,7 @@ class Matter:
     messages: Sequence[Message] = ()
     before: Sequence[Recorded] = ()
     beside: Sequence[NewEvent] = ()
+    in_turn: bool = False
     unfinished: bool = False
     idempotency_key: str | None = None
 
@@ -141,6 +142,11 @@ class Settle:
         self._pipeline = pipeline
         self._clock = clock
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the vectors of candidates are computed within the process."""
+        return self._embedding.local
+
     async def __call__(self, matter: Matter) -> Settled:
         """Decide, and append; again after every lost race.
 
@@ -157,12 +163,13 @@ class Settle:
         )
         last = _Try()
 
-        async def decide_on_head() -> Sequence[NewEvent]:
+        async def decide_on_head(head: Head) -> Sequence[NewEvent]:
             trail.try_again()
-            head = await self._log.head(matter.ledger)
             last.failure, last.superfluous = None, await self._superfluous(matter, head)
             if last.superfluous:
                 return trail.lost()
+            if matter.in_turn and await self._facts.unfinished(matter.ledger, 1):
+                return []
             now = await self._clock.now()
             due = await self._facts.due(matter.ledger, now)
             decision = await self._decide(matter, due, now, embedded=embedded)

@@ -20,6 +20,7 @@ from remembrancer.domain.ports.external_engine import (
     has_fingerprint,
     is_claimable,
 )
+from remembrancer.domain.ports.local import Local, is_local
 from remembrancer.domain.ports.never_suspends import NeverSuspends, never_suspends
 from remembrancer.domain.ports.read_models import CatchesUp, HasState, catches_up, has_state
 from remembrancer.domain.ports.self_description import DescribesItself, describes_itself
@@ -39,6 +40,7 @@ OPTIONAL: list[tuple[Finds, type[Any]]] = [
     (has_state, HasState),
     (is_claimable, Claimable),
     (is_compactable, Compactable),
+    (is_local, Local),
     (never_suspends, NeverSuspends),
     (describes_itself, DescribesItself),
 ]

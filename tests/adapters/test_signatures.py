@@ -81,6 +81,7 @@ from remembrancer.domain.ports.key_vault import KeyVault
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.ports.language_model import LanguageModel
 from remembrancer.domain.ports.link_history import LinkHistory
+from remembrancer.domain.ports.local import Local
 from remembrancer.domain.ports.never_suspends import NeverSuspends
 from remembrancer.domain.ports.projection_state import ProjectionState
 from remembrancer.domain.ports.read_models import (
@@ -137,7 +138,7 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
 PARTS_OF_PORTS = {Engine}
 """Implemented as a part of other ports."""
 
-ATTRIBUTES_ALONE = {DeclaresSignals, DescribesItself, Fingerprinted, NeverSuspends}
+ATTRIBUTES_ALONE = {DeclaresSignals, DescribesItself, Fingerprinted, Local, NeverSuspends}
 """Protocols without methods."""
 
 CHOSEN: Mapping[str, Class] = {

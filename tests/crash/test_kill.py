@@ -151,7 +151,7 @@ def test_write_killed_between_any_two_statements_is_done_once(
             assert contents(memory) == expected
             check_agreement(memory)
     assert {before[0], expected[0]} <= seen
-    assert len(seen) == (3 if write == "infer" else 2)
+    assert len(seen) == 2
 
 
 def test_retry_finishes_a_killed_background_write_once(tmp_path: Path, kills: Kills) -> None:

@@ -653,7 +653,9 @@ def test_exactly_one_of_many_requests_with_one_key_is_applied(held: Driver, infe
 
 
 class Dying(RulesExtractor):
-    """An extractor whose process is killed at the first call."""
+    """An extractor whose process is killed at the first call, as if it had asked a model."""
+
+    local = False
 
     def __init__(self) -> None:
         self.calls = 0
@@ -1465,6 +1467,8 @@ def test_cancelled_add_leaves_an_intact_ledger(tmp_path: Path) -> None:
     asked = asyncio.Event()
 
     class Waiting(RulesExtractor):
+        local = False
+
         async def extract(self, messages: Any, ids: Any, guidance: Any = None) -> Any:
             asked.set()
             await asyncio.Event().wait()

@@ -44,6 +44,7 @@ class RulesExtractor:
     """An ``Extractor`` made of rules. It keeps no state."""
 
     never_suspends = True
+    local = True
 
     @property
     def name(self) -> str:
