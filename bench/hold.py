@@ -1,11 +1,12 @@
 """How long a memory on a SQLite file holds the write lock: what every other writer waits for.
 
 A case adds messages of one size to a new file and takes the time of each transaction, from the end
-of its ``BEGIN IMMEDIATE`` to the end of its ``COMMIT``. The messages of a case are one
-conversation, so that each also changes the context of the facts before it. Latin text has sentences
-of about sixty characters, Chinese text of about twenty; rules make a fact of each. The last case is
-one call with the most messages that a call may have. Segments of the index that are stored after an
-append are among the transactions.
+of its ``BEGIN IMMEDIATE`` to the end of its ``COMMIT``, by the clock and in CPU time of the thread.
+The clock includes waiting for the disk, and for the processor on a busy machine. The messages of a
+case are one conversation, so that each also changes the context of the facts before it. Latin text
+has sentences of about sixty characters, Chinese text of about twenty; rules make a fact of each.
+The last case is one call with the most messages that a call may have. Segments of the index that
+are stored after an append are among the transactions.
 
     python -m bench.hold
     python -m bench.hold --rounds 20 --durability normal
@@ -24,6 +25,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from attrs import frozen
 
 from bench.report import Row, quantile, report
 from remembrancer import Memory
@@ -59,21 +62,30 @@ def chinese(size: int, dice: random.Random) -> str:
     return text
 
 
+@frozen
+class Hold:
+    """One write transaction: milliseconds by the clock, and of CPU time."""
+
+    clock: float
+    cpu: float
+
+
 @contextmanager
-def holds() -> Iterator[list[float]]:
-    """The milliseconds of each write transaction that is committed in the block, in order."""
-    taken: list[float] = []
+def holds() -> Iterator[list[Hold]]:
+    """The write transactions that are committed in the block, in order."""
+    taken: list[Hold] = []
 
     class Timed(sqlite3.Connection):
-        begun = 0.0
+        begun: tuple[float, float] | None = None
 
         def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
             cursor = super().execute(sql, *arguments)
+            now = (1000 * time.perf_counter(), 1000 * time.thread_time())
             if sql == "BEGIN IMMEDIATE":
-                self.begun = time.perf_counter()
-            elif sql == "COMMIT" and self.begun:
-                taken.append(1000 * (time.perf_counter() - self.begun))
-                self.begun = 0.0
+                self.begun = now
+            elif sql == "COMMIT" and self.begun is not None:
+                taken.append(Hold(now[0] - self.begun[0], now[1] - self.begun[1]))
+                self.begun = None
             return cursor
 
     original = sqlite3.connect
@@ -84,18 +96,22 @@ def holds() -> Iterator[list[float]]:
         sqlite3.connect = original
 
 
-def rows_of(case: str, taken: Sequence[float], *, bar: float | None) -> list[Row]:
-    """Three rows for the holds of a case."""
+def rows_of(case: str, taken: Sequence[Hold], *, bar: float | None) -> list[Row]:
+    """Six rows for the holds of a case."""
     count = f"{len(taken):,} transactions"
     figures = (("p50", 0.5, None, ""), ("p99", 0.99, bar, count), ("longest", 1.0, None, ""))
     return [
         Row(
-            case=f"{case}, {name}",
+            case=f"{case}, {name}{what}",
             unit="ms",
-            ours=quantile(taken, q),
+            ours=quantile(times, q),
             more_is_better=False,
             bar=target,
             note=note,
+        )
+        for what, times in (
+            ("", [hold.clock for hold in taken]),
+            (" CPU", [hold.cpu for hold in taken]),
         )
         for name, q, target, note in figures
     ]
@@ -103,7 +119,7 @@ def rows_of(case: str, taken: Sequence[float], *, bar: float | None) -> list[Row
 
 def measured(
     path: Path, durability: str, add: Callable[[Memory, int], object], rounds: int
-) -> list[float]:
+) -> list[Hold]:
     """The holds of ``rounds`` calls of ``add`` on a new file."""
     settings = load_settings(
         {"audit_log": {"path": str(path), "durability": durability}}, environment={}

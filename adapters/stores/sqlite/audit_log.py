@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from attrs import evolve, frozen
+
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.event_rows import (
@@ -16,10 +18,11 @@ from remembrancer.adapters.stores.shared.event_rows import (
     list_ledgers,
 )
 from remembrancer.adapters.stores.shared.scripts import Row
+from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.run_script import run_script
 from remembrancer.domain.epoch_micros import to_microseconds
-from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
@@ -94,6 +97,28 @@ def create_log(schema: sqlite_utils.Database) -> None:
     )
 
 
+MANY = 500
+"""Events of an append from which on it is encoded and hashed before the lock is taken, for the head
+that the ledger has then. For fewer, reading the head twice costs more than it saves.
+"""
+
+
+@frozen
+class _Ahead:
+    """The chain of an append, if ``head`` is still the ledger's; ``last``: the position before."""
+
+    head: Head
+    last: Position
+    chain: list[Recorded]
+
+    def chain_after(self, last: Position) -> list[Recorded]:
+        """The chain after another position: no hash covers it."""
+        if last == self.last:
+            return self.chain
+        moved = last - self.last
+        return [evolve(item, position=Position(item.position + moved)) for item in self.chain]
+
+
 class Listener(Protocol):
     """Read models that are updated in the append's transaction."""
 
@@ -135,8 +160,10 @@ class SqliteAuditLog:
         """See ``AuditLog.append``."""
         chaining.check(append)
         prepared = None if self._listener is None else self._listener.prepare(append)
+        ahead = self._chained_ahead(append) if len(append.events) >= MANY else None
         appended = self._database.write(
-            lambda connection: self._append(connection, append, prepared), len(append.events)
+            lambda connection: self._append(connection, append, prepared, ahead),
+            len(append.events),
         )
         if self._listener is not None and not appended.replayed:
             # The append is committed; maintenance that fails now is due again at the next append.
@@ -144,13 +171,33 @@ class SqliteAuditLog:
                 self._listener.committed(appended.recorded)
         return appended
 
-    def _append(self, connection: sqlite3.Connection, append: Append, prepared: Any) -> Appended:
+    def _chained_ahead(self, append: Append) -> _Ahead | None:
+        """The chain of an append, made before the lock is taken."""
+        with self._database.reader() as connection, one_view(connection):
+            _, head = run_script(connection, find_head(append.ledger, bytes.hex))
+            last = _last_position(connection)
+        # What refuses an append refuses it after the request was looked up, in the transaction.
+        with suppress(RemembrancerError):
+            return _Ahead(head, last, chaining.chained(append, head, last, self._codec))
+        return None
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        append: Append,
+        prepared: Any,
+        ahead: _Ahead | None,
+    ) -> Appended:
         ledger_id, head = run_script(connection, find_head(append.ledger, bytes.hex))
         earlier = self._earlier(connection, append, ledger_id, head)
         if earlier:
             return Appended(recorded=tuple(earlier), replayed=True)
         chaining.check_version(append, head)
-        chain = chaining.chained(append, head, _last_position(connection), self._codec)
+        last = _last_position(connection)
+        if ahead is not None and ahead.head == head:
+            chain = ahead.chain_after(last)
+        else:
+            chain = chaining.chained(append, head, last, self._codec)
         ledger_id = _move_head(connection, ledger_id, chain[-1])
         connection.executemany(_INSERT, [_row(ledger_id, item) for item in chain])
         if append.idempotency_key is not None:

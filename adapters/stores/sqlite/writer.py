@@ -7,6 +7,7 @@ is the one that undoes, and SQLite, not a variable, says whether a commit happen
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 from bisect import bisect_right
@@ -150,8 +151,11 @@ class Writer:
         with translating(self._path):
             self._prepare()
             self._inside = True
+            collects = False
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
+                collects = gc.isenabled()
+                gc.disable()
                 for job in group:
                     if not job.left:
                         self._run(job, alone=len(group) == 1)
@@ -169,6 +173,8 @@ class Writer:
                 raise
             finally:
                 self._inside = attempt.running = False
+                if collects:
+                    gc.enable()
 
     def _run(self, job: _Job[Any], *, alone: bool) -> None:
         # An earlier attempt may have been interrupted.

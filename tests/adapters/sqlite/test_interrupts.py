@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sqlite3
 import threading
@@ -129,6 +130,7 @@ def test_interrupted_write_is_committed_or_not_but_never_later(
         # Then only the interrupt comes out, and another thread and another process can write
         assert kept is None or type(kept) is error, injection.where
         require_unlocked(path)
+        assert gc.isenabled(), injection.where
         later = others.submit(noting, database, fresh()).result(PATIENCE)
         found = others.submit(notes, database).result(PATIENCE)
         # and nothing appeared late or was lost
