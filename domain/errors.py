@@ -22,6 +22,13 @@ class InvalidRequest(RemembrancerError, ValueError):
         self.problem = problem
 
 
+class SettingsError(InvalidRequest):
+    """A server refuses what is set: a login, a permission, an address, a collection of another
+    size. No event and no query is at fault, and trying again is of no use until the setting that
+    ``path`` names, or the server, is corrected.
+    """
+
+
 class NotFound(RemembrancerError, LookupError):
     """The id does not exist, or the scope may not see it."""
 

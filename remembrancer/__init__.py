@@ -17,6 +17,7 @@ from remembrancer.domain.errors import (
     ModelError,
     NotFound,
     RemembrancerError,
+    SettingsError,
     StillPending,
     WrongContext,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "ScoredFact",
     "SearchResult",
     "Settings",
+    "SettingsError",
     "Statistics",
     "StillPending",
     "Store",

@@ -30,6 +30,7 @@ from remembrancer.domain.errors import (
     InvalidRequest,
     ModelError,
     RemembrancerError,
+    SettingsError,
 )
 from remembrancer.domain.ports.language_model import ChatMessage, Prompt
 from remembrancer.domain.ports.read_models import ReadModelsState, Refusal, has_state
@@ -62,6 +63,11 @@ MOST_WAITING = 1_000
 """Documents without a vector that are counted; beyond this the report says "more than"."""
 
 QUESTION = "Is the tea warm?"
+
+RETRIED = "a worker retries automatically; check the engine"
+REFUSED = "correct the setting, then start the application and its workers again"
+_REFUSAL = f"{SettingsError.__name__}: "
+"""How the projection state names a refusal."""
 
 
 def examine(
@@ -326,7 +332,7 @@ class _Examiner:
                 "list them with remembrancer dead, then run remembrancer dead --retry",
             )
         for problem in dict.fromkeys(s.problem for s in partition_states if s.problem is not None):
-            notes.problem(problem, "a worker retries automatically; check the engine")
+            notes.problem(problem, REFUSED if problem.startswith(_REFUSAL) else RETRIED)
 
     def _model(self, part: str, chosen: str, notes: _Notes) -> None:
         choice = getattr(self._settings, part)

@@ -34,7 +34,7 @@ from remembrancer.adapters.stores.postgres.vector_index.schema import (
 )
 from remembrancer.adapters.stores.postgres.vector_index.searching import PLANNED_ONCE
 from remembrancer.application.inline import run_inline
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, SettingsError
 from remembrancer.domain.facts.fact import FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.external_engine import LogId
@@ -104,10 +104,15 @@ class PgvectorIndex:
         self._frame = TransactionScripts.of(
             settings.schema, settings.statement_timeout, settings.connect_timeout, PRESET
         )
+        self._login: dict[str, Any] = {
+            "autocommit": True,
+            "connect_timeout": math.ceil(settings.connect_timeout),
+        }
+        self._conninfo = _conninfo(settings.dsn, self._frame)
         self._pool = psycopg_pool.ConnectionPool(
-            _conninfo(settings.dsn, self._frame),
+            self._conninfo,
             connection_class=SyncConnection,
-            kwargs={"autocommit": True, "connect_timeout": math.ceil(settings.connect_timeout)},
+            kwargs=self._login,
             min_size=1,
             max_size=settings.max_connections,
             timeout=settings.connect_timeout,
@@ -207,13 +212,27 @@ class PgvectorIndex:
             self._prepare()
             return run_inline(work)
         except AdapterUnavailable as error:
+            if isinstance(error.__cause__, psycopg_pool.PoolTimeout):
+                self._require_login()
             raise AdapterUnavailable(ADAPTER, error.problem) from error
         except InvalidRequest as error:
-            # The code shared with the store names settings by the path of the log.
-            path = error.path.replace("audit_log.", "vector_index.")
-            raise InvalidRequest(path, error.problem) from error
+            raise _renamed(error) from error
         finally:
             work.close()
+
+    def _require_login(self) -> None:
+        """Connect once: a pool reports a refused login as a timeout.
+
+        Raises:
+            SettingsError: the server refuses the login, the database or the certificates.
+        """
+        try:
+            with translating():
+                SyncConnection.connect(self._conninfo, **self._login).close()
+        except SettingsError as error:
+            raise _renamed(error) from error
+        except AdapterUnavailable:
+            return
 
     def _prepare(self) -> None:
         if self._ready:
@@ -224,6 +243,7 @@ class PgvectorIndex:
             # A closed pool that was never opened could still be opened.
             if self._closed:
                 raise AdapterUnavailable(ADAPTER, "the index has been closed; open it again")
+            self._require_login()
             with translating():
                 self._pool.open()
             run_inline(self._made())
@@ -244,11 +264,16 @@ class PgvectorIndex:
                     'log text COLLATE "C" NOT NULL)'
                 )
             if await find_extension(connection) is None:
-                raise InvalidRequest(
+                raise SettingsError(
                     "vector_index.provider",
                     "the extension pgvector is missing, and this user may not install it; "
                     "run CREATE EXTENSION vector in the database as a superuser",
                 )
+
+
+def _renamed(error: InvalidRequest) -> InvalidRequest:
+    """The code shared with the store names settings by the path of the log."""
+    return type(error)(error.path.replace("audit_log.", "vector_index."), error.problem)
 
 
 def _conninfo(dsn: str, frame: TransactionScripts) -> str:

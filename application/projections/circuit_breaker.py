@@ -11,6 +11,9 @@ SHORTEST = timedelta(seconds=0.5)
 LONGEST = timedelta(seconds=30)
 """How long the breaker is open: ``SHORTEST`` at first, doubled per failure up to ``LONGEST``."""
 
+REFUSED = timedelta(minutes=10)
+"""How long it is open after the engine refused the settings: repeated logins lock accounts."""
+
 
 class CircuitBreaker:
     """The circuit breaker of one engine in this process.
@@ -31,6 +34,10 @@ class CircuitBreaker:
         if not self.is_open(now):
             self._failures += 1
         self._until = now + min(LONGEST, SHORTEST * 2 ** min(self._failures - 1, 10))
+
+    def record_refusal(self, now: datetime) -> None:
+        """Open the breaker for ``REFUSED``: the engine refuses the settings."""
+        self._until = now + REFUSED
 
     def record_success(self) -> None:
         """Close the breaker."""

@@ -79,6 +79,7 @@ class DeadLetters:
             AdapterUnavailable: an engine did not answer, or its lease was not released in time;
                 the deliveries so far are recorded, and no letter is lost.
             InvalidRequest: an engine must be rebuilt first.
+            SettingsError: an engine refuses the settings; no letter is lost.
         """
         owner, revived = self._ids.new(), 0
         for projector in self._projections:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.projections.embedding_backfill import BATCH
-from remembrancer.domain.errors import InvalidRequest, ModelError
+from remembrancer.domain.errors import InvalidRequest, ModelError, SettingsError
 from remembrancer.domain.facts.fact import Fact
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.external_engine import ExternalGraph, ExternalIndex
@@ -38,6 +38,7 @@ class Delivery(Protocol):
         """Deliver the events of ``chain``; all are durable when this returns.
 
         Raises:
+            SettingsError: the engine or the embedder refuses the settings, not the events.
             InvalidRequest, ModelError: the events are refused for good.
             AdapterUnavailable: the engine or the embedder did not answer.
         """
@@ -103,6 +104,8 @@ class IndexDelivery:
         ]
         try:
             await self._index.put(documents)
+        except SettingsError:
+            raise
         except (InvalidRequest, ModelError):
             if apart:
                 await self._put_apart(documents)

@@ -5,7 +5,7 @@ An engine holds one log. The first delivery binds it, a rebuild binds it anew.
 
 from __future__ import annotations
 
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.errors import SettingsError
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.external_engine import Engine, LogId, is_claimable
 from remembrancer.domain.recorded import Position
@@ -33,7 +33,7 @@ class EngineClaim:
         """Bind an engine that holds no log, before the first delivery.
 
         Raises:
-            InvalidRequest: it holds another log.
+            SettingsError: it holds another log.
             AdapterUnavailable: the engine or the log did not answer.
         """
         self._check(await self._held(bind=True))
@@ -42,7 +42,7 @@ class EngineClaim:
         """Check that the engine holds this log.
 
         Raises:
-            InvalidRequest: it holds another log, or none.
+            SettingsError: it holds another log, or none.
             AdapterUnavailable: the engine or the log did not answer.
         """
         self._check(await self._held(bind=False))
@@ -69,7 +69,7 @@ class EngineClaim:
         if held == self._identity:
             return
         found = f"the log {held}" if held else "no log: it was emptied, or filled by an old release"
-        raise InvalidRequest(
+        raise SettingsError(
             self._projection,
             f"this log is {self._identity}, but the engine holds {found}; select another "
             "collection, schema or database in the settings, or run remembrancer rebuild "

@@ -15,7 +15,12 @@ from attrs import define, evolve, field, frozen
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.delivery import Delivery
 from remembrancer.application.projections.engine_claim import EngineClaim
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    ModelError,
+    SettingsError,
+)
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.projection_state import (
@@ -142,8 +147,8 @@ class Projector:
         """Check that the engine was fed with the current settings, and holds this log.
 
         Raises:
-            InvalidRequest: it was fed with other settings, or holds another log, and must be
-                rebuilt.
+            InvalidRequest: it was fed with other settings, and must be rebuilt.
+            SettingsError: it refuses the settings, or holds another log.
         """
         states = await self.partition_states()
         for partition_state in states:
@@ -181,6 +186,8 @@ class Projector:
         Raises:
             AdapterUnavailable: the engine, the embedder or the log did not answer; earlier pages
                 are checkpointed.
+            SettingsError: the engine or the embedder refuses the settings; earlier pages are
+                checkpointed, and no event becomes a dead letter.
         """
         lease = await self._state.acquire(
             self.feed, partition, owner=owner, seconds=self._settings.lease
@@ -192,8 +199,11 @@ class Projector:
             reached = await self._feed(lease, keep_going)
         except Exception as error:
             self.counts[partition].failures += 1
-            self.circuit_breaker.record_failure(await self._clock.now())
-            problem = _one_line(error)
+            now, problem = await self._clock.now(), _one_line(error)
+            if isinstance(error, SettingsError):
+                self.circuit_breaker.record_refusal(now)
+                raise
+            self.circuit_breaker.record_failure(now)
             if isinstance(error, AdapterUnavailable):
                 raise
             # Not an error of the port, so it does not show that an event is bad: no dead letter.
@@ -236,8 +246,8 @@ class Projector:
         """
         states = await self._state.partition_states(self.feed.projection)
         if all(state.fingerprint == self.feed.fingerprint for state in states):
-            # Refused events are dead letters of the other worker; an engine of another log is that
-            # log's.
+            # Refused events are dead letters of the other worker; an engine that refuses the
+            # settings took nothing from this one either.
             with suppress(InvalidRequest, ModelError):
                 await self.claim.require()
                 await self._delivery.repair(chain)
@@ -249,7 +259,7 @@ class Projector:
         over: it must not be fed from the middle of this one.
 
         Raises:
-            InvalidRequest: the engine holds another log, or none any more.
+            SettingsError: the engine holds another log, or none any more.
             AdapterUnavailable: the engine or the log's database did not answer.
         """
         if any(state.position for state in await self.partition_states()):
@@ -279,6 +289,8 @@ class Projector:
                 continue
             try:
                 await self._delivery(batch)
+            except SettingsError:
+                raise
             except (InvalidRequest, ModelError) as error:
                 if len(batch) > 1:
                     middle = len(batch) // 2
@@ -296,6 +308,8 @@ class Projector:
             await self._clock.sleep(PAUSE * 2**tries)
             try:
                 await self._delivery(chain)
+            except SettingsError:
+                raise
             except (InvalidRequest, ModelError) as again:
                 error = again
             else:
@@ -323,7 +337,8 @@ class Projector:
             The number of delivered letters, ``None`` if the lease is held by another owner.
 
         Raises:
-            InvalidRequest: the engine holds another log; no letter is lost.
+            SettingsError: the engine holds another log, or refuses the settings; no letter is
+                lost.
             AdapterUnavailable: the engine did not answer; no letter is lost.
         """
         lease = await self._state.acquire(

@@ -61,6 +61,7 @@ class Rebuild:
 
         Raises:
             InvalidRequest: there is no such external projection, or the store can't rebuild.
+            SettingsError: the engine or the embedder refuses the settings.
             AdapterUnavailable: the engine or the log's database did not answer.
         """
         if projection == READ_MODELS:

@@ -43,6 +43,7 @@ class RunWorker:
 
         Raises:
             InvalidRequest: nothing external is configured, or it has to be rebuilt first.
+            SettingsError: all engines refuse the settings, or with ``once`` one of them.
             AdapterUnavailable: the log's database did not answer at the beginning.
         """
         worker = self._make_worker()

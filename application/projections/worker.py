@@ -17,7 +17,12 @@ from attrs import evolve, frozen
 from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.lag import Lag, MeasureLag
 from remembrancer.application.projections.projector import Counts, Projector
-from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, InvalidRequest
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    IntegrityError,
+    InvalidRequest,
+    SettingsError,
+)
 from remembrancer.domain.jsonable import to_jsonable
 from remembrancer.domain.ports.append_signal import AppendSignal
 from remembrancer.domain.ports.audit_log import AuditLog
@@ -115,6 +120,7 @@ class Worker:
         self._owner = ids.new()
         self._workers = 1
         self._held: set[tuple[str, int]] = set()
+        self._refused: dict[str, SettingsError] = {}
 
     @property
     def partitions(self) -> Sequence[WorkerPartition]:
@@ -130,6 +136,7 @@ class Worker:
 
         Raises:
             InvalidRequest: there is no external projection, or one must be rebuilt first.
+            SettingsError: all engines refuse the settings.
             AdapterUnavailable: the log's database did not answer.
         """
         if not self._projections:
@@ -138,14 +145,32 @@ class Worker:
                 "there is no external projection: index and graph are in the log's own database",
             )
         for projector in self._projections:
-            await projector.require_same()
+            try:
+                await projector.require_same()
+            except SettingsError as error:
+                self._note_refusal(projector, error)
+
+    def _note_refusal(self, projector: Projector, error: SettingsError) -> None:
+        """Leave an engine out that refuses the settings; raise if no other one is left."""
+        self._refused[projector.feed.projection] = error
+        if len(self._refused) == len(self._projections):
+            raise error
 
     async def follow(self, assigned: WorkerPartition, stop: Stop) -> None:
-        """Drive one partition until ``stop``; failures of the engine are retried with backoff."""
+        """Drive one partition until ``stop``, or until its engine refuses the settings; other
+        failures of the engine are retried with backoff.
+
+        Raises:
+            SettingsError: all engines refuse the settings.
+        """
+        projector, _ = assigned
         failures = 0
-        while not stop():
+        while not stop() and projector.feed.projection not in self._refused:
             try:
                 await self._step(assigned, stop)
+            except SettingsError as error:
+                # The projection state has the reason; the other engines go on.
+                self._note_refusal(projector, error)
             except AdapterUnavailable:
                 # The projection state has the reason; the report shows it.
                 failures += 1
@@ -224,13 +249,14 @@ class Worker:
 
     async def run_until_caught_up(self, stop: Stop, on_report: OnReport | None = None) -> Report:
         """Catch up all partitions to the current end of the log; skip an engine that does not
-        answer.
+        answer, or refuses the settings.
 
         Returns:
             The final report; it names the problem of a skipped engine.
 
         Raises:
             InvalidRequest: another process has started a rebuild with other settings.
+            SettingsError: an engine refuses the settings; the others have caught up.
         """
         last = await self._log.last_position()
         unfinished = list(self.partitions)
@@ -238,10 +264,17 @@ class Worker:
             remaining: list[WorkerPartition] = []
             for assigned in unfinished:
                 projector, _ = assigned
-                with suppress(AdapterUnavailable):
+                if projector.feed.projection in self._refused:
+                    continue
+                try:
                     reached = await self._turn(assigned, stop)
                     if reached is None:
                         await projector.require_same()
+                except SettingsError as error:
+                    self._refused[projector.feed.projection] = error
+                except AdapterUnavailable:
+                    pass
+                else:
                     if reached is None or reached < last:
                         remaining.append(assigned)
             unfinished = remaining
@@ -249,6 +282,8 @@ class Worker:
                 on_report(await self.report())
             if unfinished:
                 await self._rest(BUSY, stop)
+        for refusal in self._refused.values():
+            raise refusal
         return await self.report()
 
     def _backoff(self, failures: int) -> float:

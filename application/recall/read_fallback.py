@@ -1,8 +1,8 @@
 """Read from an external engine if it is up to date, else from the log's own database.
 
 This gives read-your-writes: the log's own index and graph hold every committed append. An engine
-that lags behind the ledger of the query, holds another log, does not answer, or answers what can't
-be read, is skipped and named in the result.
+that lags behind the ledger of the query, holds another log, refuses the settings, does not answer,
+or answers what can't be read, is skipped and named in the result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.projector import Projector
-from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, SettingsError
 from remembrancer.domain.graph.graph import Entity, Relation, View
 from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.ports.audit_log import AuditLog
@@ -95,6 +95,8 @@ class ReadFallback(Generic[E]):
                 answer = await question(external.engine)
                 # Afterwards: another log may have taken the engine over during the query.
                 held = await external.projector.claim.is_held()
+            except SettingsError:
+                external.circuit_breaker.record_refusal(await external.clock.now())
             except (AdapterUnavailable, IntegrityError):
                 external.circuit_breaker.record_failure(await external.clock.now())
             else:

@@ -21,6 +21,8 @@ class Engine(Protocol):
     """The operations of every external engine.
 
     Raises:
+        SettingsError: the engine refuses the settings (login, permission, certificate, collection
+            of another kind or size): no delivery can succeed until they are corrected.
         AdapterUnavailable: the engine did not answer; the same call can be retried.
     """
 

@@ -91,7 +91,14 @@ def _index(server: StandIn, _name: str, body: Mapping[str, Any]) -> Any:
 
 
 def _upsert(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
-    return server.engine.upsert(name, models.PointsList.model_validate(body).points)
+    points = models.PointsList.model_validate(body).points
+    kinds: Any = server.engine.get_collection(name).config.params.vectors
+    for point in points:
+        vectors: Any = point.vector
+        if any(kinds[each].size != len(vectors[each]) for each in kinds if each in vectors):
+            # "Vector dimension error"
+            raise Refused(400)
+    return server.engine.upsert(name, points)
 
 
 def _delete(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:

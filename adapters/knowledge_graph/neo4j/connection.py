@@ -19,7 +19,13 @@ from urllib.parse import urlsplit
 from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
 from remembrancer.adapters.redaction import Secrets
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
+from remembrancer.adapters.tls_failures import tls_mistake
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    RemembrancerError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from neo4j import AsyncDriver, AsyncManagedTransaction, AsyncSession
@@ -57,7 +63,9 @@ class Connection:
         """Run ``work`` in a read transaction; retries may run it more than once.
 
         Raises:
-            AdapterUnavailable: the server did not answer, or refused access.
+            SettingsError: the server refused the login, the database or the right to use it, or
+                is none of Neo4j's.
+            AdapterUnavailable: the server did not answer.
         """
         with self._translated():
             async with asyncio.timeout(self._settings.timeout), self._session() as session:
@@ -70,7 +78,9 @@ class Connection:
         lost.
 
         Raises:
-            AdapterUnavailable: the server did not answer, or refused access.
+            SettingsError: the server refused the login, the database or the right to use it, or
+                is none of Neo4j's.
+            AdapterUnavailable: the server did not answer.
         """
         clock = asyncio.get_running_loop()
         until = clock.time() + self._settings.retry_for
@@ -90,7 +100,9 @@ class Connection:
         """Run schema statements (``IF NOT EXISTS``).
 
         Raises:
-            AdapterUnavailable: the server did not answer, or refused access.
+            SettingsError: the server refused the login, the database or the right to use it, or
+                is none of Neo4j's.
+            AdapterUnavailable: the server did not answer.
         """
         for statement in statements:
             try:
@@ -158,18 +170,22 @@ class Connection:
         said, cause = self._secrets.cut_from, self._secrets.cause
         try:
             yield
-        except errors.AuthError as error:
-            raise AdapterUnavailable(
-                ADAPTER,
-                f"{settings.uri} refused the login of {settings.user or 'an anonymous user'}: "
-                f"{said(_message(error))}; check knowledge_graph.user and knowledge_graph.password",
-            ) from cause(error)
         except errors.Neo4jError as error:
-            hint = "; check knowledge_graph.database" if "Database" in (error.code or "") else ""
-            raise AdapterUnavailable(
-                ADAPTER, f"{settings.uri} refused: {said(_message(error))} ({error.code}){hint}"
+            problem = f"{settings.uri} refused: {said(_message(error))} ({error.code})"
+            setting = _setting_in(error.code or "")
+            if setting is None:
+                raise AdapterUnavailable(ADAPTER, problem) from cause(error)
+            user = settings.user or "an anonymous user"
+            raise SettingsError(
+                setting, f"{ADAPTER}: {problem}; check {setting}, and what {user} may do there"
             ) from cause(error)
         except (errors.DriverError, OSError) as error:
+            if (mistake := _wrong_server(error)) is not None:
+                raise SettingsError(
+                    "knowledge_graph.uri",
+                    f"{ADAPTER}: {settings.uri}: {mistake} ({said(error)}); check the scheme, the "
+                    "port, and knowledge_graph.certificates",
+                ) from cause(error)
             # TimeoutError is an OSError.
             raise AdapterUnavailable(
                 ADAPTER,
@@ -181,6 +197,30 @@ class Connection:
             raise
         except DAMAGE as error:
             raise damaged(f"neo4j at {settings.uri}", error) from error
+
+
+def _setting_in(code: str) -> str | None:
+    """The setting that a server's refusal is about, ``None`` if trying again may help."""
+    if code == "Neo.ClientError.Security.AuthenticationRateLimit":
+        # Too many wrong logins, perhaps of others: the server accepts right ones later.
+        return None
+    if code.startswith("Neo.ClientError.Security."):
+        denied = code.endswith((".Forbidden", ".TransactionRequired"))
+        return "knowledge_graph.user" if denied else "knowledge_graph.password"
+    if code.startswith("Neo.ClientError.Database."):
+        return "knowledge_graph.database"
+    return None
+
+
+def _wrong_server(error: BaseException) -> str | None:
+    """Why an address is not one of a Neo4j server, ``None`` if it may just not answer now."""
+    at: BaseException | None = error
+    while at is not None:
+        # The class is private to the driver.
+        if type(at).__name__ == "BoltHandshakeError":
+            return "this port does not speak Bolt, or only with TLS"
+        at = at.__cause__ or at.__context__
+    return tls_mistake(error)
 
 
 def _message(error: Any) -> str:

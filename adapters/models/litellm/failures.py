@@ -8,7 +8,7 @@ from typing import Any
 
 from remembrancer.adapters.models.litellm.retrying import TryAgain, retry_after
 from remembrancer.adapters.redaction import Secrets
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, SettingsError
 
 ADAPTER = "litellm"
 SHOWN = 300
@@ -40,9 +40,9 @@ def translated(error: Any, port: str, model: str, secrets: Secrets) -> Exception
     if status == 402:
         return AdapterUnavailable(ADAPTER, f"{problem}; the account is out of credit")
     if status in (401, 403):
-        return InvalidRequest(f"{port}.api_key", f"{problem}; set the key of the provider")
+        return SettingsError(f"{port}.api_key", f"{problem}; set the key of the provider")
     if status == 404:
-        return InvalidRequest(f"{port}.model", f"{problem}; check the name, and base_url")
+        return SettingsError(f"{port}.model", f"{problem}; check the name, and base_url")
     return InvalidRequest(port, problem)
 
 

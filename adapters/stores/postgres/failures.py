@@ -10,11 +10,13 @@ import psycopg_pool
 from psycopg import errors
 
 from remembrancer.adapters.stores.postgres.read_timeout import ReadTimeout
+from remembrancer.adapters.tls_failures import tls_mistake
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     IntegrityError,
     InvalidRequest,
     RemembrancerError,
+    SettingsError,
 )
 
 ADAPTER = "postgres"
@@ -70,6 +72,17 @@ _REFUSALS = (
     errors.InvalidCatalogName,
     errors.InsufficientPrivilege,
 )
+_UNCONNECTED = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    'database "',
+    'role "',
+    "permission denied for database",
+    "server does not support SSL",
+    "root certificate file",
+)
+"""Refusals of a new connection. libpq gives no code for them, only the text of the server."""
 
 
 def translated(error: psycopg.Error) -> RemembrancerError:
@@ -83,8 +96,8 @@ def translated(error: psycopg.Error) -> RemembrancerError:
         return TableMissing(f"{said}; open the database again to have it rebuilt")
     if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
         return IntegrityError(f"the database is damaged ({said}); restore a backup")
-    if isinstance(error, _REFUSALS):
-        return InvalidRequest("audit_log.dsn", f"the server denies access: {said}")
+    if isinstance(error, _REFUSALS) or _is_refused(error):
+        return SettingsError("audit_log.dsn", f"the server denies access: {said}")
     if isinstance(error, _UNLIKE_OURS):
         return IntegrityError(
             f"the schema is not the one that remembrancer made ({said}); restore a backup"
@@ -103,6 +116,13 @@ def translated(error: psycopg.Error) -> RemembrancerError:
         return AdapterUnavailable(ADAPTER, "the memory has been closed; open it again")
     remedy = next((remedy for kinds, remedy in _REMEDIES if isinstance(error, kinds)), None)
     return AdapterUnavailable(ADAPTER, f"{remedy} ({said})" if remedy else said)
+
+
+def _is_refused(error: psycopg.Error) -> bool:
+    """Whether a new connection was refused for its login, its database or its certificates."""
+    if error.sqlstate is not None or not isinstance(error, psycopg.OperationalError):
+        return False
+    return tls_mistake(error) is not None or any(text in str(error) for text in _UNCONNECTED)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ up a table there, but behaves as if there were none.
 from __future__ import annotations
 
 from remembrancer.adapters.stores.postgres.sessions import Reader
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.errors import SettingsError
 
 _GRANTS = (
     "SELECT quote_ident(current_user), quote_ident(current_database()), quote_ident(%s), "
@@ -28,7 +28,7 @@ async def check_grants(
         creates: whether tables have to be created in the schema, or the schema itself.
 
     Raises:
-        InvalidRequest: names the missing grant.
+        SettingsError: names the missing grant.
     """
     cursor = await connection.execute(_GRANTS, (schema, schema))
     ((role, database, name, exists, usable, creatable),) = await cursor.fetchall()
@@ -36,7 +36,7 @@ async def check_grants(
     if creates and not creatable:
         lacking = f"CREATE ON SCHEMA {name}" if exists else f"CREATE ON DATABASE {database}"
     if lacking:
-        raise InvalidRequest(
+        raise SettingsError(
             path,
             f"the role {role} lacks a privilege; as its owner, run GRANT {lacking} TO {role}",
         )

@@ -16,10 +16,11 @@ from attrs.validators import ge, gt, min_len
 from remembrancer.adapters.redaction import Secrets
 from remembrancer.adapters.server_address import server_url
 from remembrancer.adapters.stores.sqlite.database_file import expanded
+from remembrancer.adapters.tls_failures import tls_mistake
 from remembrancer.adapters.vector_index.qdrant.local_folder import NAME, LocalFolder, unusable
 from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, SettingsError
 from remembrancer.domain.filters.ast import TIME_FIELDS
 from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.text import EQUALITY_VERSION
@@ -110,7 +111,7 @@ class Connection:
         """Return the client, after creating or checking the collection.
 
         Raises:
-            InvalidRequest: the collection was made for another embedder, or not by remembrancer.
+            SettingsError: the collection was made for another embedder, or not by remembrancer.
             AdapterUnavailable: Qdrant does not answer, or its local folder is another one.
         """
         if not self._ready:
@@ -157,8 +158,9 @@ class Connection:
         """Await a call of the client and translate its exceptions.
 
         Raises:
+            SettingsError: the API key or the address is wrong.
+            InvalidRequest: the request is wrong.
             AdapterUnavailable: no answer, or a retryable error.
-            InvalidRequest: the API key or the request is wrong.
         """
         from qdrant_client.http.exceptions import (
             ApiException,
@@ -173,15 +175,19 @@ class Connection:
             content = self._secrets.cut_from(error.content.decode(errors="replace"))
             problem, cause = f"status {status}: {content[:300]}", self._secrets.cause(error)
             if status in (401, 403):
-                raise InvalidRequest("vector_index.api_key", f"qdrant: {problem}") from cause
-            if status == 404:
-                # The collection was dropped: the next call creates it again.
-                self._ready = False
-            elif 400 <= status < 500 and status not in (408, 429):
+                raise SettingsError("vector_index.api_key", f"qdrant: {problem}") from cause
+            # The collection may have been dropped, or made again with other vectors: the next call
+            # creates or checks it.
+            self._ready = False
+            if 400 <= status < 500 and status not in (404, 408, 429):
                 raise InvalidRequest("vector_index", f"qdrant: {problem}") from cause
             raise AdapterUnavailable(NAME, problem) from cause
         except (ApiException, ResponseHandlingException, OSError) as error:
             problem = f"no answer: {self._secrets.cut_from(error)}"
+            if (mistake := tls_mistake(error)) is not None:
+                raise SettingsError(
+                    "vector_index.url", f"qdrant: {mistake} ({problem})"
+                ) from self._secrets.cause(error)
             raise AdapterUnavailable(NAME, problem) from self._secrets.cause(error)
         # Afterwards too: a write into a deleted folder must not be acknowledged.
         self._check_folder()
@@ -204,18 +210,38 @@ class Connection:
 
     async def _prepare(self) -> None:
         client, name = self.opened(), self._settings.collection
-        if not await self.ask(client.collection_exists(name)):
+        if not await self._exists(client, name):
             # Another process may create it at the same time; the check below covers this.
             with suppress(InvalidRequest):
                 await self._create(client, name)
         found = await self.ask(client.get_collection(name))
         made_for = (found.config.metadata or {}).get("remembrancer")
         if made_for != self._made_for:
-            raise InvalidRequest(
+            raise SettingsError(
                 "vector_index.collection",
                 f"qdrant: {name} was made for {made_for or 'another application'}, not for "
                 f"{self._made_for}; rebuild the index, or set another collection",
             )
+        vectors = found.config.params.vectors
+        size = vectors["text"].size if isinstance(vectors, dict) and "text" in vectors else None
+        if size != self._dimension:
+            raise SettingsError(
+                "vector_index.collection",
+                f"qdrant: the vectors of {name} have {size or 'no'} components, those of the "
+                f"embedder {self._dimension}; rebuild the index, or set another collection",
+            )
+
+    async def _exists(self, client: Any, name: str) -> bool:
+        try:
+            found: bool = await self.ask(client.collection_exists(name))
+        except AdapterUnavailable as error:
+            # Qdrant answers this for every name: "not found" comes from another server.
+            if getattr(error.__cause__, "status_code", None) == 404:
+                raise SettingsError(
+                    "vector_index.url", f"{error}; no Qdrant answers there, check the address"
+                ) from error
+            raise
+        return found
 
     async def _create(self, client: Any, name: str) -> None:
         from qdrant_client import models

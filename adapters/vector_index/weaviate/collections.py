@@ -23,7 +23,7 @@ from remembrancer.adapters.vector_index.weaviate.settings import (
     Tenancy,
     WeaviateSettings,
 )
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable, SettingsError
 from remembrancer.domain.filters.ast import TIME_FIELDS
 from remembrancer.domain.recall.analysis import ANALYSIS_VERSION
 from remembrancer.domain.scope import LedgerId
@@ -122,8 +122,9 @@ class Collections:
         """Create missing collections and check existing ones.
 
         Raises:
-            AdapterUnavailable: the server did not answer, or the collection was made for another
-                embedder or layout, or not by remembrancer.
+            SettingsError: the collection was made for another embedder or layout, or not by
+                remembrancer.
+            AdapterUnavailable: the server did not answer.
         """
         client = await connection.client()
         for name, build in (
@@ -152,7 +153,7 @@ class Collections:
         """Return the settings that a collection was made for; ``None`` if it does not exist.
 
         Raises:
-            AdapterUnavailable: the collection was not made by remembrancer.
+            SettingsError: the collection was not made by remembrancer.
         """
         if not await connection.ask(f"looking for {name}", client.collections.exists(name)):
             return None
@@ -176,10 +177,10 @@ class Collections:
     def _check(self, name: str, found: Mapping[str, Any]) -> None:
         for key, wanted in self._made_for().items():
             if found.get(key) != wanted:
-                raise AdapterUnavailable(
-                    NAME,
-                    f"collection {name} was made for {key} {found.get(key)!r}, the settings need "
-                    f"{wanted!r}; rebuild the index, or set another vector_index.collection",
+                raise SettingsError(
+                    "vector_index.collection",
+                    f"{NAME}: collection {name} was made for {key} {found.get(key)!r}, the "
+                    f"settings need {wanted!r}; rebuild the index, or set another collection",
                 )
 
     def _made_for(self) -> dict[str, Any]:
@@ -333,8 +334,8 @@ def _ours(name: str, description: str) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict) or "remembrancer" not in found:
-        raise AdapterUnavailable(
-            NAME,
-            f"collection {name} was not made by remembrancer; set another vector_index.collection",
+        raise SettingsError(
+            "vector_index.collection",
+            f"{NAME}: collection {name} was not made by remembrancer; set another one",
         )
     return found

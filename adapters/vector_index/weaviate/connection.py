@@ -10,8 +10,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from remembrancer.adapters.redaction import Secrets
+from remembrancer.adapters.tls_failures import tls_mistake
 from remembrancer.adapters.vector_index.weaviate.settings import WeaviateSettings
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
+from remembrancer.domain.errors import (
+    AdapterUnavailable,
+    InvalidRequest,
+    RemembrancerError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from weaviate import WeaviateAsyncClient
@@ -66,7 +72,8 @@ class Connection:
         """Return the connected client.
 
         Raises:
-            AdapterUnavailable: the server did not become ready, is too old, or refuses the key.
+            SettingsError: the server is too old, or refuses the key, or is not trusted.
+            AdapterUnavailable: the server did not become ready.
         """
         if self._client is not None:
             return self._client
@@ -95,6 +102,7 @@ class Connection:
                 retries, which could take a minute.
 
         Raises:
+            SettingsError: the server refuses the key, or its certificate is not trusted.
             AdapterUnavailable: no answer, or an error; a later try may succeed.
             InvalidRequest: the request is too large for the server.
             AbsentTenant: the tenant does not exist.
@@ -136,8 +144,6 @@ class Connection:
         while True:
             try:
                 return await self._connect_once()
-            except _RejectedRequest:
-                raise
             except AdapterUnavailable as error:
                 if monotonic() + _BETWEEN_TRIES >= deadline:
                     waited = f" after waiting {patience:g} s" if patience else ""
@@ -188,8 +194,10 @@ class Connection:
             raise AdapterUnavailable(NAME, f"{self._address} is not ready")
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
             oldest = ".".join(map(str, OLDEST_SERVER))
-            raise _RejectedRequest(
-                NAME, f"the server is version {version}; at least {oldest} is needed"
+            raise SettingsError(
+                "vector_index.host",
+                f"{NAME}: the server at {self._address} is version {version}; at least {oldest} is "
+                "needed",
             )
 
     @property
@@ -210,16 +218,33 @@ class Connection:
         if code in ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403") or (
             "extract auth: " in message
         ):
-            return _RejectedRequest(
-                NAME, f"{what}: access refused; check vector_index.api_key ({code}: {message})"
+            return SettingsError(
+                "vector_index.api_key",
+                f"{NAME}: {what}: access refused; check vector_index.api_key ({code}: {message})",
             )
+        if (mistake := tls_mistake(error)) is not None:
+            return SettingsError(
+                "vector_index.tls", f"{NAME}: {what} at {self._address}: {mistake} ({message})"
+            )
+        if is_of_another_size(message):
+            return other_vectors(message)
         if code == "RESOURCE_EXHAUSTED" and "larger than max" in message:
             return InvalidRequest("documents", f"too large for the server: {message}")
         return AdapterUnavailable(NAME, f"{what} at {self._address}: {message}")
 
 
-class _RejectedRequest(AdapterUnavailable):
-    """A permanent failure: not retried while waiting for the server."""
+def is_of_another_size(message: str) -> bool:
+    """Whether a server refuses a vector because the collection holds vectors of another size."""
+    return "vector with length" in message or "vector lengths don't match" in message
+
+
+def other_vectors(message: str) -> SettingsError:
+    """The error for such a refusal: the vectors of an embedder have one size."""
+    return SettingsError(
+        "vector_index.collection",
+        f"{NAME}: the collection holds vectors of another size ({message}); rebuild the index, or "
+        "set another collection",
+    )
 
 
 async def _close_after(client: WeaviateAsyncClient, seconds: float) -> None:

@@ -30,6 +30,8 @@ from remembrancer.adapters.vector_index.weaviate.connection import (
     NAME,
     AbsentTenant,
     Connection,
+    is_of_another_size,
+    other_vectors,
     require_weaviate,
 )
 from remembrancer.adapters.vector_index.weaviate.gather import together
@@ -435,6 +437,8 @@ class WeaviateVectorIndex:
                 )
             if result.has_errors:
                 place, error = min(result.errors.items())
+                if is_of_another_size(error.message):
+                    raise other_vectors(error.message)
                 raise AdapterUnavailable(
                     NAME,
                     f"the server refused {len(result.errors)} of {len(batch)} objects of a batch, "

@@ -18,7 +18,7 @@ from remembrancer.adapters.knowledge_graph.neo4j.visible_links import VisibleLin
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.application.background_loop import BackgroundLoop
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable, SettingsError
 from remembrancer.domain.events import Event, FactRetracted, RelationEnded
 from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.recorded import Position, Recorded
@@ -178,7 +178,7 @@ def test_reader_sees_one_snapshot_while_others_write(
 
 
 def test_wrong_password_error_names_the_setting(settings: Neo4jSettings) -> None:
-    expected = pytest.raises(AdapterUnavailable, match=r"neo4j: .*knowledge_graph\.password")
+    expected = pytest.raises(SettingsError, match=r"^knowledge_graph\.password: neo4j: ")
     with plain(evolve(settings, password="wrong")) as graph, expected:
         graph.apply(history()[0])
 
@@ -186,7 +186,7 @@ def test_wrong_password_error_names_the_setting(settings: Neo4jSettings) -> None
 def test_wrong_database_error_names_the_setting(settings: Neo4jSettings) -> None:
     with plain(evolve(settings, database="elsewhere")) as graph:
         for call in (graph.ping, lambda: graph.apply(history()[0])):
-            with pytest.raises(AdapterUnavailable, match=r"neo4j: .*knowledge_graph\.database"):
+            with pytest.raises(SettingsError, match=r"^knowledge_graph\.database: neo4j: "):
                 call()
 
 

@@ -15,7 +15,7 @@ from remembrancer import InvalidRequest, load_settings
 from remembrancer.adapters.knowledge_graph.neo4j.connection import Connection
 from remembrancer.adapters.knowledge_graph.neo4j.settings import Neo4jSettings
 from remembrancer.application.inline import run_inline
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import SettingsError
 from remembrancer.domain.graph.graph import View
 from remembrancer.testing.knowledge_graph import LATER, SCOPE
 from remembrancer.wiring.container import Container
@@ -132,5 +132,5 @@ def test_tls_server_is_verified_with_the_configured_authority(
 
     assert ping(uri=uri, certificates=str(certificates / "ca.pem")) == "neo4j 5.26-stand-in"
     assert ping(uri=uri.replace("bolt+s:", "bolt+ssc:")) == "neo4j 5.26-stand-in"
-    with pytest.raises(AdapterUnavailable, match="neo4j"):
+    with pytest.raises(SettingsError, match=r"^knowledge_graph\.uri: .*is not trusted"):
         ping(uri=uri)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import models
 
 from remembrancer.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, SettingsError
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.external_index import ExternalIndexContract
 from remembrancer.testing.vector_index import DIMENSION, document, vector
@@ -153,9 +154,35 @@ def test_collection_of_another_application_is_refused(server: tuple[str, StandIn
     index.close()
 
 
-def test_wrong_api_key_raises_invalid_request(server: tuple[str, StandIn]) -> None:
+def test_put_into_a_collection_of_another_size_names_the_collection(
+    server: tuple[str, StandIn],
+) -> None:
+    index = index_at(server[0])
+    index.put([document("green tea")])
+    # When the collection is made again behind the back of the index
+    made = server[1].engine.get_collection("remembrancer").config
+    server[1].engine.delete_collection("remembrancer")
+    server[1].engine.create_collection(
+        "remembrancer",
+        vectors_config={
+            "text": models.VectorParams(size=DIMENSION + 1, distance=models.Distance.DOT)
+        },
+        sparse_vectors_config=made.params.sparse_vectors,
+        metadata=made.metadata,
+    )
+    # Then the first refusal may be about the document, and the next one tells
+    with pytest.raises((InvalidRequest, AdapterUnavailable)):
+        index.put([document("black tea")])
+    with pytest.raises(SettingsError, match=r"^vector_index\.collection: .*components"):
+        index.put([document("black tea")])
+    index.clear()
+    index.put([document("black tea")])
+    index.close()
+
+
+def test_wrong_api_key_raises_settings_error(server: tuple[str, StandIn]) -> None:
     index = index_at(server[0], api_key="wrong")
-    with pytest.raises(InvalidRequest, match=r"vector_index\.api_key"):
+    with pytest.raises(SettingsError, match=r"vector_index\.api_key"):
         index.count(ALICE)
     index.close()
 
