@@ -25,7 +25,7 @@ class FileIndex(SqliteVectorIndex):
     ) -> None:
         self._database = Database(
             SqliteSettings(path=str(path), durability=Durability.NORMAL),
-            [lambda schema: super(FileIndex, self).create(schema.conn)],
+            [super().create],
         )
         self._before = before
         super().__init__(self._database, model="file", dimension=dimension)

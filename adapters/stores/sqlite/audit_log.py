@@ -21,6 +21,7 @@ from remembrancer.adapters.stores.shared.scripts import Row
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.run_script import run_script
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.ports.audit_log import Appended
@@ -48,8 +49,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
-def create_log(schema: sqlite_utils.Database) -> None:
+def create_log(connection: sqlite3.Connection) -> None:
     """Create the tables of the log (schema version 1)."""
+    create(connection, _define)
+
+
+def _define(schema: sqlite_utils.Database) -> None:
     schema.table("ledger").create(
         {
             "id": int,

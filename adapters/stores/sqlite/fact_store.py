@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import msgspec
 
@@ -21,8 +21,8 @@ from remembrancer.adapters.stores.shared.scripts import Row, Script, Statement
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.filters import to_sql
 from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
-from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.adapters.stores.sqlite.run_script import run_script
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.facts.evolve import FactChange
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, MessageId
@@ -31,6 +31,9 @@ from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
 from remembrancer.domain.recorded import CorrelationId, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 T = TypeVar("T")
 
@@ -90,6 +93,13 @@ _INDEXES = (
     "INDEX IF NOT EXISTS message_neighbours ON message (ledger_id, conversation, position)",
     "INDEX IF NOT EXISTS message_pending ON message (ledger_id, position) WHERE pending",
 )
+
+
+def _define(schema: sqlite_utils.Database) -> None:
+    for name, (columns, key) in _TABLES.items():
+        schema.table(name).create(columns, pk=key, if_not_exists=True)
+    for index in _INDEXES:
+        schema.execute(f"CREATE {index}")
 
 
 class _SqliteFactScripts(FactScripts):
@@ -155,11 +165,7 @@ class SqliteFactStore:
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables and indexes that are missing."""
-        schema = schema_of(connection)
-        for name, (columns, key) in _TABLES.items():
-            schema.table(name).create(columns, pk=key, if_not_exists=True)
-        for index in _INDEXES:
-            connection.execute(f"CREATE {index}")
+        create(connection, _define)
 
     def count_in(self, connection: sqlite3.Connection) -> int:
         """The number of fact versions. Raises ``OperationalError`` if a table is missing."""

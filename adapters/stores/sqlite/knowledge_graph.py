@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -20,14 +20,17 @@ from remembrancer.adapters.stores.shared.graph_scripts import (
 from remembrancer.adapters.stores.shared.scripts import Script, Statement
 from remembrancer.adapters.stores.sqlite.connections import Connections, one_view
 from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
-from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.adapters.stores.sqlite.run_script import run_script
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.graph.graph import Entity, Link, Relation, View, touches
 from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import EQUALITY_VERSION
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 T = TypeVar("T")
 
@@ -71,6 +74,14 @@ _INDEXES = (
     "UNIQUE INDEX IF NOT EXISTS graph_name_folded ON graph_name (ledger, folded)",
     *indexes("ledger", "position"),
 )
+
+
+def _define(schema: sqlite_utils.Database) -> None:
+    for name, (columns, key) in _TABLES.items():
+        schema.table(name).create(columns, pk=key, if_not_exists=True)
+    for index in _INDEXES:
+        schema.execute(f"CREATE {index}")
+
 
 _decode = msgspec.json.Decoder(list[Any]).decode
 
@@ -156,11 +167,7 @@ class SqliteKnowledgeGraph:
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables and indexes that are missing."""
-        schema = schema_of(connection)
-        for name, (columns, key) in _TABLES.items():
-            schema.table(name).create(columns, pk=key, if_not_exists=True)
-        for index in _INDEXES:
-            connection.execute(f"CREATE {index}")
+        create(connection, _define)
 
     def clear(self, connection: sqlite3.Connection) -> None:
         """Delete all rows, before a rebuild."""

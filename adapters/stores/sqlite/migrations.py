@@ -5,26 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 from remembrancer.domain.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    import sqlite_utils
 
 APPLICATION_ID = 0x524D4252
 """``RMBR`` in ASCII, in the file's header: what tells our files from other programs'."""
 
-Migration = Callable[["sqlite_utils.Database"], None]
-
-
-def schema_of(connection: sqlite3.Connection) -> sqlite_utils.Database:
-    """What creates tables on a connection. Plugins of sqlite-utils, which any installed package may
-    contain, do not get it: they would write to the database of the memory.
-    """
-    import sqlite_utils
-
-    return sqlite_utils.Database(connection, execute_plugins=False)
+Migration = Callable[[sqlite3.Connection], None]
+"""One step, inside the open transaction."""
 
 
 def schema_version(
@@ -71,7 +59,6 @@ def migrate(
         # Several processes may start on a new file at once: the version is read again inside.
         start = schema_version(connection, file, len(migrations))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        schema = schema_of(connection)
         for migration in migrations[start:]:
-            migration(schema)
+            migration(connection)
         connection.execute(f"PRAGMA user_version = {len(migrations)}")

@@ -7,6 +7,7 @@ succeeds.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ from remembrancer.adapters.stores.shared.projection_scripts import Now, Projecti
 from remembrancer.adapters.stores.shared.scripts import Script
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.run_script import run_script
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.domain.ports.projection_state import (
     DeadLetter,
     Feed,
@@ -32,8 +34,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def create_projection_state(schema: sqlite_utils.Database) -> None:
+def create_projection_state(connection: sqlite3.Connection) -> None:
     """Create the tables of the projection state (schema version 3)."""
+    create(connection, _define)
+
+
+def _define(schema: sqlite_utils.Database) -> None:
     schema.table("feed").create(
         {
             "projection": str,

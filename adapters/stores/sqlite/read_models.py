@@ -33,7 +33,7 @@ from remembrancer.adapters.stores.sqlite.conversations import SqliteConversation
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
 from remembrancer.adapters.stores.sqlite.failures import is_missing
-from remembrancer.adapters.stores.sqlite.migrations import schema_of
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, RemembrancerError
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
@@ -57,8 +57,12 @@ Terms: TypeAlias = LineAnalysis[Any, Any]
 """The terms of texts, in the form in which the index stores them."""
 
 
-def create_checkpoints(schema: sqlite_utils.Database) -> None:
+def create_checkpoints(connection: sqlite3.Connection) -> None:
     """Create the table of checkpoints if it is missing."""
+    create(connection, _define)
+
+
+def _define(schema: sqlite_utils.Database) -> None:
     schema.table("projection").create(
         {"name": str, "fingerprint": str, "position": int, "rows": int},
         pk="name",
@@ -375,7 +379,7 @@ class SqliteReadModels:
         return None
 
     def _start_over(self, connection: sqlite3.Connection) -> None:
-        create_checkpoints(schema_of(connection))
+        create_checkpoints(connection)
         for model in self._models():
             model.create(connection)
             model.clear(connection)

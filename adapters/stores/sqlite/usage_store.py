@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from remembrancer.adapters.stores.shared import usage_scripts
 from remembrancer.adapters.stores.shared.escaping import NO_ESCAPING
 from remembrancer.adapters.stores.sqlite.database import Database
 from remembrancer.adapters.stores.sqlite.ledger_parts import by_ledger
-from remembrancer.adapters.stores.sqlite.migrations import schema_of
 from remembrancer.adapters.stores.sqlite.run_script import run_script
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.domain.events import InferenceRecorded
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.usage import UsageTotal
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 _COLUMNS = {
     "ledger_id": int,
@@ -32,6 +36,15 @@ _COLUMNS = {
 }
 
 
+def _define(schema: sqlite_utils.Database) -> None:
+    schema.table("usage").create(
+        _COLUMNS,
+        pk=("ledger_id", "purpose", "model"),
+        not_null=set(_COLUMNS) - {"cost"},
+        if_not_exists=True,
+    )
+
+
 class SqliteUsageStore:
     """``UsageStore`` on a ``Database``; ``SqliteReadModels`` applies events to it."""
 
@@ -43,12 +56,7 @@ class SqliteUsageStore:
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the table if it is missing."""
-        schema_of(connection).table("usage").create(
-            _COLUMNS,
-            pk=("ledger_id", "purpose", "model"),
-            not_null=set(_COLUMNS) - {"cost"},
-            if_not_exists=True,
-        )
+        create(connection, _define)
 
     def clear(self, connection: sqlite3.Connection) -> None:
         """Delete all rows, before a rebuild."""

@@ -21,6 +21,7 @@ from remembrancer import Memory
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, Durability, SqliteSettings
 from remembrancer.adapters.stores.sqlite.migrations import APPLICATION_ID
+from remembrancer.adapters.stores.sqlite.schema_sql import create
 from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
 from remembrancer.domain.errors import (
     AdapterUnavailable,
@@ -177,13 +178,13 @@ def test_file_gets_each_migration_once_and_in_order(file: Path) -> None:
     opened(file).close()
     steps: list[int] = []
 
-    def second(schema: Any) -> None:
+    def second(connection: sqlite3.Connection) -> None:
         steps.append(2)
-        schema["second"].create({"id": int}, pk="id")
+        connection.execute("CREATE TABLE second (id INTEGER PRIMARY KEY)")
 
-    def third(schema: Any) -> None:
+    def third(connection: sqlite3.Connection) -> None:
         steps.append(3)
-        schema["third"].create({"id": int}, pk="id")
+        connection.execute("CREATE TABLE third (id INTEGER PRIMARY KEY)")
 
     # When later releases open it, one of them twice
     Database(SqliteSettings(path=str(file)), [create_log, second]).close()
@@ -196,12 +197,15 @@ def test_file_gets_each_migration_once_and_in_order(file: Path) -> None:
 
 
 def test_failed_migration_does_not_change_the_file(file: Path) -> None:
-    def fails(schema: Any) -> None:
+    def fails(connection: sqlite3.Connection) -> None:
         # Implicit commits of sqlite-utils must not commit our transaction
+        create(connection, half)
+        connection.execute("INSERT INTO half VALUES (1, 'x')")
+        raise RuntimeError("no space left in the schema")
+
+    def half(schema: Any) -> None:
         schema["half"].create({"id": int, "text": str}, pk="id")
         schema["half"].create_index(["text"])
-        schema["half"].insert({"id": 1, "text": "x"})
-        raise RuntimeError("no space left in the schema")
 
     with pytest.raises(RuntimeError):
         Database(SqliteSettings(path=str(file)), [create_log, fails])

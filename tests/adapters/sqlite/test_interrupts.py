@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import pytest
@@ -76,8 +75,8 @@ def require_unlocked(path: str) -> None:
 # The store
 
 
-def create_notes(schema: Any) -> None:
-    schema["note"].create({"text": str}, pk="text")
+def create_notes(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE note (text TEXT PRIMARY KEY)")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from sqlite_utils import hookimpl
 from sqlite_utils.plugins import pm
 
 from remembrancer import Memory
+from remembrancer.adapters.stores.sqlite.schema_sql import statements_of
 
 
 class Meddling:
@@ -26,6 +27,7 @@ class Meddling:
 
 @pytest.fixture
 def plugin() -> Iterator[Meddling]:
+    statements_of.cache_clear()
     plugin = Meddling()
     pm.register(plugin)
     yield plugin
