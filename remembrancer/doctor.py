@@ -149,9 +149,7 @@ class _Examiner:
     def __init__(self, settings: Settings, *, call: bool) -> None:
         self._settings = settings
         self._call = call
-        self._container = Container(
-            settings=providers.Object(settings), mode=providers.Object("inline")
-        )
+        self._container = Container(settings, "inline")
         self._made: list[Callable[[], object]] = []
         self._embedder_known = True
         self._last_position: int | None = None
@@ -160,7 +158,7 @@ class _Examiner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for close in (*self._made, self._container.shutdown_resources):
+        for close in (*self._made, self._container.close):
             # The examination is valid even if a part fails to close.
             with suppress(Exception):
                 close()
@@ -207,8 +205,7 @@ class _Examiner:
                 self._last_position = 0
                 return
             readable = evolve(choice, settings=survey.readable)
-            self._settings = evolve(self._settings, audit_log=readable)
-            self._container.settings.override(providers.Object(self._settings))
+            self._container.store_choice.override(providers.Object(readable))
         run_inline(self._read_models(notes))
 
     def _replace_broken_embedder(self) -> None:

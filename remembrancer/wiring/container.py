@@ -70,353 +70,454 @@ STORE_PARTS = (
 """Parts that commit together. They can only be replaced together: override ``store``."""
 
 
-class Container(containers.DeclarativeContainer):
+class Container(containers.DynamicContainer):
     """All parts by name.
 
     Tests usually replace ``store`` (a ``Store``), ``key_vault``, ``vector_index``,
     ``knowledge_graph``, ``embedder``, ``language_model``, ``clock``, ``ids``, ``extractor``,
     ``reconciler`` and ``reranker``. ``postgres_pool`` is the host's own connection pool.
+
+    Its providers are created, not copied from a declarative container: copying takes longer than
+    everything else that opening a small memory does.
+
+    Args:
+        settings: the settings of all parts.
+        mode: ``inline`` for ``Memory``, ``threads`` for ``AsyncMemory``.
     """
 
-    itself: providers.Provider[Any] = providers.Self()
-    settings = providers.Dependency(instance_of=Settings)
-    mode = providers.Dependency(instance_of=str)
+    def __init__(self, settings: Settings, mode: str) -> None:
+        super().__init__()
+        self.readiness = providers.Singleton(Readiness)
+        self.on_rebuild: providers.Object[Any] = providers.Object(None)
+        self.ids = providers.Singleton(UuidSource)
+        self._wire_threads(settings)
+        if mode == "inline":
+            self._wire_inline(settings)
+        else:
+            self._wire_in_threads(settings)
+        self.lifted_clock = providers.Singleton(build.lifted, self.lift, self.clock)
+        self._wire_models(settings, mode)
+        self._wire_store(settings, mode)
+        self._wire_lifted_store()
+        self._wire_vector_index(settings)
+        self._wire_knowledge_graph(settings)
+        self._wire_delivery(settings)
+        self._wire_remember(settings)
+        self._wire_requests(settings)
+        self._wire_recall()
+        self._wire_edit()
+        self._wire_audit(settings)
 
-    left_behind: providers.Singleton[list[str]] = providers.Singleton(list)
-    loop = providers.Resource(build.open_loop, left_behind)
-    workers = providers.Resource(build.open_workers, WORKERS, "remembrancer", left_behind)
-    lift = providers.Selector(
-        mode,
-        inline=providers.Singleton(lift_inline, loop),
-        threads=providers.Singleton(lift_to_threads, workers),
-    )
-    # Sync models and embedders may be slow: they must not block the threads of the stores.
-    slow_workers = providers.Resource(
-        build.open_workers, settings.provided.concurrency, "remembrancer-slow", left_behind
-    )
-    lift_slow = providers.Selector(
-        mode,
-        inline=providers.Singleton(lift_inline, loop),
-        threads=providers.Singleton(lift_to_threads, slow_workers),
-    )
-    queues = providers.Selector(
-        mode,
-        inline=providers.Singleton(ThreadQueues, settings.provided.concurrency),
-        threads=providers.Singleton(TaskQueues, settings.provided.concurrency),
-    )
-    clock = providers.Selector(
-        mode,
-        inline=providers.Singleton(SystemClock),
-        threads=providers.Singleton(AsyncSystemClock),
-    )
-    ids = providers.Singleton(UuidSource)
-    embedder = providers.Singleton(build.build, settings.provided.embedder)
-    language_model = providers.Singleton(build.build, settings.provided.language_model)
-    # The language model is only built if a part uses it.
-    extractor = providers.Singleton(
-        build.build_asking, settings.provided.extractor, lift_slow, language_model.provider
-    )
-    reconciler = providers.Singleton(
-        build.build_asking, settings.provided.reconciler, lift_slow, language_model.provider
-    )
-    extracting = providers.Selector(
-        mode,
-        inline=extractor,
-        threads=providers.Singleton(build.offloaded, extractor, slow_workers),
-    )
-    key_vault = providers.Resource(build.open_vault, settings.provided.key_vault, left_behind)
-    codec = providers.Singleton(build.codec, key_vault)
-    postgres_pool: providers.Object[Any] = providers.Object(None)
-    store = providers.Resource(
-        build.open_store,
-        settings.provided.audit_log,
-        mode,
-        embedder,
-        codec,
-        postgres_pool,
-        # Called at the first append: its cache is the index of this store.
-        providers.Callable(attrgetter("available_vectors"), itself),
-        left_behind,
-    )
-    audit_log = providers.Callable(attrgetter("audit_log"), store)
-    fact_store = providers.Callable(attrgetter("fact_store"), store)
-    embedded_index = providers.Callable(attrgetter("vector_index"), store)
-    embedded_graph = providers.Callable(attrgetter("knowledge_graph"), store)
-    usage_store = providers.Callable(attrgetter("usage_store"), store)
-    read_models = providers.Callable(attrgetter("read_models"), store)
-    projection_state = providers.Callable(attrgetter("projection_state"), store)
-    vector_index = providers.Singleton(
-        build.build_engine,
-        settings.provided.vector_index,
-        embedded_index.provider,
-        embedder.provided.model,
-        embedder.provided.dimension,
-    )
-    knowledge_graph = providers.Singleton(
-        build.build_engine, settings.provided.knowledge_graph, embedded_graph.provider
-    )
-    readiness = providers.Singleton(Readiness)
-    on_rebuild: providers.Object[Any] = providers.Object(None)
-    lifted_embedder = providers.Singleton(build.lifted, lift_slow, embedder)
-    lifted_embedded_index = providers.Singleton(build.lifted, lift, embedded_index)
-    lifted_vector_index = providers.Singleton(build.lifted, lift, vector_index)
-    searched_index = providers.Singleton(
-        feeds.searched_index, vector_index, lifted_vector_index, lifted_embedded_index
-    )
-    lifted_embedded_graph = providers.Singleton(build.lifted, lift, embedded_graph)
-    lifted_knowledge_graph = providers.Singleton(build.lifted, lift, knowledge_graph)
-    embedding = providers.Singleton(Embedding, lifted_embedder, lifted_embedded_index)
-    available_vectors = providers.Singleton(build.available_vectors, embedder, embedding)
-    lifted_log = providers.Singleton(build.lifted, lift, audit_log)
-    lifted_facts = providers.Singleton(build.lifted, lift, fact_store)
-    lifted_clock = providers.Singleton(build.lifted, lift, clock)
-    appender = providers.Singleton(
-        OptimisticAppender,
-        log=lifted_log,
-        clock=lifted_clock,
-        ids=ids,
-        patience=settings.provided.patience,
-        actor_names=settings.provided.actor_names,
-        clock_lead=settings.provided.clock_lead,
-        readiness=readiness,
-    )
-    lifted_read_models = providers.Singleton(build.lifted, lift, read_models)
-    embedding_backfill = providers.Singleton(
-        EmbeddingBackfill,
-        read_models=lifted_read_models,
-        embedding=embedding,
-        readiness=readiness,
-    )
-    lifted_state = providers.Singleton(build.lifted, lift, projection_state)
-    append_signal = providers.Singleton(build.append_signal, store, lift, lifted_log, lifted_clock)
-    feeding = settings.provided.projections
-    index_projector = providers.Singleton(
-        feeds.projector,
-        vector_index,
-        embedded_index,
-        lifted_vector_index,
-        providers.Callable(
-            partial,
-            feeds.index_feed,
-            settings.provided.vector_index,
-            feeding,
-            embedder,
-        ),
-        delivery=providers.Factory(
-            IndexDelivery,
-            index=lifted_vector_index,
-            read_models=lifted_read_models,
-            embedding=embedding,
-        ).provider,
-        log=lifted_log,
-        state=lifted_state,
-        clock=lifted_clock,
-        settings=feeding,
-    )
-    graph_projector = providers.Singleton(
-        feeds.projector,
-        knowledge_graph,
-        embedded_graph,
-        lifted_knowledge_graph,
-        providers.Callable(partial, feeds.graph_feed, settings.provided.knowledge_graph, feeding),
-        delivery=providers.Factory(GraphDelivery, lifted_knowledge_graph).provider,
-        log=lifted_log,
-        state=lifted_state,
-        clock=lifted_clock,
-        settings=feeding,
-    )
-    projections = providers.Singleton(feeds.external_projections, index_projector, graph_projector)
-    new_beside = providers.Selector(
-        mode,
-        inline=providers.Object(BesideThreads),
-        threads=providers.Object(BesideTasks),
-    )
-    beside = providers.Singleton(build.call, new_beside)
-    after_commit = providers.Singleton(
-        AfterCommit,
-        projections=projections,
-        clock=lifted_clock,
-        beside=beside,
-        owner=providers.Callable(build.new_id, ids),
-        wait=feeding.wait,
-    )
-    measure_lag = providers.Factory(
-        MeasureLag, projections=projections, log=lifted_log, clock=lifted_clock
-    )
-    dead_letters = providers.Singleton(
-        DeadLetters,
-        projections=projections,
-        state=lifted_state,
-        clock=lifted_clock,
-        ids=ids,
-        patience=settings.provided.patience,
-    )
-    index_maintenance = providers.Singleton(
-        feeds.index_maintenance,
-        embedded_index,
-        lifted_embedded_index,
-        vector_index,
-        lifted_vector_index,
-        readiness,
-    )
-    worker = providers.Factory(
-        Worker,
-        projections=projections,
-        log=lifted_log,
-        state=lifted_state,
-        append_signal=append_signal,
-        clock=lifted_clock,
-        ids=ids,
-        measure_lag=measure_lag,
-        index_maintenance=index_maintenance,
-        lease=feeding.lease,
-    )
-    run_worker = providers.Singleton(RunWorker, make_worker=worker.provider, beside=new_beside)
-    rebuild = providers.Singleton(
-        Rebuild,
-        read_models=lifted_read_models,
-        log=audit_log,
-        readiness=readiness,
-        on_rebuild=on_rebuild,
-        projections=projections,
-        make_worker=worker.provider,
-        make_measure_lag=measure_lag.provider,
-        run_worker=run_worker,
-    )
-    index_reading = providers.Singleton(
-        feeds.read_fallback,
-        lifted_embedded_index,
-        searched_index,
-        index_projector,
-        lifted_log,
-        lifted_clock,
-    )
-    graph_reading = providers.Singleton(
-        feeds.read_fallback,
-        lifted_embedded_graph,
-        lifted_knowledge_graph,
-        graph_projector,
-        lifted_log,
-        lifted_clock,
-    )
-    find_neighbours = providers.Singleton(
-        FindNeighbours,
-        facts=lifted_facts,
-        # The store's own index never lags.
-        index=lifted_embedded_index,
-        embedding=embedding,
-    )
-    pipeline = providers.Singleton(
-        Pipeline, extractor=extractor, reconciler=reconciler, embedder=embedder, facts=lifted_facts
-    )
-    settle = providers.Singleton(
-        Settle,
-        log=lifted_log,
-        appender=appender,
-        facts=lifted_facts,
-        find_neighbours=find_neighbours,
-        links=lifted_embedded_graph,
-        embedding=embedding,
-        embedding_backfill=embedding_backfill,
-        pipeline=pipeline,
-        clock=lifted_clock,
-    )
-    remember = providers.Singleton(
-        Remember,
-        log=lifted_log,
-        appender=appender,
-        settle=settle,
-        extractor=extracting,
-        reconciler=reconciler,
-        clock=lifted_clock,
-        ids=ids,
-    )
-    make_statement = providers.Singleton(
-        MakeStatement,
-        settle=settle,
-        appender=appender,
-        after_commit=after_commit,
-        clock=lifted_clock,
-        ids=ids,
-    )
-    ordered_remember = providers.Singleton(
-        OrderedRemember,
-        remember=remember,
-        facts=lifted_facts,
-        queues=queues,
-        retry_first=settings.provided.retry_on_add,
-        after_commit=after_commit,
-    )
-    remember_many = providers.Singleton(
-        RememberMany, remember=remember, ordered_remember=ordered_remember, queues=queues
-    )
-    retry = providers.Singleton(
-        Retry,
-        log=lifted_log,
-        facts=lifted_facts,
-        remember=remember,
-        queues=queues,
-        after_commit=after_commit,
-    )
-    # A reranker has a deadline and always runs on an event loop, so its model is lifted to threads.
-    reranker = providers.Singleton(
-        build.build_asking,
-        settings.provided.reranker,
-        providers.Singleton(lift_to_threads, slow_workers),
-        language_model.provider,
-    )
-    bounded_reranker = providers.Resource(build.open_bounded, reranker, settings.provided.reranking)
-    reranking = providers.Singleton(
-        build.reranking, lift, bounded_reranker, settings.provided.reranking
-    )
-    recall = providers.Singleton(
-        Recall,
-        log=lifted_log,
-        facts=lifted_facts,
-        index=index_reading,
-        graph=graph_reading,
-        embedding=embedding,
-        readiness=readiness,
-        reranking=reranking,
-    )
-    current_graph = providers.Singleton(CurrentGraph, graph_reading)
-    resolve = providers.Singleton(ResolveEntity, graph=current_graph, embedding=embedding)
-    explore = providers.Singleton(Explore, graph=current_graph, facts=lifted_facts, resolve=resolve)
-    browse = providers.Singleton(Browse, log=lifted_log, facts=lifted_facts, clock=lifted_clock)
-    edit_fact = providers.Singleton(
-        EditFact, appender=appender, facts=lifted_facts, after_commit=after_commit
-    )
-    update = providers.Singleton(
-        Update, edit_fact=edit_fact, links=lifted_embedded_graph, embedding=embedding
-    )
-    read_timeline = providers.Singleton(ReadTimeline, facts=lifted_facts, clock=lifted_clock)
-    withdraw = providers.Singleton(Withdraw, edit_fact=edit_fact, read_timeline=read_timeline)
-    end_fact = providers.Singleton(EndFact, edit_fact=edit_fact, read_timeline=read_timeline)
-    correct = providers.Singleton(
-        Correct,
-        edit_fact=edit_fact,
-        read_timeline=read_timeline,
-        links=lifted_embedded_graph,
-        embedding=embedding,
-    )
-    withdraw_all = providers.Singleton(
-        WithdrawAll, appender=appender, facts=lifted_facts, after_commit=after_commit
-    )
-    verify = providers.Singleton(
-        Verify,
-        log=lifted_log,
-        facts=lifted_facts,
-        links=lifted_embedded_graph,
-        index=lifted_embedded_index,
-        clock=lifted_clock,
-        clock_lead=settings.provided.clock_lead,
-    )
-    collect_statistics = providers.Singleton(
-        CollectStatistics,
-        log=lifted_log,
-        facts=lifted_facts,
-        read_models=lifted_read_models,
-        usage=providers.Singleton(build.lifted, lift, usage_store),
-        embedder=embedder.provided.model,
-        measure_lag=measure_lag,
-    )
+    def close(self) -> None:
+        """Close what was opened, in order: first what uses the rest."""
+        for resource in (
+            self.bounded_reranker,
+            self.store,
+            self.key_vault,
+            self.slow_workers,
+            self.workers,
+            self.loop,
+        ):
+            resource.shutdown()
+
+    def _wire_threads(self, settings: Settings) -> None:
+        self.left_behind: providers.Singleton[list[str]] = providers.Singleton(list)
+        self.loop = providers.Resource(build.open_loop, self.left_behind)
+        self.workers = providers.Resource(
+            build.open_workers, WORKERS, "remembrancer", self.left_behind
+        )
+        # Sync models and embedders may be slow: they must not block the threads of the stores.
+        self.slow_workers = providers.Resource(
+            build.open_workers, settings.concurrency, "remembrancer-slow", self.left_behind
+        )
+
+    def _wire_inline(self, settings: Settings) -> None:
+        self.lift: providers.Provider[Any] = providers.Singleton(lift_inline, self.loop)
+        self.lift_slow = self.lift
+        self.queues: providers.Provider[Any] = providers.Singleton(
+            ThreadQueues, settings.concurrency
+        )
+        self.clock: providers.Provider[Any] = providers.Singleton(SystemClock)
+        self.new_beside: providers.Provider[Any] = providers.Object(BesideThreads)
+
+    def _wire_in_threads(self, settings: Settings) -> None:
+        self.lift = providers.Singleton(lift_to_threads, self.workers)
+        self.lift_slow = providers.Singleton(lift_to_threads, self.slow_workers)
+        self.queues = providers.Singleton(TaskQueues, settings.concurrency)
+        self.clock = providers.Singleton(AsyncSystemClock)
+        self.new_beside = providers.Object(BesideTasks)
+
+    def _wire_models(self, settings: Settings, mode: str) -> None:
+        self.embedder = providers.Singleton(build.build, settings.embedder)
+        self.lifted_embedder = providers.Singleton(build.lifted, self.lift_slow, self.embedder)
+        self.language_model = providers.Singleton(build.build, settings.language_model)
+        # The language model is only built if a part uses it.
+        self.extractor = providers.Singleton(
+            build.build_asking, settings.extractor, self.lift_slow, self.language_model.provider
+        )
+        self.reconciler = providers.Singleton(
+            build.build_asking, settings.reconciler, self.lift_slow, self.language_model.provider
+        )
+        self.extracting: providers.Provider[Any] = (
+            self.extractor
+            if mode == "inline"
+            else providers.Singleton(build.offloaded, self.extractor, self.slow_workers)
+        )
+        # A reranker has a deadline and always runs on an event loop: its model runs in threads.
+        self.reranker = providers.Singleton(
+            build.build_asking,
+            settings.reranker,
+            providers.Singleton(lift_to_threads, self.slow_workers),
+            self.language_model.provider,
+        )
+        self.bounded_reranker = providers.Resource(
+            build.open_bounded, self.reranker, settings.reranking
+        )
+        self.reranking = providers.Singleton(
+            build.reranking, self.lift, self.bounded_reranker, settings.reranking
+        )
+
+    def _wire_store(self, settings: Settings, mode: str) -> None:
+        self.key_vault = providers.Resource(build.open_vault, settings.key_vault, self.left_behind)
+        self.codec = providers.Singleton(build.codec, self.key_vault)
+        self.postgres_pool: providers.Object[Any] = providers.Object(None)
+        self.store_choice = providers.Object(settings.audit_log)
+        self.store = providers.Resource(
+            build.open_store,
+            self.store_choice,
+            mode,
+            self.embedder,
+            self.codec,
+            self.postgres_pool,
+            # Called at the first append: its cache is the index of this store.
+            lambda: self.providers["available_vectors"](),
+            self.left_behind,
+        )
+        self.audit_log = providers.Callable(attrgetter("audit_log"), self.store)
+        self.fact_store = providers.Callable(attrgetter("fact_store"), self.store)
+        self.embedded_index = providers.Callable(attrgetter("vector_index"), self.store)
+        self.embedded_graph = providers.Callable(attrgetter("knowledge_graph"), self.store)
+        self.usage_store = providers.Callable(attrgetter("usage_store"), self.store)
+        self.read_models = providers.Callable(attrgetter("read_models"), self.store)
+        self.projection_state = providers.Callable(attrgetter("projection_state"), self.store)
+
+    def _wire_lifted_store(self) -> None:
+        self.lifted_log = providers.Singleton(build.lifted, self.lift, self.audit_log)
+        self.lifted_facts = providers.Singleton(build.lifted, self.lift, self.fact_store)
+        self.lifted_embedded_index = providers.Singleton(
+            build.lifted, self.lift, self.embedded_index
+        )
+        self.lifted_embedded_graph = providers.Singleton(
+            build.lifted, self.lift, self.embedded_graph
+        )
+        self.lifted_read_models = providers.Singleton(build.lifted, self.lift, self.read_models)
+        self.lifted_state = providers.Singleton(build.lifted, self.lift, self.projection_state)
+        self.embedding = providers.Singleton(
+            Embedding, self.lifted_embedder, self.lifted_embedded_index
+        )
+        self.available_vectors = providers.Singleton(
+            build.available_vectors, self.embedder, self.embedding
+        )
+        self.embedding_backfill = providers.Singleton(
+            EmbeddingBackfill,
+            read_models=self.lifted_read_models,
+            embedding=self.embedding,
+            readiness=self.readiness,
+        )
+
+    def _wire_vector_index(self, settings: Settings) -> None:
+        self.vector_index = providers.Singleton(
+            build.build_engine,
+            settings.vector_index,
+            self.embedded_index.provider,
+            self.embedder.provided.model,
+            self.embedder.provided.dimension,
+        )
+        self.lifted_vector_index = providers.Singleton(build.lifted, self.lift, self.vector_index)
+        self.searched_index = providers.Singleton(
+            feeds.searched_index,
+            self.vector_index,
+            self.lifted_vector_index,
+            self.lifted_embedded_index,
+        )
+        self.index_projector = providers.Singleton(
+            feeds.projector,
+            self.vector_index,
+            self.embedded_index,
+            self.lifted_vector_index,
+            providers.Callable(
+                partial,
+                feeds.index_feed,
+                settings.vector_index,
+                settings.projections,
+                self.embedder,
+            ),
+            delivery=providers.Factory(
+                IndexDelivery,
+                index=self.lifted_vector_index,
+                read_models=self.lifted_read_models,
+                embedding=self.embedding,
+            ).provider,
+            log=self.lifted_log,
+            state=self.lifted_state,
+            clock=self.lifted_clock,
+            settings=settings.projections,
+        )
+        self.index_reading = providers.Singleton(
+            feeds.read_fallback,
+            self.lifted_embedded_index,
+            self.searched_index,
+            self.index_projector,
+            self.lifted_log,
+            self.lifted_clock,
+        )
+        self.index_maintenance = providers.Singleton(
+            feeds.index_maintenance,
+            self.embedded_index,
+            self.lifted_embedded_index,
+            self.vector_index,
+            self.lifted_vector_index,
+            self.readiness,
+        )
+
+    def _wire_knowledge_graph(self, settings: Settings) -> None:
+        self.knowledge_graph = providers.Singleton(
+            build.build_engine, settings.knowledge_graph, self.embedded_graph.provider
+        )
+        self.lifted_knowledge_graph = providers.Singleton(
+            build.lifted, self.lift, self.knowledge_graph
+        )
+        self.graph_projector = providers.Singleton(
+            feeds.projector,
+            self.knowledge_graph,
+            self.embedded_graph,
+            self.lifted_knowledge_graph,
+            providers.Callable(
+                partial, feeds.graph_feed, settings.knowledge_graph, settings.projections
+            ),
+            delivery=providers.Factory(GraphDelivery, self.lifted_knowledge_graph).provider,
+            log=self.lifted_log,
+            state=self.lifted_state,
+            clock=self.lifted_clock,
+            settings=settings.projections,
+        )
+        self.graph_reading = providers.Singleton(
+            feeds.read_fallback,
+            self.lifted_embedded_graph,
+            self.lifted_knowledge_graph,
+            self.graph_projector,
+            self.lifted_log,
+            self.lifted_clock,
+        )
+        self.current_graph = providers.Singleton(CurrentGraph, self.graph_reading)
+
+    def _wire_delivery(self, settings: Settings) -> None:
+        self.projections = providers.Singleton(
+            feeds.external_projections, self.index_projector, self.graph_projector
+        )
+        self.append_signal = providers.Singleton(
+            build.append_signal, self.store, self.lift, self.lifted_log, self.lifted_clock
+        )
+        self.beside = providers.Singleton(build.call, self.new_beside)
+        self.after_commit = providers.Singleton(
+            AfterCommit,
+            projections=self.projections,
+            clock=self.lifted_clock,
+            beside=self.beside,
+            owner=providers.Callable(build.new_id, self.ids),
+            wait=settings.projections.wait,
+        )
+        self.measure_lag = providers.Factory(
+            MeasureLag, projections=self.projections, log=self.lifted_log, clock=self.lifted_clock
+        )
+        self.dead_letters = providers.Singleton(
+            DeadLetters,
+            projections=self.projections,
+            state=self.lifted_state,
+            clock=self.lifted_clock,
+            ids=self.ids,
+            patience=settings.patience,
+        )
+        self.worker = providers.Factory(
+            Worker,
+            projections=self.projections,
+            log=self.lifted_log,
+            state=self.lifted_state,
+            append_signal=self.append_signal,
+            clock=self.lifted_clock,
+            ids=self.ids,
+            measure_lag=self.measure_lag,
+            index_maintenance=self.index_maintenance,
+            lease=settings.projections.lease,
+        )
+        self.run_worker = providers.Singleton(
+            RunWorker, make_worker=self.worker.provider, beside=self.new_beside
+        )
+        self.rebuild = providers.Singleton(
+            Rebuild,
+            read_models=self.lifted_read_models,
+            log=self.audit_log,
+            readiness=self.readiness,
+            on_rebuild=self.on_rebuild,
+            projections=self.projections,
+            make_worker=self.worker.provider,
+            make_measure_lag=self.measure_lag.provider,
+            run_worker=self.run_worker,
+        )
+
+    def _wire_remember(self, settings: Settings) -> None:
+        self.appender = providers.Singleton(
+            OptimisticAppender,
+            log=self.lifted_log,
+            clock=self.lifted_clock,
+            ids=self.ids,
+            patience=settings.patience,
+            actor_names=settings.actor_names,
+            clock_lead=settings.clock_lead,
+            readiness=self.readiness,
+        )
+        self.find_neighbours = providers.Singleton(
+            FindNeighbours,
+            facts=self.lifted_facts,
+            # The store's own index never lags.
+            index=self.lifted_embedded_index,
+            embedding=self.embedding,
+        )
+        self.pipeline = providers.Singleton(
+            Pipeline,
+            extractor=self.extractor,
+            reconciler=self.reconciler,
+            embedder=self.embedder,
+            facts=self.lifted_facts,
+        )
+        self.settle = providers.Singleton(
+            Settle,
+            log=self.lifted_log,
+            appender=self.appender,
+            facts=self.lifted_facts,
+            find_neighbours=self.find_neighbours,
+            links=self.lifted_embedded_graph,
+            embedding=self.embedding,
+            embedding_backfill=self.embedding_backfill,
+            pipeline=self.pipeline,
+            clock=self.lifted_clock,
+        )
+        self.remember = providers.Singleton(
+            Remember,
+            log=self.lifted_log,
+            appender=self.appender,
+            settle=self.settle,
+            extractor=self.extracting,
+            reconciler=self.reconciler,
+            clock=self.lifted_clock,
+            ids=self.ids,
+        )
+
+    def _wire_requests(self, settings: Settings) -> None:
+        self.ordered_remember = providers.Singleton(
+            OrderedRemember,
+            remember=self.remember,
+            facts=self.lifted_facts,
+            queues=self.queues,
+            retry_first=settings.retry_on_add,
+            after_commit=self.after_commit,
+        )
+        self.remember_many = providers.Singleton(
+            RememberMany,
+            remember=self.remember,
+            ordered_remember=self.ordered_remember,
+            queues=self.queues,
+        )
+        self.retry = providers.Singleton(
+            Retry,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            remember=self.remember,
+            queues=self.queues,
+            after_commit=self.after_commit,
+        )
+        self.make_statement = providers.Singleton(
+            MakeStatement,
+            settle=self.settle,
+            appender=self.appender,
+            after_commit=self.after_commit,
+            clock=self.lifted_clock,
+            ids=self.ids,
+        )
+
+    def _wire_recall(self) -> None:
+        self.recall = providers.Singleton(
+            Recall,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            index=self.index_reading,
+            graph=self.graph_reading,
+            embedding=self.embedding,
+            readiness=self.readiness,
+            reranking=self.reranking,
+        )
+        self.resolve = providers.Singleton(
+            ResolveEntity, graph=self.current_graph, embedding=self.embedding
+        )
+        self.explore = providers.Singleton(
+            Explore, graph=self.current_graph, facts=self.lifted_facts, resolve=self.resolve
+        )
+        self.browse = providers.Singleton(
+            Browse, log=self.lifted_log, facts=self.lifted_facts, clock=self.lifted_clock
+        )
+
+    def _wire_edit(self) -> None:
+        self.edit_fact = providers.Singleton(
+            EditFact,
+            appender=self.appender,
+            facts=self.lifted_facts,
+            after_commit=self.after_commit,
+        )
+        self.read_timeline = providers.Singleton(
+            ReadTimeline, facts=self.lifted_facts, clock=self.lifted_clock
+        )
+        self.update = providers.Singleton(
+            Update,
+            edit_fact=self.edit_fact,
+            links=self.lifted_embedded_graph,
+            embedding=self.embedding,
+        )
+        self.withdraw = providers.Singleton(
+            Withdraw, edit_fact=self.edit_fact, read_timeline=self.read_timeline
+        )
+        self.withdraw_all = providers.Singleton(
+            WithdrawAll,
+            appender=self.appender,
+            facts=self.lifted_facts,
+            after_commit=self.after_commit,
+        )
+        self.end_fact = providers.Singleton(
+            EndFact, edit_fact=self.edit_fact, read_timeline=self.read_timeline
+        )
+        self.correct = providers.Singleton(
+            Correct,
+            edit_fact=self.edit_fact,
+            read_timeline=self.read_timeline,
+            links=self.lifted_embedded_graph,
+            embedding=self.embedding,
+        )
+
+    def _wire_audit(self, settings: Settings) -> None:
+        self.verify = providers.Singleton(
+            Verify,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            links=self.lifted_embedded_graph,
+            index=self.lifted_embedded_index,
+            clock=self.lifted_clock,
+            clock_lead=settings.clock_lead,
+        )
+        self.collect_statistics = providers.Singleton(
+            CollectStatistics,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            read_models=self.lifted_read_models,
+            usage=providers.Singleton(build.lifted, self.lift, self.usage_store),
+            embedder=self.embedder.provided.model,
+            measure_lag=self.measure_lag,
+        )

@@ -96,9 +96,7 @@ class Lifecycle:
         overrides: Mapping[str, Any],
         on_rebuild: OnRebuild | None,
     ) -> None:
-        self.container = container = Container(
-            settings=providers.Object(settings), mode=providers.Object(mode)
-        )
+        self.container = container = Container(settings, mode)
         self._inline = mode == "inline"
         self._process = Ownership("this memory")
         self._left: list[str] = container.left_behind()
@@ -198,7 +196,7 @@ class Lifecycle:
         """Close everything else, the store last; each part for at most ``RELEASE`` seconds. What
         does not close by then is left behind, and named in a warning. Blocks.
         """
-        self.container.shutdown_resources()
+        self.container.close()
         if self._left:
             log.warning(
                 "closed, but left behind what did not end in time: %s", ", ".join(self._left)

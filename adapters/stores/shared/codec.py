@@ -6,6 +6,7 @@ Stored bytes may also be encrypted; see ``sealing``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import msgspec
 
@@ -17,6 +18,12 @@ from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.upcasting import EventRegistry
 
 
+@cache
+def _decoder(event_type: type[Event]) -> Callable[[bytes], Event]:
+    """A decoder takes far longer to make than to use, so there is one for the process."""
+    return msgspec.json.Decoder(event_type).decode
+
+
 class EventCodec:
     """``Codec`` without encryption: encodes the current schema version, decodes all versions."""
 
@@ -24,7 +31,8 @@ class EventCodec:
         self._registry = registry or EventRegistry.of()
         self._encoder = msgspec.json.Encoder()
         self._current: dict[tuple[str, int], Callable[[bytes], Event]] = {
-            (name, event_type.schema_version): msgspec.json.Decoder(event_type).decode
+            # mypy does not know that classes are hashable.
+            (name, event_type.schema_version): _decoder(event_type)  # type: ignore[arg-type]
             for name, event_type in self._registry.types.items()
         }
 

@@ -84,7 +84,7 @@ def test_settings_choose_the_graph_for_sync_and_async_memory(server: BoltServer,
     try:
         found, said, _ = run_inline(use()) if mode == "inline" else asyncio.run(use())
     finally:
-        container.shutdown_resources()
+        container.close()
     assert (found, said) == ([], "neo4j 5.26-stand-in")
 
 
