@@ -16,13 +16,16 @@ EVERYTHING = 1_000
 
 
 @contextmanager
-def remains(path: Path | PostgresSettings, dimension: int = DIMENSION) -> Iterator[Memory]:
+def remains(
+    path: Path | PostgresSettings, dimension: int = DIMENSION, *, vault: Path | None = None
+) -> Iterator[Memory]:
     """Open the memory, and check that it needed no rebuild and is consistent."""
     rebuilt: list[tuple[Any, ...]] = []
     with opened(
         path,
         dimension,
         durability="normal",
+        vault=vault,
         on_rebuild=lambda *step: rebuilt.append(step),
     ) as memory:
         assert rebuilt == []

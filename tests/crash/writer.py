@@ -14,7 +14,7 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -44,15 +44,18 @@ def opened(
     dimension: int = DIMENSION,
     *,
     durability: str = "full",
+    vault: Path | None = None,
     **options: Any,
 ) -> Memory:
-    """A memory with full durability, unless set otherwise."""
+    """A memory with full durability, unless set otherwise; sealed, if there is a key vault."""
     log: dict[str, Any] = {"provider": "postgres"}
     if isinstance(path, PostgresSettings):
         log |= {name: getattr(path, name) for name in ("dsn", "schema", "partitions")}
     else:
         log = {"path": str(path), "durability": durability}
-    config = {"audit_log": log, "embedder": {"dimension": dimension}}
+    config: dict[str, Any] = {"audit_log": log, "embedder": {"dimension": dimension}}
+    if vault is not None:
+        config["key_vault"] = {"provider": "sqlite", "path": str(vault)}
     with small_segments():
         return Memory(settings=load_settings(config, environment={}), **options)
 
@@ -98,7 +101,12 @@ def read_lines(path: Path) -> list[str]:
 
 def read_journal(path: Path) -> list[Entry]:
     """The writes that were started, in order."""
-    entries = [json.loads(line) for line in read_lines(path)]
+    return entries_of(read_lines(path))
+
+
+def entries_of(lines: Iterable[str]) -> list[Entry]:
+    """The writes that were started, from the lines of a journal."""
+    entries = [json.loads(line) for line in lines]
     receipts = {entry["done"]: entry["receipt"] for entry in entries if "done" in entry}
     return [
         Entry(
@@ -150,24 +158,31 @@ def _give_up(failure: threading.ExceptHookArgs) -> None:
 def _write(memory: Memory, journal: Journal, name: str) -> None:
     random_ = random.Random(name)
     for turn in count():
-        number = f"{name}-{turn}"
-        # One ledger for each thread, and one that both write to.
-        user = random_.choice((name[-1], "both"))
-        facts = [
-            fact
-            for fact in memory.get_all(user_id=user, limit=20).facts
-            if fact.status is FactStatus.ACTIVE and fact.metadata.get("by") == name[-1]
-        ]
-        action = random_.choice(("add", "add", "add", "update", "delete")) if facts else "add"
-        if action == "add":
-            arguments = said(number, user, name[-1], infer=random_.random() < 0.5)
-        else:
-            arguments = {"fact_id": str(random_.choice(facts).fact_id)}
-        if action == "update":
-            arguments["text"] = f"Corrected in {number}."
-        # The other thread may have deleted the fact in the meantime.
-        with suppress(NotFound):
-            carry_out(memory, journal, number, action, arguments)
+        write_once(memory, journal, name, turn, random_)
+
+
+def write_once(
+    memory: Memory, journal: Journal, name: str, turn: int, random_: random.Random
+) -> None:
+    """Add, update or delete something. The last letter of ``name`` is that of the writer."""
+    number = f"{name}-{turn}"
+    # One ledger for each writer, and one that both write to.
+    user = random_.choice((name[-1], "both"))
+    facts = [
+        fact
+        for fact in memory.get_all(user_id=user, limit=20).facts
+        if fact.status is FactStatus.ACTIVE and fact.metadata.get("by") == name[-1]
+    ]
+    action = random_.choice(("add", "add", "add", "update", "delete")) if facts else "add"
+    if action == "add":
+        arguments = said(number, user, name[-1], infer=random_.random() < 0.5)
+    else:
+        arguments = {"fact_id": str(random_.choice(facts).fact_id)}
+    if action == "update":
+        arguments["text"] = f"Corrected in {number}."
+    # The other writer may have deleted the fact in the meantime.
+    with suppress(NotFound):
+        carry_out(memory, journal, number, action, arguments)
 
 
 def said(number: str, user: str, by: str, *, infer: bool) -> dict[str, Any]:
