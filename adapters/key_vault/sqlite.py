@@ -21,7 +21,7 @@ from attrs import field, frozen
 from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.key_vault.wrapping import Wrapping
 from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
-from remembrancer.adapters.stores.sqlite.failures import translating
+from remembrancer.adapters.stores.sqlite.failures import is_read_only, translating
 from remembrancer.domain.errors import AdapterUnavailable, Erased, InvalidRequest
 from remembrancer.domain.ports.key_vault import KEY_BYTES
 from remembrancer.domain.scope import LedgerId
@@ -234,10 +234,14 @@ class SqliteKeyVault:
             # Once more: a key in a deleted file must not be handed out, nor count as destroyed.
             self._check_file()
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             # Some failures (a full disk, an I/O error) have SQLite roll back by itself.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error) and is_read_only(error):
+                # It may have been opened when the file could not be written, and stays like that.
+                self._connection = None
+                self._disconnect(connection)
             raise
 
 

@@ -102,7 +102,7 @@ class Database:
         with translating(self.path), decoding(self.path):
             connection = self._connect()
             try:
-                self._writer = Writer(connection, self.path, self._require_usable)
+                self._writer = Writer(connection, self.path, self._require_usable, self._reconnect)
                 self._adopt(connection, migrations)
                 if self._file is not None:
                     self._file.pin()
@@ -128,6 +128,14 @@ class Database:
         connection.execute(f"PRAGMA synchronous = {settings.durability.value}")
         register_functions(connection)
         return connection
+
+    def _reconnect(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """A new connection in place of one that can't write."""
+        if self.settings.read_only:
+            return connection
+        renewed = self._connect()
+        self._disconnect(connection)
+        return renewed
 
     def _disconnect(self, connection: sqlite3.Connection) -> None:
         connection.close()

@@ -52,7 +52,10 @@ def translated(error: sqlite3.Error, path: str) -> RemembrancerError:
     if code == sqlite3.SQLITE_NOTADB:
         return InvalidRequest("path", f"{path} is not a SQLite database; name another file")
     if code == sqlite3.SQLITE_CORRUPT:
-        return IntegrityError(f"{path} is damaged ({error}); restore a backup")
+        # SQLite says the same if the disk reports an error while it reads.
+        return IntegrityError(
+            f"{path} is damaged or can't be read ({error}); restore a backup if it happens again"
+        )
     if is_missing(error):
         return IntegrityError(
             f"{path} has lost a table or a column ({error}); if it belongs to a read model, run "
@@ -83,6 +86,11 @@ def unopenable(path: str, error: OSError) -> AdapterUnavailable:
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection has the database locked."""
     return _primary_code(error) == sqlite3.SQLITE_BUSY
+
+
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Whether the connection can't write."""
+    return _primary_code(error) == sqlite3.SQLITE_READONLY
 
 
 def is_missing(error: sqlite3.Error) -> bool:

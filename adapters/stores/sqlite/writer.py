@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import define
 
-from remembrancer.adapters.stores.sqlite.failures import translating
+from remembrancer.adapters.stores.sqlite.failures import is_read_only, translating
 from remembrancer.domain.errors import AdapterUnavailable, RemembrancerError
 
 T = TypeVar("T")
@@ -66,18 +66,25 @@ class Writer:
         path: of the database, for errors.
         check: raises if the database can't be written to any more; called before each transaction
             and before each commit.
+        reconnect: replaces a connection that can't write by another one.
 
     Attributes:
         turn: held by the thread that uses the connection.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: str, check: Callable[[], None]
+        self,
+        connection: sqlite3.Connection,
+        path: str,
+        check: Callable[[], None],
+        reconnect: Callable[[sqlite3.Connection], sqlite3.Connection],
     ) -> None:
         self.connection = connection
         self.turn = threading.RLock()
         self._path = path
         self._check = check
+        self._reconnect = reconnect
+        self._read_only = False
         self._inside = False
         self._queue: list[_Job[Any]] = []
         self._queueing = threading.Lock()
@@ -85,7 +92,7 @@ class Writer:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """See ``Database.transaction``."""
-        with self.turn, translating(self._path):
+        with self.turn, self._translating():
             self._require_outside()
             self._prepare()
             self._inside = True
@@ -148,7 +155,7 @@ class Writer:
             attempt.running = False
 
     def _attempt(self, attempt: _Attempt, group: list[_Job[Any]]) -> None:
-        with translating(self._path):
+        with self._translating():
             self._prepare()
             self._inside = True
             collects = False
@@ -184,7 +191,7 @@ class Writer:
             return
         self.connection.execute("SAVEPOINT job")
         try:
-            with translating(self._path):
+            with self._translating():
                 job.result = job.work(self.connection)
         except Exception as error:
             if not self.connection.in_transaction:
@@ -207,6 +214,20 @@ class Writer:
         self._check()
         # Ends what an interrupt has left open.
         self.connection.rollback()
+        if self._read_only:
+            self.connection = self._reconnect(self.connection)
+            self._read_only = False
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        with translating(self._path):
+            try:
+                yield
+            except sqlite3.Error as error:
+                # SQLite opens a file for reading alone if it can't be opened for writing, be it for
+                # want of a file handle at that moment, and the connection stays like that.
+                self._read_only |= is_read_only(error)
+                raise
 
 
 def _group(queue: Sequence[_Job[Any]]) -> list[_Job[Any]]:

@@ -17,6 +17,7 @@ import pytest
 from remembrancer.adapters.key_vault.sqlite import SqliteKeyVault, SqliteVaultSettings
 from remembrancer.domain.errors import AdapterUnavailable, Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.scope import LedgerId
+from tests.helpers.fallback import opened_for_reading_alone
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,19 @@ def test_vault_of_a_newer_release_is_refused(opened: Open, path: Path) -> None:
         connection.execute("PRAGMA user_version = 2")
     with pytest.raises(InvalidRequest, match="upgrade remembrancer"):
         opened().find(ANN)
+
+
+def test_keys_are_made_after_the_file_could_not_be_opened_for_writing(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened().key(ANN)
+    vault = opened()
+    with opened_for_reading_alone(monkeypatch):
+        assert vault.held() == 1
+    with pytest.raises(AdapterUnavailable, match="read-only"):
+        vault.key(LedgerId("user:ben"))
+    vault.key(LedgerId("user:ben"))
+    assert vault.held() == 2
 
 
 def test_missing_folder_is_reported(tmp_path: Path) -> None:

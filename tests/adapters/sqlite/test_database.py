@@ -32,6 +32,7 @@ from remembrancer.domain.errors import (
 from remembrancer.domain.recorded import Append, Position, Recorded
 from remembrancer.testing.audit_log import ALICE, append_of, fact_added
 from remembrancer.wiring.settings import load_settings
+from tests.helpers.fallback import opened_for_reading_alone
 
 
 class Owner(TypedDict):
@@ -256,6 +257,25 @@ def test_writing_to_a_read_only_memory_is_refused_and_changes_nothing(
             write(reader, fact_id)
         assert texts(reader) == ["I like tea"]
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("infer", [True, False])
+def test_writing_goes_on_after_the_file_could_not_be_opened_for_writing(
+    file: Path, monkeypatch: pytest.MonkeyPatch, infer: bool
+) -> None:
+    with memory(file) as held:
+        held.add("I like tea", **MINE)
+    # Given a memory that was opened while its file was read-only
+    with opened_for_reading_alone(monkeypatch):
+        held = memory(file)
+    with held:
+        with pytest.raises(AdapterUnavailable, match="the database is read-only") as refused:
+            held.add("I like coffee", infer=infer, **MINE)
+        assert refused.value.retryable
+        # When the same call is tried again, then it succeeds
+        held.add("I like coffee", infer=infer, **MINE)
+        held.rebuild("read_models")
+        assert texts(held) == ["I like coffee", "I like tea"]
 
 
 def test_missing_or_empty_file_can_not_be_opened_read_only(file: Path) -> None:
