@@ -50,8 +50,8 @@ __attribute__((constructor)) static void start(void) {
     if (path) trace = NEXT(open)(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 }
 
-/* Of each group of kinds ("r" read, "w" write, "t" truncate, "s" sync, "o" open, "l" link,
-   "u" unlink), count the calls from now on, and let `times` of them fail from the `first`th on
+/* Of some kinds ("r" read, "w" write, "t" truncate, "s" sync, "d" sync of the folder, "o" open,
+   "l" link, "u" unlink), count the calls from now on, and let `times` of them fail from the `first`th on
    (0: none). With `halve`, the first one writes half, as on a full disk, and the next ones fail. */
 void syscalls_fail(const char *which, long first, long times, int error, int halve) {
     pthread_mutex_lock(&turn);
@@ -186,19 +186,21 @@ ssize_t pwrite64(int fd, const void *data, size_t length, off64_t offset) {
     WRITE(NEXT(pwrite64)(fd, data, length, offset), offset);
 }
 
-#define ON_FILE(call, kind, offset)                                              \
-    if (!what_of(fd)) return call;                                               \
-    enter();                                                                     \
-    int result = fails(kind, what_of(fd)) ? -1 : call;                           \
-    if (!result || kind == 's')                                                  \
-        record(what_of(fd) == FOLDER ? 'd' : kind, !!result, files[fd].inode, "", offset, NULL, 0); \
-    leave();                                                                     \
+#define ON_FILE(call, which, offset)                                                  \
+    if (!what_of(fd)) return call;                                                    \
+    enter();                                                                          \
+    char kind = which;                                                                \
+    int result = fails(kind, what_of(fd)) ? -1 : call;                                \
+    if (!result || kind != 't') record(kind, !!result, files[fd].inode, "", offset, NULL, 0); \
+    leave();                                                                          \
     return result
+
+#define SYNC(call) ON_FILE(call, what_of(fd) == FOLDER ? 'd' : 's', 0)
 
 int ftruncate(int fd, off_t length) { ON_FILE(NEXT(ftruncate)(fd, length), 't', length); }
 int ftruncate64(int fd, off64_t length) { ON_FILE(NEXT(ftruncate64)(fd, length), 't', length); }
-int fsync(int fd) { ON_FILE(NEXT(fsync)(fd), 's', 0); }
-int fdatasync(int fd) { ON_FILE(NEXT(fdatasync)(fd), 's', 0); }
+int fsync(int fd) { SYNC(NEXT(fsync)(fd)); }
+int fdatasync(int fd) { SYNC(NEXT(fdatasync)(fd)); }
 
 #define ON_NAME(call, path, kind)                                           \
     const char *name = name_of(path);                                       \
