@@ -18,7 +18,8 @@ def opened_for_reading_alone(patch: pytest.MonkeyPatch) -> Iterator[None]:
     connect = sqlite3.connect
 
     def fall_back(target: str, **options: Any) -> sqlite3.Connection:
-        return connect(target.replace("mode=rw", "mode=ro"), **options)
+        opened: sqlite3.Connection = connect(target.replace("mode=rw", "mode=ro"), **options)
+        return opened
 
     with patch.context() as inside:
         inside.setattr(sqlite3, "connect", fall_back)
