@@ -41,9 +41,10 @@ class Kind:
     Args:
         name: for people.
         durability: ``audit_log.durability`` of the memory.
-        writers: how many processes.
+        writers: how many processes write.
         sealed: whether there is a key vault beside the database.
-        fails: whether one sync of the first writer fails.
+        fails: whether one sync of each writer fails.
+        dies: whether the first writer ends without closing, and the next one begins after that.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Kind:
     writers: int = 1
     sealed: bool = False
     fails: bool = False
+    dies: bool = False
 
 
 KINDS = (
@@ -58,6 +60,7 @@ KINDS = (
     Kind(name="two writers", writers=2),
     Kind(name="sealed", sealed=True),
     Kind(name="failed sync", fails=True),
+    Kind(name="after a dead writer", writers=2, dies=True),
 )
 DURABILITIES = ("full", "normal")
 
@@ -104,23 +107,33 @@ def record(library: Path, kind: Kind, seed: int) -> Recording:
     with folder() as made:
         data, trace = made / "data", made / "trace"
         data.mkdir()
-        command = [sys.executable, "-m", "tests.crash.recorded_writer", str(data)]
-        options = ["--sealed"] if kind.sealed else []
-        if kind.fails:
-            most = 100 if kind.durability == "full" else 8
-            options += ["--fail-sync", str(chance.randint(1, most))]
-        seen = environment(library, data, trace)
-        processes = [
-            subprocess.Popen(
-                [*command, f"{seed}-{name}", kind.durability, str(TURNS // kind.writers), *options],
-                env=seen,
+        environ = environment(library, data, trace)
+        writers: list[subprocess.Popen[bytes]] = []
+        for number, name in enumerate("ab"[: kind.writers]):
+            options = [*options_of(kind, chance), *(["--dies"] if kind.dies and not number else [])]
+            command = [sys.executable, "-m", "tests.crash.recorded_writer", str(data)]
+            turns = str(TURNS // kind.writers)
+            writers.append(
+                subprocess.Popen(
+                    [*command, f"{seed}-{name}", kind.durability, turns, *options], env=environ
+                )
             )
-            for name in "ab"[: kind.writers]
-        ]
-        assert [process.wait() for process in processes] == [0] * kind.writers
+            if kind.dies:
+                writers[-1].wait()
+        assert [writer.wait() for writer in writers] == [0] * kind.writers
         calls = list(read_trace(trace))
         check_recording(calls, data)
         return Recording(kind=kind, calls=calls, hashes=hashes_in(data / DATABASE))
+
+
+def options_of(kind: Kind, chance: random.Random) -> list[str]:
+    """The options of every writer of a kind."""
+    options = ["--sealed"] if kind.sealed else []
+    if kind.fails:
+        # About as many syncs as a writer makes.
+        most = 100 if kind.durability == "full" else 8
+        options += ["--fail-sync", str(chance.randint(1, most))]
+    return options
 
 
 def check_recording(calls: Sequence[Call], data: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -37,19 +38,18 @@ class Writer:
         self._memory: Memory | None = None
 
     def take(self, turns: int) -> None:
-        """Do something, many times; the last turn closes the memory."""
+        """Do something, many times, and leave the memory open."""
         for turn in range(turns):
             # A sync that was made to fail.
             with suppress(RemembrancerError):
                 self._turn(turn)
-        self._close()
 
     def _turn(self, turn: int) -> None:
         if self._memory is None:
             self._memory = opened(self._path, durability=self._durability, vault=self._vault)
         rare = self._chance.random()
         if rare < 0.03:
-            self._close()
+            self.close()
         elif rare < 0.05:
             self._memory.rebuild("read_models")
         elif rare < 0.08:
@@ -59,7 +59,7 @@ class Writer:
         else:
             write_once(self._memory, self._journal, self._name, turn, self._chance)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         memory, self._memory = self._memory, None
         if memory is not None:
             memory.close()
@@ -92,9 +92,14 @@ def main() -> None:
     parser.add_argument("turns", type=int)
     parser.add_argument("--sealed", action="store_true")
     parser.add_argument("--fail-sync", type=int, default=0)
+    parser.add_argument("--dies", action="store_true", help="end without closing anything")
     options = parser.parse_args()
+    writer = Writer(options)
     with failed_sync(options.fail_sync):
-        Writer(options).take(options.turns)
+        writer.take(options.turns)
+    if options.dies:
+        os._exit(0)
+    writer.close()
 
 
 if __name__ == "__main__":

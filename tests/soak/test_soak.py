@@ -80,8 +80,9 @@ def test_kind_is_interrupted_after_a_step_and_resumed_in_its_next_turn(fake: lis
     assert (first.passed, first.seed, first.last) == (0, 0, "")
     # Another call of the runner goes on.
     made = soak.Soak.resumed(0)
-    while not made.kinds["fake"].passed:
-        again = turn(made)
+    again = made.kinds["fake"]
+    while not again.passed:
+        turn(made)
     assert (again.seed, again.failed) == (1, [])
     assert again.last in {"3 steps from 1", "3 steps from 2", "3 steps from 3"}
 
