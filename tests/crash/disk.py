@@ -5,7 +5,7 @@ The model is weaker than real file systems, so whatever they may leave is among 
 * What was written before the last successful sync of a file is there.
 * Of every write and truncation since then, each is there, is missing, or is there for some of its
   sectors of 512 bytes, independently of all others. A missing write may have left the file longer,
-  with zeros.
+  with zeros or with any bytes.
 * What a failed sync did not write may never be written, although later syncs succeed.
 * A name is created or deleted for good when its folder is synced; until then, either.
 """
@@ -188,11 +188,15 @@ def dropped(_image: bytearray, _change: Change) -> None:
     """It is not there."""
 
 
-def grown(image: bytearray, change: Change) -> None:
-    """It is not there, but the file has its length."""
-    end = change.offset + len(change.data or b"")
-    if len(image) < end:
-        _resize(image, end)
+def grown(chance: random.Random) -> Fate:
+    """It is not there, but the file has its length, with zeros or with what was on the disk."""
+
+    def grow(image: bytearray, change: Change) -> None:
+        missing = change.offset + len(change.data or b"") - len(image)
+        if missing > 0:
+            image.extend(bytes(missing) if chance.random() < 0.5 else chance.randbytes(missing))
+
+    return grow
 
 
 def torn(chance: random.Random) -> Fate:
@@ -236,7 +240,9 @@ def in_any_order(count: int, chance: random.Random) -> Sequence[Fate]:
     """Each change for itself."""
     likely = chance.choice((0.0, 0.1, 0.5, 0.9, 1.0))
     return [
-        kept if chance.random() < likely else chance.choice((dropped, dropped, grown, torn(chance)))
+        kept
+        if chance.random() < likely
+        else chance.choice((dropped, dropped, grown(chance), torn(chance)))
         for _ in range(count)
     ]
 

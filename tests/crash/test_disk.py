@@ -70,6 +70,8 @@ def test_later_write_may_be_there_without_an_earlier_one() -> None:
 def test_missing_write_may_have_left_a_longer_file() -> None:
     found = left([*SAFE, wrote(NEW, len(OLD))])
     assert {OLD, OLD + bytes(len(NEW)), OLD + NEW} <= found
+    assert any(content and not set(content[len(OLD) :]) <= {0, NEW[0]} for content in found)
+    assert all(content and content.startswith(OLD) for content in found)
 
 
 def test_truncation_is_done_or_not() -> None:
