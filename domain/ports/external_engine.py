@@ -124,12 +124,14 @@ class ExternalGraph(KnowledgeGraph, Engine, Protocol):
     async def apply(self, chain: Sequence[Recorded]) -> None:
         """Apply events, ordered by position within each ledger, all or none of them.
 
-        It is idempotent: the graph stores, in the same transaction, the last position that it
+        It is idempotent: the graph stores, in the same transaction, the last version that it
         applied of each ledger, and skips events up to there. So a page that is delivered twice, or
-        by two processes at once, changes nothing the second time.
+        by two processes at once, changes nothing the second time. A page that leaves out a version
+        is refused: it arrives late, after ``clear`` (``domain.graph.delivered_page``).
 
         Raises:
             InvalidRequest, ModelError: an event of the chain can never be applied.
-            AdapterUnavailable: the events are valid; they are retried later.
+            AdapterUnavailable: the events are valid; they are retried later. Or events are missing
+                before them.
         """
         ...

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
+from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.events import Event, FactRetracted, RelationEnded
 from remembrancer.domain.graph.graph import SAME_AS, View
 from remembrancer.domain.recorded import Position, Recorded
@@ -125,6 +126,19 @@ class ExternalGraphContract(EngineContract, KnowledgeGraphContract):
         self.graph.apply(mine)
         self.assert_same(memory)
         self.assert_same(nothing, "bob")
+
+    def test_page_that_arrives_after_clearing_is_refused_and_hides_no_event(
+        self, worker: Any
+    ) -> None:
+        events, memory = history()
+        self.graph.apply(events[:6])
+        self.graph.clear()
+        # Sent before, by a worker that has lost its lease since.
+        with pytest.raises(AdapterUnavailable):
+            worker.apply(events[6:])
+        self.assert_same(InMemoryKnowledgeGraph())
+        self.graph.apply(events)
+        self.assert_same(memory)
 
     def test_changes_to_one_graph_do_not_affect_another(self, neighbour: Any) -> None:
         (mine, memory), (theirs, other) = history(), history()

@@ -195,7 +195,7 @@ def _lock(state: State, asked: Parameters) -> list[Row]:
         [
             name,
             state.logs.get(True),
-            state.ledgers.setdefault(name, {}).get("position", 0),
+            state.ledgers.setdefault(name, {}).get("version", 0),
             state.clearing,
         ]
         for name in asked["ledgers"]
@@ -246,7 +246,7 @@ def _name(state: State, asked: Parameters) -> None:
 def _advance(state: State, asked: Parameters) -> None:
     for one in asked["ledgers"]:
         ledger = state.ledgers[one["name"]]
-        ledger["position"] = one["position"]
+        ledger["position"], ledger["version"] = one["position"], one["version"]
         ledger["aliases"] = ledger.get("aliases", False) or one["aliases"]
 
 
@@ -298,7 +298,7 @@ READING: dict[str, tuple[list[str], Callable[[State, Parameters], Iterable[Row]]
 _LOGS, _LEDGERS, _FACTS, _NAMES, _CLEARING = statements.CLEAR
 
 WRITING: dict[str, tuple[list[str], Callable[[State, Parameters], Iterable[Row] | None]]] = {
-    statements.LOCK: (["name", "log", "position", "clearing"], _lock),
+    statements.LOCK: (["name", "log", "version", "clearing"], _lock),
     statements.NAMES: ([], _name),
     statements.CLOSE_FACTS: ([], _close("facts")),
     statements.CLOSE_RELATIONS: ([], _close("relations")),

@@ -26,10 +26,11 @@ from remembrancer.adapters.knowledge_graph.neo4j.versions import (
 from remembrancer.adapters.knowledge_graph.neo4j.visible_links import AT_ONCE, VisibleLinks
 from remembrancer.adapters.stores.shared.async_walk import answered
 from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.graph.delivered_page import not_applied
 from remembrancer.domain.graph.graph import Entity, Mention, Relation, View, entities_of, touches
 from remembrancer.domain.graph.walk import Reached, Tie, known_as, walk
 from remembrancer.domain.ports.external_engine import LogId
-from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import EQUALITY_VERSION, normalised
 
@@ -59,7 +60,7 @@ class Neo4jKnowledgeGraph:
 
     def __init__(self, settings: Neo4jSettings) -> None:
         database = f"{settings.database}/" if settings.database else ""
-        self.fingerprint = f"{database}2.{EQUALITY_VERSION}"
+        self.fingerprint = f"{database}3.{EQUALITY_VERSION}"
         self._connection = Connection(settings)
         self._defined = False
         self._log: LogId | None = None
@@ -69,11 +70,11 @@ class Neo4jKnowledgeGraph:
         if not chain:
             return
         await self._define()
-        last: dict[LedgerId, Position] = {item.ledger: item.position for item in chain}
+        last = {item.ledger: item for item in chain}
 
         async def take(tx: AsyncManagedTransaction) -> None:
             applied = await _locked(tx, sorted(last), self._log)
-            page = [item for item in chain if item.position > applied[item.ledger]]
+            page = not_applied(chain, applied, adapter=ADAPTER)
             touching = [item for item in page if touches(item.event)]
             application = EventApplication(await _stored(tx, TouchedLinks.by(touching)))
             for item in touching:
@@ -81,9 +82,14 @@ class Neo4jKnowledgeGraph:
             await _write(tx, application)
             aliased = {version.ledger for version in application.made if _is_synonym(version)}
             ahead = [
-                {"name": ledger, "position": position, "aliases": ledger in aliased}
-                for ledger, position in last.items()
-                if position > applied[ledger]
+                {
+                    "name": ledger,
+                    "position": item.position,
+                    "version": item.version,
+                    "aliases": ledger in aliased,
+                }
+                for ledger, item in last.items()
+                if item.version > applied[ledger]
             ]
             await _each(tx, statements.ADVANCE, ledgers=ahead)
 
@@ -179,8 +185,8 @@ class Neo4jKnowledgeGraph:
 
 async def _locked(
     tx: AsyncManagedTransaction, ledgers: Sequence[LedgerId], log: LogId | None
-) -> dict[LedgerId, Position]:
-    """Lock ledgers for this transaction and return the last applied position of each.
+) -> dict[LedgerId, int]:
+    """Lock ledgers for this transaction and return the last applied version of each.
 
     Raises:
         AdapterUnavailable: the graph is being cleared, or does not hold ``log``, if given.
@@ -192,7 +198,7 @@ async def _locked(
         )
     if log is not None and any(row["log"] != log for row in rows):
         raise AdapterUnavailable(ADAPTER, "another log has taken the graph over")
-    return {LedgerId(row["name"]): Position(row["position"]) for row in rows}
+    return {LedgerId(row["name"]): row["version"] for row in rows}
 
 
 async def _stored(tx: AsyncManagedTransaction, touched: TouchedLinks) -> list[Version]:

@@ -135,7 +135,7 @@ LOCK: LiteralString = """
     SET ledger.locked = true
     WITH ledger
     OPTIONAL MATCH (log:RemembrancerLog)
-    RETURN ledger.name AS name, log.id AS log, coalesce(ledger.position, 0) AS position,
+    RETURN ledger.name AS name, log.id AS log, coalesce(ledger.version, 0) AS version,
         EXISTS { MATCH (:RemembrancerClearing) } AS clearing
 """
 """Writes before it reads: a transaction that waited for the lock reads the holder's commit."""
@@ -214,7 +214,7 @@ CREATE_SYNONYMS: LiteralString = _CREATE.format(kind="REMEMBRANCER_SAME_AS")
 ADVANCE: LiteralString = """
     UNWIND $ledgers AS one
     MATCH (ledger:RemembrancerLedger {name: one.name})
-    SET ledger.position = one.position,
+    SET ledger.position = one.position, ledger.version = one.version,
         ledger.aliases = coalesce(ledger.aliases, false) OR one.aliases
 """
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 from attrs import frozen
 
 from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.graph.delivered_page import not_applied
 from remembrancer.domain.graph.graph import (
     Entity,
     Link,
@@ -23,7 +24,7 @@ from remembrancer.domain.graph.graph import (
 )
 from remembrancer.domain.graph.link_history import Links
 from remembrancer.domain.graph.walk import Reached, Tie, answered, known_as, walk
-from remembrancer.domain.recorded import Position, Recorded
+from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import normalised
 from remembrancer.version import __version__
@@ -39,17 +40,15 @@ class InMemoryKnowledgeGraph:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._ledgers: dict[LedgerId, Links] = defaultdict(Links)
-        self._applied: dict[LedgerId, Position] = {}
+        self._applied: dict[LedgerId, int] = {}
         # A new instance is empty, so it must not match the checkpoint of an earlier one.
         self.fingerprint = uuid4().hex
 
     def apply(self, chain: Sequence[Recorded]) -> None:
         """See ``ExternalGraph.apply``."""
         with self._lock:
-            for item in chain:
-                if item.position <= self._applied.get(item.ledger, 0):
-                    continue
-                self._applied[item.ledger] = item.position
+            for item in not_applied(chain, self._applied, adapter="memory"):
+                self._applied[item.ledger] = item.version
                 if touches(item.event):
                     self._ledgers[item.ledger].apply(item)
 
