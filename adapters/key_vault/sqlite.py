@@ -22,7 +22,7 @@ from remembrancer.adapters.forks import Ownership
 from remembrancer.adapters.key_vault.wrapping import Wrapping
 from remembrancer.adapters.stores.sqlite.database_file import DatabaseFile, expanded
 from remembrancer.adapters.stores.sqlite.failures import is_read_only, translating
-from remembrancer.domain.errors import AdapterUnavailable, Erased, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.ports.key_vault import KEY_BYTES
 from remembrancer.domain.scope import LedgerId
 
@@ -101,13 +101,27 @@ class SqliteKeyVault:
                     if stored is None:
                         stored = self._wrapping.wrapped(os.urandom(KEY_BYTES), ledger)
                         _insert(connection, ledger, stored)
-            return self._wrapping.unwrapped(stored, ledger)
+            return self._unwrapped(stored, ledger)
 
     def find(self, ledger: LedgerId) -> bytes | None:
         """See ``KeyVault.find``."""
         with self._opened() as connection:
             stored = None if connection is None else _stored(connection, ledger)
-            return None if stored is None else self._wrapping.unwrapped(stored, ledger)
+            return None if stored is None else self._unwrapped(stored, ledger)
+
+    def _unwrapped(self, stored: object, ledger: LedgerId) -> bytes:
+        """The key in a row.
+
+        Raises:
+            IntegrityError: the row is damaged.
+        """
+        key = self._wrapping.unwrapped(stored, ledger) if isinstance(stored, bytes) else b""
+        if len(key) != KEY_BYTES:
+            raise IntegrityError(
+                f"{self._path}, table ledger_key: the key of {ledger} does not have {KEY_BYTES} "
+                "bytes; restore a backup of the vault"
+            )
+        return key
 
     def destroy(self, ledger: LedgerId) -> None:
         """See ``KeyVault.destroy``."""

@@ -19,7 +19,7 @@ from typing import TypeVar
 from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
 from remembrancer.adapters.stores.postgres.failures import ADAPTER
 from remembrancer.adapters.stores.postgres.sessions import Connection, Sessions
-from remembrancer.domain.errors import AdapterUnavailable
+from remembrancer.domain.errors import AdapterUnavailable, IntegrityError
 
 T = TypeVar("T")
 
@@ -170,17 +170,32 @@ async def numbered(sessions: Sessions, read: Callable[[Connection], Awaitable[T]
     """Call ``read`` in a reading transaction; on ``Unnumbered`` assign positions and retry.
 
     Raises:
-        AdapterUnavailable: every try met an event without a position.
+        AdapterUnavailable: every try met an event without a position, for new ones were appended.
+        IntegrityError: the same, but nothing was appended meanwhile.
     """
+    before: object = None
     for _ in range(TRIES):
         try:
             async with sessions.reader() as connection:
                 return await read(connection)
         except Unnumbered:
+            before = before or await _appended(sessions)
             await number_all(sessions)
+    if await _appended(sessions) == before:
+        raise IntegrityError(
+            "tables event and place: events have no position, and none can be assigned; restore a "
+            "backup"
+        )
     raise AdapterUnavailable(
         ADAPTER, "events are appended faster than positions are assigned; try again"
     )
+
+
+async def _appended(sessions: Sessions) -> object:
+    """A number that grows with every committed append."""
+    async with sessions.glance() as connection:
+        cursor = await connection.execute("SELECT sum(version) FROM ledger")
+        return await cursor.fetchone()
 
 
 async def waiting(connection: Connection) -> bool:

@@ -50,6 +50,8 @@ def _decoded(rows: Sequence[Row], codec: Codec, id_of: Callable[[Any], str]) -> 
         causation_ids, actors, types, schema_versions, payloads, salts, digests,
         previous_hashes, hashes,
     ) = zip(*rows, strict=True)  # fmt: skip
+    if not all(isinstance(name, str) for name in set(ledgers)):
+        raise TypeError("the name of the ledger is no text")
     ids: list[Any] = list(map(id_of, event_ids))
     # All events of an append have the same time.
     times = {value: from_microseconds(value) for value in set(recorded_at)}
