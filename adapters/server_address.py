@@ -5,6 +5,7 @@ contain credentials, and an address that is refused is not printed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from attrs import Attribute
@@ -46,6 +47,14 @@ def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
         return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, judged by its name or address alone."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def host_name(_settings: object, field: Attribute[str], host: str) -> None:

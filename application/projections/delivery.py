@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from attrs import evolve
+
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.projections.embedding_backfill import BATCH
 from remembrancer.domain.errors import InvalidRequest, ModelError, SettingsError
 from remembrancer.domain.facts.fact import Fact
+from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.external_engine import ExternalGraph, ExternalIndex
 from remembrancer.domain.ports.read_models import ReadModels
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import document_of
-from remembrancer.domain.recorded import Recorded
+from remembrancer.domain.recorded import Position, Recorded
 
 
 class Delivery(Protocol):
@@ -63,6 +66,7 @@ class IndexDelivery:
 
     Args:
         index: the external index.
+        log: tells how far the documents are up to date.
         read_models: the current documents of events.
         embedding: vectors of their texts; vectors in the log's own index are reused.
     """
@@ -70,36 +74,50 @@ class IndexDelivery:
     ordered = False
 
     def __init__(
-        self, *, index: ExternalIndex, read_models: ReadModels, embedding: Embedding
+        self,
+        *,
+        index: ExternalIndex,
+        log: AuditLog,
+        read_models: ReadModels,
+        embedding: Embedding,
     ) -> None:
         self._index = index
+        self._log = log
         self._read_models = read_models
         self._embedding = embedding
 
     async def __call__(self, chain: Sequence[Recorded]) -> None:
         """See ``Delivery``."""
-        await self._put(await self._read_models.documents(chain), apart=len(chain) == 1)
+        revision = await self._log.last_position()
+        versions = await self._read_models.documents(chain)
+        await self._put(versions, revision, apart=len(chain) == 1)
 
     async def repair(self, chain: Sequence[Recorded]) -> None:
         """See ``Delivery``. The last put of a document is right if no event has changed it by the
         end of the put.
         """
         delivered: Sequence[tuple[Fact, str]] = ()
-        while changed := [
-            version
-            for version in await self._read_models.documents(chain)
-            if version not in delivered
-        ]:
-            await self._put(changed, apart=len(chain) == 1)
+        while True:
+            revision = await self._log.last_position()
+            versions = await self._read_models.documents(chain)
+            changed = [version for version in versions if version not in delivered]
+            if not changed:
+                return
+            await self._put(changed, revision, apart=len(chain) == 1)
             delivered = [*delivered, *changed]
 
-    async def _put(self, versions: Sequence[tuple[Fact, str]], *, apart: bool) -> None:
-        """Put documents; with ``apart`` one by one, if they are refused together."""
+    async def _put(
+        self, versions: Sequence[tuple[Fact, str]], revision: Position, *, apart: bool
+    ) -> None:
+        """Put documents; with ``apart`` one by one, if they are refused together.
+
+        ``revision``: the end of the log, read before the versions were.
+        """
         if not versions:
             return
         vectors = await self._vectors([fact.text for fact, _ in versions])
         documents = [
-            document_of(fact, context=context, vector=vectors[fact.text])
+            evolve(document_of(fact, context=context, vector=vectors[fact.text]), revision=revision)
             for fact, context in versions
         ]
         try:

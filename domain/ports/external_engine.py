@@ -104,6 +104,8 @@ class ExternalIndex(VectorIndex, Engine, Protocol):
           documents durably. If it raises, some of them may be stored; a retry repairs that.
         * Documents come in any order, possibly twice and from two processes at once; the last
           ``put`` of a key wins. Each delivery carries the current versions of a fact in the log.
+          An engine that can compare within its own write keeps the document with the higher
+          ``revision``: a put that arrives late, after a newer one, then changes nothing.
         * ``vectors_for`` may return nothing; vectors are read from the log's own database.
 
     Raises:

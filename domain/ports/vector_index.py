@@ -28,7 +28,8 @@ class Document:
     ``visible`` is the transaction time at which reads see the version (it ends at the next version,
     at a retraction, or when the fact expires). ``attributes`` are the fields that filters can name
     (``domain.filters``). ``vector`` is ``None`` until the text is embedded; until then the document
-    answers keyword searches only.
+    answers keyword searches only. ``revision`` is a position of the log up to which the document is
+    up to date; 0 if nobody delivers it late.
     """
 
     key: FactKey
@@ -42,6 +43,7 @@ class Document:
     valid: Interval = Interval()
     attributes: Mapping[str, Any] = field(factory=dict)
     vector: Vector | None = None
+    revision: int = field(default=0, eq=False)
 
 
 @frozen(kw_only=True)

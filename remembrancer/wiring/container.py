@@ -257,6 +257,7 @@ class Container(containers.DynamicContainer):
                 index=self.lifted_vector_index,
                 read_models=self.lifted_read_models,
                 embedding=self.embedding,
+                log=self.lifted_log,
             ).provider,
             log=self.lifted_log,
             state=self.lifted_state,

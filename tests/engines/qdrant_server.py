@@ -91,14 +91,15 @@ def _index(server: StandIn, _name: str, body: Mapping[str, Any]) -> Any:
 
 
 def _upsert(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:
-    points = models.PointsList.model_validate(body).points
+    asked = models.PointsList.model_validate(body)
+    points = asked.points
     kinds: Any = server.engine.get_collection(name).config.params.vectors
     for point in points:
         vectors: Any = point.vector
         if any(kinds[each].size != len(vectors[each]) for each in kinds if each in vectors):
             # "Vector dimension error"
             raise Refused(400)
-    return server.engine.upsert(name, points)
+    return server.engine.upsert(name, points, update_filter=asked.update_filter)
 
 
 def _delete(server: StandIn, name: str, body: Mapping[str, Any]) -> Any:

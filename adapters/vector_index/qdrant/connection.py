@@ -9,15 +9,17 @@ from importlib import import_module
 from importlib.util import find_spec
 from traceback import walk_tb
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, min_len
 
 from remembrancer.adapters.redaction import Secrets
-from remembrancer.adapters.server_address import server_url
+from remembrancer.adapters.server_address import is_loopback, server_url
 from remembrancer.adapters.stores.sqlite.database_file import expanded
 from remembrancer.adapters.tls_failures import tls_mistake
 from remembrancer.adapters.vector_index.qdrant.local_folder import NAME, LocalFolder, unusable
+from remembrancer.adapters.vector_index.qdrant.rendering import REVISION
 from remembrancer.adapters.vector_index.remote.rows import FIELDS
 from remembrancer.adapters.vector_index.remote.translation import MARKS, time_property
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, SettingsError
@@ -37,6 +39,7 @@ NUMBERS = (
     "visible_to",
     "holds_from",
     "holds_to",
+    REVISION,
     *(f"{name}_length" for name in FIELDS),
     *(time_property(name) for name in sorted(TIME_FIELDS)),
 )
@@ -52,6 +55,7 @@ class QdrantSettings:
         path: folder of the local mode, made with mode 0700 if it is missing; a leading ``~`` is
             the home folder; empty to keep it in memory.
         api_key: API key of the server.
+        plain_secrets: allow ``api_key`` without TLS to other machines.
         collection: name of the collection.
         timeout: timeout of one request, in seconds.
         shards: shards of a new collection; 0 for the server's default.
@@ -59,8 +63,8 @@ class QdrantSettings:
         batch: points per request.
 
     Raises:
-        ValueError: a number out of range, a URL that is none or contains credentials, or both
-            ``url`` and ``path``.
+        ValueError: a number out of range, a URL that is none or contains credentials, both ``url``
+            and ``path``, or a key that would be sent to another machine without TLS.
     """
 
     url: str = field(
@@ -68,6 +72,7 @@ class QdrantSettings:
     )
     path: str = field(default="", converter=expanded)
     api_key: str = field(default="", repr=False)
+    plain_secrets: bool = False
     collection: str = field(default="remembrancer", validator=min_len(1))
     timeout: float = field(default=10.0, validator=gt(0))
     shards: int = field(default=0, validator=ge(0))
@@ -77,6 +82,13 @@ class QdrantSettings:
     def __attrs_post_init__(self) -> None:
         if self.url and self.path:
             raise ValueError("url and path: set a server or a folder, not both")
+        address = urlsplit(self.url)
+        trusted = self.plain_secrets or address.scheme != "http"
+        if self.api_key and not trusted and not is_loopback(address.hostname or ""):
+            raise ValueError(
+                f"url: api_key would be sent to {address.hostname} unencrypted; set an https:// "
+                "URL, or plain_secrets to true if the network is trusted"
+            )
 
 
 class Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -31,7 +32,9 @@ from remembrancer.adapters.vector_index.qdrant.connection import (
 )
 from remembrancer.adapters.vector_index.qdrant.local_folder import NAME
 from remembrancer.adapters.vector_index.qdrant.rendering import (
+    REVISION,
     filter_of,
+    not_newer_than,
     point_of,
     sparse_query,
     unit_of,
@@ -111,7 +114,11 @@ class QdrantVectorIndex:
             document.key: point_of(document, vector)
             for document, vector in zip(documents, vectors, strict=True)
         }
-        await self._run(self._put(list(points.values())))
+        by_revision: dict[int, list[Any]] = defaultdict(list)
+        for point in points.values():
+            by_revision[point.payload[REVISION]].append(point)
+        for revision, same in by_revision.items():
+            await self._run(self._put(same, revision))
 
     async def remove(self, keys: Sequence[FactKey]) -> None:
         """See ``VectorIndex.remove``."""
@@ -172,10 +179,15 @@ class QdrantVectorIndex:
         call = getattr(client, method)
         return await self._connection.ask(call(self._settings.collection, *arguments, **named))
 
-    async def _put(self, points: Sequence[Any]) -> None:
+    async def _put(self, points: Sequence[Any], revision: int) -> None:
+        """Upsert points, except where Qdrant holds a newer one. Servers before 1.16 don't compare,
+        and replace all.
+        """
         size = self._settings.batch
+        condition = {"update_filter": not_newer_than(revision)} if revision else {}
         for start in range(0, len(points), size):
-            await self._call("upsert", points=points[start : start + size], wait=True)
+            batch = points[start : start + size]
+            await self._call("upsert", points=batch, wait=True, **condition)
 
     async def _remove(self, ids: Sequence[str]) -> None:
         from qdrant_client import models

@@ -23,6 +23,22 @@ from remembrancer.adapters.vector_index.remote.tokens import object_id
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.text import name_keys
 
+REVISION = "revision"
+
+
+def not_newer_than(revision: int) -> Any:
+    """A filter for points that a put with this revision may replace: those of older releases have
+    none.
+    """
+    from qdrant_client import models
+
+    return models.Filter(
+        should=[
+            models.IsEmptyCondition(is_empty=models.PayloadField(key=REVISION)),
+            models.FieldCondition(key=REVISION, range=models.Range(lte=revision)),
+        ]
+    )
+
 
 def filter_of(condition: Condition) -> Any:
     """Return a condition as a Qdrant filter; ``None`` if it matches everything."""
@@ -64,6 +80,7 @@ def point_of(document: Document, vector: npt.NDArray[np.float32] | None) -> Any:
         **properties(document),
         "speaker": document.speaker,
         "names": sorted(name_keys(document.entities)),
+        REVISION: document.revision,
     }
     vectors: dict[str, Any] = {
         field: models.SparseVector(**sparse)

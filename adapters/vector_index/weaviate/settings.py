@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import ip_address
 
 from attrs import field, frozen
 from attrs.validators import ge, gt, in_, matches_re
 
-from remembrancer.adapters.server_address import host_name
+from remembrancer.adapters.server_address import host_name, is_loopback
 
 
 class Tenancy(StrEnum):
@@ -40,13 +39,6 @@ def _check_headers(_: object, __: object, headers: tuple[str, ...]) -> None:
         if not (name.strip() and colon and value.strip()):
             # Do not show the value: it may be a secret.
             raise ValueError("headers: expected each as 'Name: value'")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 @frozen(kw_only=True)
@@ -109,7 +101,7 @@ class WeaviateSettings:
         grpc_host = self.grpc_host or self.host
         ways = (("tls", self.tls, self.host), ("grpc_tls", self.grpc_tls, grpc_host))
         for name, encrypted, host in ways:
-            if not encrypted and not _is_loopback(host):
+            if not encrypted and not is_loopback(host):
                 raise ValueError(
                     f"{name}: api_key and headers would be sent to {host} unencrypted; set {name} "
                     "to true, or plain_secrets to true if the network is trusted"
