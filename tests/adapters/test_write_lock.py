@@ -22,7 +22,7 @@ from remembrancer.adapters.stores.sqlite.audit_log import MANY, SqliteAuditLog, 
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.read_models import SqliteReadModels
 from remembrancer.adapters.stores.sqlite.writer import MAX_GROUP, _group, _Job
-from remembrancer.domain.conversation import Message
+from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.epoch_micros import to_microseconds
 from remembrancer.domain.events import EventId, MessageObserved
 from remembrancer.domain.facts.fact import MessageId
@@ -179,7 +179,7 @@ def observed(text: str, message_id: str) -> MessageObserved:
     message = Message(
         message_id=MessageId(message_id),
         scope=Scope(user_id="bob"),
-        role="user",
+        role=Role.USER,
         text=text,
         occurred_at=datetime.now(UTC),
     )

@@ -96,7 +96,9 @@ def test_unrepaired_late_delivery_shows_nothing_and_ends_with_a_rebuild(
             slow.add("I like green tea.", infer=False, **ANN)
             assert index.on_the_wire.wait(PATIENCE)
             first = slow.get_all(**ANN)[0]
-            assert other.update(first.fact_id, "I like black tea.").lagging == ()
+            updated = other.update(first.fact_id, "I like black tea.")
+            assert updated is not None
+            assert updated.lagging == ()
             index.arrive.set()
         index.lost = None
         assert index.visible[first.key].end is None, "the engine holds the old state"
