@@ -234,7 +234,9 @@ def running() -> Iterator[tuple[str, StandIn]]:
     """Run a fake server; yields its URL and the server."""
     server = StandIn()
     http = _Http(("127.0.0.1", 0), _handler(server))
-    thread = threading.Thread(target=http.serve_forever, name="qdrant-stand-in", daemon=True)
+    thread = threading.Thread(
+        target=http.serve_forever, args=(0.01,), name="qdrant-stand-in", daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{http.server_address[1]}", server

@@ -10,25 +10,7 @@ from signal import SIGKILL
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "remembrancer.memory",
-        "remembrancer.adapters.stores.postgres.audit_log",
-        "remembrancer.adapters.stores.sqlite.audit_log",
-        "remembrancer.adapters.models.hashing",
-        "remembrancer.adapters.stores.postgres.knowledge_graph",
-        "remembrancer.adapters.stores.postgres.database",
-        "remembrancer.adapters.stores.postgres.read_models",
-        "remembrancer.adapters.stores.sqlite.read_models",
-        "remembrancer.adapters.stores.postgres.vector_index",
-        "remembrancer.adapters.stores.sqlite.vector_index",
-        "remembrancer.application.extraction.rules.extractor",
-        "remembrancer.application.reconciliation.rules",
-        "remembrancer.adapters.stores.sqlite.store",
-        "numpy.ma",
-        "sqlite_utils",
-    ]
-)
+_CONTEXT.set_forkserver_preload(["tests.helpers.preloaded"])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from inspect import iscoroutinefunction
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from attrs import define, evolve, field
@@ -32,6 +33,7 @@ from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
 from remembrancer.domain.ports.embedder import Purpose, Vector
 from remembrancer.domain.ports.reconciler import Reconciliation
+from remembrancer.testing.depth import depth
 from remembrancer.wiring.settings import load_settings
 from tests.helpers.clock import VirtualClock
 
@@ -113,13 +115,21 @@ LASTING = ("file", "postgres", "sealed file")
 STORES = (*LASTING, ":memory:", "lists")
 
 
-def on_every(stores: Sequence[str]) -> list[Any]:
-    """Every face on each of the stores; the faces share the sealing, so for one it is slow."""
-    sealed_twice = ("AsyncMemory", "sealed file")
-    return [
-        pytest.param(pair, marks=pytest.mark.slow if pair == sealed_twice else ())
-        for pair in product(FACES, stores)
-    ]
+def on_each(stores: Sequence[str], test: str) -> list[tuple[str, str]]:
+    """Each of the stores with one face, so that a test meets every store and both faces; tests
+    differ in the pairs. "thorough" takes all pairs.
+    """
+    if depth() > 1:
+        return list(product(FACES, stores))
+    first = crc32(test.encode())
+    return [(FACES[(first + place) % 2], store) for place, store in enumerate(stores)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture, stores in (("place", STORES), ("lasting", LASTING)):
+        if fixture in metafunc.fixturenames:
+            pairs = on_each(stores, metafunc.function.__name__)
+            metafunc.parametrize(fixture, pairs, ids="-".join, indirect=True)
 
 
 def log_of(store: str, request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -153,16 +163,16 @@ def place_of(face: str, store: str, request: pytest.FixtureRequest) -> Iterator[
             driver.close()
 
 
-@pytest.fixture(params=on_every(STORES), ids="-".join)
+@pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Every face on every store."""
+    """A face on a store."""
     face, store = request.param
     yield from place_of(face, store, request)
 
 
-@pytest.fixture(params=on_every(LASTING), ids="-".join)
+@pytest.fixture
 def lasting(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Every face on every persistent store."""
+    """A face on a persistent store."""
     face, store = request.param
     yield from place_of(face, store, request)
 
