@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 import remembrancer.testing
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.testing.depth import depth
+from tests.engines.postgres_schemas import SharedSchemas, drop, fresh
 from tests.engines.postgres_server import PostgresServer
 from tests.helpers.interrupts import let_started_processes_be_interrupted
 
@@ -40,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Parametrised tests ask for its fixture while they run; their id names it.
     """
     for item in items:
-        if "postgres" in getattr(item, "fixturenames", ()) or "postgres" in item.nodeid.lower():
+        if "postgres_dsn" in getattr(item, "fixturenames", ()) or "postgres" in item.nodeid.lower():
             item.add_marker("server")
 
 
@@ -55,11 +54,24 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.remove()
 
 
+@pytest.fixture(scope="session")
+def postgres_dsn(request: pytest.FixtureRequest) -> str:
+    """Your own server, or the one of this test run."""
+    dsn: str = os.environ.get("POSTGRES_DSN") or request.getfixturevalue("postgres_server").dsn
+    return dsn
+
+
 @pytest.fixture
-def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresSettings]:
+def postgres(postgres_dsn: str) -> Iterator[PostgresSettings]:
     """Settings of a fresh schema, which is dropped after the test."""
-    dsn = os.environ.get("POSTGRES_DSN") or request.getfixturevalue("postgres_server").dsn
-    fresh = PostgresSettings(dsn=dsn, schema=f"test_{uuid.uuid4().hex}", partitions=2)
-    yield fresh
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(f'DROP SCHEMA IF EXISTS "{fresh.schema}" CASCADE'.encode())
+    settings = fresh(postgres_dsn)
+    yield settings
+    drop(settings)
+
+
+@pytest.fixture(scope="session")
+def postgres_schemas(postgres_dsn: str) -> Iterator[SharedSchemas]:
+    """Schemas for tests that only use their tables."""
+    schemas = SharedSchemas(postgres_dsn)
+    yield schemas
+    schemas.drop()

@@ -20,7 +20,6 @@ from remembrancer.adapters.stores.postgres.projection_state import (
     create_projection_state,
 )
 from remembrancer.adapters.stores.postgres.sessions import Connection
-from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.postgres.usage_store import PostgresUsageStore
 from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.sealing import SealingCodec
@@ -31,10 +30,11 @@ from remembrancer.testing.fact_store import FactStoreContract
 from remembrancer.testing.knowledge_graph import KnowledgeGraphContract
 from remembrancer.testing.projection_state import ProjectionStateContract
 from remembrancer.testing.usage_store import UsageStoreContract
+from tests.engines.postgres_schemas import SharedSchemas
 
 
 class OnPostgres:
-    """A database for each test, with ``migrations``."""
+    """An empty database for each test, with ``migrations``."""
 
     migrations: Sequence[Migration] = [create_log]
     database: Database
@@ -51,11 +51,12 @@ class OnPostgres:
 
 # The suites open their stores in fixtures of their classes, after this fixture of the module.
 @pytest.fixture(autouse=True, params=[True, False], ids=["blocking", "suspending"])
-def _database(request: pytest.FixtureRequest, postgres: PostgresSettings) -> Iterator[None]:
+def _database(request: pytest.FixtureRequest, postgres_schemas: SharedSchemas) -> Iterator[None]:
     test = cast(OnPostgres, request.instance)
-    test.database = Database(postgres, test.migrations, blocking=request.param)
-    yield
-    test.database.close()
+    with postgres_schemas.empty(type(test)) as settings:
+        test.database = Database(settings, test.migrations, blocking=request.param)
+        yield
+        test.database.close()
 
 
 class Listener:

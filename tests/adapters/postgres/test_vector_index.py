@@ -17,6 +17,7 @@ from remembrancer.application.inline import run_inline
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.external_index import ExternalIndexContract
 from remembrancer.testing.vector_index import DIMENSION, VectorIndexContract
+from tests.engines.postgres_schemas import SharedSchemas
 
 
 @pytest.mark.parametrize(
@@ -27,12 +28,13 @@ from remembrancer.testing.vector_index import DIMENSION, VectorIndexContract
 class TestPostgresVectorIndex(VectorIndexContract):
     @pytest.fixture(autouse=True)
     def _database(
-        self, postgres: PostgresSettings, blocking: bool, pgvector: bool
+        self, postgres_schemas: SharedSchemas, blocking: bool, pgvector: bool
     ) -> Iterator[None]:
-        self.database = Database(postgres, [], blocking=blocking)
-        self.pgvector = pgvector
-        yield
-        self.database.close()
+        with postgres_schemas.empty(type(self), pgvector) as settings:
+            self.database = Database(settings, [], blocking=blocking)
+            self.pgvector = pgvector
+            yield
+            self.database.close()
 
     def make_index(self, tmp_path: Path) -> PostgresVectorIndex:
         def index(sessions: Sessions) -> PostgresVectorIndex:
