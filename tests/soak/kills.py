@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from remembrancer import RemembrancerError
 from tests.crash.kills import kill
 from tests.crash.power_cuts import folder
 from tests.soak.progress import progress_of
@@ -29,8 +30,8 @@ def main() -> int:
                     acknowledged = sum(entry.receipt is not None for entry in entries)
                     progress.add(acknowledged=acknowledged, asked=len(entries))
                 progress.done += kills
-        except AssertionError as error:
-            print(f"LOST after {progress.done:,} kills (file {number}): {error}")
+        except (AssertionError, RemembrancerError) as error:
+            print(f"BROKEN after {progress.done:,} kills (file {number}): {error!r}")
             return 1
     found = progress.figures
     print(

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from remembrancer import RemembrancerError
 from tests.crash.power_cuts import DURABILITIES, KINDS, cut, folder, kind_of, record
 from tests.crash.syscalls import Unavailable, compiled
 from tests.soak.progress import BUILD, SKIPPED, Progress, progress_of
@@ -29,7 +30,7 @@ def do_round(library: Path, progress: Progress) -> None:
     """Record some writers, and cut their power many times, for each durability.
 
     Raises:
-        AssertionError: something was lost.
+        AssertionError, RemembrancerError: what a cut left was not what was promised.
     """
     number, cuts = progress.done // A_RECORDING, min(A_RECORDING, progress.left)
     name = KINDS[number % len(KINDS)].name
@@ -41,7 +42,7 @@ def do_round(library: Path, progress: Progress) -> None:
             found[durability] = list(cut(recording, cuts, seed, KEPT))
         for durability, losses in found.items():
             lost = progress.figures.setdefault(durability, [])
-            lost.extend([loss.events, loss.requests] for loss in losses)
+            lost.extend([loss.events, loss.requests, loss.damaged] for loss in losses)
         progress.done += cuts
 
 
@@ -50,11 +51,13 @@ def closing(durability: str, losses: Sequence[Sequence[int]]) -> str:
     lost = [loss for loss in losses if loss[0]]
     if not lost:
         return f"{durability}: {len(losses):,} cuts, 0 acknowledged events lost"
-    events, requests = zip(*lost, strict=True)
+    events, requests, _ = zip(*lost, strict=True)
+    damaged = sum(loss[2] for loss in losses)
     return (
         f"{durability}: {len(losses):,} cuts, {len(lost):,} of them lost the last events, "
         f"{median(events):.0f} (median) to {max(events)} events of "
-        f"{median(requests):.0f} to {max(requests)} requests"
+        f"{median(requests):.0f} to {max(requests)} requests; {damaged} left a damaged file after "
+        "a failed sync"
     )
 
 
@@ -70,9 +73,9 @@ def main() -> int:
         while progress.left:
             try:
                 do_round(library, progress)
-            except AssertionError as error:
+            except (AssertionError, RemembrancerError) as error:
                 notes = "; ".join(getattr(error, "__notes__", ()))
-                print(f"BROKEN after {progress.done:,} cuts: {error} ({notes}); see {KEPT}")
+                print(f"BROKEN after {progress.done:,} cuts: {error!r} ({notes}); see {KEPT}")
                 return 1
     told = "; ".join(closing(name, losses) for name, losses in progress.figures.items())
     print(f"{told}; in {progress.seconds:,.0f} s")
