@@ -1,5 +1,5 @@
 """A process that lets the calls on the files of a memory fail, one after another, and checks the
-memory after each: ``python -m tests.crash.failing_disk FOLDER FAULT RUNS SEED``.
+memory after each: ``python -m tests.crash.failing_disk FOLDER FAULT RUNS PART``.
 
 Each run writes to a memory of its own in every way. Whatever fails in it, the memory raises a typed
 error or succeeds. When the fault is over, the same memory and a new one have all acknowledged
@@ -143,14 +143,21 @@ def run(folder: Path, fault: Fault, number: int) -> tuple[int, Counter[str]]:
     return calls, made.errors
 
 
+def part_of(calls: int, runs: int, part: int) -> list[int]:
+    """The numbers of ``runs`` calls, all over the calls; all parts together are all calls."""
+    numbers = list(range(1, calls + 1))
+    random.Random(calls).shuffle(numbers)
+    first = part % -(-calls // runs) * runs
+    return sorted(numbers[first : first + runs])
+
+
 def main() -> None:
     """Let calls fail all over a run, and print the calls, the runs and the errors as JSON."""
-    folder, name, runs, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    folder, name, runs, part = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     fault = FAULTS[name]
     calls, errors = run(folder, fault, 0)
     assert not errors
-    numbers = range(1, calls + 1)
-    chosen = numbers if runs >= calls else sorted(random.Random(seed).sample(numbers, runs))
+    chosen = part_of(calls, runs, part)
     for number in chosen:
         with noted(name, number):
             errors += run(folder, fault, number)[1]

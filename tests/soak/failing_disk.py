@@ -1,7 +1,7 @@
 """``sh dev soak failing_disk``: calls on the files of a memory fail, one after another.
 
     sh dev soak failing_disk                 # 1,000 runs, each with one fault
-    sh dev soak failing_disk --count 10000   # goes on where an interrupted run stopped
+    sh dev soak failing_disk --count 20000   # every call; resumes an interrupted run
 
 What is done is kept in ``build/soak-failing_disk.json``; another ``--seed`` or ``--count`` begins
 anew.
@@ -40,7 +40,7 @@ def do_round(library: Path, progress: Progress) -> None:
     command = [sys.executable, "-m", "tests.crash.failing_disk"]
     with progress.step(), folder() as made:
         done = subprocess.run(
-            [*command, str(made), fault, str(asked), f"{progress.seed}-{number}"],
+            [*command, str(made), fault, str(asked), str(progress.seed + number // len(FAULTS))],
             env=environment(library, made),
             capture_output=True,
             text=True,
