@@ -63,6 +63,7 @@ CONTENTS = {
 docs/README
 docs/tutorial
 docs/explanation/how-it-works
+docs/explanation/what-we-test
 docs/reference/glossary
 ```
 ```{toctree}
