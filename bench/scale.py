@@ -220,7 +220,7 @@ def document(shape: Shape, number: int, text: str, context: str, vector: Vectors
 
 
 def opened(path: Path, dimension: int) -> tuple[Database, SqliteVectorIndex]:
-    database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
+    database = Database(SqliteSettings(path=str(path)), [create])
     return database, SqliteVectorIndex(database, model="bench", dimension=dimension)
 
 

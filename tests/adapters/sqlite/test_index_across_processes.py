@@ -32,7 +32,7 @@ SIZES = Sizes(first=3, tail=3, segment=8)
 
 
 def opened(path: Path) -> tuple[Database, SqliteVectorIndex]:
-    database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
+    database = Database(SqliteSettings(path=str(path)), [create])
     return database, SqliteVectorIndex(database, model="m", dimension=2, sizes=SIZES)
 
 

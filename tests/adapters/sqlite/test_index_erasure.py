@@ -57,7 +57,7 @@ def traces(path: Path) -> set[str]:
 def test_removed_document_leaves_no_bytes_in_the_file(tmp_path: Path, in_segment: bool) -> None:
     path = tmp_path / "index.db"
     sizes = Sizes(first=8 if in_segment else 1000, tail=8, segment=64)
-    database = Database(SqliteSettings(path=str(path)), [lambda schema: create(schema.conn)])
+    database = Database(SqliteSettings(path=str(path)), [create])
     index = SqliteVectorIndex(database, model="m", dimension=3, sizes=sizes)
     with closing(database):
         for number in range(40):
