@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -39,8 +40,8 @@ from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog, cr
 from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.sessions import Connection
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
-from remembrancer.application.audit.verify import broken_link
 from remembrancer.application.inline import run_inline
+from remembrancer.domain.audit.recorded_chain import faults_of
 from remembrancer.domain.events import EventId, FactAdded
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import (
@@ -151,20 +152,18 @@ def verify(settings: PostgresSettings, appended: int) -> None:
     """Check that no event is lost, positions have no gaps, and every hash chain is valid."""
     database = Database(settings, [create_log])
     log = PostgresAuditLog(database.sessions)
-    heads: dict[LedgerId, Head] = {}
+    chains: dict[LedgerId, list[Recorded]] = defaultdict(list)
     position = 0
     page: Sequence[Recorded] = ()
     while page := run_inline(log.read(Position(position), 1000)):
         for item in page:
             position += 1
             assert item.position == position
-            assert broken_link(item, heads.get(item.ledger, Head())) is None
-            heads[item.ledger] = Head(
-                version=item.version, hash=item.hash, recorded_at=item.recorded_at
-            )
+            chains[item.ledger].append(item)
     assert position == appended, f"{appended} events were acknowledged, {position} were read"
-    for ledger, head in heads.items():
-        assert run_inline(log.head(ledger)) == head
+    for ledger, items in chains.items():
+        assert not faults_of(items)
+        assert run_inline(log.head(ledger)) == Head.after(items[-1])
     database.close()
 
 

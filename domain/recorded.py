@@ -185,6 +185,18 @@ def key_digest(handle: Handle, idempotency_key: str) -> bytes:
     return sha256(bytes.fromhex(handle) + idempotency_key.encode()).digest()[:16]
 
 
+def requests_hash(previous: bytes, key: bytes, first: int, last: int) -> bytes:
+    """The hash that chains the keyed requests of a ledger, so that none of them can be taken away
+    or changed unseen: the log itself does not say which events came with a key.
+
+    Args:
+        previous: the hash of the keyed request before, ``GENESIS`` for the first.
+        key: its ``key_digest``.
+        first, last: the versions of its first and its last event.
+    """
+    return sha256(previous + key + f"{first}\n{last}".encode()).digest()
+
+
 def header_of(
     *,
     handle: Handle,

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import NoReturn, Unpack
 
 from remembrancer.application.audit.statistics import Statistics
-from remembrancer.application.audit.verify import Progress, Verification
 from remembrancer.application.parsing.arguments import DEFAULT_ACTOR, parse_actor, parse_guard
 from remembrancer.application.parsing.keywords import check_keywords
 from remembrancer.application.projections.dead_letters import Revived
 from remembrancer.application.projections.run_worker import never
 from remembrancer.application.projections.worker import OnReport, Report
 from remembrancer.application.remember.retry import Retried
+from remembrancer.domain.audit.faults import Verification
+from remembrancer.domain.ports.inspection import Progress
 from remembrancer.domain.ports.projection_state import DeadLetter
 from remembrancer.domain.scope import ScopeIds
 from remembrancer.wiring.lifecycle import Lifecycle, UseCases
@@ -43,13 +44,29 @@ class Operations(Uncopyable):
     def _use(self) -> UseCases:
         return self._lifecycle.use_cases
 
-    async def verify(self, progress: Progress | None = None) -> Verification:
-        """Check every hash and version number, and the facts against the log.
+    async def verify(
+        self, progress: Progress | None = None, *, chain: bool = False, jobs: int = 1
+    ) -> Verification:
+        """Check every stored byte of the log, and every row that is derived from it. Nothing is
+        changed or repaired.
+
+        ``complete`` of the result is false if something could not be checked: rows of an external
+        engine, vectors of a remote embedder, contents whose key is missing.
 
         Args:
-            progress: called with the events checked so far and the total.
+            progress: called with the events checked so far and the total; by ``AsyncMemory`` from
+                another thread.
+            chain: check the log alone: hashes, versions, positions, heads and requests.
+            jobs: number of processes that the ledgers are divided among, on SQLite. Programs that
+                set more than 1 need the ``if __name__ == "__main__"`` guard of
+                ``multiprocessing``.
+
+        Raises:
+            InvalidRequest: ``jobs`` is below 1, or the embedder or the key vault can't be sent to
+                other processes.
+            AdapterUnavailable: the database did not answer.
         """
-        return await self._use.verify(progress)
+        return await self._use.verify(progress, chain=chain, jobs=jobs)
 
     async def stats(self, **ids: Unpack[ScopeIds]) -> Statistics:
         """Counts of events, facts and messages, and model usage.

@@ -12,7 +12,6 @@ from remembrancer.lazy import attribute_of
 if TYPE_CHECKING:
     from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
     from remembrancer.application.audit.statistics import Statistics
-    from remembrancer.application.audit.verify import Verification
     from remembrancer.application.parsing.conversations import AddOptions, Conversation
     from remembrancer.application.projections.dead_letters import Revived
     from remembrancer.application.projections.lag import Lag
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from remembrancer.application.remember.receipt import Receipt
     from remembrancer.application.remember.remember_many import Added, Adding
     from remembrancer.application.remember.retry import Retried
+    from remembrancer.domain.audit.faults import Fault, FaultKind, Unchecked, Verification
     from remembrancer.domain.conversation import Message, Role
     from remembrancer.domain.facts.fact import (
         Evidence,
@@ -67,6 +67,8 @@ __all__ = [
     "FactKind",
     "FactStatus",
     "Failure",
+    "Fault",
+    "FaultKind",
     "Finding",
     "Guidance",
     "HealthReport",
@@ -100,6 +102,7 @@ __all__ = [
     "Store",
     "StoreNeeds",
     "Survey",
+    "Unchecked",
     "Usage",
     "UsageTotal",
     "Verdict",
@@ -114,7 +117,6 @@ _MODULES = {
         "Problem",
     ),
     "application.audit.statistics": ("Statistics",),
-    "application.audit.verify": ("Verification",),
     "application.parsing.conversations": (
         "AddOptions",
         "Conversation",
@@ -136,6 +138,12 @@ _MODULES = {
         "Adding",
     ),
     "application.remember.retry": ("Retried",),
+    "domain.audit.faults": (
+        "Fault",
+        "FaultKind",
+        "Unchecked",
+        "Verification",
+    ),
     "domain.conversation": (
         "Message",
         "Role",

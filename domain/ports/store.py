@@ -61,6 +61,8 @@ class Store:
             if the engine does not answer.
         close: closes everything; called once, at the end.
         append_signal: notifies of new events; ``None`` if the log must be polled.
+        inspection: compares every stored row with the log; without one, ``verify`` compares what
+            the other parts return, and names what it can't.
     """
 
     audit_log: Any
@@ -73,6 +75,7 @@ class Store:
     ping: Callable[[], str]
     close: Callable[[], None]
     append_signal: Any = None
+    inspection: Any = None
 
 
 @frozen(kw_only=True)

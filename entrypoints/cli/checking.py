@@ -6,6 +6,9 @@ import click
 
 from remembrancer.entrypoints.cli.invocation import ACTOR, Invocation, command_options
 
+UNCHECKED = 3
+"""The exit code if something could not be checked."""
+
 
 @click.command()
 @command_options()
@@ -20,16 +23,28 @@ def stats(call: Invocation) -> None:
 
 @click.command()
 @command_options(scope=False)
-def verify(call: Invocation) -> int:
-    """Check the whole ledger.
+@click.option("--chain", is_flag=True, help="The log alone: hashes, versions, positions, heads.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the ledgers (SQLite).",
+)
+def verify(call: Invocation, chain: bool, jobs: int) -> int:
+    """Check every stored byte.
 
-    Checks every hash and version, and compares the facts, the graph and the index with the
-    log. Exits with 1 if there is a problem.
+    Checks every hash of the log, and every column of every row against the log. Changes and
+    repairs nothing. Exits with 0 if everything was checked and is right, with 1 if there is a
+    fault, with 3 if there is none but something could not be checked.
     """
     with call.existing() as memory, call.screen().progress("verifying") as advance:
-        verification = memory.verify(progress=advance)
+        verification = memory.verify(progress=advance, chain=chain, jobs=jobs)
     call.answer(verification.to_dict(), lambda screen: screen.verification(verification))
-    return 0 if verification.ok else 1
+    if not verification.ok:
+        return 1
+    return 0 if verification.complete else UNCHECKED
 
 
 @click.command()

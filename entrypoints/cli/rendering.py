@@ -333,18 +333,27 @@ class Screen:
         )
 
     def verification(self, verification: Verification) -> None:
-        """The verdict, every warning and every problem."""
+        """The verdict, every warning, every fault, and what could not be checked."""
         for warning in verification.warnings:
             self.line(one_line(warning), "yellow")
-        checked = f"{verification.events:,} events, {verification.facts:,} facts"
-        if verification.ok:
-            self.line(f"Verified: {checked}; all hashes are correct, all facts match the log.")
-            return
-        self.line(
-            f"Verification failed: {checked}, {len(verification.problems)} problems.", "bold red"
+        counts = {"events": 0, **verification.checked}
+        checked = ", ".join(
+            f"{counts[what]:,} {what}"
+            for what in ("events", "facts", "documents", "links")
+            if what in counts
         )
-        for problem in verification.problems:
-            self.line(one_line(problem))
+        if not verification.ok:
+            total = verification.faults_total
+            faults = "1 fault" if total == 1 else f"{total:,} faults"
+            self.line(f"Verification failed: {checked}; {faults}.", "bold red")
+        elif verification.complete:
+            self.line(f"Verified: {checked}; every hash and every row is right.")
+        else:
+            self.line(f"Verified, but not all: {checked}; what was checked is right.", "yellow")
+        for fault in verification.faults:
+            self.line(one_line(str(fault)))
+        for part in verification.unchecked:
+            self.line(one_line(f"Not checked: {part.what}: {part.why}"), "yellow")
 
     def _listing(self, headers: Sequence[str], entries: Sequence[_Entry]) -> None:
         """Several lines per entry on a terminal, one line per entry elsewhere."""

@@ -138,11 +138,11 @@ def _clocks(tour: Tour) -> RenderableType:
 def _verification(tour: Tour) -> RenderableType:
     found = tour.verification
     if not found.ok:
-        return Text("\n".join(one_line(problem) for problem in found.problems), style="bold red")
+        return Text("\n".join(one_line(str(fault)) for fault in found.faults), style="bold red")
     return Text.assemble(
         ("verified  ", "bold green"),
-        f"{found.events} events in one hash chain; {found.facts} facts, each one exactly what the "
-        "events add up to.",
+        f"{found.checked['events']} events in one hash chain; {found.checked['facts']} facts, "
+        "each one exactly what the events add up to.",
     )
 
 

@@ -75,6 +75,11 @@ def append_signal(store: Store, lift: Lift, log: AuditLog, clock: Clock) -> Any:
     return Polling(log=log, clock=clock)
 
 
+def inspection(store: Store, lift: Lift, by_ports: Callable[[], Any]) -> Any:
+    """The store's own inspection, or one through its ports."""
+    return by_ports() if store.inspection is None else lift(store.inspection)
+
+
 def open_loop(left: list[str]) -> Iterator[BackgroundLoop]:
     loop = BackgroundLoop()
     yield loop

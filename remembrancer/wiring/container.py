@@ -13,6 +13,7 @@ from typing import Any
 from dependency_injector import containers, providers
 
 from remembrancer.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
+from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.edit.correct import Correct
@@ -504,14 +505,26 @@ class Container(containers.DynamicContainer):
         )
 
     def _wire_audit(self, settings: Settings) -> None:
+        self.inspection = providers.Singleton(
+            build.inspection,
+            self.store,
+            self.lift,
+            providers.Factory(
+                PortInspection,
+                log=self.lifted_log,
+                facts=self.lifted_facts,
+                links=self.lifted_embedded_graph,
+                index=self.lifted_embedded_index,
+            ).provider,
+        )
         self.verify = providers.Singleton(
             Verify,
             log=self.lifted_log,
-            facts=self.lifted_facts,
-            links=self.lifted_embedded_graph,
-            index=self.lifted_embedded_index,
+            inspection=self.inspection,
             clock=self.lifted_clock,
             clock_lead=settings.clock_lead,
+            embedder=self.embedder,
+            engines=providers.Callable(feeds.names_of, self.projections),
         )
         self.collect_statistics = providers.Singleton(
             CollectStatistics,

@@ -91,6 +91,11 @@ def external_projections(*projections: Projector | None) -> list[Projector]:
     return [projector for projector in projections if projector is not None]
 
 
+def names_of(projections: list[Projector]) -> list[str]:
+    """The names of the external engines."""
+    return [projector.feed.projection for projector in projections]
+
+
 def index_maintenance(
     embedded: Any, lifted_embedded: Any, index: Any, lifted: Any, readiness: Readiness
 ) -> IndexMaintenance:

@@ -192,7 +192,7 @@ def requests(here: World) -> list[list[Recorded]]:
 
 @given(histories)
 def test_tables_equal_the_fold_in_memory(history: list[Call]) -> None:
-    assert run_inline(lived(history).verify()).problems == ()
+    assert run_inline(lived(history).verify()).faults == ()
 
 
 def agree(history: Sequence[Call], build: Callable[[StoreNeeds], Store]) -> None:
@@ -205,7 +205,7 @@ def agree(history: Sequence[Call], build: Callable[[StoreNeeds], Store]) -> None
 
     try:
         here = lived(history, make_store)
-        assert run_inline(here.verify()).problems == ()
+        assert run_inline(here.verify()).faults == ()
         assert run_inline(here.log.head(LEDGER)).version == len(here.events())
     finally:
         for store in opened:

@@ -35,7 +35,7 @@ def remains(
 
 def check_agreement(memory: Memory, users: Sequence[str] = ("ada", "a", "b", "both")) -> None:
     """Check that the log verifies, and that facts and index match the log."""
-    assert memory.verify().problems == ()
+    assert memory.verify().faults == ()
     stats = memory.stats()
     assert set(stats.positions.values()) == {stats.last_position}
     for user in users:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from remembrancer.adapters.stores.postgres.sessions import Connection
-from remembrancer.application.audit.verify import broken_link
+from remembrancer.domain.audit.recorded_chain import faults_of
 from remembrancer.domain.recorded import Append, Head, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import append_of, fact_added
@@ -48,8 +48,6 @@ def count_of(size: int, ledger: LedgerId) -> Append:
 def check_ledgers(log: Any, seen: Sequence[Recorded]) -> None:
     """Assert that every ledger has an intact hash chain and the head of the log."""
     for ledger in {item.ledger for item in seen}:
-        head = Head()
-        for item in (item for item in seen if item.ledger == ledger):
-            assert broken_link(item, head) is None
-            head = Head.after(item)
-        assert log.head(ledger) == head
+        items = [item for item in seen if item.ledger == ledger]
+        assert not faults_of(items)
+        assert log.head(ledger) == Head.after(items[-1])

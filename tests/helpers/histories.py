@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.adapters.stores.memory.store import build
 from remembrancer.adapters.stores.shared.codec import EventCodec
+from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.application.embedding import Embedding
@@ -158,7 +159,11 @@ def world(
         ids=ids,
     )
     verify = Verify(
-        log=log, facts=facts, links=lift(store.knowledge_graph), index=index, clock=clock
+        log=log,
+        inspection=lift(store.inspection)
+        if store.inspection is not None
+        else PortInspection(log=log, facts=facts, links=lift(store.knowledge_graph), index=index),
+        clock=clock,
     )
     return World(
         remember=remember,

@@ -697,8 +697,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def log_verifies(self) -> None:
         verification = self.memories[1].verify()
-        assert verification.problems == ()
-        assert verification.events == len(self.recorded)
+        assert verification.faults == ()
+        assert verification.checked["events"] == len(self.recorded)
 
 
 TestLedgerMachine = LedgerMachine.TestCase

@@ -113,7 +113,7 @@ def test_retry_finishes_what_a_failure_between_two_portions_left(
         # Then every fact is there once, as if nothing had happened
         assert told(memory) == undisturbed(request_)
         assert receipt.pending == ()
-        assert memory.verify().problems == ()
+        assert memory.verify().faults == ()
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)

@@ -197,9 +197,10 @@ def test_verify_reports_read_models_that_still_hold_destroyed_payloads(file: Pla
     fill(file)
     file.destroy(ANN)
     with file.open() as memory:
-        problems = memory.verify().problems
-    assert problems
-    assert all(problem.startswith("user:ann: the ") for problem in problems)
+        faults = memory.verify().faults
+    assert faults
+    assert {fault.ledger for fault in faults} <= {"user:ann", None}
+    assert {fault.kind for fault in faults} == {"row-surplus"}
 
 
 # Tampering
@@ -235,8 +236,8 @@ def test_verify_reports_a_flipped_bit(file: Place) -> None:
         changed = payload[:-1] + bytes([payload[-1] ^ 1])
         connection.execute("UPDATE event SET payload = ? WHERE position = 2", (changed,))
     with file.open() as memory:
-        problems = memory.verify().problems
-    assert any("position 2" in problem for problem in problems)
+        (fault,) = memory.verify().faults
+    assert (fault.kind, fault.position) == ("payload-changed", 2)
 
 
 def test_moved_payload_is_refused_even_with_a_recomputed_chain(
@@ -296,10 +297,8 @@ def test_plain_payload_after_sealed_ones_is_reported_even_with_a_recomputed_chai
         connection.execute("UPDATE ledger SET hash = ?", (hashed,))
     # Then
     with file.open() as memory:
-        assert memory.verify().problems == (
-            f"user:ann: position {last.position}: the payload is plain, but earlier events of the "
-            "ledger are sealed",
-        )
+        (fault,) = memory.verify().faults
+        assert (fault.kind, fault.ledger, fault.position) == ("unsealed", "user:ann", last.position)
 
 
 # Settings

@@ -31,7 +31,7 @@ class Listener(Protocol):
 
 
 class InMemoryAuditLog:
-    """``AuditLog`` in lists, protected by a lock."""
+    """``AuditLog`` in lists, protected by ``lock``."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class InMemoryAuditLog:
     ) -> None:
         self._codec = codec or EventCodec()
         self._listener = listener
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._events: list[Recorded] = []
         self._ledgers: dict[LedgerId, list[Recorded]] = defaultdict(list)
         self._by_id: dict[EventId, Recorded] = {}
@@ -50,7 +50,7 @@ class InMemoryAuditLog:
     def append(self, append: Append) -> Appended:
         """See ``AuditLog.append``."""
         chaining.check(append)
-        with self._lock:
+        with self.lock:
             earlier = self._earlier(append)
             if earlier:
                 return Appended(recorded=tuple(self._codec.current(earlier)), replayed=True)
@@ -79,7 +79,7 @@ class InMemoryAuditLog:
 
     def head(self, ledger: LedgerId) -> Head:
         """See ``AuditLog.head``."""
-        with self._lock:
+        with self.lock:
             events = self._ledgers.get(ledger)
             if not events:
                 return Head()
@@ -88,35 +88,35 @@ class InMemoryAuditLog:
 
     def last_position(self) -> Position:
         """See ``AuditLog.last_position``."""
-        with self._lock:
+        with self.lock:
             return Position(len(self._events))
 
     def read(self, after: Position, limit: int = 1000) -> Sequence[Recorded]:
         """See ``AuditLog.read``."""
-        with self._lock:
+        with self.lock:
             return self._codec.current(self._events[after : after + limit])
 
     def read_ledger(
         self, ledger: LedgerId, after_version: int = 0, limit: int = 1000
     ) -> Sequence[Recorded]:
         """See ``AuditLog.read_ledger``."""
-        with self._lock:
+        with self.lock:
             events = self._ledgers.get(ledger, [])
             return self._codec.current(events[after_version : after_version + limit])
 
     def read_correlation(self, correlation_id: CorrelationId) -> Sequence[Recorded]:
         """See ``AuditLog.read_correlation``."""
-        with self._lock:
+        with self.lock:
             return self._codec.current(list(self._by_correlation.get(correlation_id, ())))
 
     def find_request(self, ledger: LedgerId, idempotency_key: str) -> Sequence[Recorded]:
         """See ``AuditLog.find_request``."""
-        with self._lock:
+        with self.lock:
             return self._codec.current(list(self._requests.get((ledger, idempotency_key), ())))
 
     def ledgers(self, after: LedgerId | None = None, limit: int = 1000) -> Sequence[LedgerId]:
         """See ``AuditLog.ledgers``."""
-        with self._lock:
+        with self.lock:
             # By UTF-8 bytes, same order as SQLite and as PostgreSQL with collation "C".
             names = sorted(self._ledgers, key=str.encode)
         return [name for name in names if after is None or name.encode() > after.encode()][:limit]

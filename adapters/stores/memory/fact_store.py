@@ -34,7 +34,7 @@ class InMemoryFactStore:
         changes: list[FactChange] = []
         with self._lock:
             for item in chain:
-                state = self._state(item.ledger)
+                state = self.state(item.ledger)
                 if isinstance(item.event, MessageObserved):
                     message = item.event.message
                     self._messages[message.message_id] = message
@@ -46,7 +46,8 @@ class InMemoryFactStore:
                 self._states[item.ledger] = fold([item], state)
         return changes
 
-    def _state(self, ledger: LedgerId) -> LedgerState:
+    def state(self, ledger: LedgerId) -> LedgerState:
+        """The folded state of a ledger."""
         return self._states.get(ledger, LedgerState())
 
     def versions(self, fact_id: FactId) -> Sequence[Fact]:
@@ -82,7 +83,7 @@ class InMemoryFactStore:
         with self._lock:
             versions = [
                 fact
-                for history in self._state(query.scope.ledger).facts.values()
+                for history in self.state(query.scope.ledger).facts.values()
                 for fact in history
             ]
         return [
@@ -134,7 +135,7 @@ class InMemoryFactStore:
 
     def _current(self, ledger: LedgerId) -> list[Fact]:
         with self._lock:
-            return self._state(ledger).current()
+            return self.state(ledger).current()
 
     def pending(self, ledger: LedgerId | None, limit: int = 1000) -> Sequence[Message]:
         """See ``FactStore.pending``."""
@@ -157,7 +158,7 @@ class InMemoryFactStore:
     def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
         """See ``FactStore.has_pipeline``."""
         with self._lock:
-            return digest in self._state(ledger).pipelines
+            return digest in self.state(ledger).pipelines
 
     def tally(self, ledger: LedgerId | None) -> Tally:
         """See ``FactStore.tally``."""

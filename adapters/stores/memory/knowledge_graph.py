@@ -15,6 +15,7 @@ from remembrancer.domain.graph.delivered_page import not_applied
 from remembrancer.domain.graph.graph import (
     Entity,
     Link,
+    LinkKey,
     Mention,
     Relation,
     View,
@@ -51,6 +52,11 @@ class InMemoryKnowledgeGraph:
                 self._applied[item.ledger] = item.version
                 if touches(item.event):
                     self._ledgers[item.ledger].apply(item)
+
+    def history(self, ledger: LedgerId) -> dict[LinkKey, list[Link]]:
+        """All versions of the links of a ledger."""
+        with self._lock:
+            return {key: list(links) for key, links in self._ledgers[ledger].history.items()}
 
     def clear(self) -> None:
         """See ``ExternalGraph.clear``."""

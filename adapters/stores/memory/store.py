@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.memory.inspection import InMemoryInspection
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.adapters.stores.memory.projection_state import InMemoryProjectionState
 from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
@@ -18,8 +19,9 @@ def build(_settings: object, needs: StoreNeeds) -> Store:
     facts, index = InMemoryFactStore(), InMemoryVectorIndex()
     graph, usage = InMemoryKnowledgeGraph(), InMemoryUsageStore()
     read_models = InMemoryReadModels(facts, index, needs.embed, [graph, usage])
+    log = InMemoryAuditLog(needs.codec, read_models)
     return Store(
-        audit_log=InMemoryAuditLog(needs.codec, read_models),
+        audit_log=log,
         fact_store=facts,
         vector_index=index,
         knowledge_graph=graph,
@@ -28,6 +30,7 @@ def build(_settings: object, needs: StoreNeeds) -> Store:
         projection_state=InMemoryProjectionState(),
         ping=_engine,
         close=lambda: None,
+        inspection=InMemoryInspection(log=log, facts=facts, index=index, graph=graph, usage=usage),
     )
 
 

@@ -144,6 +144,11 @@ class InMemoryVectorIndex:
         with self._lock:
             return any(entry.vector is None for entry in self._ledgers.get(ledger, {}).values())
 
+    def documents(self, ledger: LedgerId) -> dict[FactKey, Document]:
+        """The documents of a ledger."""
+        with self._lock:
+            return {key: each.document for key, each in self._ledgers.get(ledger, {}).items()}
+
     def count(self, ledger: LedgerId) -> int:
         """See ``VectorIndex.count``."""
         with self._lock:

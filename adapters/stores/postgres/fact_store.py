@@ -90,7 +90,9 @@ _TABLES = (
 )
 
 
-class _PostgresFactScripts(FactScripts):
+class PostgresFactScripts(FactScripts):
+    """The scripts of the fact store on PostgreSQL."""
+
     body: ClassVar[str] = "body::text"
     columns: ClassVar[Sequence[str]] = (*COLUMNS, "metadata")
     place: ClassVar[str] = "version"
@@ -141,7 +143,7 @@ class PostgresFactStore:
 
     def __init__(self, sessions: Sessions, codec: Codec) -> None:
         self._sessions = sessions
-        self._scripts = _PostgresFactScripts(codec)
+        self._scripts = PostgresFactScripts(codec)
         self.never_suspends = sessions.never_suspends
 
     async def create(self, connection: Connection) -> None:

@@ -86,7 +86,9 @@ _UNKNOWN = 0
 """Read in place of the position of an event that has none yet."""
 
 
-class _PostgresGraphScripts(GraphScripts):
+class PostgresGraphScripts(GraphScripts):
+    """The scripts of the graph on PostgreSQL."""
+
     ledger: ClassVar[str] = "ledger_id"
     position: ClassVar[str] = "made_by"
     read: ClassVar[str] = (
@@ -170,7 +172,7 @@ class PostgresKnowledgeGraph:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._scripts = _PostgresGraphScripts()
+        self._scripts = PostgresGraphScripts()
         self.never_suspends = sessions.never_suspends
 
     async def create(self, connection: Connection) -> None:

@@ -73,6 +73,9 @@ COLUMNS = (
     *("recorded_from", "recorded_to", "expires_at", "rivals", "body"),
 )
 
+MESSAGE = ("ledger_id", "message_id", "conversation", "occurred_at", "pending")
+"""The columns of ``message`` after the place of its event."""
+
 _ID = re.compile(r'"fact_id":"(\w+)"')
 
 _encoder = msgspec.json.Encoder()
@@ -114,8 +117,8 @@ class FactScripts(ABC):
             f"VALUES ({', '.join(['%s'] * len(self.columns))})"
         )
         self._observe = (
-            f"INSERT INTO message ({self.place}, ledger_id, message_id, conversation, occurred_at, "
-            "pending) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+            f"INSERT INTO message ({self.place}, {', '.join(MESSAGE)}) "
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
         )
 
     @staticmethod
@@ -232,11 +235,7 @@ class FactScripts(ABC):
                 message = event.message
                 observed.setdefault(
                     message.message_id,
-                    [
-                        *(item.position, ledger_id, message.message_id),
-                        *(_conversation_of(message.scope), to_microseconds(message.occurred_at)),
-                        event.extract,
-                    ],
+                    list(message_row(item.position, ledger_id, message, pending=event.extract)),
                 )
             elif isinstance(event, InferenceRecorded):
                 done += event.messages
@@ -475,6 +474,20 @@ def _fact(body: Any) -> Fact:
 
 def _encoded(fact: Fact) -> str:
     return _encoder.encode(fact).decode()
+
+
+def message_row(
+    place: int, ledger_id: int, message: Message, *, pending: bool
+) -> tuple[object, ...]:
+    """The row of a message: the place of its event, and the columns of ``MESSAGE``."""
+    return (
+        place,
+        ledger_id,
+        message.message_id,
+        _conversation_of(message.scope),
+        to_microseconds(message.occurred_at),
+        pending,
+    )
 
 
 def _conversation_of(scope: Scope) -> str:

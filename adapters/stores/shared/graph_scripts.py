@@ -237,17 +237,10 @@ class GraphScripts(ABC):
         self, ledger_id: int, begun: Iterable[Link], node: Callable[[str], int]
     ) -> Script[None]:
         rows = [
-            (
-                *(ledger_id, *row_of(link, self.listed), link.relation_id),
-                *map(self.texts.stored, (link.subject, link.predicate, link.object)),
-                *(node(link.subject), node(link.object)),
-            )
-            for link in begun
-            if isinstance(link, Relation)
+            self.relation_row(ledger_id, link, node) for link in begun if isinstance(link, Relation)
         ]
         if rows:
-            columns = f"{self.ledger}, {self._stored(RELATION)}"
-            yield Batch(_insert("graph_relation", columns), rows)
+            yield Batch(_insert("graph_relation", self.relation_columns), rows)
 
     def _write_mentions(
         self, ledger_id: int, begun: Iterable[Link], node: Callable[[str], int]
@@ -259,16 +252,43 @@ class GraphScripts(ABC):
         rows: list[Row] = []
         named: list[Row] = []
         for number, link in zip(ids, mentions, strict=True):
-            nodes = list(map(node, link.ends))
-            entities = self.listed(map(self.texts.stored, link.entities))
-            rows.append(
-                (number, ledger_id, *row_of(link, self.listed), entities, self.listed(nodes))
-            )
-            named += [(node, link.position, number) for node in nodes]
-        columns = f"id, {self.ledger}, {self._stored(MENTION)}"
-        yield Batch(_insert("graph_fact", columns), rows)
+            rows.append(self.mention_row(number, ledger_id, link, node))
+            named += self.mentioned_rows(number, link, node)
+        yield Batch(_insert("graph_fact", self.mention_columns), rows)
         if named:
             yield Batch(_insert("graph_mention", f"name, {self.position}, fact"), named)
+
+    @property
+    def relation_columns(self) -> str:
+        """The columns of ``relation_row``."""
+        return f"{self.ledger}, {self._stored(RELATION)}"
+
+    @property
+    def mention_columns(self) -> str:
+        """The columns of ``mention_row``."""
+        return f"id, {self.ledger}, {self._stored(MENTION)}"
+
+    def relation_row(self, ledger_id: int, link: Relation, node: Callable[[str], Any]) -> Row:
+        """The row of one version of a relation; ``node`` returns the id of a name."""
+        return (
+            *(ledger_id, *row_of(link, self.listed), link.relation_id),
+            *map(self.texts.stored, (link.subject, link.predicate, link.object)),
+            *(node(link.subject), node(link.object)),
+        )
+
+    def mention_row(
+        self, number: int, ledger_id: int, link: Mention, node: Callable[[str], Any]
+    ) -> Row:
+        """The row of one version of a mention, with its number."""
+        return (
+            *(number, ledger_id, *row_of(link, self.listed)),
+            self.listed(map(self.texts.stored, link.entities)),
+            self.listed(map(node, link.ends)),
+        )
+
+    def mentioned_rows(self, number: int, link: Mention, node: Callable[[str], Any]) -> list[Row]:
+        """The rows of ``graph_mention`` for one version of a mention."""
+        return [(node(name), link.position, number) for name in link.ends]
 
     def _stored(self, columns: str) -> str:
         """The columns of ``row_of``, followed by those of one kind of link."""

@@ -56,6 +56,29 @@ def apply(ledger_id: int, chain: Sequence[Recorded], texts: Escaping) -> Script[
     return len(calls)
 
 
+COLUMNS = (
+    *("ledger_id", "purpose", "model", "calls", "unpriced", "input_tokens", "output_tokens"),
+    *("cost", "latency"),
+)
+
+
+def row_of(
+    ledger_id: int, purpose: str, model: str, usage: Usage, texts: Escaping
+) -> tuple[object, ...]:
+    """The row of ``usage``: its ``COLUMNS``."""
+    return (
+        ledger_id,
+        texts.stored(purpose),
+        texts.stored(model),
+        usage.calls,
+        usage.unpriced,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cost,
+        usage.latency,
+    )
+
+
 def totals(ledger: LedgerId | None, texts: Escaping) -> Script[list[UsageTotal]]:
     """The usage of one ledger or of all, by purpose and model."""
     if ledger is None:

@@ -27,12 +27,14 @@ from remembrancer.domain.errors import AdapterUnavailable, IntegrityError, Remem
 from remembrancer.domain.ports.audit_log import Appended
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.recorded import (
+    GENESIS,
     Append,
     CorrelationId,
     Head,
     Position,
     Recorded,
     key_digest,
+    requests_hash,
 )
 from remembrancer.domain.scope import LedgerId
 
@@ -63,9 +65,10 @@ def _define(schema: sqlite_utils.Database) -> None:
             "hash": bytes,
             "recorded_at": int,
             "handle": bytes,
+            "requests": bytes,
         },
         pk="id",
-        not_null={"name", "version", "hash", "recorded_at", "handle"},
+        not_null={"name", "version", "hash", "recorded_at", "handle", "requests"},
     )
     schema.table("ledger").create_index(["name"], unique=True)
     # AUTOINCREMENT, because SQLite reuses the rowid of a deleted last row; sqlite-utils has no
@@ -206,11 +209,7 @@ class SqliteAuditLog:
         ledger_id = _move_head(connection, ledger_id, chain[-1])
         connection.executemany(_INSERT, [_row(ledger_id, item) for item in chain])
         if append.idempotency_key is not None:
-            key = key_digest(chain[0].handle, append.idempotency_key)
-            connection.execute(
-                "INSERT INTO request VALUES (?, ?, ?, ?)",
-                (ledger_id, key, chain[0].position, chain[-1].position),
-            )
+            _keep_request(connection, ledger_id, append.idempotency_key, chain)
         if self._listener is not None:
             self._listener.apply(connection, chain, prepared)
         return Appended(recorded=tuple(chain))
@@ -325,11 +324,27 @@ def _move_head(connection: sqlite3.Connection, ledger_id: int | None, newest: Re
         )
         return ledger_id
     created = connection.execute(
-        "INSERT INTO ledger (version, hash, recorded_at, name, handle) VALUES (?, ?, ?, ?, ?)",
-        (*moved, newest.ledger, bytes.fromhex(newest.handle)),
+        "INSERT INTO ledger (version, hash, recorded_at, name, handle, requests) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (*moved, newest.ledger, bytes.fromhex(newest.handle), GENESIS),
     )
     assert created.lastrowid is not None
     return created.lastrowid
+
+
+def _keep_request(
+    connection: sqlite3.Connection, ledger_id: int, key: str, chain: Sequence[Recorded]
+) -> None:
+    digest = key_digest(chain[0].handle, key)
+    connection.execute(
+        "INSERT INTO request VALUES (?, ?, ?, ?)",
+        (ledger_id, digest, chain[0].position, chain[-1].position),
+    )
+    ((before,),) = connection.execute("SELECT requests FROM ledger WHERE id = ?", (ledger_id,))
+    connection.execute(
+        "UPDATE ledger SET requests = ? WHERE id = ?",
+        (requests_hash(before, digest, chain[0].version, chain[-1].version), ledger_id),
+    )
 
 
 def _last_position(connection: sqlite3.Connection) -> Position:

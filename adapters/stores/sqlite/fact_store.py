@@ -102,7 +102,9 @@ def _define(schema: sqlite_utils.Database) -> None:
         schema.execute(f"CREATE {index}")
 
 
-class _SqliteFactScripts(FactScripts):
+class SqliteFactScripts(FactScripts):
+    """The scripts of the fact store on SQLite."""
+
     body: ClassVar[str] = "body"
     place: ClassVar[str] = "position"
     events: ClassVar[str] = "message JOIN event USING (position)"
@@ -149,7 +151,7 @@ class SqliteFactStore:
 
     def __init__(self, database: Database, codec: Codec) -> None:
         self._database = database
-        self._scripts = _SqliteFactScripts(codec)
+        self._scripts = SqliteFactScripts(codec)
 
     def apply(self, connection: sqlite3.Connection, chain: Sequence[Recorded]) -> list[FactChange]:
         """Apply events inside the append's transaction.

@@ -98,6 +98,11 @@ def is_missing(error: sqlite3.Error) -> bool:
     return str(error).startswith(("no such table", "no such column"))
 
 
+def is_undecoded(error: Exception | None) -> bool:
+    """Whether a text could not be decoded."""
+    return isinstance(error, sqlite3.Error) and _UNDECODED.match(str(error)) is not None
+
+
 def _primary_code(error: sqlite3.Error) -> int:
     # The low byte is the primary result code; the other bytes make the extended code.
     code: int = getattr(error, "sqlite_errorcode", 0)

@@ -86,7 +86,9 @@ def _define(schema: sqlite_utils.Database) -> None:
 _decode = msgspec.json.Decoder(list[Any]).decode
 
 
-class _SqliteGraphScripts(GraphScripts):
+class SqliteGraphScripts(GraphScripts):
+    """The scripts of the graph on SQLite."""
+
     ledger: ClassVar[str] = "ledger"
     position: ClassVar[str] = "position"
     read: ClassVar[str] = "position, ended_by"
@@ -163,7 +165,7 @@ class SqliteKnowledgeGraph:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._scripts = _SqliteGraphScripts()
+        self._scripts = SqliteGraphScripts()
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create the tables and indexes that are missing."""

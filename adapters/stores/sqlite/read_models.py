@@ -193,7 +193,7 @@ class SqliteReadModels:
             InvalidRequest: another embedder or release made the read models.
             AdapterUnavailable: a checkpoint is not at the position before these events.
         """
-        if chain[0].position == 1 and self._stored(connection) != self._fingerprints():
+        if chain[0].position == 1 and self._stored(connection) != self.fingerprints():
             # An empty log has nothing to lose: the first write decides, not the first opening.
             self._start_over(connection)
         changes = self._facts.apply(connection, chain)
@@ -244,7 +244,7 @@ class SqliteReadModels:
             InvalidRequest: another embedder or release made the read models.
         """
         with self._database.transaction() as connection:
-            if (refusal := refused(self._stored(connection), self._fingerprints())) is not None:
+            if (refusal := refused(self._stored(connection), self.fingerprints())) is not None:
                 raise refusal
             waiting = [
                 key
@@ -264,7 +264,7 @@ class SqliteReadModels:
         added: Mapping[str, int],
     ) -> None:
         before, last = chain[0].position - 1, chain[-1].position
-        for name, fingerprint in self._fingerprints().items():
+        for name, fingerprint in self.fingerprints().items():
             moved = connection.execute(
                 "UPDATE projection SET position = ?, rows = rows + ? "
                 "WHERE name = ? AND fingerprint = ? AND position = ?",
@@ -273,12 +273,13 @@ class SqliteReadModels:
             if moved.rowcount != 1:
                 raise self._checkpoint_error(connection, name)
 
-    def _fingerprints(self) -> dict[str, str]:
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each read model of this memory, by name."""
         return fingerprints_of(self._index, self._others)
 
     def _checkpoint_error(self, connection: sqlite3.Connection, name: str) -> RemembrancerError:
         """The error for a checkpoint that could not be advanced."""
-        return refused(self._stored(connection), self._fingerprints()) or AdapterUnavailable(
+        return refused(self._stored(connection), self.fingerprints()) or AdapterUnavailable(
             "sqlite",
             f"the checkpoint of the {name} read model is not at the end of the log; "
             "open the database again, which applies the rest",
@@ -373,19 +374,24 @@ class SqliteReadModels:
             stored = self._stored(connection)
             state = self._state(connection)
         if state == "different":
-            return refused(stored, self._fingerprints())
+            return refused(stored, self.fingerprints())
         if state == "damaged":
             return damaged("rows, tables or checkpoints are missing, or do not match the log")
         return None
 
-    def _start_over(self, connection: sqlite3.Connection) -> None:
+    def create(self, connection: sqlite3.Connection) -> None:
+        """Create the tables that are missing."""
         create_checkpoints(connection)
         for model in self._models():
             model.create(connection)
+
+    def _start_over(self, connection: sqlite3.Connection) -> None:
+        self.create(connection)
+        for model in self._models():
             model.clear(connection)
         connection.execute("DELETE FROM projection")
         connection.executemany(
-            "INSERT INTO projection VALUES (?, ?, 0, 0)", self._fingerprints().items()
+            "INSERT INTO projection VALUES (?, ?, 0, 0)", self.fingerprints().items()
         )
 
     def _models(self) -> tuple[_Tables, ...]:
@@ -393,7 +399,7 @@ class SqliteReadModels:
 
     def _state(self, connection: sqlite3.Connection, *, counted: bool = True) -> ReadModelsState:
         """See ``HasState.state``; without ``counted``, missing rows are not noticed."""
-        stored, own = self._stored(connection), self._fingerprints()
+        stored, own = self._stored(connection), self.fingerprints()
         last = _last_position(connection)
         if stored != own:
             lost = bool(last) and not self._absent(connection)

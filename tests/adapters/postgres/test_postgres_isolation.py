@@ -75,7 +75,7 @@ def test_temporary_tables_of_the_host_receive_no_writes(postgres: PostgresSettin
     assert seen == {"I live in Berlin", "I like tea"}
     with Memory(settings=settings) as fresh:
         assert {fact.text for fact in fresh.get_all(user_id="ann")} == seen
-        assert fresh.verify().problems == ()
+        assert fresh.verify().faults == ()
 
 
 def test_tables_in_public_are_out_of_reach(postgres: PostgresSettings) -> None:
@@ -162,7 +162,7 @@ def test_memory_works_in_a_schema_whose_name_looks_like_a_parameter(
             memory.add("I live in Paris", user_id="ann", infer=False, idempotency_key="k")
             memory.delete(memory.search("Paris", user_id="ann")[0].fact.fact_id)
             assert memory.entities(user_id="ann")
-            assert memory.verify().problems == ()
+            assert memory.verify().faults == ()
             assert memory.stats(user_id="ann").messages == 2
     finally:
         with psycopg.connect(postgres.dsn, autocommit=True) as owner:

@@ -820,7 +820,7 @@ def test_damaged_file_raises_integrity_error(file: Path) -> None:
     with memory(file) as held:
         with pytest.raises(IntegrityError, match=r"is damaged .*; restore a backup"):
             held.add("I like tea", **MINE, idempotency_key="k")
-        assert "user:alice: " in held.verify().problems[0]
+        assert held.verify().faults[0].ledger == "user:alice"
 
 
 # Closing
@@ -1032,5 +1032,5 @@ def test_appends_during_verify_are_not_reported(file: Path) -> None:
             held.add("I like coffee", user_id="zz")
 
         # Then no problem is reported
-        assert held.verify(add_meanwhile).problems == ()
+        assert held.verify(add_meanwhile).faults == ()
         assert held.verify().ok

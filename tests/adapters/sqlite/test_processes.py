@@ -79,7 +79,7 @@ def test_same_statement_from_all_processes_becomes_one_fact(
         assert {(len(fact.evidence), fact.reaffirmed) for fact in facts} == {(PROCESSES, 3)}
         stats = memory.stats()
         assert (stats.messages, stats.pending) == (PROCESSES * len(statements), 0)
-        assert memory.verify().problems == ()
+        assert memory.verify().faults == ()
 
 
 def test_request_sent_by_all_processes_is_done_once(path: Path, processes: list[Remote]) -> None:
@@ -92,7 +92,7 @@ def test_request_sent_by_all_processes_is_done_once(path: Path, processes: list[
     with opened(path) as memory:
         assert memory.stats().messages == 10
         assert memory.stats().pending == 0
-        assert memory.verify().problems == ()
+        assert memory.verify().faults == ()
 
 
 def test_concurrent_updates_all_appear_in_the_history(path: Path, processes: list[Remote]) -> None:
@@ -120,7 +120,7 @@ def test_concurrent_updates_all_appear_in_the_history(path: Path, processes: lis
                 assert [text for text in said if text in its] == its[parity::2]
             ends = [version.recorded.end for version in history]
             assert ends == [*(version.recorded.start for version in history[1:]), None]
-        assert memory.verify().problems == ()
+        assert memory.verify().faults == ()
 
 
 def test_conflicting_statements_leave_one_active_fact(path: Path, processes: list[Remote]) -> None:
@@ -141,7 +141,7 @@ def test_conflicting_statements_leave_one_active_fact(path: Path, processes: lis
         found = [item.fact.text for item in memory.search("Where do I live?", **ADA)]
         assert found == [home.text]
         assert memory.stats().pending == 0
-        assert memory.verify().problems == ()
+        assert memory.verify().faults == ()
 
 
 def test_fact_is_deleted_by_exactly_one_process(path: Path, processes: list[Remote]) -> None:
@@ -173,7 +173,7 @@ def test_new_file_can_be_opened_by_all_processes_at_once(
         )
         with opened(path) as memory:
             assert len(memory.get_all(**ADA).facts) == PROCESSES
-            assert memory.verify().problems == ()
+            assert memory.verify().faults == ()
 
 
 def test_acknowledged_write_is_visible_to_another_process(
@@ -242,7 +242,7 @@ def test_reader_sees_one_version_of_each_fact_during_updates(
                 found = [item.fact.fact_id for item in memory.search("correction", **ADA)]
                 listed = [fact.fact_id for fact in memory.get_all(**ADA).facts]
                 assert sorted(found) == sorted(listed) == sorted(filter(None, fact_ids))
-                assert memory.verify().problems == ()
+                assert memory.verify().faults == ()
                 corrected = memory.stats().versions
         finally:
             # Other tests use the same processes.
@@ -279,4 +279,4 @@ def test_process_with_an_outdated_embedder_is_refused_and_loses_nothing(
         # And the other process continues
         memory.add("I like snow.", **ADA)
         assert memory.search("snow", **ADA)[0].fact.text == "I like snow."
-        assert memory.verify().problems == ()
+        assert memory.verify().faults == ()

@@ -191,8 +191,8 @@ def build(
     parts[Part.SIEVE] = np.ascontiguousarray(codes[:, :HALF_WORDS].T).tobytes()
     parts[Part.REFINE] = np.ascontiguousarray(codes[:, HALF_WORDS:]).tobytes()
     postings = [
-        *_postings(TextField.TEXT, columns[9], columns[7]),
-        *_postings(TextField.CONTEXT, columns[10], columns[8]),
+        *postings_of(TextField.TEXT, columns[9], columns[7]),
+        *postings_of(TextField.CONTEXT, columns[10], columns[8]),
     ]
     return Built(
         # Starts right after the previous segment, so that no gap without documents is left.
@@ -230,18 +230,30 @@ def _codes(
     return codes, known, b"" if centre is None else centre.astype("<f4").tobytes()
 
 
-def _postings(
-    kind: TextField, encoded: Sequence[bytes], lengths: Sequence[int]
+def postings_of(
+    kind: TextField,
+    encoded: Sequence[bytes],
+    lengths: Sequence[int],
+    offsets: npt.NDArray[np.intp] | None = None,
 ) -> Iterator[tuple[int, int, int, bytes]]:
+    """Rows of (field, term, count, data).
+
+    Args:
+        kind: the field.
+        encoded: the terms of each document.
+        lengths: the number of terms of each document.
+        offsets: the offset of each document in the segment; ``None`` if they are 0, 1, 2, ...
+    """
     terms, frequencies, owners = decode_terms(encoded)
     if not owners.size:
         return
     order = np.argsort(terms, kind="stable")
     terms = terms[order]
     capped = np.minimum(np.array(lengths, np.int64), LONGEST_LENGTH).astype(np.uint32)
-    places = owners[order].astype(np.uint32)
+    owned = owners[order]
+    places = (owned if offsets is None else offsets[owned]).astype(np.uint32)
     postings = places | frequencies[order].astype(np.uint32) << 16
-    postings |= capped[places] << 24
+    postings |= capped[owned] << 24
     starts = np.flatnonzero(np.r_[True, terms[1:] != terms[:-1]])
     ends = np.r_[starts[1:], terms.size]
     data = memoryview(postings.astype(POSTING).tobytes())

@@ -193,33 +193,19 @@ class _Writing:
         embedding: int | None,
         terms: EncodedTerms,
     ) -> None:
-        text_length, text_terms = terms(document.text)
-        context_length, context_terms = terms(document.context)
-        names = encode_names(name_keys(document.entities))
-        fact_id, version = document.key
-        self._connection.execute(
-            _INSERT,
-            (
-                number,
-                ledger.id,
-                ledger.revision,
-                fact_id,
-                version,
-                self._scope(ledger, document.scope),
-                *_times(document),
-                to_microseconds(document.occurred_at),
-                document.speaker,
-                embedding,
-                text_length,
-                context_length,
-                text_terms,
-                context_terms,
-                names,
-                content,
-                document.text if embedding is None else None,
-                *_filtered(document),
-            ),
+        scope = self._scope(ledger, document.scope)
+        row = row_of(
+            document,
+            terms,
+            number=number,
+            ledger=ledger.id,
+            touched=ledger.revision,
+            scope=scope,
+            embedding=embedding,
+            content=content,
         )
+        self._connection.execute(_INSERT, row)
+        text_length, context_length, names = (row[place] for place in _COUNTED)
         ledger.documents += 1
         ledger.uncovered += 1
         ledger.text_length += text_length
@@ -290,6 +276,54 @@ class _Writing:
             field: decode_terms([data])[0].tolist()
             for field, data in zip(TextField, encoded, strict=True)
         }
+
+
+COLUMNS = (
+    *("id", "ledger", "touched", "fact_id", "version", "scope"),
+    *("visible_from", "visible_to", "valid_from", "valid_to", "occurred_at", "speaker"),
+    *("embedding", "text_length", "context_length", "text_terms", "context_terms", "names"),
+    *("content", "pending", "attributes", "metadata"),
+)
+"""The columns of ``row_of``: all of ``index_document``, in their order."""
+
+_COUNTED = [COLUMNS.index(name) for name in ("text_length", "context_length", "names")]
+
+
+def row_of(
+    document: Document,
+    terms: EncodedTerms,
+    *,
+    number: int,
+    ledger: int,
+    touched: int,
+    scope: int | None,
+    embedding: int | None,
+    content: bytes | None = None,
+) -> tuple[Any, ...]:
+    """The row of a document; the numbers are those of the rows that it refers to."""
+    text_length, text_terms = terms(document.text)
+    context_length, context_terms = terms(document.context)
+    fact_id, version = document.key
+    return (
+        number,
+        ledger,
+        touched,
+        fact_id,
+        version,
+        scope,
+        *_times(document),
+        to_microseconds(document.occurred_at),
+        document.speaker,
+        embedding,
+        text_length,
+        context_length,
+        text_terms,
+        context_terms,
+        encode_names(name_keys(document.entities)),
+        _content(document) if content is None else content,
+        document.text if embedding is None else None,
+        *_filtered(document),
+    )
 
 
 def _count(

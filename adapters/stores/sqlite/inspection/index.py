@@ -1,0 +1,302 @@
+"""Check the index of one ledger: documents, terms, vectors, counts and segments."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+from attrs import define, field, frozen
+
+from remembrancer.adapters.stores.sqlite.inspection.sections import Sections
+from remembrancer.adapters.stores.sqlite.inspection.segments import SegmentCheck
+from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, digest_of
+from remembrancer.adapters.stores.sqlite.vector_index.schema import LOW_BITS, first_of, last_of
+from remembrancer.adapters.stores.sqlite.vector_index.terms import encoded_terms, number_of
+from remembrancer.adapters.stores.sqlite.vector_index.writing import COLUMNS, row_of
+from remembrancer.domain.audit.comparison import Comparison, Table
+from remembrancer.domain.audit.faults import Findings
+from remembrancer.domain.audit.ledger_fold import LedgerFold
+from remembrancer.domain.facts.fact import Fact, FactKey
+from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.recall.documents import context_for, document_of
+from remembrancer.domain.text import name_keys
+
+Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Vector]]
+"""Computes the vectors of texts, the same as when they were stored."""
+
+PAGE = 500
+"""Documents that are compared together, and whose texts are embedded together."""
+
+FORGET = 5_000
+"""Documents after which the analysed texts are forgotten, to bound the memory."""
+
+INDEX = "index"
+DOCUMENT = Table(name="index_document", projection=INDEX, columns=COLUMNS)
+EMBEDDING = Table(name="index_embedding", projection=INDEX, columns=("model", "digest"))
+SCOPE = Table(name="index_scope", projection=INDEX)
+SPEAKER = Table(name="index_speaker", projection=INDEX, columns=("documents",))
+NAME = Table(name="index_name", projection=INDEX, columns=("documents",))
+LEDGER = Table(name="index_ledger", projection=INDEX)
+
+_DOCUMENTS = (
+    f"SELECT {', '.join(f'document.{name}' for name in COLUMNS)}, embedding.model, "
+    "embedding.digest FROM index_document AS document "
+    "LEFT JOIN index_embedding AS embedding ON embedding.id = document.embedding "
+    "WHERE document.id BETWEEN ? AND ? ORDER BY document.id"
+)
+_EMBEDDING = COLUMNS.index("embedding")
+
+
+@define
+class _Sums:
+    """What the rows of documents add up to."""
+
+    documents: int = 0
+    text_length: int = 0
+    context_length: int = 0
+    touched: int = 0
+    last: int = 0
+    speakers: Counter[str] = field(factory=Counter)
+    names: Counter[int] = field(factory=Counter)
+    scopes: set[int] = field(factory=set)
+
+
+@frozen(kw_only=True)
+class IndexInspection:
+    """Checks the index rows of one ledger, in one view of the file.
+
+    Args:
+        connection: in a read transaction.
+        path: of the file, for errors.
+        embeddings: the model that the index was made with.
+        embed: computes vectors; ``None`` if they are not to be recomputed.
+        findings: gets the faults.
+    """
+
+    connection: sqlite3.Connection
+    path: str
+    embeddings: Embeddings
+    embed: Embed | None
+    findings: Findings
+
+    def check(self, fold: LedgerFold) -> None:
+        """Check the index of a ledger against its fold."""
+        comparison = Comparison(self.findings, fold.ledger)
+        run = Sections(self.connection, self.path, self.findings, fold.ledger).run
+        rows: list[Any] = []
+        names = _LEDGER_COLUMNS
+        select = f"SELECT {', '.join(names)} FROM index_ledger WHERE name = ?"
+        run(
+            "index_ledger",
+            INDEX,
+            lambda: rows.extend(self.connection.execute(select, (fold.ledger,))),
+        )
+        if not rows:
+            if any(True for _ in fold.indexed()):
+                comparison.missing(LEDGER, fold.ledger)
+            return
+        row = dict(zip(names, rows[0], strict=True))
+        sums = _Sums()
+        scopes: dict[tuple[str, str, str], int] = {}
+        run("index_scope", INDEX, lambda: scopes.update(self._scopes(row["id"])))
+        read = run(
+            "index_document", INDEX, partial(self._documents, fold, comparison, row, scopes, sums)
+        )
+        if not read:
+            return
+        self._counts(run, comparison, row, scopes, sums)
+        run(
+            "index_segment",
+            INDEX,
+            lambda: SegmentCheck(self.connection, self.embeddings, self.findings, comparison).check(
+                row
+            ),
+        )
+
+    def _scopes(self, ledger: int) -> dict[tuple[str, str, str], int]:
+        rows = self.connection.execute(
+            "SELECT agent_id, run_id, app_id, id FROM index_scope WHERE ledger = ?", (ledger,)
+        )
+        return {(agent, run, app): number for agent, run, app, number in rows}
+
+    # Documents
+
+    def _documents(
+        self,
+        fold: LedgerFold,
+        comparison: Comparison,
+        ledger: dict[str, Any],
+        scopes: dict[tuple[str, str, str], int],
+        sums: _Sums,
+    ) -> None:
+        model, terms = self.embeddings.find(self.connection), encoded_terms()
+        expected = {fact.key: fact for fact in fold.indexed()}
+        embedded: set[int] = set()
+        since = 0
+        for page in self._pages(ledger["id"]):
+            texts: dict[int, str] = {}
+            for row in page:
+                *found, held_model, digest = row
+                key = (found[3], found[4])
+                fact = expected.pop(key, None)
+                self._add(sums, found)
+                if fact is None:
+                    comparison.surplus(DOCUMENT, key)
+                    continue
+                document = document_of(fact, context=context_for(fact, fold), vector=None)
+                ids = fact.scope
+                scope = scopes.get((ids.agent_id or "", ids.run_id or "", ids.app_id or ""))
+                embedding = found[_EMBEDDING]
+                wanted = row_of(
+                    document,
+                    terms,
+                    number=found[0],
+                    ledger=ledger["id"],
+                    touched=found[2],
+                    scope=scope,
+                    embedding=embedding,
+                )
+                comparison.row(DOCUMENT, key, wanted, tuple(found))
+                self._count(sums, fact, scope)
+                if embedding is not None:
+                    right = (model, digest_of(fact.text))
+                    comparison.row(EMBEDDING, f"id {embedding}", right, (held_model, digest))
+                    if right == (held_model, digest) and embedding not in embedded:
+                        texts[embedding] = fact.text
+            self._vectors(comparison, texts)
+            embedded.update(texts)
+            since += len(page)
+            if since >= FORGET:
+                terms, since = encoded_terms(), 0
+        for key in expected:
+            self._lost(comparison, key)
+        self.findings.checked["documents"] += sums.documents
+        self._unused(comparison, ledger["id"], model)
+
+    def _pages(self, ledger: int) -> Iterator[list[Any]]:
+        rows = self.connection.execute(_DOCUMENTS, (first_of(ledger), last_of(ledger)))
+        while page := rows.fetchmany(PAGE):
+            yield page
+
+    @staticmethod
+    def _add(sums: _Sums, found: Sequence[Any]) -> None:
+        sums.documents += 1
+        sums.last = found[0] & LOW_BITS
+        sums.touched = max(sums.touched, found[2])
+
+    @staticmethod
+    def _count(sums: _Sums, fact: Fact, scope: int | None) -> None:
+        if fact.speaker is not None:
+            sums.speakers[fact.speaker] += 1
+        sums.names.update({number_of(name) for name in name_keys(fact.entities)})
+        if scope is not None:
+            sums.scopes.add(scope)
+
+    def _lost(self, comparison: Comparison, key: FactKey) -> None:
+        moved = self.connection.execute(
+            "SELECT id FROM index_document WHERE fact_id = ? AND version = ?", key
+        ).fetchone()
+        if moved is None:
+            comparison.missing(DOCUMENT, key)
+        else:
+            comparison.value(DOCUMENT, key, "id", "a number of its ledger", moved[0])
+
+    def _vectors(self, comparison: Comparison, texts: dict[int, str]) -> None:
+        if self.embed is None or not texts:
+            return
+        vectors = self.embed(list(texts.values()))
+        first, last = min(texts), max(texts)
+        stored = {
+            number: vector
+            for number, vector in self.connection.execute(
+                "SELECT id, vector FROM index_embedding WHERE id BETWEEN ? AND ?", (first, last)
+            )
+            if number in texts
+        }
+        for number, vector in zip(texts, vectors, strict=True):
+            wanted = array("f", vector).tobytes()
+            if stored.get(number) != wanted:
+                comparison.value(EMBEDDING, f"id {number}", "vector", wanted, stored.get(number))
+        self.findings.checked["vectors"] += len(texts)
+
+    def _unused(self, comparison: Comparison, ledger: int, model: int | None) -> None:
+        """Vectors that no document uses; those of other models are kept for a rebuild."""
+        rows = self.connection.execute(
+            "SELECT id FROM index_embedding WHERE id BETWEEN ? AND ? AND model IS ? AND NOT EXISTS "
+            "(SELECT 1 FROM index_document WHERE embedding = index_embedding.id)",
+            (first_of(ledger), last_of(ledger), model),
+        )
+        for (number,) in rows:
+            comparison.surplus(EMBEDDING, f"id {number}")
+
+    # Counts
+
+    def _counts(
+        self,
+        run: Callable[[str, str, Callable[[], object]], bool],
+        comparison: Comparison,
+        ledger: dict[str, Any],
+        scopes: dict[tuple[str, str, str], int],
+        sums: _Sums,
+    ) -> None:
+        number = ledger["id"]
+        comparison.listed(
+            SCOPE, [f"id {each}" for each in sums.scopes], [f"id {n}" for n in scopes.values()]
+        )
+        for table, counts in ((SPEAKER, sums.speakers), (NAME, sums.names)):
+            expected = {key: (count,) for key, count in counts.items()}
+
+            def part(table: Table = table, expected: dict[Any, Any] = expected) -> None:
+                rows = self.connection.execute(
+                    f"SELECT name, documents FROM {table.name} WHERE ledger = ?", (number,)
+                )
+                comparison.keyed(table, expected, ((name, (held,)) for name, held in rows))
+
+            run(table.name, INDEX, part)
+        run("index_ledger", INDEX, partial(self._ledger, comparison, ledger, sums))
+
+    def _ledger(self, comparison: Comparison, ledger: dict[str, Any], sums: _Sums) -> None:
+        first, last = first_of(ledger["id"]), last_of(ledger["id"])
+        text_length, context_length = self.connection.execute(
+            "SELECT coalesce(sum(text_length), 0), coalesce(sum(context_length), 0) "
+            "FROM index_document WHERE id BETWEEN ? AND ?",
+            (first, last),
+        ).fetchone()
+        covered, segments = self.connection.execute(
+            "SELECT coalesce(sum(living), 0), count(*) FROM index_segment WHERE ledger = ?",
+            (ledger["id"],),
+        ).fetchone()
+        (embedding,) = self.connection.execute(
+            "SELECT coalesce(max(id), 0) FROM index_embedding WHERE id BETWEEN ? AND ?",
+            (first, last),
+        ).fetchone()
+        key = comparison.ledger or ""
+        for column, expected in (
+            ("documents", sums.documents),
+            ("text_length", text_length),
+            ("context_length", context_length),
+            ("segments", segments),
+            ("uncovered", sums.documents - covered),
+        ):
+            if ledger[column] != expected:
+                comparison.value(LEDGER, key, column, expected, ledger[column])
+        # Numbers are never used twice, so that these may be ahead.
+        for column, least in (
+            ("revision", sums.touched),
+            ("generation", 0),
+            ("last_document", sums.last),
+            ("last_embedding", embedding & LOW_BITS),
+        ):
+            value = ledger[column]
+            if not isinstance(value, int) or value < least:
+                comparison.value(LEDGER, key, column, f"at least {least}", value)
+
+
+_LEDGER_COLUMNS = (
+    *("id", "name", "generation", "revision", "last_document", "last_embedding", "documents"),
+    *("uncovered", "segments", "text_length", "context_length"),
+)

@@ -1,0 +1,290 @@
+"""Verify a SQLite file, in this process or in several.
+
+It reads alone. Each ledger is checked in one view of the file, so that writers may go on.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any, TypeAlias
+
+from attrs import evolve, field, frozen
+
+from remembrancer.adapters.stores.sqlite.connections import one_view
+from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.inspection.file import FileInspection
+from remembrancer.adapters.stores.sqlite.inspection.index import IndexInspection
+from remembrancer.adapters.stores.sqlite.inspection.ledger import LedgerInspection
+from remembrancer.adapters.stores.sqlite.inspection.sections import Sections
+from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
+from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings
+from remembrancer.domain.audit.chain import StoredLedger
+from remembrancer.domain.audit.comparison import Comparison, Table
+from remembrancer.domain.audit.faults import LOG, RESTORE, Findings
+from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.ports.codec import Codec
+from remembrancer.domain.ports.inspection import Progress
+from remembrancer.domain.scope import LedgerId
+
+SHARES = 8
+"""Shares of ledgers per process: a process that is done early takes another."""
+
+LEDGERS = 1_000
+"""Ledgers whose rows are read at once."""
+
+_LEDGERS = (
+    "SELECT id, name, version, hash, recorded_at, handle, requests FROM ledger "
+    "WHERE id > ? ORDER BY id LIMIT ?"
+)
+_LEDGER = Table(name="ledger", projection=LOG, help=RESTORE)
+_KINDS = (int, str, int, bytes, int, bytes, bytes)
+
+Share: TypeAlias = tuple[int, ...]
+"""The numbers of ledgers that are checked together."""
+
+
+@frozen(kw_only=True)
+class Task:
+    """What the checks of all ledgers need; it is sent to other processes.
+
+    Args:
+        settings: of the file, to be read.
+        codec: decodes the events.
+        embeddings: the model of the index.
+        chain: whether the log alone is checked.
+        indexed: whether the index was made with this model and release.
+        embedder: computes vectors again; ``None`` if it is not to.
+    """
+
+    settings: SqliteSettings
+    codec: Codec
+    embeddings: Embeddings
+    chain: bool
+    indexed: bool
+    embedder: Any = field(repr=False)
+
+
+class SqliteInspection:
+    """``Inspection`` of a SQLite file.
+
+    Args:
+        database: the open database.
+        codec: decodes the events.
+        embeddings: the model of the index.
+        fingerprints: returns the fingerprint of each read model, by name.
+        create: creates the tables of all read models that are missing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        codec: Codec,
+        embeddings: Embeddings,
+        fingerprints: Callable[[], dict[str, str]],
+        create: Callable[[sqlite3.Connection], None],
+    ) -> None:
+        self._database = database
+        self._codec = codec
+        self._embeddings = embeddings
+        self._fingerprints = fingerprints
+        self._create = create
+
+    def check(
+        self, *, chain: bool, jobs: int, embedder: Any, progress: Progress | None
+    ) -> Findings:
+        """See ``Inspection.check``."""
+        findings = Findings()
+        fingerprints = self._fingerprints()
+        with self._viewed() as connection:
+            file = FileInspection(
+                connection=connection, path=self._database.path, findings=findings
+            )
+            file.log(self._create_all)
+            indexed = chain or _stored_fingerprint(connection) == fingerprints["index"]
+            total, ledgers = _ledgers(connection, self._database.path, findings)
+        task = Task(
+            settings=evolve(self._database.settings, read_only=True),
+            codec=self._codec,
+            embeddings=self._embeddings,
+            chain=chain,
+            indexed=indexed,
+            embedder=embedder,
+        )
+        if jobs > 1 and self._database.settings.path != ":memory:":
+            _divided(task, ledgers, jobs, findings, total, progress)
+        else:
+            for share in _shares(ledgers, 1):
+                findings.add(checked(self._database, task, share))
+                if progress is not None:
+                    progress(findings.checked["events"], total)
+        with self._viewed() as connection:
+            file = FileInspection(
+                connection=connection, path=self._database.path, findings=findings
+            )
+            file.positions()
+            if not chain:
+                file.models(fingerprints)
+        if not indexed:
+            findings.skip("the index", "another embedder or release made it; see its fingerprint")
+        elif embedder is None and not chain:
+            findings.skip("vectors", "the embedder does not compute in this process")
+        return findings
+
+    @contextmanager
+    def _viewed(self) -> Iterator[sqlite3.Connection]:
+        with self._database.reader() as connection, one_view(connection):
+            yield connection
+
+    def _create_all(self, fresh: sqlite3.Connection) -> None:
+        for migration in SCHEMA_VERSIONS:
+            migration(fresh)
+        self._create(fresh)
+
+
+def checked(database: Database, task: Task, share: Share) -> Findings:
+    """Check some ledgers, each in one view of the file."""
+    findings = Findings()
+    with database.reader() as connection:
+        for number in share:
+            with one_view(connection):
+                _check(connection, database.path, task, number, findings)
+    return findings
+
+
+def _check(
+    connection: sqlite3.Connection, path: str, task: Task, number: int, findings: Findings
+) -> None:
+    rows: list[StoredLedger] = []
+    Sections(connection, path, findings).run(
+        "ledger", LOG, lambda: rows.extend(_read(connection, number - 1, 1, findings))
+    )
+    for ledger in rows:
+        inspection = LedgerInspection(
+            connection=connection, path=path, codec=task.codec, findings=findings
+        )
+        if task.chain:
+            inspection.chain(ledger)
+            continue
+        fold = inspection.models(ledger)
+        if fold is not None and task.indexed:
+            IndexInspection(
+                connection=connection,
+                path=path,
+                embeddings=task.embeddings,
+                embed=None
+                if task.embedder is None
+                else lambda texts: task.embedder.embed(texts, "document"),
+                findings=findings,
+            ).check(fold)
+
+
+def _read(
+    connection: sqlite3.Connection, after: int, limit: int, findings: Findings
+) -> Iterator[StoredLedger]:
+    for row in connection.execute(_LEDGERS, (after, limit)):
+        wrong = [
+            (column, kind, value)
+            for column, kind, value in zip(_COLUMNS, _KINDS, row, strict=True)
+            if not isinstance(value, kind)
+        ]
+        for column, kind, value in wrong:
+            Comparison(findings).value(_LEDGER, f"id {row[0]}", column, kind.__name__, value)
+        if not wrong:
+            yield StoredLedger(
+                id=row[0],
+                name=LedgerId(row[1]),
+                version=row[2],
+                hash=row[3],
+                recorded_at=row[4],
+                handle=row[5],
+                requests=row[6],
+            )
+
+
+_COLUMNS = ("id", "name", "version", "hash", "recorded_at", "handle", "requests")
+
+
+def _ledgers(
+    connection: sqlite3.Connection, path: str, findings: Findings
+) -> tuple[int, list[tuple[int, int]]]:
+    """The number of events, and the number and size of each ledger."""
+    found: list[tuple[int, int]] = []
+
+    def part() -> None:
+        found.extend(connection.execute("SELECT id, version FROM ledger ORDER BY id"))
+
+    Sections(connection, path, findings).run("ledger", LOG, part)
+    sizes = [(number, size if isinstance(size, int) else 1) for number, size in found]
+    return sum(size for _, size in sizes), sizes
+
+
+def _stored_fingerprint(connection: sqlite3.Connection) -> str | None:
+    rows = connection.execute("SELECT fingerprint FROM projection WHERE name = 'index'").fetchall()
+    return rows[0][0] if rows else None
+
+
+def _shares(ledgers: Sequence[tuple[int, int]], jobs: int) -> Iterator[Share]:
+    """The ledgers, in shares with about the same number of events."""
+    size = max(1, sum(size for _, size in ledgers) // (jobs * SHARES))
+    share: list[int] = []
+    weight = 0
+    for number, events in ledgers:
+        share.append(number)
+        weight += events
+        if weight >= size or len(share) >= LEDGERS:
+            yield tuple(share)
+            share, weight = [], 0
+    if share:
+        yield tuple(share)
+
+
+# Several processes
+
+_open: list[tuple[Database, Task]] = []
+"""In a process that checks: its database and its task."""
+
+
+def _divided(
+    task: Task,
+    ledgers: Sequence[tuple[int, int]],
+    jobs: int,
+    findings: Findings,
+    total: int,
+    progress: Progress | None,
+) -> None:
+    """Check shares of the ledgers in processes of their own."""
+    try:
+        sent = pickle.dumps(task)
+    except Exception as error:
+        raise InvalidRequest(
+            "jobs",
+            f"the embedder or the key vault can't be sent to other processes ({error}); set 1",
+        ) from error
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (sent,)) as pool:
+        running: list[Future[Findings]] = [
+            pool.submit(_checked_here, share) for share in _shares(ledgers, jobs)
+        ]
+        try:
+            # In order, so that the first fault is the same with any number of processes.
+            for each in running:
+                findings.add(each.result())
+                if progress is not None:
+                    progress(findings.checked["events"], total)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin(sent: bytes) -> None:
+    task: Task = pickle.loads(sent)
+    _open.append((Database(task.settings, SCHEMA_VERSIONS), task))
+
+
+def _checked_here(share: Share) -> Findings:
+    database, task = _open[0]
+    return checked(database, task, share)

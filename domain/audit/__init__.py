@@ -1,0 +1,1 @@
+"""What a verification finds, and the checks of stored rows that need no store."""
