@@ -28,6 +28,7 @@ from remembrancer.adapters.models.litellm.language_model import LitellmLanguageM
 from remembrancer.adapters.models.litellm.reranker import LitellmReranker
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
+from remembrancer.adapters.stores.memory.inspection import InMemoryInspection
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.adapters.stores.memory.projection_state import InMemoryProjectionState
 from remembrancer.adapters.stores.memory.read_models import InMemoryReadModels
@@ -36,6 +37,7 @@ from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.adapters.stores.postgres.append_signal import PostgresAppendSignal
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.fact_store import PostgresFactStore
+from remembrancer.adapters.stores.postgres.inspection.inspection import PostgresInspection
 from remembrancer.adapters.stores.postgres.knowledge_graph import PostgresKnowledgeGraph
 from remembrancer.adapters.stores.postgres.projection_state import PostgresProjectionState
 from remembrancer.adapters.stores.postgres.read_models import PostgresReadModels
@@ -45,6 +47,7 @@ from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.shared.sealing import SealingCodec
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactStore
+from remembrancer.adapters.stores.sqlite.inspection.inspection import SqliteInspection
 from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
 from remembrancer.adapters.stores.sqlite.projection_state import SqliteProjectionState
 from remembrancer.adapters.stores.sqlite.read_models import SqliteReadModels
@@ -77,6 +80,7 @@ from remembrancer.domain.ports.external_engine import (
 )
 from remembrancer.domain.ports.extractor import Extractor
 from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.inspection import Inspection
 from remembrancer.domain.ports.key_vault import KeyVault
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
 from remembrancer.domain.ports.language_model import LanguageModel
@@ -120,6 +124,7 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
     FactStore: [InMemoryFactStore, SqliteFactStore, PostgresFactStore],
     HasState: [SqliteReadModels, PostgresReadModels],
     IdSource: [UuidSource],
+    Inspection: [InMemoryInspection, SqliteInspection, PostgresInspection],
     KeyVault: [InMemoryKeyVault, SqliteKeyVault],
     KnowledgeGraph: [InMemoryKnowledgeGraph, SqliteKnowledgeGraph, PostgresKnowledgeGraph],
     LanguageModel: [LitellmLanguageModel],

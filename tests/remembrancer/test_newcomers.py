@@ -150,7 +150,7 @@ class TestKeywords:
     @pytest.mark.parametrize(
         ("method", "problem"),
         [
-            ("verify", "is not an argument of verify; allowed are progress"),
+            ("verify", "is not an argument of verify; allowed are progress, chain, jobs"),
             ("compact", "is not an argument of compact; the method takes none"),
             ("delete", "is not an argument of delete; allowed are fact_id, reason, block, actor, "
              "user_id, agent_id, run_id, app_id"),

@@ -45,6 +45,7 @@ from remembrancer.domain.recorded import (
     Position,
     Recorded,
     key_digest,
+    requests_hash,
 )
 from remembrancer.domain.scope import LedgerId
 
@@ -70,7 +71,7 @@ ORDER BY place.last_position, event.version
 
 _WRITE = """
 WITH moved AS (
-    UPDATE ledger SET version = %s, hash = %s, recorded_at = %s WHERE id = %s
+    UPDATE ledger SET version = %s, hash = %s, recorded_at = %s, requests = %s WHERE id = %s
 ), arrived AS (
     INSERT INTO arrival (ledger_id, first_version, last_version) VALUES (%s, %s, %s)
 ), keyed AS (
@@ -105,7 +106,8 @@ def create_log(schema: str, partitions: int) -> list[str]:
             version bigint NOT NULL,
             hash bytea NOT NULL,
             recorded_at bigint,
-            handle uuid NOT NULL
+            handle uuid NOT NULL,
+            requests bytea NOT NULL
         ) WITH (fillfactor = 70)
         """,
         f"""
@@ -169,17 +171,18 @@ def create_log(schema: str, partitions: int) -> list[str]:
         CREATE FUNCTION {schema}.begin_append(
             called text, genesis bytea, new_handle uuid, request_key text,
             OUT id bigint, OUT version bigint, OUT hash bytea, OUT recorded_at bigint,
-            OUT handle uuid,
+            OUT handle uuid, OUT requests bytea,
             OUT lags boolean, OUT first_version bigint, OUT last_version bigint
         ) LANGUAGE plpgsql AS $$
         BEGIN
             LOOP
-                SELECT ledger.id, ledger.version, ledger.hash, ledger.recorded_at, ledger.handle
-                INTO id, version, hash, recorded_at, handle
+                SELECT ledger.id, ledger.version, ledger.hash, ledger.recorded_at, ledger.handle,
+                    ledger.requests
+                INTO id, version, hash, recorded_at, handle, requests
                 FROM {schema}.ledger WHERE name = called FOR UPDATE;
                 EXIT WHEN FOUND;
-                INSERT INTO {schema}.ledger (name, version, hash, handle)
-                VALUES (called, 0, genesis, new_handle)
+                INSERT INTO {schema}.ledger (name, version, hash, handle, requests)
+                VALUES (called, 0, genesis, new_handle, genesis)
                 ON CONFLICT (name) DO NOTHING;
             END LOOP;
             lags := EXISTS (SELECT FROM {schema}.lagging WHERE ledger_id = begin_append.id);
@@ -290,14 +293,14 @@ class PostgresAuditLog:
             (append.ledger, GENESIS, UUID(hex=chaining.new_handle()), append.idempotency_key),
         )
         (
-            (ledger_id, version, hashed, recorded_at, handle, lags, first, last),
+            (ledger_id, version, hashed, recorded_at, handle, requests, lags, first, last),
         ) = await cursor.fetchall()
         if first is not None:
             return ledger_id, range(first, last + 1), []
         head = head_of(version, hashed, recorded_at, handle.hex)
         chaining.check_version(append, head)
         chain = chaining.chained(append, head, Position(version), self._codec)
-        await connection.execute(_WRITE, _values(ledger_id, append, chain))
+        await connection.execute(_WRITE, _values(ledger_id, append, chain, requests))
         if self._listener is not None:
             if lags:
                 raise AdapterUnavailable(
@@ -438,19 +441,24 @@ async def last_position(connection: Connection) -> Position:
     return Position(row[0] if row else 0)
 
 
-def _values(ledger_id: int, append: Append, chain: Sequence[Recorded]) -> list[Any]:
-    """The parameters of ``_WRITE``."""
+def _values(
+    ledger_id: int, append: Append, chain: Sequence[Recorded], requests: bytes
+) -> list[Any]:
+    """The parameters of ``_WRITE``; ``requests`` is the hash of the keyed requests before."""
     first, newest = chain[0], chain[-1]
     moment = to_microseconds(newest.recorded_at)
     versions = _array(str(item.version) for item in chain)
     ids = _array(item.event_id for item in chain)
-    key = append.idempotency_key
+    keys: list[bytes] = []
+    if append.idempotency_key is not None:
+        keys = [key_digest(first.handle, append.idempotency_key)]
+        requests = requests_hash(requests, keys[0], first.version, newest.version)
     return [
-        *(newest.version, newest.hash, moment, ledger_id),
+        *(newest.version, newest.hash, moment, requests, ledger_id),
         *(ledger_id, first.version, newest.version),
         *(ledger_id, ids, versions),
         *(ledger_id, first.version, newest.version),
-        [] if key is None else [key_digest(first.handle, key)],
+        keys,
         *(ledger_id, moment, UUID(hex=append.correlation_id), append.actor),
         *(versions, ids),
         _array(item.causation_id or "NULL" for item in chain),

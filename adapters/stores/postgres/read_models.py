@@ -192,7 +192,7 @@ class PostgresReadModels:
             raise AdapterUnavailable(
                 ADAPTER, "another process is rebuilding the read models; try again"
             ) from error
-        refusal = refused(dict(await cursor.fetchall()), self._fingerprints())
+        refusal = refused(dict(await cursor.fetchall()), self.fingerprints())
         if refusal is not None:
             raise refusal
 
@@ -301,7 +301,8 @@ class PostgresReadModels:
             await self._index.put_in(connection, documents_of(versions, vectors))
         return len(facts)
 
-    def _fingerprints(self) -> dict[str, str]:
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each read model of this memory, by name."""
         return fingerprints_of(self._index, self._others)
 
     async def catch_up(self, log: LogReader, progress: OnRebuild | None = None) -> Refusal | None:
@@ -397,7 +398,7 @@ class PostgresReadModels:
     async def _refusal(self, connection: Connection) -> Refusal | None:
         if await self._absent(connection):
             return None
-        refusal = refused(await _stored(connection), self._fingerprints())
+        refusal = refused(await _stored(connection), self.fingerprints())
         if refusal is not None:
             return refusal if await _holds_events(connection) else None
         there = await are_there(connection, self._tables())
@@ -413,7 +414,7 @@ class PostgresReadModels:
             await model.clear(connection)
         await connection.execute("DELETE FROM projection")
         await connection.executemany(
-            "INSERT INTO projection VALUES (%s, %s)", self._fingerprints().items()
+            "INSERT INTO projection VALUES (%s, %s)", self.fingerprints().items()
         )
         await connection.execute(
             "INSERT INTO lagging SELECT id, 0 FROM ledger "
@@ -440,7 +441,7 @@ class PostgresReadModels:
             row = await cursor.fetchone()
             return int(row[0]) if row else 0
 
-        return dict.fromkeys(self._fingerprints(), await numbered(self._sessions, read))
+        return dict.fromkeys(self.fingerprints(), await numbered(self._sessions, read))
 
 
 async def _stored(connection: Connection) -> dict[str, str]:

@@ -6,6 +6,7 @@ from remembrancer.adapters.stores.postgres.append_signal import PostgresAppendSi
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog
 from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.fact_store import PostgresFactStore
+from remembrancer.adapters.stores.postgres.inspection.inspection import PostgresInspection
 from remembrancer.adapters.stores.postgres.knowledge_graph import PostgresKnowledgeGraph
 from remembrancer.adapters.stores.postgres.projection_state import PostgresProjectionState
 from remembrancer.adapters.stores.postgres.read_models import PostgresReadModels
@@ -34,6 +35,8 @@ def build(settings: PostgresSettings, needs: StoreNeeds) -> Store:
     )
     signal = PostgresAppendSignal(database.connect_apart, sessions.schema)
 
+    inspection = PostgresInspection(sessions, needs.codec, index.storage, read_models.fingerprints)
+
     def close() -> None:
         if not database.inherited:
             signal.close()
@@ -50,4 +53,5 @@ def build(settings: PostgresSettings, needs: StoreNeeds) -> Store:
         ping=lambda: survey(settings).engine,
         close=close,
         append_signal=signal,
+        inspection=inspection,
     )

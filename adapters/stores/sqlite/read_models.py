@@ -271,14 +271,21 @@ class SqliteReadModels:
                 (last, added[name], name, fingerprint, before),
             )
             if moved.rowcount != 1:
-                raise self._checkpoint_error(connection, name)
+                raise self._checkpoint_error(connection, name, before)
 
     def fingerprints(self) -> dict[str, str]:
         """The fingerprint of each read model of this memory, by name."""
         return fingerprints_of(self._index, self._others)
 
-    def _checkpoint_error(self, connection: sqlite3.Connection, name: str) -> RemembrancerError:
-        """The error for a checkpoint that could not be advanced."""
+    def _checkpoint_error(
+        self, connection: sqlite3.Connection, name: str, before: int
+    ) -> RemembrancerError:
+        """The error for a checkpoint that could not be advanced from the position ``before``."""
+        ((last,),) = connection.execute(
+            "SELECT coalesce(max(position), 0) FROM event WHERE position <= ?", (before,)
+        )
+        if last != before:
+            return damaged(f"the log ends at position {last}, but its sequence is at {before}")
         return refused(self._stored(connection), self.fingerprints()) or AdapterUnavailable(
             "sqlite",
             f"the checkpoint of the {name} read model is not at the end of the log; "
@@ -331,7 +338,12 @@ class SqliteReadModels:
                 if self._state(connection, counted=False) != "behind":
                     break
                 position = self._checkpoints(connection)[FACTS][1]
-                self._apply_page(connection, log, position, progress)
+                if self._apply_page(connection, log, position, progress) is None:
+                    # Otherwise this would never end.
+                    raise damaged(
+                        f"the log ends at position {position}, but its sequence is at "
+                        f"{_last_position(connection)}"
+                    )
         self._index.compact()
 
     def _apply_page(

@@ -600,8 +600,8 @@ def test_failed_write_does_not_roll_back_others_in_the_group(
 
     def half_done(connection: sqlite3.Connection) -> None:
         connection.execute(
-            "INSERT INTO ledger (name, version, hash, recorded_at, handle) "
-            "VALUES ('user:ghost', 1, x'00', 0, x'00')"
+            "INSERT INTO ledger (name, version, hash, recorded_at, handle, requests) "
+            "VALUES ('user:ghost', 1, x'00', 0, x'00', x'00')"
         )
         raise LookupError("changed my mind")
 
@@ -820,7 +820,7 @@ def test_damaged_file_raises_integrity_error(file: Path) -> None:
     with memory(file) as held:
         with pytest.raises(IntegrityError, match=r"is damaged .*; restore a backup"):
             held.add("I like tea", **MINE, idempotency_key="k")
-        assert held.verify().faults[0].ledger == "user:alice"
+        assert "user:alice" in [fault.ledger for fault in held.verify().faults]
 
 
 # Closing
@@ -983,7 +983,8 @@ def test_verify_reports_facts_altered_from_outside(file: Path) -> None:
     with memory(file) as held:
         result = held.verify()
     assert not result.ok
-    assert "the facts table disagrees with the log" in result.problems[0]
+    assert result.first is not None
+    assert (result.first.table, result.first.column) == ("fact", "body")
 
 
 TAMPERING = {
@@ -1016,7 +1017,8 @@ def test_verify_reports_a_tampered_log(file: Path, tampering: str) -> None:
     with memory(file) as held:
         result = held.verify()
     assert not result.ok
-    assert all(problem for problem in result.problems)
+    assert result.first is not None
+    assert result.first.projection == "log"
 
 
 def test_appends_during_verify_are_not_reported(file: Path) -> None:

@@ -67,6 +67,25 @@ def make(path: Path) -> None:
     _append_more(path)
 
 
+def make_small(path: Path) -> None:
+    """A closed file with rows in most tables, as small as it can be: it is read hundreds of
+    times.
+    """
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA page_size = 1024")
+        connection.execute("VACUUM")
+    with Memory(path) as memory:
+        memory.add(
+            {"content": "I live in Paris. My sister is Eve.", "name": "Ann"},
+            user_id="ann",
+            idempotency_key="k1",
+        )
+        memory.add("I moved to Berlin!", user_id="ann")
+    _append_more(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM")
+
+
 def _append_more(path: Path) -> None:
     embedder = HashingEmbedder()
     store = build(

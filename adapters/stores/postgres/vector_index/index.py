@@ -114,7 +114,7 @@ class PostgresVectorIndex:
         terms: WrittenTerms | None = None,
     ) -> None:
         """See ``VectorIndex.put``."""
-        storage = await self._storage(connection)
+        storage = await self.storage(connection)
         await writing.put(connection, storage, documents, terms or self.terms())
 
     async def remove_in(self, connection: Connection, keys: Sequence[FactKey]) -> None:
@@ -123,12 +123,12 @@ class PostgresVectorIndex:
 
     async def search_in(self, connection: Reader, query: IndexQuery) -> list[Hit]:
         """See ``VectorIndex.search``. In a transaction it sees the transaction's own writes."""
-        return await search(connection, await self._storage(connection), query, self._graphs)
+        return await search(connection, await self.storage(connection), query, self._graphs)
 
     async def vectors_in(self, connection: Reader, texts: Sequence[str]) -> Mapping[str, Vector]:
         """See ``VectorIndex.vectors_for``."""
         digests = {digest_of(text): text for text in texts}
-        extension = (await self._storage(connection)).extension
+        extension = (await self.storage(connection)).extension
         t, model = self._tables, "(SELECT id FROM {} WHERE name = %s AND dimension = %s)"
         column = "vector" if extension is None else "vector::text"
         whose = model.format(t.model)
@@ -259,11 +259,11 @@ class PostgresVectorIndex:
             AdapterUnavailable: the server did not answer.
         """
         async with self._sessions.glance() as connection:
-            storage = await self._storage(connection)
+            storage = await self.storage(connection)
             due = await self._graphs.due(connection, storage, ledger)
         return sum([await self._graphs.make(self._sessions, storage, each) for each in due])
 
-    async def _storage(self, connection: Reader) -> Storage:
+    async def storage(self, connection: Reader) -> Storage:
         """How the tables store vectors; cached, since it is fixed when they are created."""
         if self._known is None:
             stored = await schema.stored_as(connection, self._tables)

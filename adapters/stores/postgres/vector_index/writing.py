@@ -97,8 +97,8 @@ async def put(
     ledgers = await _open_ledgers(connection, storage.tables, [d for d, _ in pairs.values()])
     model = await _open_model(connection, storage)
     rows = [
-        _row(document, ledgers[document.scope.ledger], terms)
-        | ({} if vector is None else _vector(storage, vector, model))
+        row_of(document, ledgers[document.scope.ledger], terms)
+        | ({} if vector is None else vector_of(storage, vector, model))
         for document, vector in pairs.values()
     ]
     for at in range(0, len(rows), BATCH):
@@ -176,7 +176,8 @@ async def _open_model(connection: Connection, storage: Storage) -> int:
     return number
 
 
-def _row(document: Document, ledger: int, terms: WrittenTerms) -> dict[str, Any]:
+def row_of(document: Document, ledger: int, terms: WrittenTerms) -> dict[str, Any]:
+    """The values of a document without its vector, by column."""
     text_length, text_terms = terms(document.text)
     context_length, context_terms = terms(document.context)
     attributes = dict(document.attributes)
@@ -216,7 +217,8 @@ def _attribute(value: object) -> object:
     return [_attribute(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _vector(storage: Storage, vector: Components, model: int) -> dict[str, Any]:
+def vector_of(storage: Storage, vector: Components, model: int) -> dict[str, Any]:
+    """The values of a vector, by column."""
     scaled = Scaled.of(vector)
     written = to_text if storage.extension is not None else to_hex
     return {
@@ -285,6 +287,65 @@ def _upsert_wordings(t: Tables) -> str:
         f"JOIN {t.document} AS document USING (fact_id, version) "
         f"ON CONFLICT (id) DO UPDATE SET {_assignments(columns)} WHERE {_differ(columns)}"
     )
+
+
+def differing_documents(storage: Storage) -> str:
+    """A query for the keys of documents that differ from rows that are sent, with the names of the
+    columns that differ. Rows without ``length`` say nothing about the vector that they have.
+    """
+    extension = storage.extension
+    if extension is None:
+        equal = "d.vector = decode(r.vector, 'hex')"
+    else:
+        equal = f"d.vector {extension.operator('=')} r.vector::{extension.type}"
+    columns = f"{_SHARED}, occurred_at, speaker, model"
+    told = "r.length IS NOT NULL OR NOT held"
+    return _differing(
+        f"LEFT JOIN {storage.tables.document} AS d USING (fact_id, version)",
+        f"{_DOCUMENT}, {_VECTOR}, held boolean",
+        [
+            *(_unlike(name) for name in columns.split(", ")),
+            _named("d.digest IS DISTINCT FROM decode(r.digest, 'hex')", "digest"),
+            *(
+                _named(f"({told}) AND d.{name} IS DISTINCT FROM r.{name}", name)
+                for name in ("exponent", "length")
+            ),
+            _named(f"r.length IS NOT NULL AND NOT coalesce({equal}, false)", "vector"),
+        ],
+    )
+
+
+def differing_wordings(t: Tables) -> str:
+    """As ``differing_documents``, of the rows with terms."""
+    plain = f"{_SHARED}, text, text_length, context_length, names, attributes"
+    cast = (("metadata", "jsonb"), ("text_terms", "tsvector"), ("context_terms", "tsvector"))
+    return _differing(
+        f"LEFT JOIN {t.document} AS document USING (fact_id, version) "
+        f"LEFT JOIN {t.wording} AS d ON d.id = document.id",
+        f"{_DOCUMENT}, {_WORDING}",
+        [
+            *(_unlike(name) for name in plain.split(", ")),
+            *(_named(f"d.{n} IS DISTINCT FROM r.{n}::{kind}", n) for n, kind in cast),
+        ],
+    )
+
+
+def _differing(joined: str, record: str, columns: Sequence[str]) -> str:
+    numbered = [f"{column} AS wrong_{number}" for number, column in enumerate(columns)]
+    wrong = ", ".join(f"wrong_{number}" for number in range(len(columns)))
+    return (
+        f"SELECT * FROM (SELECT r.fact_id, r.version, {', '.join(numbered)} "
+        f"FROM json_to_recordset(%s::json) AS r ({record}) {joined}) AS compared "
+        f"WHERE num_nonnulls({wrong}) > 0"
+    )
+
+
+def _named(condition: str, name: str) -> str:
+    return f"CASE WHEN {condition} THEN '{name}' END"
+
+
+def _unlike(name: str) -> str:
+    return _named(f"d.{name} IS DISTINCT FROM r.{name}", name)
 
 
 def _assignments(columns: str) -> str:

@@ -145,7 +145,7 @@ class FileInspection:
                 )
         for name, sql in found.items():
             # Further tables and indexes change no result; triggers and views may.
-            if name not in expected and sql.startswith(("createtrigger", "createview")):
+            if name not in expected and sql.upper().startswith(("CREATETRIGGER", "CREATEVIEW")):
                 self._fault(FaultKind.SCHEMA_DIFFERS, LOG, table=name, found=sql[:200])
 
     def _positions(self) -> None:
@@ -286,4 +286,4 @@ def _objects(connection: sqlite3.Connection) -> dict[str, str]:
         "SELECT name, coalesce(sql, 'auto ' || tbl_name) FROM sqlite_master "
         "WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )
-    return {name: re.sub(r"[\s\"\[\]`]+", "", sql).casefold() for name, sql in rows}
+    return {name: re.sub(r"[\s\"\[\]`]+", "", sql) for name, sql in rows}

@@ -1,0 +1,1 @@
+"""Verification of a PostgreSQL schema: every row of every table against the log."""
