@@ -24,7 +24,7 @@ from remembrancer import (
     Verification,
     load_settings,
 )
-from remembrancer.types import DeadLetter, FactId, Report, Retried, Revived
+from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived
 
 MAY = datetime(2024, 5, 3, tzinfo=UTC)
 
@@ -153,6 +153,8 @@ async def edit(memory: AsyncMemory) -> None:
 async def operate(memory: AsyncMemory) -> None:
     assert_type(await memory.verify(), Verification)
     assert_type(await memory.verify(lambda done, total: None), Verification)
+    assert_type(await memory.verify(chain=True, jobs=2), Verification)
+    assert_type((await memory.verify()).first, Fault | None)
     assert_type(await memory.stats(), Statistics)
     assert_type(await memory.stats(user_id="ann"), Statistics)
     assert_type(await memory.retry(), Retried)

@@ -24,7 +24,7 @@ from remembrancer import (
     Verification,
     load_settings,
 )
-from remembrancer.types import DeadLetter, FactId, Report, Retried, Revived
+from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived
 
 MAY = datetime(2024, 5, 3, tzinfo=UTC)
 
@@ -157,6 +157,8 @@ def edit(memory: Memory) -> None:
 def operate(memory: Memory) -> None:
     assert_type(memory.verify(), Verification)
     assert_type(memory.verify(lambda done, total: None), Verification)
+    assert_type(memory.verify(chain=True, jobs=2), Verification)
+    assert_type(memory.verify().first, Fault | None)
     assert_type(memory.stats(), Statistics)
     assert_type(memory.stats(user_id="ann"), Statistics)
     assert_type(memory.retry(), Retried)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,10 @@ class EventCodec:
             (name, event_type.schema_version): _decoder(event_type)  # type: ignore[arg-type]
             for name, event_type in self._registry.types.items()
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Encoders and decoders of msgspec can't be pickled; ``verify`` sends a codec to processes.
+        return type(self), (self._registry,)
 
     def encode(self, event: Event) -> bytes:
         """The event as a JSON document, before encryption."""

@@ -67,6 +67,9 @@ class SealingCodec(EventCodec):
         self._vault = vault
         self._cipher = aes_gcm()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._vault, self._registry)
+
     def stored(self, append: Append) -> Sequence[bytes]:
         """See ``EventCodec.stored``.
 

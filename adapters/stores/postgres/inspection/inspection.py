@@ -63,7 +63,8 @@ _SAMES: Mapping[str, str] = {
     "lag(last_position, 1, 0::bigint) OVER (ORDER BY last_position) AS before, "
     "lag(last_version, 1, 0::bigint) OVER (PARTITION BY ledger_id ORDER BY last_version) "
     "AS earlier FROM place) AS numbered WHERE first_position <> before + 1 "
-    "OR first_version <> earlier + 1 OR last_position - first_position <> last_version - first_version",
+    "OR first_version <> earlier + 1 "
+    "OR last_position - first_position <> last_version - first_version",
     "ledger": "SELECT name FROM ledger WHERE version <> coalesce((SELECT max(last_version) "
     "FROM place WHERE ledger_id = ledger.id), 0) AND NOT waiting()",
 }

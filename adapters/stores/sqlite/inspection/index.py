@@ -15,13 +15,14 @@ from remembrancer.adapters.stores.sqlite.inspection.sections import Sections
 from remembrancer.adapters.stores.sqlite.inspection.segments import SegmentCheck
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, digest_of
 from remembrancer.adapters.stores.sqlite.vector_index.schema import LOW_BITS, first_of, last_of
-from remembrancer.adapters.stores.sqlite.vector_index.terms import encoded_terms, number_of
+from remembrancer.adapters.stores.sqlite.vector_index.terms import EncodedBatch, number_of
 from remembrancer.adapters.stores.sqlite.vector_index.writing import COLUMNS, row_of
 from remembrancer.domain.audit.comparison import Comparison, Table
 from remembrancer.domain.audit.faults import Findings
 from remembrancer.domain.audit.ledger_fold import LedgerFold
 from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import context_for, document_of
 from remembrancer.domain.text import name_keys
 
@@ -133,27 +134,34 @@ class IndexInspection:
         scopes: dict[tuple[str, str, str], int],
         sums: _Sums,
     ) -> None:
-        model, terms = self.embeddings.find(self.connection), encoded_terms()
+        model, encode = self.embeddings.find(self.connection), EncodedBatch()
         expected = {fact.key: fact for fact in fold.indexed()}
         embedded: set[int] = set()
         since = 0
         for page in self._pages(ledger["id"]):
             texts: dict[int, str] = {}
+            paired: list[tuple[Any, Fact, Document]] = []
             for row in page:
-                *found, held_model, digest = row
-                key = (found[3], found[4])
+                key = (row[3], row[4])
                 fact = expected.pop(key, None)
-                self._add(sums, found)
+                self._add(sums, row)
                 if fact is None:
                     comparison.surplus(DOCUMENT, key)
                     continue
-                document = document_of(fact, context=context_for(fact, fold), vector=None)
+                context = context_for(fact, fold)
+                paired.append((row, fact, document_of(fact, context=context, vector=None)))
+            terms = encode(
+                text for _, _, document in paired for text in (document.text, document.context)
+            )
+            for row, fact, document in paired:
+                *found, held_model, digest = row
+                key = (found[3], found[4])
                 ids = fact.scope
                 scope = scopes.get((ids.agent_id or "", ids.run_id or "", ids.app_id or ""))
                 embedding = found[_EMBEDDING]
                 wanted = row_of(
                     document,
-                    terms,
+                    terms.__getitem__,
                     number=found[0],
                     ledger=ledger["id"],
                     touched=found[2],
@@ -171,7 +179,7 @@ class IndexInspection:
             embedded.update(texts)
             since += len(page)
             if since >= FORGET:
-                terms, since = encoded_terms(), 0
+                encode, since = EncodedBatch(), 0
         for key in expected:
             self._lost(comparison, key)
         self.findings.checked["documents"] += sums.documents

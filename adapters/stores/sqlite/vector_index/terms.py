@@ -59,6 +59,51 @@ def _encoded(lines: Sequence[_Counted]) -> tuple[int, bytes]:
     return int(frequencies.sum()), encoded.tobytes()
 
 
+class EncodedBatch:
+    """``EncodedTerms`` of many texts at once: numpy takes as long for one text as for ten."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Counted] = {}
+
+    def __call__(self, texts: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+        """The terms of texts, by text."""
+        each = list(dict.fromkeys(texts))
+        if not each:
+            return {}
+        parts: list[_Counted] = []
+        lines: list[int] = []
+        for text in each:
+            split = text.split("\n")
+            lines.append(len(split))
+            parts += [self._line(line) for line in split]
+        numbers = np.concatenate([terms for terms, _ in parts])
+        counts = np.concatenate([counts for _, counts in parts])
+        sizes = np.fromiter((terms.size for terms, _ in parts), np.int64, len(parts))
+        owners = np.repeat(np.repeat(np.arange(len(each)), lines), sizes)
+        order = np.lexsort((numbers, owners))
+        numbers, counts, owners = numbers[order], counts[order], owners[order]
+        starts = np.flatnonzero(
+            np.r_[True, (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1])][: numbers.size]
+        )
+        lengths = np.bincount(owners, counts, len(each)).astype(np.int64).tolist()
+        encoded = np.empty(starts.size, _TERM)
+        encoded["term"] = numbers[starts]
+        frequencies = np.add.reduceat(counts, starts) if starts.size else counts
+        encoded["frequency"] = np.minimum(frequencies, MAX_FREQUENCY)
+        ends = np.cumsum(np.bincount(owners[starts], minlength=len(each))) * _TERM.itemsize
+        data, begin = encoded.tobytes(), 0
+        found: dict[str, tuple[int, bytes]] = {}
+        for text, length, end in zip(each, lengths, ends.tolist(), strict=True):
+            found[text] = (length, data[begin:end])
+            begin = end
+        return found
+
+    def _line(self, line: str) -> _Counted:
+        if line not in self._lines:
+            self._lines[line] = _counted(line)
+        return self._lines[line]
+
+
 def encode_names(names: Iterable[str]) -> bytes:
     """Names (``normalised``) as an array of distinct numbers."""
     return np.array(sorted({number_of(name) for name in names}), _NAME).tobytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -291,7 +291,7 @@ _COUNTED = [COLUMNS.index(name) for name in ("text_length", "context_length", "n
 
 def row_of(
     document: Document,
-    terms: EncodedTerms,
+    terms: Callable[[str], tuple[int, bytes]],
     *,
     number: int,
     ledger: int,
@@ -376,5 +376,5 @@ def _filtered(document: Document) -> tuple[str, str]:
     return _json(fields), _json(metadata)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+# ``json.dumps`` would make an encoder for each value.
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
