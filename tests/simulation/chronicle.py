@@ -19,7 +19,8 @@ from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.recorded import Head, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
 
-Ids: TypeAlias = dict[str, str]
+Ids: TypeAlias = dict[str, Any]
+"""The ids of a scope, as keyword arguments."""
 
 
 class Foul(AssertionError):

@@ -73,7 +73,8 @@ def _no_second_look_at_the_scope(patch: pytest.MonkeyPatch) -> None:
             return getattr(self._read, name)
 
     def trusting(read: Read, fact: Fact) -> bool:
-        return permits(Anybodys(read, fact.scope), fact)
+        anybodys: Any = Anybodys(read, fact.scope)
+        return permits(anybodys, fact)
 
     patch.setattr(checked_hits, "permits", trusting)
 

@@ -7,7 +7,7 @@ again in the next one if that is safe: an ``add`` has a key.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
@@ -242,9 +242,10 @@ class Session:
             self.world.chronicle.check_words(ids, f"{relation.subject} {relation.object}".split())
 
 
-Call = Callable[[AsyncMemory, Edit], Coroutine[Any, Any, Any]]
+Call: TypeAlias = Callable[[AsyncMemory, Edit], Coroutine[Any, Any, Any]]
+Request: TypeAlias = Callable[[Session, Process], Coroutine[Any, Any, None]]
 
-REQUESTS: dict[Callable[[Session, Process], Coroutine[Any, Any, None]], float] = {
+REQUESTS: dict[Request, float] = {
     Session.tell: 8, Session.change: 6, Session.state: 1, Session.delete_all: 0.3,
     Session.retry: 0.7, Session.get_all: 2, Session.search: 3, Session.get: 1, Session.explore: 1,
 }  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import define, evolve, frozen
 
-from remembrancer import load_settings
+from remembrancer import Settings, load_settings
 from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.facts.fact import Fact, FactId
@@ -33,7 +33,7 @@ from tests.simulation.faults import (
 )
 from tests.simulation.process import Process
 from tests.simulation.scheduler import Scheduler, Stuck
-from tests.simulation.sessions import FAILURES, REQUESTS, SKEW, Session, acknowledge
+from tests.simulation.sessions import FAILURES, REQUESTS, SKEW, Request, Session, acknowledge
 from tests.simulation.stores import InMemory, OnSqlite, Stores
 from tests.soak.foreign import ALIKE
 
@@ -138,7 +138,7 @@ class World:
         self.chronicle = Chronicle()
         self.stores = self._stores(folder)
         self.owners = self._owners()
-        self.weights = {
+        self.weights: dict[Request, float] = {
             request: weight * random.choice((0.25, 1.0, 4.0))
             for request, weight in REQUESTS.items()
         }
@@ -147,9 +147,28 @@ class World:
         if seed % A_STORM == A_MIX_UP:
             self.weights[Session.search] *= 5
         self.workers = random.choice((0.0, 0.4, 1.0))
-        lease = 0.2 if self.storm else random.choice((0.2, 1.0, 3.0))
+        self.lease = 0.2 if self.storm else random.choice((0.2, 1.0, 3.0))
         self.retry_on_add = self.others_finish = random.random() < 0.3
-        self.settings = load_settings(
+        self.settings = self._settings()
+        self.wire = Wire(self.faults, longest=3 * self.lease)
+        self.engines = self._engines()
+        self.processes: list[Process] = []
+        self.over = False
+        self.steps = self.digest = self.crashes = 0
+        self._trace: deque[tuple[Any, ...]] = deque(maxlen=SHOWN)
+        self._names = itertools.count(1)
+        self._end: asyncio.Future[None] = self.loop.create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Making it
+
+    def _weather(self) -> Weather:
+        weather = Weather(slow=0.4) if self.storm else Weather.of(self.random)
+        return evolve(weather, mixed_up=0.3) if self.seed % A_STORM == A_MIX_UP else weather
+
+    def _settings(self) -> Settings:
+        random = self.random
+        return load_settings(
             {
                 "audit_log": "memory",
                 "embedder": {"dimension": 16},
@@ -158,28 +177,12 @@ class World:
                 "projections": {
                     "wait": 2.0 if self.storm else random.choice((0.0, 0.5, 2.0, 2.0)),
                     "partitions": random.choice((1, 1, 3)),
-                    "lease": lease,
+                    "lease": self.lease,
                     "batch": random.choice((1, 2, 5, 500)),
                 },
             },
             environment={},
         )
-        self.wire = Wire(self.faults, longest=3 * lease)
-        self.engines = self._engines()
-        self.processes: list[Process] = []
-        self.over = False
-        self.steps = self.digest = self.crashes = 0
-        self._trace: deque[tuple[Any, ...]] = deque(maxlen=SHOWN)
-        self._names = itertools.count(1)
-        self._end: asyncio.Future[None] = self.loop.create_future()
-        self._working = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    # Making it
-
-    def _weather(self) -> Weather:
-        weather = Weather(slow=0.4) if self.storm else Weather.of(self.random)
-        return evolve(weather, mixed_up=0.3) if self.seed % A_STORM == A_MIX_UP else weather
 
     def _stores(self, folder: Path) -> Stores:
         if self.seed % A_SQLITE_SEED == A_SQLITE_SEED - 1:
