@@ -172,9 +172,10 @@ class LedgerFold:
             after=near(thread[place + 1 : place + 1 + NEIGHBOURS]),
         )
 
-    def citing(self, _message_id: MessageId) -> Sequence[Fact]:
-        """See ``Conversations.citing``; contexts need none."""
-        return ()
+    def citing(self, message_id: MessageId) -> Sequence[Fact]:
+        """See ``Conversations.citing``."""
+        citing = [fact_id for cited, fact_id in self.evidence if cited == message_id]
+        return [fact for fact_id in sorted(citing) for fact in self.state.facts[fact_id]]
 
     def relations(self) -> dict[str, list[Relation]]:
         """The versions of each relation, oldest first."""

@@ -108,8 +108,8 @@ class FileInspection:
     def _run(self) -> Callable[[str, str, Callable[[], object]], bool]:
         return Sections(self.connection, self.path, self.findings).run
 
-    def log(self, create: Callable[[sqlite3.Connection], None]) -> None:
-        """Check pages and schema.
+    def form(self, create: Callable[[sqlite3.Connection], None]) -> None:
+        """Check pages, indexes and schema.
 
         Args:
             create: creates all tables in an empty database.

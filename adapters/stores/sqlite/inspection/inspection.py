@@ -104,7 +104,8 @@ class SqliteInspection:
             file = FileInspection(
                 connection=connection, path=self._database.path, findings=findings
             )
-            file.log(self._create_all)
+            if not chain:
+                file.form(self._create_all)
             indexed = chain or _stored_fingerprint(connection) == fingerprints["index"]
             total, ledgers = _ledgers(connection, self._database.path, findings)
         task = Task(
