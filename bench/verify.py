@@ -122,9 +122,9 @@ def bare_loop(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         rows: Any = connection.execute(
             "SELECT event.version, event_id, event.recorded_at, correlation_id, causation_id, "
-            "actor, type, schema_version, payload, salt, payload_digest, previous_hash, event.hash, "
-            "handle FROM event JOIN ledger ON ledger.id = ledger_id ORDER BY ledger_id, "
-            "event.version"
+            "actor, type, schema_version, payload, salt, payload_digest, previous_hash, "
+            "event.hash, handle FROM event JOIN ledger ON ledger.id = ledger_id "
+            "ORDER BY ledger_id, event.version"
         )
         for (
             version, event_id, recorded_at, correlation_id, causation_id, actor, kind,

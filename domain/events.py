@@ -333,7 +333,8 @@ class FactCorrected:
     ``version`` is the version that was corrected. ``None`` leaves a field as it was. ``valid`` are
     the spans of valid time in order, and ``told`` is what was told of it, if other facts in the
     slot cut that (``None``: nothing was cut). ``status`` is active, or superseded by the fact
-    ``superseded_by``; without one, a superseded fact that has no end is active again.
+    ``superseded_by``; without one, a superseded fact that has no end is active again. A retracted
+    or expired fact keeps its status: ``FactRestored`` brings it back.
     """
 
     type_name: ClassVar[str] = "fact.corrected"

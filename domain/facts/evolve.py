@@ -167,7 +167,7 @@ def _corrected(event: FactCorrected, fact: Fact) -> Fact:
         after = evolve(after, valid=valid, interruptions=interruptions, told=event.told)
     reopened = fact.status is FactStatus.SUPERSEDED and after.valid.end is None
     status = event.status or (FactStatus.ACTIVE if reopened else None)
-    if status is None:
+    if status is None or fact.status not in (FactStatus.ACTIVE, FactStatus.SUPERSEDED):
         return after
     return evolve(after, status=status, superseded_by=event.superseded_by)
 

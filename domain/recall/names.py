@@ -37,7 +37,7 @@ def names_in(text: str) -> list[str]:
     found: dict[str, None] = {}
     for candidate in _candidates(unicodedata.normalize("NFKC", text)):
         key = normalised(candidate)
-        for name in (key, _CLITIC.sub("", key)):
+        for name in (key, normalised(_CLITIC.sub("", key))):
             if name:
                 found[name] = None
             if len(found) == MAX_NAMES:

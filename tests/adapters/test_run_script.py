@@ -17,6 +17,7 @@ from remembrancer.adapters.stores.postgres.sessions import Sessions
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.stores.shared.scripts import Batch, Result, Script, Statement
 from remembrancer.adapters.stores.sqlite.run_script import run_script as run_on_sqlite
+from remembrancer.domain.errors import IntegrityError
 from remembrancer.testing.driving import Driven
 
 CREATE = Statement("CREATE TABLE fruit (name text PRIMARY KEY, kilos integer)")
@@ -67,6 +68,15 @@ def test_script_is_sent_the_rows_of_each_statement_and_its_return_value_is_retur
         return [name for (name,) in found.rows]
 
     assert run(script()) == ["apple", "pear"]
+
+
+def test_damage_before_the_first_statement_is_an_integrity_error(run: Run) -> None:
+    def script() -> Script[None]:
+        b"\xff".decode()
+        yield CREATE
+
+    with pytest.raises(IntegrityError, match="row"):
+        run(script())
 
 
 def test_count_is_the_number_of_rows_returned_or_changed(run: Run) -> None:

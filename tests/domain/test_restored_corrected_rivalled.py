@@ -155,6 +155,12 @@ def test_a_superseded_fact_without_an_end_is_active_again() -> None:
     assert (reopened.status, reopened.superseded_by) == (FactStatus.ACTIVE, None)
 
 
+@pytest.mark.parametrize("ending", ENDINGS[1:], ids=named)
+def test_a_correction_does_not_bring_back_what_was_withdrawn(ending: Event) -> None:
+    active = FactCorrected(fact_id=OSLO, version=2, status=FactStatus.ACTIVE)
+    assert latest(OSLO, ADDED, ending, active).status is latest(OSLO, ADDED, ending).status
+
+
 def test_a_stay_interrupts_a_fact_and_lets_it_resume() -> None:
     spans = (
         Interval(start=NOON - DAY, end=NOON),

@@ -6,7 +6,7 @@ import unicodedata
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remembrancer.application.reconciliation.near_duplicates import signature
@@ -128,6 +128,7 @@ def test_candidate_of_a_query_equals_the_name_of_an_entity(text: str, candidate:
 
 
 @given(texts)
+@example("0?‘S")
 def test_candidates_are_bounded_normal_forms(text: str) -> None:
     found = names_in(text)
     assert len(found) <= MAX_NAMES

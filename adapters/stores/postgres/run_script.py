@@ -27,6 +27,7 @@ async def run_script(connection: Reader, script: Script[T]) -> T:
         connection: a ``Connection`` if the script yields a ``Batch``.
         script: the script.
     """
+    step: Statement | Batch | None = None
     try:
         step = next(script)
         while True:
@@ -42,7 +43,7 @@ async def run_script(connection: Reader, script: Script[T]) -> T:
     except RemembrancerError:
         raise
     except DAMAGE as error:
-        raise damaged(tables_of(step), error) from error
+        raise damaged("a row" if step is None else tables_of(step), error) from error
 
 
 async def _result(connection: Reader, step: Statement | Batch) -> Result:

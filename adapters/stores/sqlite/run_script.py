@@ -24,6 +24,7 @@ def run_script(connection: sqlite3.Connection, script: Script[T]) -> T:
 
     An error of a statement is raised inside the script, where it may be handled.
     """
+    step: Statement | Batch | None = None
     try:
         step = next(script)
         while True:
@@ -39,7 +40,7 @@ def run_script(connection: sqlite3.Connection, script: Script[T]) -> T:
     except RemembrancerError:
         raise
     except DAMAGE as error:
-        raise damaged(tables_of(step), error) from error
+        raise damaged("a row" if step is None else tables_of(step), error) from error
 
 
 def _result(connection: sqlite3.Connection, step: Statement | Batch) -> Result:
