@@ -219,6 +219,7 @@ class Projector:
             await self._delivery.clear()
             await self.claim.bind()
             if not await self._state.cleared(lease):
+                await self._restart_current()
                 return lease.position
         parked = await self._parked(lease.partition) if self._delivery.ordered else set()
         position = lease.position
@@ -239,6 +240,14 @@ class Projector:
             counts.delivered += len(page)
             if len(page) < self._settings.batch or not keep_going():
                 return position
+
+    async def _restart_current(self) -> None:
+        """Start again after a clearing that ended without the lease: another worker may have
+        cleared and filled the engine before it. Under the settings that are current by now.
+        """
+        states = await self._state.partition_states(self.feed.projection)
+        current = evolve(self.feed, fingerprint=states[0].fingerprint, partitions=len(states))
+        await self._state.restart(current)
 
     async def _repair(self, chain: Sequence[Recorded]) -> None:
         """Repair the engine after a delivery that ended without the lease: another worker may have

@@ -9,8 +9,10 @@ from typing import Any
 
 from remembrancer import AdapterUnavailable, Memory
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.facts.fact import FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document
+from remembrancer.domain.scope import LedgerId
 from remembrancer.wiring.settings import load_settings
 from tests.helpers.waiting import PATIENCE
 
@@ -113,3 +115,34 @@ def test_unrepaired_late_delivery_shows_nothing_and_ends_with_a_rebuild(
         found = other.search("tea", **ANN)
         assert [hit.fact.text for hit in found] == ["I like black tea."]
         assert found.degraded == ()
+
+
+class LateClear(InMemoryVectorIndex):
+    """An index whose next clearing arrives after something else has happened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] | None = None
+
+    def clear(self) -> None:
+        """Clear, late if there is a ``meanwhile``."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        super().clear()
+
+
+def test_late_clearing_does_not_empty_an_engine_that_another_worker_has_filled(
+    tmp_path: Path,
+) -> None:
+    index = LateClear()
+    opened = opening(tmp_path, index)
+    with opened(wait=PATIENCE) as other, opened(wait=PATIENCE) as slow:
+        slow.add("I like green tea.", infer=False, **ANN)
+        run_inline(slow._inner._container.index_projector().restart())
+        index.meanwhile = lambda: other.run_worker(once=True)
+        slow.add("I like chess.", infer=False, **ANN)
+        other.run_worker(once=True)
+        assert index.count(LedgerId("user:ann")) == 2
+        result = other.search("tea", **ANN)
+        assert (len(result), result.degraded) == (2, ())
