@@ -145,7 +145,7 @@ class FileInspection:
                 )
         for name, sql in found.items():
             # Further tables and indexes change no result; triggers and views may.
-            if name not in expected and sql.upper().startswith(("CREATETRIGGER", "CREATEVIEW")):
+            if name not in expected and not sql.startswith(("table ", "index ")):
                 self._fault(FaultKind.SCHEMA_DIFFERS, LOG, table=name, found=sql[:200])
 
     def _positions(self) -> None:
@@ -281,9 +281,12 @@ class FileInspection:
 
 
 def _objects(connection: sqlite3.Connection) -> dict[str, str]:
-    """The statement that made each table and index, by name, without spaces and quotes."""
+    """What each object is, its table, and the statement that made it without spaces and quotes."""
     rows = connection.execute(
-        "SELECT name, coalesce(sql, 'auto ' || tbl_name) FROM sqlite_master "
+        "SELECT name, type, tbl_name, coalesce(sql, '') FROM sqlite_master "
         "WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )
-    return {name: re.sub(r"[\s\"\[\]`]+", "", sql) for name, sql in rows}
+    return {
+        name: f"{kind} {table} " + re.sub(r"[\s\"\[\]`]+", "", sql)
+        for name, kind, table, sql in rows
+    }
