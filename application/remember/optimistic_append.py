@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from remembrancer.application.projections.readiness import Readiness
-from remembrancer.domain.errors import Conflict, InvalidRequest
+from remembrancer.domain.errors import Conflict, InvalidRequest, NotFound
 from remembrancer.domain.events import Event, EventId
 from remembrancer.domain.ports.audit_log import Appended, AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
@@ -119,6 +119,9 @@ class OptimisticAppender:
     ) -> Appended | None:
         """Append the events that ``decide`` returns for the head; repeat after every lost race.
 
+        A refusal by ``decide`` counts if the head has not moved: it may have read one thing before
+        another writer's append and the next thing after it.
+
         Returns:
             The appended events, ``None`` if ``decide`` returned none.
 
@@ -130,10 +133,10 @@ class OptimisticAppender:
         tries = 0
         while True:
             head = await self._log.head(ledger)
-            events = await decide(head)
-            if not events:
-                return None
             try:
+                events = await self._decided(decide, head, ledger)
+                if not events:
+                    return None
                 return await self.append(
                     ledger,
                     events,
@@ -147,6 +150,14 @@ class OptimisticAppender:
                     raise
             tries += 1
             await self._clock.sleep(_pause(correlation_id, tries))
+
+    async def _decided(self, decide: Decide, head: Head, ledger: LedgerId) -> Sequence[NewEvent]:
+        try:
+            return await decide(head)
+        except (InvalidRequest, NotFound) as error:
+            if await self._log.head(ledger) == head:
+                raise
+            raise Conflict("another writer was faster than this decision") from error
 
 
 def _pause(correlation_id: CorrelationId, tries: int) -> float:
