@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from remembrancer import Receipt
-from remembrancer.application.audit.verify import broken_link
 from remembrancer.domain.facts.evolve import LedgerState, fold
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.recorded import Head, Recorded
@@ -101,8 +100,8 @@ class Chronicle:
             head = self._heads.get(item.ledger, Head())
             if item.position != len(self.recorded) + 1:
                 raise Foul("order", f"position {item.position} follows {len(self.recorded)}")
-            if (problem := broken_link(item, head)) is not None:
-                raise Foul("order", f"{item.ledger} at {item.position}: {problem}")
+            if (item.version, item.previous_hash) != (head.version + 1, head.hash):
+                raise Foul("order", f"{item.ledger}: {item.position} does not follow its head")
             if (
                 head.recorded_at is not None
                 and head.version

@@ -53,5 +53,5 @@ def test_failing_seed_is_printed_with_its_last_steps_and_a_command(
     monkeypatch.setattr("tests.simulation.invariants.check_requests", refuse)
     said = str(simulate(0))
     assert "seed 0: exactly once: it was made so" in said
-    assert said.endswith("replay it with: sh dev soak simulation --seed 0")
+    assert said.endswith("replay it with: sh dev soak simulation --replay 0")
     assert len(said.splitlines()) > 50

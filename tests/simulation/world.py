@@ -69,7 +69,7 @@ class Outcome:
     trace: tuple[str, ...]
 
     def __str__(self) -> str:
-        command = f"sh dev soak simulation --seed {self.seed}"
+        command = f"sh dev soak simulation --replay {self.seed}"
         return "\n".join(
             [*self.trace, f"seed {self.seed}: {self.foul}", f"replay it with: {command}"]
         )
@@ -468,7 +468,7 @@ class World:
             await last.memory.retry_dead_letters()
         verification = await last.memory.verify()
         if not verification.ok:
-            raise Foul("fold", "; ".join(verification.problems))
+            raise Foul("fold", f"{verification.first}")
         tables = invariants.Tables(self.chronicle, self.embedder)
         invariants.check_tables(self.chronicle, self.stores.open(), tables)
         invariants.check_used_keys(self.chronicle.recorded)
