@@ -38,7 +38,7 @@ class FlappingIndex(_Claimed, InMemoryVectorIndex):
         self.away: Callable[[], bool] = lambda: False
         self.bad: Callable[[Document], bool] = lambda _document: False
         self.puts = 0
-        self.documents: dict[FactKey, Document] = {}
+        self.delivered: dict[FactKey, Document] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
@@ -56,7 +56,7 @@ class FlappingIndex(_Claimed, InMemoryVectorIndex):
         if any(map(self.bad, documents)):
             raise InvalidRequest("text", "is too long for this engine")
         super().put(documents)
-        self.documents.update((document.key, document) for document in documents)
+        self.delivered.update((document.key, document) for document in documents)
         # The put can succeed although the answer fails
         self._answer()
 
@@ -69,7 +69,7 @@ class FlappingIndex(_Claimed, InMemoryVectorIndex):
         """Clear, unless it is away."""
         self._answer()
         super().clear()
-        self.documents.clear()
+        self.delivered.clear()
         self.log = None
 
 

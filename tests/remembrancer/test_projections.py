@@ -92,7 +92,7 @@ def test_write_is_in_the_external_index_when_it_returns(opened: Open) -> None:
     memory = opened(index)
     receipt = memory.add(TEA, **ANN)
     assert receipt.lagging == ()
-    assert {document.text for document in index.documents.values()} == {TEA}
+    assert {document.text for document in index.delivered.values()} == {TEA}
     assert texts(memory) == ({TEA}, ())
 
 
@@ -131,7 +131,7 @@ def test_async_memory_drives_projections_in_its_own_loop(home: dict[str, Any]) -
             assert (len(found), found.degraded) == (1, ())
 
     asyncio.run(use())
-    assert len(index.documents) == 9
+    assert len(index.delivered) == 9
 
 
 def test_unavailable_engine_lags_and_catches_up(opened: Open) -> None:
@@ -151,7 +151,7 @@ def test_unavailable_engine_lags_and_catches_up(opened: Open) -> None:
     index.away = lambda: False
     memory.run_worker(once=True)
     assert lag(memory) == 0
-    assert len(index.documents) == 2
+    assert len(index.delivered) == 2
     assert memory.stats().lags[0].problem is None
 
 
@@ -203,7 +203,7 @@ def test_changed_context_reaches_the_external_index(opened: Open) -> None:
     memory = opened(index)
     memory.add(TEA, **ANN)
     memory.add("It was raining all day.", **ANN)
-    (document,) = [item for item in index.documents.values() if item.text == TEA]
+    (document,) = [item for item in index.delivered.values() if item.text == TEA]
     assert "raining" in document.context
 
 
@@ -229,7 +229,7 @@ def test_worker_delivers_events_until_it_is_stopped(opened: Open) -> None:
     stop.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert len(index.documents) == 5
+    assert len(index.delivered) == 5
 
 
 def test_worker_survives_a_failure_of_its_engine(opened: Open) -> None:
@@ -245,7 +245,7 @@ def test_worker_survives_a_failure_of_its_engine(opened: Open) -> None:
     until(lambda: lag(memory) == 0)
     stop.set()
     thread.join(PATIENCE)
-    assert len(index.documents) == 1
+    assert len(index.delivered) == 1
 
 
 def test_cancelled_worker_task_releases_its_lease(home: dict[str, Any]) -> None:
@@ -264,7 +264,7 @@ def test_cancelled_worker_task_releases_its_lease(home: dict[str, Any]) -> None:
             assert (await memory.stats()).lags[0].owner is None
 
     asyncio.run(asyncio.wait_for(use(), PATIENCE))
-    assert len(index.documents) == 1
+    assert len(index.delivered) == 1
 
 
 def test_two_workers_share_the_partitions(opened: Open) -> None:
@@ -277,7 +277,7 @@ def test_two_workers_share_the_partitions(opened: Open) -> None:
     for thread, stop in workers:
         stop.set()
         thread.join(PATIENCE)
-    assert len(index.documents) == 12
+    assert len(index.delivered) == 12
 
 
 @lasting
@@ -290,7 +290,7 @@ def test_more_partitions_continue_from_the_checkpoint_of_fewer(opened: Open) -> 
         assert [item.events for item in memory.stats().lags].count(0) >= 1
         memory.run_worker(once=True)
         assert lag(memory) == 0
-    assert len(index.documents) == 2
+    assert len(index.delivered) == 2
 
 
 def test_worker_without_external_projections_is_refused(opened: Open) -> None:
@@ -316,7 +316,7 @@ def test_refused_event_becomes_a_dead_letter_and_does_not_block_others(opened: O
     report = memory.run_worker(once=True)
     # Then
     assert lag(memory) == 0
-    assert {item.text for item in index.documents.values()} == {
+    assert {item.text for item in index.delivered.values()} == {
         "I like mint tea.", "I like iced tea.", TEA
     }  # fmt: skip
     letters = memory.dead_letters()
@@ -405,17 +405,17 @@ def test_rebuild_clears_the_engine_and_feeds_it_from_the_beginning(opened: Open)
     memory = opened(index)
     for number in range(5):
         memory.add(f"I like tea number {number}.", **ANN)
-    before = dict(index.documents)
+    before = dict(index.delivered)
     # Given an engine whose documents were tampered with
     lost, other, *_ = before
     index.remove([lost])
-    del index.documents[lost]
+    del index.delivered[lost]
     stray = evolve(before[other], key=("stray", 1), text="No fact of ours")
     index.put([stray])
     # When
     report = memory.rebuild("vector_index")
     # Then
-    assert index.documents == before
+    assert index.delivered == before
     assert [item.events for item, _ in report.partitions] == [0]
     assert texts(memory)[1] == ()
 
@@ -437,7 +437,7 @@ def test_interrupted_rebuild_is_continued_by_a_worker(opened: Open) -> None:
     memory = opened(index, batch=2)
     for number in range(5):
         memory.add(f"I like tea number {number}.", **ANN)
-    before, puts = dict(index.documents), index.puts
+    before, puts = dict(index.delivered), index.puts
     # Given a rebuild whose engine fails in the middle
     index.away = lambda: index.puts > puts + 2
     with pytest.raises(AdapterUnavailable, match="cut short: flapping"):
@@ -448,7 +448,7 @@ def test_interrupted_rebuild_is_continued_by_a_worker(opened: Open) -> None:
     # And a worker finishes the rebuild without a restart
     index.away = lambda: False
     memory.run_worker(once=True)
-    assert index.documents == before
+    assert index.delivered == before
     assert lag(memory) == 0
 
 

@@ -106,7 +106,7 @@ def test_worker_stops_with_the_reason_and_a_later_one_goes_on(opened: Open) -> N
     index.wrong = False
     memory.run_worker(once=True)
     assert lags(memory) == {"vector_index": 0}
-    assert len(index.documents) == 2
+    assert len(index.delivered) == 2
 
 
 def test_worker_stops_when_the_key_is_withdrawn_while_it_runs(opened: Open) -> None:

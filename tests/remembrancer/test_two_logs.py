@@ -142,7 +142,7 @@ def test_worker_of_another_log_is_refused_when_it_starts(opened: Open) -> None:
     second.add(GLOBEX, **ANN)
     with pytest.raises(InvalidRequest, match="run remembrancer rebuild vector_index"):
         second.run_worker(once=True)
-    assert {document.text for document in index.documents.values()} == {ACME}
+    assert {document.text for document in index.delivered.values()} == {ACME}
 
 
 def test_worker_starts_although_its_engine_does_not_answer(opened: Open) -> None:
@@ -194,9 +194,9 @@ def test_engine_that_lost_its_content_is_not_fed_from_the_middle(opened: Open) -
     assert memory.add("Ann likes tea.", **ANN).lagging == ("vector_index",)
     # Then nothing is delivered, and a rebuild brings all of it back
     assert "holds no log" in problem(memory)
-    assert not index.documents
+    assert not index.delivered
     memory.rebuild("vector_index")
-    assert {document.text for document in index.documents.values()} == {ACME, "Ann likes tea."}
+    assert {document.text for document in index.delivered.values()} == {ACME, "Ann likes tea."}
     assert degraded(memory) == ()
 
 
@@ -220,7 +220,7 @@ def test_log_that_lost_the_race_for_a_new_engine_is_refused_at_its_next_delivery
     assert degraded(memory) == ("vector_index",)
     assert memory.add("Ann likes tea.", **ANN).lagging == ("vector_index",)
     assert "holds the log another log" in problem(memory)
-    assert {document.text for document in index.documents.values()} == {ACME}
+    assert {document.text for document in index.delivered.values()} == {ACME}
 
 
 def test_dead_letters_are_not_delivered_to_the_engine_of_another_log(opened: Open) -> None:
@@ -243,7 +243,7 @@ def test_dead_letters_are_not_delivered_to_the_engine_of_another_log(opened: Ope
     with pytest.raises(InvalidRequest, match="run remembrancer rebuild vector_index"):
         first.retry_dead_letters()
     assert len(first.dead_letters()) == before
-    assert {document.text for document in index.documents.values()} == {GLOBEX}
+    assert {document.text for document in index.delivered.values()} == {GLOBEX}
 
 
 def test_graph_in_memory_is_refused_to_another_log(opened: Open) -> None:

@@ -156,7 +156,7 @@ def test_worker_catches_up_after_a_broken_wire_is_mended(
         # And the engines have exactly the same facts as the store
         for user in ("ann", "u0", "u1", "u2"):
             facts = writer.get_all(user_id=user).facts
-            held = [item for item in index.documents.values() if item.scope.user_id == user]
+            held = [item for item in index.delivered.values() if item.scope.user_id == user]
             assert sorted(item.text for item in held) == sorted(fact.text for fact in facts)
             view = View(scope=Scope(user_id=user), now=datetime.now(UTC))
             embedded = memory._inner._container.embedded_graph()
@@ -175,10 +175,10 @@ def test_worker_continues_after_an_unreleased_lease_expires(
         # Given a running worker that failed to release its lease
         wire.cut_at(b"owner = NULL, problem", "before")
         writer.add(TEA, **ANN)
-        until(lambda: len(index.documents) == 1 and not wire.cuts)
+        until(lambda: len(index.delivered) == 1 and not wire.cuts)
         # Then the next event is still delivered
         writer.add(OSLO, **ANN)
-        until(lambda: len(index.documents) == 2)
+        until(lambda: len(index.delivered) == 2)
 
 
 # Append signal
