@@ -23,7 +23,7 @@ from remembrancer.application.remember.verbatim import (
     verbatim_extraction,
 )
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.errors import InvalidRequest, NotFound
+from remembrancer.domain.errors import Conflict, InvalidRequest, NotFound, RemembrancerError
 from remembrancer.domain.events import MessageObserved
 from remembrancer.domain.facts.fact import MessageId
 from remembrancer.domain.image import Image
@@ -296,10 +296,18 @@ class Remember:
         """
         try:
             extraction = await self._extracted(attempt)
-            cut = list(portions(extraction, attempt.messages, ()))
-            if len(cut) > 1 or extraction.failure is not None:
-                return None
+        except Exception:  # noqa: BLE001 - ``finish`` raises it again, when the messages are kept
+            return None
+        cut = list(portions(extraction, attempt.messages, ()))
+        if len(cut) > 1 or extraction.failure is not None:
+            return None
+        try:
             return await self._append_at_once(attempt, cut[0], observed)
+        except Conflict:
+            return None
+        except RemembrancerError:
+            # Of the store: the messages would meet it, too, or the append may still be made.
+            raise
         except Exception:
             # Whatever failed, the messages must not be lost with it, nor be there twice.
             if await self._log.read_correlation(attempt.correlation_id):

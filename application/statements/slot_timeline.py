@@ -8,7 +8,6 @@ from datetime import datetime
 from attrs import frozen
 
 from remembrancer.application.statements.claims import claim_of, claims_of
-from remembrancer.domain.errors import Conflict
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.facts.timeline import Claim, Retiming, retimed
 from remembrancer.domain.ports.clock import Clock
@@ -45,15 +44,10 @@ class ReadTimeline:
         self._clock = clock
 
     async def __call__(self, fact: Fact) -> Timeline:
-        """The timeline with ``fact``, a believed one; it is alone if it has no slot.
-
-        Raises:
-            Conflict: another writer has changed the fact since it was read.
-        """
-        slot = [] if fact.slot is None else [fact.slot]
-        found = await self._facts.in_slots(fact.scope.ledger, slot) if slot else []
-        if slot and fact.key not in [each.key for each in found]:
-            raise Conflict(f"fact {fact.fact_id} was changed while a change of it was decided")
+        """The timeline with ``fact``, a believed one; it is alone if it has no slot."""
+        found = await self._facts.in_slots(fact.scope.ledger, [fact.slot]) if fact.slot else []
+        # As it was read, even if another writer has changed it since: the append will find that.
+        found = [fact, *(each for each in found if each.fact_id != fact.fact_id)]
         claims = claims_of(found, fact) or {fact.fact_id: claim_of(fact, 0)}
         facts = {each.fact_id: each for each in found if each.fact_id in claims}
         return Timeline(
