@@ -104,6 +104,9 @@ def translated(error: psycopg.Error) -> RemembrancerError:
         )
     if isinstance(error, errors.UntranslatableCharacter | errors.CharacterNotInRepertoire):
         return InvalidRequest("text", f"PostgreSQL can't store it: {said}")
+    if isinstance(error, errors.NumericValueOutOfRange):
+        # Requests hold no number that it can't store.
+        return IntegrityError(f"a number in the database is out of range: {said}")
     if isinstance(error, psycopg.DataError):
         return InvalidRequest("text", f"PostgreSQL can't store it: {said}")
     if isinstance(error, psycopg_pool.PoolTimeout):

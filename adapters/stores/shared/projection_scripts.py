@@ -84,6 +84,7 @@ class ProjectionScripts:
             "must_clear, problem FROM feed WHERE projection = %s ORDER BY partition",
             (*now.parameters, projection),
         )
+        self._check(found.rows)
         return [
             PartitionState(
                 projection=name,
@@ -99,6 +100,19 @@ class ProjectionScripts:
                 found.rows
             )
         ]
+
+    @staticmethod
+    def _check(rows: Sequence[Row]) -> None:
+        """Check the types, which SQLite does not, and that there is one row per partition: no
+        lease could ever be acquired of others, and a worker would wait for ever.
+
+        Raises:
+            ValueError: they are damaged.
+        """
+        for place, (_, partition, fingerprint, position, *_) in enumerate(rows):
+            ints = type(partition) is int and type(position) is int
+            if not ints or partition != place or position < 0 or not isinstance(fingerprint, str):
+                raise ValueError(f"partition {place} is {(partition, fingerprint, position)!r}")
 
     def reach(self, feed: Feed, ledger: LedgerId) -> Script[Position]:
         """See ``ProjectionState.reach``."""
@@ -259,6 +273,9 @@ class ProjectionScripts:
 
     def _letter_of(self, row: Row) -> DeadLetter:
         projection, partition, position, version, event_id, ledger, name, cause, tries, since = row
+        if type(position) is not int:
+            # A reader of pages goes on after the position of the last one.
+            raise ValueError(f"the position is {position!r}")
         return DeadLetter(
             projection=projection,
             partition=partition,

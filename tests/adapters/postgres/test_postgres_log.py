@@ -18,7 +18,7 @@ from remembrancer.adapters.stores.postgres.advisory_locks import advisory_key
 from remembrancer.adapters.stores.postgres.audit_log import PostgresAuditLog, create_log
 from remembrancer.adapters.stores.postgres.database import Database
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, SettingsError
 from remembrancer.domain.recorded import Append, Head, Position, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB
@@ -300,7 +300,7 @@ def test_invalid_connection_string_is_rejected(postgres: PostgresSettings, dsn: 
 def test_server_without_tls_is_rejected_if_tls_is_required(
     postgres: PostgresSettings,
 ) -> None:
-    with pytest.raises(AdapterUnavailable, match="SSL"):
+    with pytest.raises(SettingsError, match="SSL"):
         Database(evolve(postgres, dsn=f"{postgres.dsn} sslmode=require"), [create_log])
 
 
