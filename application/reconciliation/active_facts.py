@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, time
+from functools import cached_property
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
@@ -89,10 +90,24 @@ class KnownFact:
         change = self.reading is not None and self.reading.stance is Stance.BEGAN
         return self.start if change and self.dated else self.occurred_at
 
-    @property
+    @cached_property
     def partition(self) -> Partition:
         """The partition in which it can end other facts."""
         return (self.scope.ledger, self.scope.agent_id, self.scope.app_id)
+
+    @cached_property
+    def keys(self) -> tuple[tuple[object, ...], ...]:
+        """Under what ``ActiveFacts`` finds it."""
+        keys = [_said(self)]
+        if self.slot is not None:
+            keys.append(("slot", self.partition, self.slot))
+        if self.assertion is not None:
+            over = self.assertion.over
+            keys += [
+                _asserted(self, words, over=over)
+                for words in _prefixes(self.assertion.words, whole=over)
+            ]
+        return tuple(keys)
 
 
 @frozen(kw_only=True)
@@ -109,7 +124,7 @@ class ActiveFacts:
         if item.fact_id in self._known:
             self.drop(item.fact_id)
         self._known[item.fact_id] = item
-        for key in _keys_of(item):
+        for key in item.keys:
             self._index[key][item.fact_id] = item
 
     def revise(self, fact_id: FactId, better: KnownFact) -> None:
@@ -127,7 +142,7 @@ class ActiveFacts:
     def drop(self, fact_id: FactId) -> None:
         """Remove a fact that has ended."""
         item = self._known.pop(fact_id)
-        for key in _keys_of(item):
+        for key in item.keys:
             del self._index[key][fact_id]
 
     def item(self, fact_id: FactId) -> KnownFact | None:
@@ -166,20 +181,6 @@ class ActiveFacts:
 
     def _on(self, key: tuple[object, ...]) -> list[KnownFact]:
         return list(self._index[key].values()) if key in self._index else []
-
-
-def _keys_of(item: KnownFact) -> list[tuple[object, ...]]:
-    """The index keys of an item."""
-    keys = [_said(item)]
-    if item.slot is not None:
-        keys.append(("slot", item.partition, item.slot))
-    if item.assertion is not None:
-        over = item.assertion.over
-        keys += [
-            _asserted(item, words, over=over)
-            for words in _prefixes(item.assertion.words, whole=over)
-        ]
-    return keys
 
 
 def _said(item: KnownFact) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -237,7 +238,7 @@ def joined(blocks: Sequence[Block]) -> Block:
         return np.concatenate([getattr(block, name) for block in blocks])
 
     def values(name: str) -> list[Any]:
-        return [value for block in blocks for value in getattr(block, name)]
+        return list(chain.from_iterable(getattr(block, name) for block in blocks))
 
     def owners(arrays: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
         return np.concatenate([array + start for array, start in zip(arrays, starts, strict=True)])
