@@ -24,6 +24,7 @@ from remembrancer.domain.errors import (
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.projection_state import (
+    LONGEST_LEASE,
     DeadLetter,
     Feed,
     Lease,
@@ -50,8 +51,9 @@ class ProjectionSettings:
     """Settings of the delivery to external engines.
 
     ``wait``: timeout of a write in seconds (>= 0); 0 leaves the delivery to workers.
-    ``partitions``: 1 to 1024; as many workers can share one engine. ``lease``: seconds (> 0) after
-    which another worker takes over from a dead one. ``batch``: events per page, 1 to 100,000.
+    ``partitions``: 1 to 1024; as many workers can share one engine. ``lease``: seconds (> 0,
+    at most a day) after which another worker takes over from a dead one. ``batch``: events per
+    page, 1 to 100,000.
     """
 
     wait: float = 2.0
@@ -69,8 +71,10 @@ class ProjectionSettings:
             raise ValueError("wait: expected 0 seconds or more")
         if not 1 <= self.partitions <= 1024:
             raise ValueError("partitions: expected 1 to 1024")
-        if not self.lease > 0:
-            raise ValueError("lease: expected more than 0 seconds")
+        if not 0 < self.lease <= LONGEST_LEASE:
+            raise ValueError(
+                f"lease: expected more than 0 seconds, and at most {LONGEST_LEASE:.0f}"
+            )
         if not 1 <= self.batch <= 100_000:
             raise ValueError("batch: expected 1 to 100000 events")
 

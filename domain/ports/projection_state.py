@@ -95,6 +95,11 @@ class PartitionState:
     problem: str | None
 
 
+LONGEST_LEASE = 86_400.0
+"""Seconds that a lease may last. One that ends later is none: a clock that was wrong, or damage,
+wrote it, and workers would wait for its end for years."""
+
+
 class ProjectionState(Protocol):
     """Checkpoints, leases and dead letters of external projections.
 
@@ -104,7 +109,7 @@ class ProjectionState(Protocol):
           leases. A changed fingerprint changes nothing: that takes ``restart``.
         * At most one lease per partition is valid at any time. It ends by ``release``, by timeout,
           or by ``restart``; once another lease is granted, nothing can be recorded under the old
-          one.
+          one. A lease that would end later than ``LONGEST_LEASE`` from now is not valid.
         * Under a lease positions never decrease.
         * Each call is one transaction, durable when it returns.
         * Time is the store's own if it has a clock, so that clocks of hosts may differ.

@@ -11,7 +11,13 @@ import pytest
 from attrs import evolve
 
 from remembrancer.domain.events import EventId
-from remembrancer.domain.ports.projection_state import DeadLetter, Feed, Lease, PartitionState
+from remembrancer.domain.ports.projection_state import (
+    LONGEST_LEASE,
+    DeadLetter,
+    Feed,
+    Lease,
+    PartitionState,
+)
 from remembrancer.domain.recorded import Position
 from remembrancer.domain.scope import LedgerId
 from remembrancer.testing.audit_log import ALICE, BOB, NOON
@@ -164,6 +170,13 @@ class ProjectionStateContract:
         assert self.partition_state().owner == "bob"
         assert self.partition_state().problem is None
         assert self.state.advance(alive, Position(3))
+
+    def test_lease_that_ends_in_years_is_none(self) -> None:
+        self.state.enrol(FEED)
+        strange = self.taken(owner="ann", seconds=2 * LONGEST_LEASE)
+        assert self.partition_state().owner is None
+        assert self.taken(owner="bob").token > strange.token
+        assert not self.state.advance(strange, Position(5))
 
     def test_released_lease_cannot_advance(self) -> None:
         self.state.enrol(FEED)

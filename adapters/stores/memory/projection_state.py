@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from attrs import define, evolve
 
 from remembrancer.domain.ports.projection_state import (
+    LONGEST_LEASE,
     DeadLetter,
     Feed,
     Lease,
@@ -74,7 +75,7 @@ class InMemoryProjectionState:
                     partition=partition,
                     fingerprint=row.fingerprint,
                     position=row.position,
-                    owner=row.owner if row.expires > self._now() else None,
+                    owner=row.owner if _lasts(row.expires, self._now()) else None,
                     dead=len(self.dead_letters(projection, partition=partition)),
                     must_clear=row.must_clear,
                     problem=row.problem,
@@ -107,9 +108,9 @@ class InMemoryProjectionState:
             if len(rows) != feed.partitions or rows[partition].fingerprint != feed.fingerprint:
                 return None
             row = rows[partition]
-            if row.expires > now:
+            if _lasts(row.expires, now):
                 return None
-            if row.must_clear and (partition or any(other.expires > now for other in rows)):
+            if row.must_clear and (partition or any(_lasts(each.expires, now) for each in rows)):
                 return None
             row.token, row.owner, row.expires = row.token + 1, owner, now + seconds
             return Lease(
@@ -216,3 +217,8 @@ class InMemoryProjectionState:
             for at, letter in letters
             if at > (after or 0) and partition in (None, letter.partition)
         ][:limit]
+
+
+def _lasts(expires: float, now: float) -> bool:
+    """Whether a lease that ends at ``expires`` is valid."""
+    return now < expires <= now + LONGEST_LEASE

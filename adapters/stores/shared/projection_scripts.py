@@ -15,6 +15,7 @@ from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Stat
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.events import EventId
 from remembrancer.domain.ports.projection_state import (
+    LONGEST_LEASE,
     DeadLetter,
     Feed,
     Lease,
@@ -36,6 +37,10 @@ class Now:
 
     sql: str
     parameters: tuple[float, ...] = ()
+
+    def before(self, expires: str) -> str:
+        """Whether a lease that ends at ``expires`` is valid; takes ``parameters`` twice."""
+        return f"({expires} > {self.sql} AND {expires} <= {self.sql} + {LONGEST_LEASE})"
 
 
 @frozen
@@ -78,11 +83,11 @@ class ProjectionScripts:
         now = self.now()
         found = yield Statement(
             "SELECT projection, partition, fingerprint, position, "
-            f"CASE WHEN expires > {now.sql} THEN owner END, "
+            f"CASE WHEN {now.before('expires')} THEN owner END, "
             "(SELECT count(*) FROM dead_letter AS dead "
             "WHERE dead.projection = feed.projection AND dead.partition = feed.partition), "
             "must_clear, problem FROM feed WHERE projection = %s ORDER BY partition",
-            (*now.parameters, projection),
+            (*now.parameters * 2, projection),
         )
         self._check(found.rows)
         return [
@@ -142,17 +147,18 @@ class ProjectionScripts:
         found = yield Statement(
             f"""
             UPDATE feed SET token = token + 1, owner = %s, expires = {now.sql} + %s
-            WHERE projection = %s AND partition = %s AND fingerprint = %s AND expires <= {now.sql}
+            WHERE projection = %s AND partition = %s AND fingerprint = %s
+              AND NOT {now.before("expires")}
               AND (SELECT count(*) FROM feed AS other WHERE other.projection = feed.projection) = %s
               AND (NOT must_clear OR (partition = 0 AND NOT EXISTS (
                      SELECT 1 FROM feed AS other
-                     WHERE other.projection = feed.projection AND other.expires > {now.sql})))
+                     WHERE other.projection = feed.projection AND {now.before("other.expires")})))
             RETURNING token, position, must_clear
             """,
             (
                 *(owner, *now.parameters, seconds),
-                *(feed.projection, partition, feed.fingerprint, *now.parameters),
-                *(feed.partitions, *now.parameters),
+                *(feed.projection, partition, feed.fingerprint, *now.parameters * 2),
+                *(feed.partitions, *now.parameters * 2),
             ),
         )
         for token, position, must_clear in found.rows:
