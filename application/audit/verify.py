@@ -22,6 +22,9 @@ from remembrancer.domain.scope import LedgerId
 PAGE = 1000
 """Ledgers whose heads are compared with the clock at once."""
 
+ALWAYS = ("events", "ledgers", "facts")
+"""What ``Verification.checked`` counts even if there is none."""
+
 
 class Verify:
     """Verifies the log and its read models.
@@ -74,7 +77,7 @@ class Verify:
         for engine in () if chain else self._engines:
             findings.skip(engine, "rows of an external engine are not compared with the log")
         return Verification(
-            checked=dict(findings.checked),
+            checked={**dict.fromkeys(ALWAYS, 0), **findings.checked},
             unchecked=tuple(findings.unchecked),
             faults=tuple(findings.faults),
             faults_total=findings.total,

@@ -183,6 +183,11 @@ class Verification:
         }
 
 
+def made_otherwise(fingerprint: str | None, own: str) -> str:
+    """Why an index can't be checked with this memory's settings, by both fingerprints."""
+    return f"it was made with {shown(fingerprint)}, and this memory has {shown(own)}"
+
+
 def shown(value: object) -> str:
     """A stored value in at most ``LONGEST`` characters; bytes in hex digits."""
     if isinstance(value, bytes | bytearray | memoryview):

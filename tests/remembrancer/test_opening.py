@@ -83,7 +83,12 @@ def test_command_with_other_settings_changes_nothing(
     assert seen(other) == seen(application)
     assert other.history(receipt.verdicts[0].fact_id or "")
     assert other.stats().positions == application.stats().positions
-    assert other.verify().ok
+    verification = other.verify()
+    assert verification.ok
+    (unchecked,) = verification.unchecked
+    assert unchecked.what == "the index"
+    assert "paid/one/8" in unchecked.why
+    assert "/256" in unchecked.why
     # And searches, writes and maintenance are refused
     refused: list[Callable[[], object]] = [
         lambda: other.search("tea", **ANN),

@@ -472,7 +472,7 @@ ZOO = (
          "row-surplus", "usage"),
     Edit("checkpoints", sql("UPDATE projection SET position = position - 1 WHERE name = 'graph'"),
          "row-differs", "projection", "position"),
-    Edit("fingerprint", sql("UPDATE projection SET fingerprint = 'x' WHERE name = 'index'"),
+    Edit("fingerprint", sql("UPDATE projection SET fingerprint = 'x' WHERE name = 'facts'"),
          "row-differs", "projection", "fingerprint"),
     # Only an anchor outside of the file can tell
     Edit("forgery, read models built from it", forge_and_rebuild, anchor=True),

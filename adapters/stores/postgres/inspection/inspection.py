@@ -25,7 +25,14 @@ from remembrancer.adapters.stores.shared.fact_scripts import MESSAGE
 from remembrancer.adapters.stores.shared.ledger_rows import Appends, LedgerRows, check_requests
 from remembrancer.domain.audit.chain import ChainCheck, EventRow, StoredLedger
 from remembrancer.domain.audit.comparison import Comparison, Table
-from remembrancer.domain.audit.faults import LOG, RESTORE, Fault, FaultKind, Findings
+from remembrancer.domain.audit.faults import (
+    LOG,
+    RESTORE,
+    Fault,
+    FaultKind,
+    Findings,
+    made_otherwise,
+)
 from remembrancer.domain.audit.ledger_fold import LedgerFold
 from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.facts.fact import Fact
@@ -116,7 +123,8 @@ class PostgresInspection:
         await number_all(self._sessions)
         stored = await self._rows("SELECT name, fingerprint FROM projection")
         fingerprints = self._fingerprints()
-        indexed = chain or dict(stored).get("index") == fingerprints["index"]
+        made_with = dict(stored).get("index")
+        indexed = chain or made_with in (fingerprints["index"], None)
         ((total,),) = await self._rows("SELECT coalesce(sum(version), 0)::bigint FROM ledger")
         after = 0
         while ledgers := await self._rows(_LEDGERS, (after, PAGE)):
@@ -127,7 +135,8 @@ class PostgresInspection:
             after = ledgers[-1][0]
         await self._whole(findings, chain=chain)
         if not indexed:
-            findings.skip("the index", "another embedder or release made it; see its fingerprint")
+            findings.skip("the index", made_otherwise(made_with, fingerprints["index"]))
+            fingerprints = {**fingerprints, "index": str(made_with)}
         elif embedder is None and not chain:
             findings.skip("vectors", "the embedder does not compute in this process")
         if not chain:

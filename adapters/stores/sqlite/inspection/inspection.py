@@ -25,7 +25,7 @@ from remembrancer.adapters.stores.sqlite.schema_versions import SCHEMA_VERSIONS
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings
 from remembrancer.domain.audit.chain import StoredLedger
 from remembrancer.domain.audit.comparison import Comparison, Table
-from remembrancer.domain.audit.faults import LOG, RESTORE, Findings
+from remembrancer.domain.audit.faults import LOG, RESTORE, Findings, made_otherwise
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.inspection import Progress
@@ -106,7 +106,8 @@ class SqliteInspection:
             )
             if not chain:
                 file.form(self._create_all)
-            indexed = chain or _stored_fingerprint(connection) == fingerprints["index"]
+            made_with = _stored_fingerprint(connection)
+            indexed = chain or made_with in (fingerprints["index"], None)
             total, ledgers = _ledgers(connection, self._database.path, findings)
         task = Task(
             settings=evolve(self._database.settings, read_only=True),
@@ -129,9 +130,9 @@ class SqliteInspection:
             )
             file.positions()
             if not chain:
-                file.models(fingerprints)
+                file.models(fingerprints if indexed else {**fingerprints, "index": str(made_with)})
         if not indexed:
-            findings.skip("the index", "another embedder or release made it; see its fingerprint")
+            findings.skip("the index", made_otherwise(made_with, fingerprints["index"]))
         elif embedder is None and not chain:
             findings.skip("vectors", "the embedder does not compute in this process")
         return findings
