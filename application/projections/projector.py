@@ -168,6 +168,15 @@ class Projector:
             with suppress(AdapterUnavailable):
                 await self._require_own()
 
+    async def note_refusal(self, error: SettingsError, *, owner: str) -> None:
+        """Record why the engine refuses the settings, in the partitions that nobody holds."""
+        for partition in range(self.feed.partitions):
+            lease = await self._state.acquire(
+                self.feed, partition, owner=owner, seconds=self._settings.lease
+            )
+            if lease is not None:
+                await self._state.release(lease, _one_line(error))
+
     async def has_all_of(self, ledger: LedgerId, position: Position) -> bool:
         """Whether the engine holds all events of a ledger up to ``position``."""
         return await self._state.reach(self.feed, ledger) >= position

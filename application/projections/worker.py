@@ -148,6 +148,7 @@ class Worker:
             try:
                 await projector.require_same()
             except SettingsError as error:
+                await projector.note_refusal(error, owner=self._owner)
                 self._note_refusal(projector, error)
 
     def _note_refusal(self, projector: Projector, error: SettingsError) -> None:

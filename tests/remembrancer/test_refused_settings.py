@@ -132,6 +132,16 @@ def test_worker_stops_when_the_key_is_withdrawn_while_it_runs(opened: Open) -> N
     assert memory.dead_letters() == []
 
 
+def test_reason_is_told_of_an_engine_that_never_took_anything(opened: Open) -> None:
+    index, graph = GuardedIndex(), FlappingGraph()
+    index.wrong = True
+    memory = opened(index, graph, wait=0)
+    memory.add("I live in Paris.", **ANN)
+    with pytest.raises(SettingsError):
+        memory.run_worker(once=True)
+    assert problems(memory) == {"vector_index": PROBLEM, "knowledge_graph": None}
+
+
 def test_engine_that_refuses_does_not_hold_up_the_other_one(opened: Open) -> None:
     index, graph = GuardedIndex(), FlappingGraph()
     index.wrong = True
