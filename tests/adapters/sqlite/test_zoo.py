@@ -135,6 +135,7 @@ def with_other_value(table: str, column: str, place: str) -> Callable[[sqlite3.C
     return change
 
 
+@pytest.mark.slow
 def test_every_column_of_every_table_is_compared(base: Path, tmp_path: Path) -> None:
     # Given one changed value in each column, the other rows as they were
     unseen = set()
