@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from remembrancer.domain.errors import AdapterUnavailable, RemembrancerError, WrongContext
@@ -40,6 +41,7 @@ class BackgroundLoop:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and block until it ends. An interrupt of the caller cancels it.
@@ -81,7 +83,11 @@ class BackgroundLoop:
 
     def _sent(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._started())
+            loop = self._started()
+            with self._lock:
+                if self._stopped:
+                    raise self._ended_early()
+                return asyncio.run_coroutine_threadsafe(coroutine, loop)
         except RemembrancerError:
             coroutine.close()
             raise
@@ -103,13 +109,25 @@ class BackgroundLoop:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
-                    target=_serve,
+                    target=self._serve,
                     args=(self._loop,),
                     name=f"remembrancer-{self._name}",
                     daemon=True,
                 )
                 self._thread.start()
             return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.run_forever()
+            # If an engine has stopped it, and not ``close``, callers must not wait for ever: what
+            # was sent is cancelled, and nothing more is sent.
+            with self._lock:
+                self._stopped = True
+            while not _is_ended(loop):
+                pass
+        finally:
+            loop.close()
 
     def _check_thread(self) -> None:
         if threading.current_thread() is self._thread:
@@ -140,12 +158,17 @@ class BackgroundLoop:
             What was left behind: the names of coroutines.
         """
         loop, thread = self._take()
-        # Closed already: an engine has stopped it.
-        if loop is None or thread is None or loop.is_closed():
+        with self._lock:
+            ended: Future[None] | None = None
+            if loop is not None and not self._stopped:
+                ended = asyncio.run_coroutine_threadsafe(_end(last), loop)
+        if loop is None or thread is None or ended is None:
+            # It was not started, or an engine has stopped it: its thread ends what there is.
             if last is not None:
                 last.close()
+            if thread is not None:
+                thread.join(grace)
             return ()
-        ended: Future[None] = asyncio.run_coroutine_threadsafe(_end(last), loop)
         if not wait([ended], grace).done:
             # A loop that hangs in a blocking call does not even run the cancellation. It stops by
             # itself if that call returns after all.
@@ -154,7 +177,9 @@ class BackgroundLoop:
             return left or (thread.name,)
         _stop(loop)
         thread.join()
-        ended.result()
+        # An engine may have stopped the loop at the same time, which cancels this, too.
+        with suppress(CancelledError):
+            ended.result()
         return ()
 
     async def close_async(
@@ -176,13 +201,13 @@ def _stop(loop: asyncio.AbstractEventLoop) -> None:
     loop.call_soon_threadsafe(loop.stop)
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
+def _is_ended(loop: asyncio.AbstractEventLoop) -> bool:
     try:
-        loop.run_forever()
-        # If an engine has stopped it, and not ``close``, callers must not wait for ever.
         loop.run_until_complete(_end(None))
-    finally:
-        loop.close()
+    except RuntimeError:
+        # A call that was sent before has stopped it once more.
+        return loop.is_closed()
+    return True
 
 
 async def _end(last: Coroutine[Any, Any, None] | None) -> None:

@@ -8,17 +8,20 @@ import logging
 import threading
 from array import array
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from remembrancer import AsyncMemory, Memory
+from remembrancer.application.background_loop import BackgroundLoop
 from remembrancer.domain.errors import AdapterUnavailable, WrongContext
 from remembrancer.domain.ports.embedder import Purpose, Vector
 from remembrancer.runtime import queue_workers
 from remembrancer.wiring import build, lifecycle
 from remembrancer.wiring.settings import Settings, load_settings
+from tests.helpers.waiting import PATIENCE
 
 ANN: dict[str, Any] = {"user_id": "ann"}
 SETTINGS = {"audit_log": "memory", "grace": 0.05}
@@ -207,6 +210,21 @@ def test_event_loop_that_an_adapter_stops_ends_calls_with_a_typed_error() -> Non
             loop.run(embedder.embed(["tea"], "query"))
         with pytest.raises(AdapterUnavailable, match="event loop was closed"):
             loop.run(embedder.embed(["tea"], "query"))
+
+
+def test_calls_that_meet_a_stopping_event_loop_end_with_a_typed_error() -> None:
+    # Some were sent too late to be cancelled, and waited for ever
+    loop = BackgroundLoop("engine")
+
+    async def stop() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(8) as callers:
+        calls = [callers.submit(loop.run, stop()) for _ in range(64)]
+        errors = [call.exception(PATIENCE) for call in calls]
+    assert {type(error) for error in errors} == {AdapterUnavailable}
+    assert loop.close() == ()
 
 
 class Stuck(Letters):
