@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remembrancer.application.extraction.rules.passages import is_own, sentences_in
-from remembrancer.application.extraction.rules.sentences import LONGEST
+from remembrancer.application.extraction.rules.sentences import LONGEST, split
 
 FOREIGN = [
     # Chat, mail and other pasted text.
@@ -125,3 +125,9 @@ def test_long_passage_is_cut_into_long_pieces_without_loss() -> None:
 
     assert " ".join(pieces) == text.strip()
     assert all(LONGEST / 3 < len(piece) <= LONGEST for piece in pieces)
+
+
+def test_number_after_a_passage_is_no_marker_of_a_list() -> None:
+    told = "In my dream I lived in Rome. 1. a list"
+    assert sentences_in(told) == split(told) == ["In my dream I lived in Rome.", "1. a list"]
+    assert sentences_in("In my dream I lived in Rome.\n1. a list")[1:] == ["a list"]

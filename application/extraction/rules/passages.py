@@ -24,10 +24,13 @@ from remembrancer.application.extraction.rules.sentences import LONGEST, split
 
 @frozen(kw_only=True)
 class Passage:
-    """A part of a message. ``own``: it is in the speaker's own words."""
+    """A part of a message. ``own``: it is in the speaker's own words. ``inside_line``: it does not
+    begin a line.
+    """
 
     text: str
     own: bool
+    inside_line: bool = False
 
 
 _MARKS = re.compile('[:：\\n"“«„「『\u2018]')
@@ -151,7 +154,10 @@ def sentences_in(text: str) -> list[str]:
     """The sentences of a message in order; a passage that is not the speaker's own stays whole."""
     found: list[str] = []
     for passage in passages(text):
-        found += split(passage.text) if passage.own else _pieces(passage.text)
+        if passage.own:
+            found += split(passage.text, inside_line=passage.inside_line)
+        else:
+            found += _pieces(passage.text)
     return found
 
 
@@ -175,17 +181,21 @@ def passages(text: str) -> list[Passage]:
         # Whole sentences: what introduces a quotation belongs to it.
         start = starts[max(0, bisect_right(starts, first) - 1)]
         end = ends[min(bisect_left(ends, last), len(ends) - 1)]
-        found.append(Passage(text=_between(text, starts, ends, done, start), own=True))
+        found.append(_own(text, starts, ends, done, start))
         found.append(Passage(text=text[max(start, done) : end].strip(), own=False))
         done = max(end, done)
-    found.append(Passage(text=_between(text, starts, ends, done, len(text)), own=True))
+    found.append(_own(text, starts, ends, done, len(text)))
     return [passage for passage in found if passage.text]
 
 
-def _between(text: str, starts: list[int], ends: list[int], first: int, last: int) -> str:
-    """The sentences that start from ``first`` until before ``last``, without list markers."""
+def _own(text: str, starts: list[int], ends: list[int], first: int, last: int) -> Passage:
+    """The sentences that start from ``first`` until before ``last``."""
     one, other = bisect_left(starts, first), bisect_left(starts, last)
-    return text[starts[one] : ends[other - 1]] if one < other else ""
+    if one >= other:
+        return Passage(text="", own=True)
+    # The marker of a list that begins the line is left out by now, and another one is text.
+    inside = text[: starts[one]].rpartition("\n")[2].strip() != ""
+    return Passage(text=text[starts[one] : ends[other - 1]], own=True, inside_line=inside)
 
 
 def _pieces(passage: str) -> Iterator[str]:

@@ -47,19 +47,24 @@ _GERMAN_MONTH = re.compile(
 )
 
 
-def split(text: str) -> list[str]:
-    """The sentences of ``text`` in order, each a substring of it without white space around it."""
-    return [piece for block in _blocks(text) for piece in _cut(block)]
+def split(text: str, *, inside_line: bool = False) -> list[str]:
+    """The sentences of ``text`` in order, each a substring of it without white space around it.
+
+    Args:
+        text: a message, or a part of one.
+        inside_line: it begins inside a line, where "1." marks no item of a list.
+    """
+    return [piece for block in _blocks(text, inside_line) for piece in _cut(block)]
 
 
-def _blocks(text: str) -> Iterator[str]:
+def _blocks(text: str, inside_line: bool) -> Iterator[str]:
     fenced: list[re.Match[str]] = []
     for line in _LINE.finditer(text):
         if _FENCE.match(line.group()) is None:
             if fenced:
                 fenced.append(line)
             else:
-                yield from _sentences(line.group())
+                yield from _sentences(line.group(), inside_line and line.start() == 0)
         elif fenced:
             yield text[fenced[0].start() : line.end()].strip()
             fenced = []
@@ -67,15 +72,15 @@ def _blocks(text: str) -> Iterator[str]:
             fenced.append(line)
     # A fence without an end is plain text.
     for line in fenced:
-        yield from _sentences(line.group())
+        yield from _sentences(line.group(), inside_line and line.start() == 0)
 
 
-def _sentences(line: str) -> Iterator[str]:
+def _sentences(line: str, inside: bool) -> Iterator[str]:
     if line.lstrip().startswith(">"):
         # The whole line is a quotation.
         yield line.strip()
         return
-    marker = _MARKER.match(line)
+    marker = None if inside else _MARKER.match(line)
     start = marker.end() if marker is not None else 0
     for end in _END.finditer(line, start):
         if end["marks"] is not None and _goes_on(line, end):
