@@ -50,6 +50,4 @@ class ReadTimeline:
         found = [fact, *(each for each in found if each.fact_id != fact.fact_id)]
         claims = claims_of(found, fact) or {fact.fact_id: claim_of(fact, 0)}
         facts = {each.fact_id: each for each in found if each.fact_id in claims}
-        return Timeline(
-            facts={**facts, fact.fact_id: fact}, claims=claims, now=await self._clock.now()
-        )
+        return Timeline(facts=facts, claims=claims, now=await self._clock.now())
