@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.crash.remains import check_agreement, check_promises, finish, remains
+from tests.crash.remains import check_after_kill, remains
 from tests.crash.writer import SHORT, Entry, read_journal, read_lines, write_for_ever
 from tests.helpers.processes import process
 
@@ -38,12 +38,5 @@ def kill(folder: Path, count: int, seed: int) -> Iterator[list[Entry]]:
     for number in range(count):
         entries = killed_writer(path, folder / f"{number}.jsonl", number, chance)
         with remains(path) as memory:
-            check_promises(memory, entries)
-            finish(memory, entries)
-            check_agreement(memory)
-            messages += sum(
-                len(entry.arguments["messages"]) for entry in entries if entry.action == "add"
-            )
-            stats = memory.stats()
-            assert (stats.messages, stats.pending) == (messages, 0)
+            messages = check_after_kill(memory, entries, messages)
         yield entries

@@ -71,3 +71,24 @@ def finish(memory: Memory, entries: Sequence[Entry]) -> None:
             assert len(receipt.messages) == len(entry.arguments["messages"])
             assert again.replayed
             assert (again.messages, again.verdicts) == (receipt.messages, receipt.verdicts)
+
+
+def check_after_kill(memory: Memory, entries: Sequence[Entry], before: int = 0) -> int:
+    """Check that acknowledged writes are there, and that all others can be sent again.
+
+    Args:
+        memory: what is left.
+        entries: of the writers that were killed.
+        before: the number of messages that were there before these writers.
+
+    Returns:
+        The number of messages that are there now.
+    """
+    check_promises(memory, entries)
+    finish(memory, entries)
+    check_agreement(memory)
+    added = (len(entry.arguments["messages"]) for entry in entries if entry.action == "add")
+    messages = before + sum(added)
+    stats = memory.stats()
+    assert (stats.messages, stats.pending) == (messages, 0)
+    return messages

@@ -16,7 +16,7 @@ from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.application.inline import run_inline
 from remembrancer.domain.recorded import Position
 from remembrancer.testing.depth import scaled
-from tests.crash.remains import check_agreement, check_promises, finish, remains
+from tests.crash.remains import check_after_kill, remains
 from tests.crash.writer import SHORT, read_journal, read_lines, write_for_ever
 from tests.helpers.processes import process
 
@@ -49,14 +49,7 @@ def test_acknowledged_writes_survive_kills_of_concurrent_writers(
         entries = [entry for journal in journals for entry in read_journal(journal)]
         with remains(postgres) as memory:
             # Then acknowledged writes are there, and all others can be sent again
-            check_promises(memory, entries)
-            finish(memory, entries)
-            check_agreement(memory)
-            messages += sum(
-                len(entry.arguments["messages"]) for entry in entries if entry.action == "add"
-            )
-            stats = memory.stats()
-            assert (stats.messages, stats.pending) == (messages, 0)
+            messages = check_after_kill(memory, entries, messages)
     # and the positions of the log have no gap
     database = Database(postgres, SCHEMA_VERSIONS)
     log = PostgresAuditLog(database.sessions)

@@ -1,4 +1,4 @@
-"""A store in memory, to be overridden as a whole."""
+"""Stores without a memory, among them one to be overridden as a whole."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from remembrancer.adapters.stores.memory.store import build
 from remembrancer.adapters.stores.shared.codec import EventCodec
 
 
-def store_in_memory() -> Store:
+def offline_needs() -> StoreNeeds:
+    """What a store needs of a memory with the offline embedder and an open log."""
     embedder = HashingEmbedder()
-    return build(
-        None,
-        StoreNeeds(
-            model=embedder.model,
-            dimension=embedder.dimension,
-            embed=lambda texts: dict(zip(texts, embedder.embed(texts, "document"), strict=True)),
-            codec=EventCodec(),
-            blocking=True,
-        ),
+    return StoreNeeds(
+        model=embedder.model,
+        dimension=embedder.dimension,
+        embed=lambda texts: dict(zip(texts, embedder.embed(texts, "document"), strict=True)),
+        codec=EventCodec(),
+        blocking=True,
     )
+
+
+def store_in_memory() -> Store:
+    return build(None, offline_needs())

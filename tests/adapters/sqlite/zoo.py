@@ -18,16 +18,14 @@ from typing import Any
 from attrs import frozen
 
 from remembrancer import Memory
-from remembrancer.adapters.models.hashing import HashingEmbedder
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog
 from remembrancer.adapters.stores.sqlite.database import SqliteSettings
 from remembrancer.adapters.stores.sqlite.store import build
 from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes
 from remembrancer.domain.events import EventId, InferenceRecorded, RelationAsserted, RelationEnded
-from remembrancer.domain.ports.store import StoreNeeds
 from remembrancer.domain.recorded import Append, CorrelationId, NewEvent
 from remembrancer.domain.scope import LedgerId, Scope
+from tests.helpers.stores import offline_needs
 
 OWNERS = ("ann", "bob", "cleo")
 
@@ -87,17 +85,7 @@ def make_small(path: Path) -> None:
 
 
 def _append_more(path: Path) -> None:
-    embedder = HashingEmbedder()
-    store = build(
-        SqliteSettings(path=str(path)),
-        StoreNeeds(
-            model=embedder.model,
-            dimension=embedder.dimension,
-            embed=lambda texts: dict(zip(texts, embedder.embed(texts, "document"), strict=True)),
-            codec=EventCodec(),
-            blocking=True,
-        ),
-    )
+    store = build(SqliteSettings(path=str(path)), offline_needs())
     log: SqliteAuditLog = store.audit_log
     calls = (
         InferenceRecorded(
