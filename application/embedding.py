@@ -12,11 +12,16 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Protocol
 
-from remembrancer.domain.errors import ModelError
-from remembrancer.domain.ports.embedder import Embedder, Purpose, Vector
+from remembrancer.domain.errors import AdapterUnavailable, ModelError, SettingsError
+from remembrancer.domain.ports.embedder import Embedder, Purpose, Vector, check_dimension
 
 RECENT = 4096
 """Vectors in the LRU cache; about 6 MB at 384 components."""
+
+NO_VECTOR = (AdapterUnavailable, ModelError, SettingsError)
+"""Errors that leave a text without a vector. Keywords find it, so writes and searches go on and say
+so; deliveries to external indexes and the backfill, whose work is the vectors, stop.
+"""
 
 
 class VectorCache(Protocol):
@@ -96,17 +101,14 @@ def check_vectors(embedder: Embedder, texts: Sequence[str], vectors: Sequence[Ve
     """Check the embedder's answer before it is cached.
 
     Raises:
-        ModelError: too few or too many vectors, another dimension, or a component that is not
-            finite.
+        SettingsError: all vectors have another dimension.
+        ModelError: too few or too many vectors, vectors of several dimensions, or a component that
+            is not finite.
     """
     if len(vectors) != len(texts):
         raise ModelError(f"{embedder.model} returned {len(vectors)} vectors for {len(texts)} texts")
+    check_dimension(embedder.model, embedder.dimension, vectors)
     for vector in vectors:
-        if len(vector) != embedder.dimension:
-            raise ModelError(
-                f"{embedder.model} returned a vector of {len(vector)} components, "
-                f"not {embedder.dimension}"
-            )
         # Finite components are too small for their sum to overflow.
         if not isfinite(sum(vector)):
             raise ModelError(f"{embedder.model} returned a vector that is not finite")

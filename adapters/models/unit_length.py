@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from remembrancer.domain.errors import ModelError
-from remembrancer.domain.ports.embedder import Vector
+from remembrancer.domain.ports.embedder import Vector, check_dimension
 
 
 def unit_vectors(rows: Sequence[Any], count: int, dimension: int, model: str) -> list[Vector]:
@@ -22,7 +22,8 @@ def unit_vectors(rows: Sequence[Any], count: int, dimension: int, model: str) ->
         model: the name of the model in errors.
 
     Raises:
-        ModelError: wrong count or dimension, values that are not numbers or not finite.
+        SettingsError: vectors of another dimension.
+        ModelError: wrong count, values that are not numbers or not finite.
     """
     if len(rows) != count:
         raise ModelError(f"{model}: returned {len(rows)} vectors for {count} texts")
@@ -32,12 +33,9 @@ def unit_vectors(rows: Sequence[Any], count: int, dimension: int, model: str) ->
         matrix = np.array(rows, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{model}: returned vectors that are not numbers: {error}") from error
-    if matrix.shape != (count, dimension):
-        found = matrix.shape[1] if matrix.ndim == 2 else matrix.shape
-        raise ModelError(
-            f"{model}: returned vectors of {found} components, expected {dimension}; "
-            f"set embedder.dimension to the dimension of the model"
-        )
+    if matrix.ndim != 2:
+        raise ModelError(f"{model}: returned {matrix.ndim} levels of numbers, expected 2")
+    check_dimension(model, dimension, rows)
     if not np.isfinite(matrix).all():
         raise ModelError(f"{model}: returned a vector that is not finite")
     # Scale first: squares of very large or very small components overflow or underflow.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from remembrancer.application.embedding import Embedding
-from remembrancer.domain.errors import AdapterUnavailable, ModelError, NotFound
+from remembrancer.application.embedding import NO_VECTOR, Embedding
+from remembrancer.domain.errors import NotFound
 from remembrancer.domain.graph.graph import Entity, View
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.knowledge_graph import KnowledgeGraph
@@ -72,7 +72,7 @@ class ResolveEntity:
         names = [known for entity in entities for known in (entity.name, *entity.aliases)]
         try:
             vectors = await self._embedding.documents([name, *names])
-        except (AdapterUnavailable, ModelError):
+        except NO_VECTOR:
             return [ResolvedEntity(entity=entity, likeness=0.0) for entity in entities]
         wanted = vectors[name]
         resolved = [

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from remembrancer.application.embedding import Embedding
-from remembrancer.domain.errors import AdapterUnavailable, ModelError
+from remembrancer.application.embedding import NO_VECTOR, Embedding
 from remembrancer.domain.facts.fact import Fact
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Hit
@@ -40,7 +39,7 @@ async def score_facts(
 async def _vectors(facts: Sequence[Fact], embedding: Embedding) -> Mapping[str, Vector]:
     try:
         return await embedding.documents([fact.text for fact in facts])
-    except (AdapterUnavailable, ModelError):
+    except NO_VECTOR:
         return {}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from remembrancer.application.embedding import Embedding
+from remembrancer.application.embedding import NO_VECTOR, Embedding
 from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.recall.checked_hits import CheckedHits, checked_hits
 from remembrancer.application.recall.past_facts import READ, score_facts
@@ -20,7 +20,7 @@ from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.application.recall.results import Results
 from remembrancer.application.recall.rival_order import newest_rival_first
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, ListedStatus, Metadata
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.graph.graph import View
@@ -400,7 +400,7 @@ class Recall:
         """The vector of the query; ``None`` if the embedder fails: keywords are enough."""
         try:
             return await self._embedding.query(text)
-        except (AdapterUnavailable, ModelError):
+        except NO_VECTOR:
             return None
 
 

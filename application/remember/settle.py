@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
-from remembrancer.application.embedding import Embedding
+from remembrancer.application.embedding import NO_VECTOR, Embedding
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
 from remembrancer.application.remember.neighbours import (
     FindNeighbours,
@@ -233,7 +233,7 @@ class Settle:
         try:
             await self._embedding.documents([candidate.text for candidate in candidates])
             await self._embedding_backfill(batches=1)
-        except (AdapterUnavailable, ModelError):
+        except NO_VECTOR:
             return False
         return True
 

@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Literal, Protocol, TypeAlias
 
+from remembrancer.domain.errors import ModelError, SettingsError
+
 Vector: TypeAlias = "array[float]"
 """float32 components (``array('f')``); numpy wraps it without a copy."""
 
@@ -25,8 +27,9 @@ class Embedder(Protocol):
 
     Raises:
         AdapterUnavailable: the model could not be reached; a retry may succeed.
-        ModelError: the model returned the wrong number of vectors, another dimension, or values
-            that are not finite.
+        SettingsError: the provider refuses the settings, or all vectors have another dimension.
+        ModelError: the model returned the wrong number of vectors, vectors of several dimensions,
+            or values that are not finite.
     """
 
     @property
@@ -49,3 +52,23 @@ class Embedder(Protocol):
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
         """Embed ``texts``, to be stored (``document``) or to search with (``query``)."""
         ...
+
+
+def check_dimension(model: str, expected: int, vectors: Sequence[Sequence[float]]) -> None:
+    """Check the number of components of each vector.
+
+    Raises:
+        SettingsError: all have the same other number, as those of another model.
+        ModelError: they have several, or none.
+    """
+    found = {len(vector) for vector in vectors} or {expected}
+    if found == {expected}:
+        return
+    if len(found) > 1 or found == {0}:
+        sizes = " and ".join(map(str, sorted(found)))
+        raise ModelError(f"{model} returned vectors of {sizes} components, expected {expected}")
+    raise SettingsError(
+        "embedder.dimension",
+        f"expected vectors of {expected} components, {model} returned {found.pop()}; set it to the "
+        "dimension of the model, or choose the model that it belongs to",
+    )

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from remembrancer.application.background_loop import BackgroundLoop
-from remembrancer.application.embedding import Embedding, check_vectors
+from remembrancer.application.embedding import NO_VECTOR, Embedding, check_vectors
 from remembrancer.application.projections.polling import Polling
 from remembrancer.application.recall.rerank import Reranking
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock, IdSource
 from remembrancer.domain.ports.embedder import Embedder, Vector
@@ -186,7 +186,7 @@ def available_vectors(
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         if missing and immediate:
             # Without a vector a text is found by keyword; the backfill embeds it later.
-            with suppress(AdapterUnavailable, ModelError):
+            with suppress(*NO_VECTOR):
                 computed: Any = embedder.embed(missing, "document")
                 check_vectors(embedder, missing, computed)
                 found |= dict(zip(missing, computed, strict=True))

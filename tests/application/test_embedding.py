@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field
 
 from remembrancer.application.embedding import RECENT, Embedding
-from remembrancer.domain.errors import ModelError
+from remembrancer.domain.errors import ModelError, SettingsError
 from remembrancer.domain.ports.embedder import Purpose, Vector
 
 
@@ -109,9 +109,13 @@ ANSWERS: dict[str, tuple[Callable[[list[Vector]], Any], str]] = {
     "too few": (lambda vectors: vectors[:1], "counting-1 returned 1 vectors for 2 texts"),
     "too many": (lambda vectors: vectors * 2, "counting-1 returned 4 vectors for 2 texts"),
     "none": (lambda _vectors: [], "counting-1 returned 0 vectors for 2 texts"),
-    "short": (
-        lambda vectors: [vector[:1] for vector in vectors],
-        "counting-1 returned a vector of 1 components, not 2",
+    "one short": (
+        lambda vectors: [vectors[0], *(vector[:1] for vector in vectors[1:])],
+        "counting-1 returned vectors of 1 and 2 components, expected 2",
+    ),
+    "empty": (
+        lambda vectors: [vector[:0] for vector in vectors],
+        "counting-1 returned vectors of 0 components, expected 2",
     ),
     "not a number": (
         lambda vectors: [array("f", [float("nan"), 1]) for _ in vectors],
@@ -139,6 +143,16 @@ def test_invalid_vectors_are_refused_and_not_cached(
     # Then no invalid vector is cached
     assert embedding.recent(["a", "bb"]) == {}
     assert len(asyncio.run(embedding.documents(["a", "bb"]))) == 2
+
+
+def test_vectors_of_another_dimension_are_a_mistake_in_the_settings() -> None:
+    embedder = Counting(answer=lambda vectors: [vector[:1] for vector in vectors])
+    with pytest.raises(SettingsError) as refused:
+        asyncio.run(Embedding(embedder, Kept()).documents(["a", "bb"]))
+    assert str(refused.value) == (
+        "embedder.dimension: expected vectors of 2 components, counting-1 returned 1; set it to "
+        "the dimension of the model, or choose the model that it belongs to"
+    )
 
 
 def test_large_finite_components_are_accepted() -> None:

@@ -28,6 +28,7 @@ from remembrancer.domain.errors import (
     ModelError,
     NotFound,
     RemembrancerError,
+    SettingsError,
 )
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
@@ -1108,7 +1109,11 @@ class Remote:
         return [self.spoil(vector) for vector in vectors] if self.spoil else vectors
 
 
-FAILURES = [AdapterUnavailable("remote", "is down"), ModelError("answered with nonsense")]
+FAILURES = [
+    AdapterUnavailable("remote", "is down"),
+    ModelError("answered with nonsense"),
+    SettingsError("embedder.api_key", "refused"),
+]
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)

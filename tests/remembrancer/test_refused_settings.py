@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import pytest
 from qdrant_client import models
 
 from remembrancer import Memory, SettingsError, load_settings
+from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.adapters.vector_index.pgvector import PgvectorIndex, PgvectorSettings
 from remembrancer.doctor import examine
 from remembrancer.domain.errors import RemembrancerError
+from remembrancer.domain.ports.embedder import Purpose, Vector
 from tests.engines import qdrant_server
 from tests.engines.bolt import PASSWORD, USER
 from tests.engines.flapping import FlappingGraph, FlappingIndex
@@ -42,6 +44,18 @@ class GuardedIndex(FlappingIndex):
             raise SettingsError("vector_index.api_key", "refused")
 
 
+class Unfitting:
+    """A remote embedder of 64 components that returns vectors of ``size``."""
+
+    model = "unfitting"
+    dimension = 64
+    local = False
+    size = 8
+
+    def embed(self, texts: Sequence[str], purpose: Purpose) -> list[Vector]:
+        return HashingEmbedder(self.size).embed(texts, purpose)
+
+
 Open = Callable[..., Memory]
 
 
@@ -49,8 +63,11 @@ Open = Callable[..., Memory]
 def opened(tmp_path: Path) -> Iterator[Open]:
     memories: list[Memory] = []
 
-    def open_memory(index: object, graph: object = None, **projections: Any) -> Memory:
-        engines = {"vector_index": index} | ({} if graph is None else {"knowledge_graph": graph})
+    def open_memory(
+        index: object, graph: object = None, embedder: object = None, **projections: Any
+    ) -> Memory:
+        given = {"vector_index": index, "knowledge_graph": graph, "embedder": embedder}
+        engines = {port: adapter for port, adapter in given.items() if adapter is not None}
         config = {"audit_log": {"path": str(tmp_path / "app.db")}, "projections": projections}
         settings = load_settings(config, environment={})
         memories.append(Memory(settings=settings, overrides=engines))
@@ -90,6 +107,29 @@ def test_write_reports_the_refusal_once_and_makes_no_dead_letter(opened: Open) -
     assert lags(again) == {"vector_index": 0}
     assert problems(again) == {"vector_index": None}
     assert again.search("tea", **ANN).degraded == ()
+
+
+def test_embedder_of_another_dimension_stops_the_deliveries_and_makes_no_dead_letter(
+    opened: Open,
+) -> None:
+    # Given an embedder whose vectors are not of the size that is set
+    embedder = Unfitting()
+    index = FlappingIndex()
+    memory = opened(index, embedder=embedder, wait=0)
+    receipt = memory.add("I like tea.", **ANN)
+    # Then the fact is stored and found by keyword
+    assert receipt.lagging == ("vectors", "vector_index")
+    assert [hit.fact.text for hit in memory.search("tea", **ANN)] == ["I like tea."]
+    # And the worker stops, naming the setting with what it expected and found
+    with pytest.raises(SettingsError, match=r"^embedder\.dimension: .* 64 components, .* 8;"):
+        memory.run_worker(once=True)
+    assert memory.dead_letters() == []
+    assert lags(memory)["vector_index"] > 0
+    # When the model is the right one again
+    embedder.size = 64
+    memory.run_worker(once=True)
+    assert lags(memory) == {"vector_index": 0}
+    assert len(index.delivered) == 1
 
 
 def test_worker_stops_with_the_reason_and_a_later_one_goes_on(opened: Open) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remembrancer.adapters.models.litellm.embedder import LitellmEmbedder, LitellmEmbedderSettings
-from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
+from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError, SettingsError
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.embedder import EmbedderContract
 from remembrancer.testing.model_server import Hang, ModelServer, Status
@@ -83,7 +83,6 @@ def test_vectors_are_normalised_to_length_one(server: ModelServer) -> None:
 @pytest.mark.parametrize(
     ("vectors", "problem"),
     [
-        ([[1.0, 0.0, 0.0]], "vectors of 3 components, expected 2"),
         ([[1.0, 0.0], [0.0, 1.0]], "2 vectors for 1 texts"),
         ([[1.0, float("nan")]], "not finite"),
         ([[]], "vectors of 0 components"),
@@ -92,6 +91,12 @@ def test_vectors_are_normalised_to_length_one(server: ModelServer) -> None:
 def test_wrong_vectors_raise_model_error(server: ModelServer, vectors: Any, problem: str) -> None:
     server.script(vectors_saying(*vectors))
     with pytest.raises(ModelError, match=problem):
+        embedder_at(server, dimension=2).embed(["a"], "document")
+
+
+def test_another_dimension_is_a_mistake_in_the_settings(server: ModelServer) -> None:
+    server.script(vectors_saying([1.0, 0.0, 0.0]))
+    with pytest.raises(SettingsError, match=r"^embedder\.dimension: .* 2 components, .* 3;"):
         embedder_at(server, dimension=2).embed(["a"], "document")
 
 

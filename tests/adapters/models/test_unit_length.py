@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remembrancer.adapters.models.unit_length import unit_vectors
-from remembrancer.domain.errors import ModelError
+from remembrancer.domain.errors import ModelError, SettingsError
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -26,15 +26,20 @@ def test_every_vector_has_length_one_or_is_zero(rows: list[list[float]]) -> None
     ("rows", "problem"),
     [
         ([[1.0, 2.0]], "1 vectors for 2 texts"),
-        ([[1.0], [2.0]], "vectors of 1 components, expected 2"),
         ([[1.0, 2.0], [3.0]], "vectors that are not numbers"),
         ([[1.0, "x"], [1.0, 2.0]], "vectors that are not numbers"),
         ([[1.0, None], [1.0, 2.0]], "not finite"),
         ([[1.0, float("inf")], [1.0, 2.0]], "not finite"),
-        ([1.0, 2.0], "components"),
+        ([1.0, 2.0], "1 levels of numbers, expected 2"),
+        ([[], []], "vectors of 0 components, expected 2"),
         (["AAAA", "AAAA"], "vectors that are not numbers"),
     ],
 )
 def test_invalid_vectors_raise_model_error(rows: Any, problem: str) -> None:
     with pytest.raises(ModelError, match=problem):
         unit_vectors(rows, 2, 2, "m")
+
+
+def test_another_dimension_is_a_mistake_in_the_settings() -> None:
+    with pytest.raises(SettingsError, match=r"^embedder\.dimension: .* 2 components, m .* 1;"):
+        unit_vectors([[1.0], [2.0]], 2, 2, "m")
