@@ -67,6 +67,15 @@ class ReadFallback(Generic[E]):
         self._embedded = embedded
         self._external = external
 
+    @property
+    def embedded(self) -> E:
+        """The index or graph in the log's own database."""
+        return self._embedded
+
+    def is_embedded(self, skipped: Sequence[str]) -> bool:
+        """Whether an answer of ``ask``, with the engines that it names, is of ``embedded``."""
+        return self._external is None or bool(skipped)
+
     async def ask(
         self, ledger: LedgerId, question: Callable[[E], Awaitable[T]]
     ) -> tuple[T, tuple[str, ...]]:
@@ -109,7 +118,8 @@ class ReadFallback(Generic[E]):
 class CurrentGraph:
     """A ``KnowledgeGraph`` over a ``ReadFallback``, for callers that don't report skipped engines.
 
-    It leaves out links that the view does not see, whatever the engine returns.
+    It leaves out links that the view does not see, and entities that the log's own database does
+    not have there, whatever the engine returns.
 
     Args:
         fallback: the graph.
@@ -138,7 +148,12 @@ class CurrentGraph:
         self, view: View, names: Sequence[str] | None = None, limit: int = 100
     ) -> Sequence[Entity]:
         """See ``KnowledgeGraph.entities``."""
-        found, _ = await self._fallback.ask(
+        found, skipped = await self._fallback.ask(
             view.scope.ledger, lambda graph: graph.entities(view, names, limit)
         )
-        return found
+        if self._fallback.is_embedded(skipped) or not found:
+            return found
+        # An entity has no scope and no time to check, and its counts are of all its links.
+        own = self._fallback.embedded
+        known = await own.entities(view, [entity.name for entity in found], limit)
+        return known if len(known) == len(found) else await own.entities(view, names, limit)

@@ -17,7 +17,7 @@ from remembrancer import Memory, NotFound
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.facts.fact import FactId, FactKey, Interval
-from remembrancer.domain.graph.graph import View
+from remembrancer.domain.graph.graph import Entity, View
 from remembrancer.domain.graph.walk import Reached
 from remembrancer.domain.ports.vector_index import Hit, IndexQuery
 from remembrancer.domain.scope import Scope
@@ -176,6 +176,12 @@ class LyingGraph(InMemoryKnowledgeGraph):
         """Answer."""
         return super().neighbours(evolve(view, scope=Scope(**ALICE)), entities, depth, limit)
 
+    def entities(
+        self, view: View, names: Sequence[str] | None = None, limit: int = 100
+    ) -> Sequence[Entity]:
+        """Answer."""
+        return super().entities(evolve(view, scope=Scope(**ALICE)), names, limit)
+
 
 def test_links_of_another_owner_are_left_out() -> None:
     with Memory(overrides={"knowledge_graph": LyingGraph()}) as memory:
@@ -189,6 +195,20 @@ def test_links_of_another_owner_are_left_out() -> None:
         assert (explored.reached, explored.facts) == ((), {})
         paths = {hit.path for hit in memory.search("Where does Eve work?", explain=True, **BOB)}
         assert paths <= {None}
+
+
+def test_entities_of_another_owner_are_left_out() -> None:
+    with Memory(overrides={"knowledge_graph": LyingGraph()}) as memory:
+        memory.add("My sister is Eve. Eve works at Acme.", **ALICE)
+        memory.add("My sister is Eve.", **BOB)
+        own = {entity.name: entity for entity in memory.entities(**BOB)}
+        assert "Eve" in own
+        assert "Acme" not in own
+        # Nor do the counts, a resolved name or an error tell of them
+        assert own["Eve"].facts == 1
+        with pytest.raises(NotFound) as refused:
+            memory.relations("Acme", **BOB)
+        assert refused.value.args[0].count("Acme") == 1
 
 
 # The tables of the log's own store
