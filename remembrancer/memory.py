@@ -42,6 +42,7 @@ from remembrancer.application.recall.explore import Exploration, ExploreRequest
 from remembrancer.application.recall.recall import RecallRequest, SearchResult
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.remember.remember_many import Added, Adding
+from remembrancer.audit import AsyncAudit, Audit
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.filters.parse import parse_filter
@@ -101,6 +102,11 @@ class AsyncMemory(Edits):
         )
         self._container = self._lifecycle.container
         self._settings = settings
+
+    @property
+    def audit(self) -> AsyncAudit:
+        """What was believed, since when, and why."""
+        return AsyncAudit(self._lifecycle)
 
     @classmethod
     async def open(
@@ -521,6 +527,11 @@ class Memory(Uncopyable):
         on_rebuild: OnRebuild | None = None,
     ) -> None:
         self._inner = _Inline(path, settings=settings, overrides=overrides, on_rebuild=on_rebuild)
+
+    @property
+    def audit(self) -> Audit:
+        """What was believed, since when, and why."""
+        return Audit(self._inner.audit)
 
     @classmethod
     def from_config(cls, config: Config) -> Self:

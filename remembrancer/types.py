@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from remembrancer.application.remember.receipt import Receipt
     from remembrancer.application.remember.remember_many import Added, Adding
     from remembrancer.application.remember.retry import Retried
+    from remembrancer.audit import AsyncAudit, Audit
     from remembrancer.domain.audit.faults import Fault, FaultKind, Unchecked, Verification
+    from remembrancer.domain.audit.provenance import Why
     from remembrancer.domain.conversation import Message, Role
     from remembrancer.domain.facts.fact import (
         Evidence,
@@ -54,7 +56,9 @@ __all__ = [
     "AddOptions",
     "Added",
     "Adding",
+    "AsyncAudit",
     "AsyncPendingReceipt",
+    "Audit",
     "Conversation",
     "Counts",
     "DeadLetter",
@@ -107,6 +111,7 @@ __all__ = [
     "UsageTotal",
     "Verdict",
     "Verification",
+    "Why",
     "normalised",
 ]
 
@@ -138,12 +143,17 @@ _MODULES = {
         "Adding",
     ),
     "application.remember.retry": ("Retried",),
+    "audit": (
+        "AsyncAudit",
+        "Audit",
+    ),
     "domain.audit.faults": (
         "Fault",
         "FaultKind",
         "Unchecked",
         "Verification",
     ),
+    "domain.audit.provenance": ("Why",),
     "domain.conversation": (
         "Message",
         "Role",

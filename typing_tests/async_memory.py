@@ -24,7 +24,7 @@ from remembrancer import (
     Verification,
     load_settings,
 )
-from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived
+from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived, Why
 
 MAY = datetime(2024, 5, 3, tzinfo=UTC)
 
@@ -124,6 +124,10 @@ async def read(memory: AsyncMemory) -> None:
     assert_type(list(page), list[Fact])
     assert_type(len(page), int)
     assert_type(await memory.history("f1", user_id="ann"), list[Fact])
+
+
+async def audit(memory: AsyncMemory) -> None:
+    assert_type(await memory.audit.why("f1", version=2, as_of=MAY, user_id="ann"), Why)
 
 
 async def explore(memory: AsyncMemory) -> None:

@@ -24,7 +24,7 @@ from remembrancer import (
     Verification,
     load_settings,
 )
-from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived
+from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived, Why
 
 MAY = datetime(2024, 5, 3, tzinfo=UTC)
 
@@ -117,6 +117,10 @@ def read(memory: Memory) -> None:
     assert_type(list(page), list[Fact])
     assert_type(len(page), int)
     assert_type(memory.history("f1", user_id="ann"), list[Fact])
+
+
+def audit(memory: Memory) -> None:
+    assert_type(memory.audit.why("f1", version=2, as_of=MAY, user_id="ann"), Why)
 
 
 def explore(memory: Memory) -> None:

@@ -16,6 +16,7 @@ from remembrancer.adapters.clock.system import AsyncSystemClock, SystemClock, Uu
 from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
+from remembrancer.application.audit.why import ExplainFact
 from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.edit_fact import EditFact
 from remembrancer.application.edit.end_fact import EndFact
@@ -525,6 +526,9 @@ class Container(containers.DynamicContainer):
             clock_lead=settings.clock_lead,
             embedder=self.embedder,
             engines=providers.Callable(feeds.names_of, self.projections),
+        )
+        self.explain_fact = providers.Singleton(
+            ExplainFact, log=self.lifted_log, facts=self.lifted_facts, browse=self.browse
         )
         self.collect_statistics = providers.Singleton(
             CollectStatistics,

@@ -15,6 +15,7 @@ from dependency_injector import providers
 from remembrancer.adapters.forks import Ownership
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
+from remembrancer.application.audit.why import ExplainFact
 from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.end_fact import EndFact
 from remembrancer.application.edit.update import Update
@@ -63,6 +64,7 @@ class UseCases:
     withdraw: Withdraw
     withdraw_all: WithdrawAll
     verify: Verify
+    explain_fact: ExplainFact
     collect_statistics: CollectStatistics
     embedding_backfill: EmbeddingBackfill
     retry: Retry
@@ -119,6 +121,7 @@ class Lifecycle:
                 withdraw=container.withdraw(),
                 withdraw_all=container.withdraw_all(),
                 verify=container.verify(),
+                explain_fact=container.explain_fact(),
                 collect_statistics=container.collect_statistics(),
                 embedding_backfill=container.embedding_backfill(),
                 retry=container.retry(),

@@ -1,0 +1,87 @@
+"""The questions about the past of a memory: ``memory.audit``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
+
+from attrs import frozen
+
+from remembrancer.application.inline import run_inline
+from remembrancer.application.parsing.arguments import (
+    parse_as_of,
+    parse_count,
+    parse_guard,
+    parse_id,
+)
+from remembrancer.application.parsing.keywords import check_keywords
+from remembrancer.domain.audit.provenance import Why
+from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.scope import ScopeIds
+from remembrancer.wiring.lifecycle import Lifecycle, UseCases
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@check_keywords
+@frozen
+class AsyncAudit:
+    """What was believed, since when, and why. It is the ``audit`` of an ``AsyncMemory``."""
+
+    _lifecycle: Lifecycle
+
+    @property
+    def _use(self) -> UseCases:
+        return self._lifecycle.use_cases
+
+    async def why(
+        self,
+        fact_id: str,
+        *,
+        version: int | None = None,
+        as_of: datetime | str | None = None,
+        **ids: Unpack[ScopeIds],
+    ) -> Why:
+        """Explain a fact: the events that made its versions.
+
+        Args:
+            fact_id: which fact.
+            version: explain this version, counted from 1; by default the latest.
+            as_of: explain the version that was believed then (transaction time).
+            ids: if any are given, the fact must be theirs.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+            NotFound: there is no such fact or version, or not for these ids, or not yet then.
+        """
+        return await self._use.explain_fact(
+            FactId(parse_id(fact_id, "fact_id")),
+            version=None if version is None else parse_count(version, "version"),
+            as_of=parse_as_of(as_of, await self._use.clock.now()),
+            scope=parse_guard(ids),
+        )
+
+
+def _driven(
+    method: Callable[Concatenate[AsyncAudit, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Audit, P], T]:
+    @wraps(method)
+    def call(self: Audit, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run_inline(method(self._inner, *args, **kwargs))
+
+    return cast("Callable[Concatenate[Audit, P], T]", call)
+
+
+@frozen
+class Audit:
+    """What was believed, since when, and why. It is the ``audit`` of a ``Memory``.
+
+    Its methods are those of ``AsyncAudit``, without ``await``.
+    """
+
+    _inner: AsyncAudit
+
+    why = _driven(AsyncAudit.why)
