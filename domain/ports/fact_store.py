@@ -10,7 +10,14 @@ from typing import Protocol
 from attrs import frozen
 
 from remembrancer.domain.conversation import Message
-from remembrancer.domain.facts.fact import Fact, FactId, FactKey, FactStatus, ListedStatus
+from remembrancer.domain.facts.fact import (
+    Fact,
+    FactId,
+    FactKey,
+    FactStatus,
+    ListedStatus,
+    MessageId,
+)
 from remembrancer.domain.filters.ast import Filter
 from remembrancer.domain.recorded import CorrelationId
 from remembrancer.domain.scope import LedgerId, Scope
@@ -109,6 +116,12 @@ class FactStore(Protocol):
         self, ledger: LedgerId | None, limit: int = 1000
     ) -> Sequence[CorrelationId]:
         """The requests with messages that wait for extraction, oldest first."""
+        ...
+
+    async def messages(self, ledger: LedgerId, ids: Sequence[MessageId]) -> Sequence[Message]:
+        """The messages of a ledger with these ids, in the order of ``ids``; unknown and erased ones
+        are left out.
+        """
         ...
 
     async def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:

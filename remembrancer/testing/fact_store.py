@@ -45,6 +45,13 @@ LATER = NOON + timedelta(hours=1)
 SCOPE = Scope(user_id="alice")
 
 
+def said(text: str) -> Message:
+    """A message by Alice."""
+    return Message(
+        message_id=MessageId(new_id()), scope=SCOPE, role=Role.USER, text=text, occurred_at=NOON
+    )
+
+
 class FactStoreContract:
     """Inherit and implement ``make_stores``."""
 
@@ -295,17 +302,19 @@ class FactStoreContract:
         assert [fact.text for fact in in_run] == ["in a run"]
         assert list(self.facts.active_in(Scope(user_id="bob"))) == []
 
-    def test_messages_are_pending_until_an_inference_names_them(self) -> None:
-        def message(text: str) -> Message:
-            return Message(
-                message_id=MessageId(new_id()),
-                scope=SCOPE,
-                role=Role.USER,
-                text=text,
-                occurred_at=NOON,
-            )
+    def test_messages_are_read_by_their_ids_within_their_ledger(self) -> None:
+        one, two = said("one"), said("two")
+        bobs = evolve(said("three"), scope=Scope(user_id="bob"))
+        self.given(MessageObserved(message=one), MessageObserved(message=two, extract=False))
+        self.given(MessageObserved(message=bobs), ledger=LedgerId("user:bob"))
+        ids = [two.message_id, MessageId(new_id()), bobs.message_id, one.message_id]
+        assert list(self.facts.messages(ALICE, ids)) == [two, one]
+        assert list(self.facts.messages(LedgerId("user:bob"), ids)) == [bobs]
+        assert list(self.facts.messages(ALICE, [])) == []
+        assert list(self.facts.messages(LedgerId("user:carl"), ids)) == []
 
-        one, two, verbatim = message("one"), message("two"), message("verbatim")
+    def test_messages_are_pending_until_an_inference_names_them(self) -> None:
+        one, two, verbatim = said("one"), said("two"), said("verbatim")
         self.given(MessageObserved(message=one), MessageObserved(message=two))
         self.given(MessageObserved(message=verbatim, extract=False))
         assert list(self.facts.pending(ALICE)) == [one, two]

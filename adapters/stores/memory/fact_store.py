@@ -155,6 +155,12 @@ class InMemoryFactStore:
             requests = [self._requests[message.message_id] for message in self.pending(ledger)]
         return list(dict.fromkeys(requests))[:limit]
 
+    def messages(self, ledger: LedgerId, ids: Sequence[MessageId]) -> Sequence[Message]:
+        """See ``FactStore.messages``."""
+        with self._lock:
+            found = [self._messages[each] for each in ids if each in self._messages]
+        return [message for message in found if message.scope.ledger == ledger]
+
     def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
         """See ``FactStore.has_pipeline``."""
         with self._lock:

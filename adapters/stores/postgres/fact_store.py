@@ -238,6 +238,10 @@ class PostgresFactStore:
         """See ``FactStore.unfinished``."""
         return await self._glance(self._scripts.unfinished(ledger, limit))
 
+    async def messages(self, ledger: LedgerId, ids: Sequence[MessageId]) -> Sequence[Message]:
+        """See ``FactStore.messages``."""
+        return await self._glance(self._scripts.messages(ledger, ids)) if ids else []
+
     async def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
         """See ``FactStore.has_pipeline``."""
         return await self._read(self._scripts.has_pipeline(ledger, digest))

@@ -120,6 +120,10 @@ class FactScripts(ABC):
             f"INSERT INTO message ({self.place}, {', '.join(MESSAGE)}) "
             "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
         )
+        self._messages = (
+            f"SELECT payload, type, schema_version, {self.position}, ledger.name, event_id "
+            f"FROM {self.events} JOIN ledger ON ledger.id = message.ledger_id"
+        )
 
     @staticmethod
     @abstractmethod
@@ -375,12 +379,23 @@ class FactScripts(ABC):
         """The messages that wait for extraction, oldest first."""
         where, parameters = _one_or_all(ledger, "message.ledger_id")
         found = yield Statement(
-            f"SELECT payload, type, schema_version, {self.position}, ledger.name, event_id "
-            f"FROM {self.events} JOIN ledger ON ledger.id = message.ledger_id "
-            f"WHERE pending AND {where} ORDER BY {self.position}, message.{self.place} LIMIT %s",
+            f"{self._messages} WHERE pending AND {where} "
+            f"ORDER BY {self.position}, message.{self.place} LIMIT %s",
             (*parameters, limit),
         )
         return [message for row in found.rows if (message := self.message(row)) is not None]
+
+    def messages(self, ledger: LedgerId, ids: Sequence[MessageId]) -> Script[list[Message]]:
+        """The messages of a ledger with these ids, in their order."""
+        messages: dict[MessageId, Message] = {}
+        for clause, parameter in self.any_of("message_id", ids):
+            found = yield Statement(
+                f"{self._messages} WHERE {clause} AND ledger.name = %s", (parameter, ledger)
+            )
+            for row in found.rows:
+                if (message := self.message(row)) is not None:
+                    messages[message.message_id] = message
+        return [messages[each] for each in ids if each in messages]
 
     def unfinished(self, ledger: LedgerId | None, limit: int) -> Script[list[CorrelationId]]:
         """The requests with messages that wait for extraction, oldest first."""

@@ -244,6 +244,10 @@ class SqliteFactStore:
         """See ``FactStore.unfinished``."""
         return self._read(self._scripts.unfinished(ledger, limit))
 
+    def messages(self, ledger: LedgerId, ids: Sequence[MessageId]) -> Sequence[Message]:
+        """See ``FactStore.messages``."""
+        return self._read(self._scripts.messages(ledger, ids))
+
     def has_pipeline(self, ledger: LedgerId, digest: str) -> bool:
         """See ``FactStore.has_pipeline``."""
         return self._read(self._scripts.has_pipeline(ledger, digest))
