@@ -129,7 +129,8 @@ class Operations(Uncopyable):
         Args:
             stop: called several times a second; the worker ends when it returns true. Without it,
                 cancel the task or interrupt the thread.
-            on_report: called about once a second with the state of every partition.
+            on_report: called about once a second with the state of every partition, and with
+                that at the end.
             once: end when all events that are in the log now are delivered, or an engine does not
                 answer.
 

@@ -34,7 +34,8 @@ class RunWorker:
 
         Args:
             stop: asked several times a second whether to end.
-            on_report: called about once a second with the state of every partition.
+            on_report: called about once a second with the state of every partition, and with that
+                at the end.
             once: end when all that the log holds by now has been delivered, or the engine in
                 question does not answer.
 
@@ -49,7 +50,11 @@ class RunWorker:
         worker = self._make_worker()
         await worker.check()
         await self.run(worker, stop, on_report, once=once)
-        return await worker.report()
+        report = await worker.report()
+        if on_report is not None:
+            # The heartbeat may have had no turn since, or none at all.
+            on_report(report)
+        return report
 
     async def run(
         self, worker: Worker, stop: Stop, on_report: OnReport | None, *, once: bool

@@ -248,6 +248,15 @@ def test_worker_survives_a_failure_of_its_engine(opened: Open) -> None:
     assert len(index.delivered) == 1
 
 
+def test_last_report_of_a_worker_is_its_result(opened: Open) -> None:
+    memory = opened(FlappingIndex(), wait=0)
+    memory.add(TEA, **ANN)
+    reports: list[Report] = []
+    result = memory.run_worker(once=True, on_report=reports.append)
+    assert reports[-1] == result
+    assert [lag.events for lag, _ in result.partitions] == [0]
+
+
 def test_cancelled_worker_task_releases_its_lease(home: dict[str, Any]) -> None:
     index = FlappingIndex()
 

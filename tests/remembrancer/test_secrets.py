@@ -126,8 +126,8 @@ def config_of(part: str, name: str, **settings: Any) -> dict[str, Any]:
 
 
 def _stands_in(text: str, part: str) -> bool:
-    if part.isdecimal():
-        # Random ids and times contain any four digits now and then.
+    if re.fullmatch("[0-9a-f]+", part):
+        # Random ids and times contain any four of these digits now and then.
         return re.search(rf"(?<![0-9a-f]){part}(?![0-9a-f])", text) is not None
     return part in text
 
