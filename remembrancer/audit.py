@@ -11,7 +11,6 @@ from attrs import frozen
 
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
-    parse_as_of,
     parse_count,
     parse_guard,
     parse_id,
@@ -50,7 +49,8 @@ class AsyncAudit:
         Args:
             fact_id: which fact.
             version: explain this version, counted from 1; by default the latest.
-            as_of: explain the version that was believed then (transaction time).
+            as_of: explain the version that was believed then (transaction time), a time or
+                ``"@N"``.
             ids: if any are given, the fact must be theirs.
 
         Raises:
@@ -60,7 +60,7 @@ class AsyncAudit:
         return await self._use.explain_fact(
             FactId(parse_id(fact_id, "fact_id")),
             version=None if version is None else parse_count(version, "version"),
-            as_of=parse_as_of(as_of, await self._use.clock.now()),
+            as_of=as_of,
             scope=parse_guard(ids),
         )
 

@@ -15,7 +15,6 @@ from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
     MAX_KEY_CHARACTERS,
     MAX_QUERY_CHARACTERS,
-    parse_as_of,
     parse_count,
     parse_depth,
     parse_flag,
@@ -240,7 +239,9 @@ class AsyncMemory(Edits):
             filters: conditions on attributes; see ``domain.filters.evaluate``.
             limit: facts to return, 1 to 1000.
             threshold: lowest score to return, from 0 to 1.
-            as_of: answer from what the ledger believed then (transaction time).
+            as_of: answer from what the ledger believed then (transaction time): a time, ISO 8601 as
+                a string, or ``"@N"`` for the ledger's version N. Events that were appended together
+                are one moment: ``"@N"`` stands for all of them.
             valid_at: only facts that held then in the world (valid time).
             status: other facts than the active ones; see ``get_all``. The latest 1000 of them are
                 scored by words and similarity.
@@ -254,17 +255,18 @@ class AsyncMemory(Edits):
             InvalidRequest: an argument is wrong.
             AdapterUnavailable: an engine did not answer.
         """
-        now = await self._use.clock.now()
-        moment = parse_as_of(as_of, now)
+        where = parse_filter(filters)  # first: its error for a user_id says where that goes
+        scope = parse_scope(ids)
+        when = await self._use.resolve_as_of(as_of, scope.ledger)
         return await self._use.recall(
             RecallRequest(
-                where=parse_filter(filters),  # first: its error for a user_id says where that goes
-                scope=parse_scope(ids),
+                where=where,
+                scope=scope,
                 query=parse_text(query, "query", MAX_QUERY_CHARACTERS),
                 limit=parse_limit(limit),
                 threshold=parse_threshold(threshold),
-                now=moment or now,
-                as_of=moment,
+                now=when.now,
+                as_of=when.as_of,
                 valid_at=parse_moment(valid_at, "valid_at"),
                 status=parse_status(status),
                 explain=explain,
@@ -273,22 +275,31 @@ class AsyncMemory(Edits):
         )
 
     async def get(
-        self, fact_id: str, *, as_of: datetime | str | None = None, **ids: Unpack[ScopeIds]
+        self,
+        fact_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+        **ids: Unpack[ScopeIds],
     ) -> Fact:
         """One fact: its latest version, whatever its status, or the one believed at ``as_of``.
 
         Args:
             fact_id: which fact.
-            as_of: transaction time to look back to.
+            as_of: transaction time to look back to, a time or ``"@N"``; see ``search``.
+            valid_at: the time at which that version must hold (valid time).
             ids: if any are given, the fact must be theirs.
 
         Raises:
-            NotFound: there is no such fact, or not for these ids, or not yet then.
+            InvalidRequest: an argument is wrong.
+            NotFound: there is no such fact, or not for these ids, or not yet then, or it does not
+                hold at ``valid_at``.
         """
         return await self._use.browse.get(
             FactId(parse_id(fact_id, "fact_id")),
             scope=parse_guard(ids),
-            as_of=parse_as_of(as_of, await self._use.clock.now()),
+            as_of=as_of,
+            valid_at=parse_moment(valid_at, "valid_at"),
         )
 
     async def get_all(
@@ -301,6 +312,7 @@ class AsyncMemory(Edits):
         as_of: datetime | str | None = None,
         valid_at: datetime | str | None = None,
         status: str | None = None,
+        total: bool = False,
         **ids: Unpack[ScopeIds],
     ) -> Page:
         """List facts, a page at a time; all pages show the moment of the first one.
@@ -310,10 +322,12 @@ class AsyncMemory(Edits):
             order: ``created_at`` or ``occurred_at``, with ``-`` before it for newest first.
             limit: facts per page, 1 to 1000.
             cursor: the cursor of the page before; the other arguments must stay the same.
-            as_of: what the ledger believed then (transaction time).
+            as_of: what the ledger believed then, a time or ``"@N"``; see ``search``.
             valid_at: only facts that held then in the world (valid time).
             status: ``superseded`` facts, which have ended, ``retracted`` or ``expired`` ones, or
-                ``rival`` ones, which stand beside another answer; by default ``active``.
+                ``rival`` ones, which stand beside another answer; by default ``active``. Without
+                ``valid_at``, ended facts are listed whenever they held.
+            total: also count the facts in all pages.
             ids: whose memory to list.
 
         Raises:
@@ -321,19 +335,20 @@ class AsyncMemory(Edits):
         """
         if order not in tuple(Order):
             raise InvalidRequest("order", f"{order!r} is not one of {', '.join(Order)}")
-        now = await self._use.clock.now()
-        moment = parse_as_of(as_of, now)
+        where = parse_filter(filters)
+        scope = parse_scope(ids)
+        when = await self._use.resolve_as_of(as_of, scope.ledger)
         query = FactQuery(
-            where=parse_filter(filters),
-            scope=parse_scope(ids),
-            now=moment or now,
-            as_of=moment,
+            where=where,
+            scope=scope,
+            now=when.now,
+            as_of=when.as_of,
             valid_at=parse_moment(valid_at, "valid_at"),
             status=parse_status(status),
             order=Order(order),
             limit=parse_limit(limit),
         )
-        return await self._use.browse.get_all(query, cursor)
+        return await self._use.browse.get_all(query, cursor, total=parse_flag(total, "total"))
 
     async def graph(
         self,
@@ -352,7 +367,7 @@ class AsyncMemory(Edits):
                 links.
             depth: how many links away to look, 1 to 5.
             limit: links to return, nearest first, 1 to 1000.
-            as_of: what the ledger believed then (transaction time).
+            as_of: what the ledger believed then, a time or ``"@N"``; see ``search``.
             valid_at: only what held then in the world (valid time); by default links that have
                 ended are included.
             ids: whose memory.
@@ -385,7 +400,7 @@ class AsyncMemory(Edits):
 
         Args:
             limit: entities to return, 1 to 1000.
-            as_of: what the ledger believed then (transaction time).
+            as_of: what the ledger believed then, a time or ``"@N"``; see ``search``.
             valid_at: what held then in the world (valid time).
             ids: whose memory.
 
@@ -410,7 +425,7 @@ class AsyncMemory(Edits):
         Args:
             entity: its name, an alias, or a name very like it.
             limit: relations to return, 1 to 1000.
-            as_of: what the ledger believed then (transaction time).
+            as_of: what the ledger believed then, a time or ``"@N"``; see ``search``.
             valid_at: what held then in the world (valid time).
             ids: whose memory.
 
@@ -431,28 +446,42 @@ class AsyncMemory(Edits):
         *,
         ended: bool = False,
     ) -> View:
-        now = await self._use.clock.now()
-        moment = parse_as_of(as_of, now)
+        when = await self._use.resolve_as_of(as_of, scope.ledger)
         return View(
             scope=scope,
-            now=moment or now,
-            as_of=moment,
+            now=when.now,
+            as_of=when.as_of,
             valid_at=parse_moment(valid_at, "valid_at"),
             ended=ended,
         )
 
-    async def history(self, fact_id: str, **ids: Unpack[ScopeIds]) -> list[Fact]:
+    async def history(
+        self,
+        fact_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        valid_at: datetime | str | None = None,
+        **ids: Unpack[ScopeIds],
+    ) -> list[Fact]:
         """All versions of a fact, oldest first.
 
         Args:
             fact_id: which fact.
+            as_of: only the versions that were recorded by then, a time or ``"@N"``; see ``search``.
+            valid_at: only the versions that hold then in the world (valid time).
             ids: if any are given, the fact must be theirs.
 
         Raises:
-            NotFound: there is no such fact, or not for these ids.
+            InvalidRequest: an argument is wrong.
+            NotFound: there is no such fact, or not for these ids, or not yet then.
         """
-        fact = FactId(parse_id(fact_id, "fact_id"))
-        return list(await self._use.browse.history(fact, scope=parse_guard(ids)))
+        versions = await self._use.browse.history(
+            FactId(parse_id(fact_id, "fact_id")),
+            scope=parse_guard(ids),
+            as_of=as_of,
+            valid_at=parse_moment(valid_at, "valid_at"),
+        )
+        return list(versions)
 
     async def close(self) -> None:
         """Finish background work for at most ``grace`` seconds (a setting), and close all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import NoReturn, Unpack
 
 from remembrancer.application.audit.statistics import Statistics
@@ -68,13 +69,24 @@ class Operations(Uncopyable):
         """
         return await self._use.verify(progress, chain=chain, jobs=jobs)
 
-    async def stats(self, **ids: Unpack[ScopeIds]) -> Statistics:
+    async def stats(
+        self, *, as_of: datetime | str | None = None, **ids: Unpack[ScopeIds]
+    ) -> Statistics:
         """Counts of events, facts and messages, and model usage.
 
         Args:
+            as_of: count what the ledger held then: a time, or ``"@N"`` if ``ids`` are given. The
+                counts are taken from the log, event by event; the positions, the lags and the
+                embedder are those of now.
             ids: the scope whose ledger is counted; all ledgers by default.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+            AdapterUnavailable: the database did not answer.
         """
-        return await self._use.collect_statistics(parse_guard(ids))
+        scope = parse_guard(ids)
+        when = await self._use.resolve_as_of(as_of, scope.ledger if scope else None)
+        return await self._use.collect_statistics(scope, when.as_of)
 
     async def retry(
         self,

@@ -8,11 +8,13 @@ million events, on every store, without a column or an index for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.recorded import Recorded
 from remembrancer.domain.scope import LedgerId
+
+_NEXT = timedelta(microseconds=1)
 
 PAGE = 1000
 """Events per read of a long append."""
@@ -43,6 +45,12 @@ class LedgerAppends:
             if len(same) < limit:
                 return found
             limit = PAGE
+
+    async def version_at(self, moment: datetime) -> int:
+        """The version of the ledger at ``moment``: that of the last event by then, 0 before the
+        first one.
+        """
+        return await self._first_from(moment + _NEXT) - 1
 
     async def _first_from(self, moment: datetime) -> int:
         """The first version that was recorded at ``moment`` or later; one behind the head if there

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from remembrancer.application.audit.ledger_appends import LedgerAppends
 from remembrancer.application.recall.browse import Browse
@@ -35,16 +34,17 @@ class ExplainFact:
         fact_id: FactId,
         *,
         version: int | None = None,
-        as_of: datetime | None = None,
+        as_of: object = None,
         scope: Scope | None = None,
     ) -> Why:
         """Explain the latest version, or ``version``, or the one believed at ``as_of``.
 
         Raises:
+            InvalidRequest: ``as_of`` is refused.
             NotFound: no such fact or version in that scope, or not recorded yet at that time.
         """
-        versions = await self._browse.history(fact_id, scope=scope)
-        fact = _chosen(versions, version, as_of)
+        versions = await self._browse.history(fact_id, scope=scope, as_of=as_of)
+        fact = _chosen(versions, version)
         told = [each for each in versions if each.version <= fact.version]
         made = await self._makers(told)
         return Why(
@@ -65,15 +65,13 @@ class ExplainFact:
         return made
 
 
-def _chosen(versions: Sequence[Fact], version: int | None, as_of: datetime | None) -> Fact:
-    chosen = [fact for fact in versions if as_of is None or fact.recorded.contains(as_of)]
-    if version is not None:
-        chosen = [fact for fact in chosen if fact.version == version]
-    if not chosen:
-        then = "" if as_of is None else f" at {as_of.isoformat()}"
-        which = "" if version is None else f" version {version} of"
-        raise NotFound(f"there is no{which} fact {versions[0].fact_id}{then}")
-    return chosen[-1]
+def _chosen(versions: Sequence[Fact], version: int | None) -> Fact:
+    if version is None:
+        return versions[-1]
+    for fact in versions:
+        if fact.version == version:
+            return fact
+    raise NotFound(f"there is no version {version} of fact {versions[0].fact_id}, or not yet then")
 
 
 def _step(fact: Fact, item: Recorded) -> Step:

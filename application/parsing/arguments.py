@@ -248,16 +248,15 @@ def parse_threshold(value: object, path: str = "threshold") -> float | None:
     return float(value)
 
 
-def parse_as_of(value: object, now: datetime, path: str = "as_of") -> datetime | None:
-    """A transaction time that is not in the future."""
-    moment = parse_moment(value, path)
-    if moment is not None and moment > now:
+def parse_version(value: object, path: str) -> int | None:
+    """The number of ``"@N"``, a version of a ledger; ``None`` if it is something else."""
+    if not isinstance(value, str) or not value.startswith("@"):
+        return None
+    if not re.fullmatch("@[0-9]{1,18}", value):
         raise InvalidRequest(
-            path,
-            f"{moment.isoformat()} is in the future; leave it out to read the latest, "
-            "or use valid_at for what will be true then",
+            path, f"{shown(value)} is not a version; write @ and a number, such as @12"
         )
-    return moment
+    return int(value[1:])
 
 
 def parse_id(value: object, path: str) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 from attrs import evolve, frozen
 
 from remembrancer.application.parsing.arguments import parse_id
+from remembrancer.application.recall.as_of import ResolveAsOf
 from remembrancer.application.recall.results import Results
 from remembrancer.domain.epoch_micros import from_microseconds, to_microseconds
 from remembrancer.domain.errors import InvalidRequest, NotFound
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.audit_log import AuditLog
-from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.fact_store import FactQuery, FactStore
 from remembrancer.domain.recall.permission import permits
 from remembrancer.domain.scope import Scope
@@ -30,13 +30,15 @@ ROUNDS = 3
 class Page(Results[Fact]):
     """Facts, and the cursor of the next page (``None``: this is the last page).
 
-    A page is iterated, counted and indexed like the tuple of its facts. ``degraded`` names
+    A page is iterated, counted and indexed like the tuple of its facts. ``total`` is the number of
+    facts in all pages, ``None`` if nobody asked for it. ``degraded`` names
     ``fact_store`` if its table returned facts that this listing may not return: they were left
     out, and the table is damaged (``verify``).
     """
 
     facts: tuple[Fact, ...]
     cursor: str | None = None
+    total: int | None = None
     degraded: tuple[str, ...] = ()
 
     @property
@@ -48,6 +50,7 @@ class Page(Results[Fact]):
         return {
             "facts": [fact.to_dict() for fact in self.facts],
             "cursor": self.cursor,
+            "total": self.total,
             "degraded": list(self.degraded),
         }
 
@@ -58,42 +61,75 @@ class Browse:
     Args:
         log: the log, for the head of a ledger.
         facts: the facts read model.
-        clock: the current time.
+        resolve_as_of: resolves ``as_of``.
     """
 
-    def __init__(self, *, log: AuditLog, facts: FactStore, clock: Clock) -> None:
+    def __init__(self, *, log: AuditLog, facts: FactStore, resolve_as_of: ResolveAsOf) -> None:
         self._log = log
         self._facts = facts
-        self._clock = clock
+        self._resolve_as_of = resolve_as_of
 
-    async def get(self, fact_id: FactId, *, scope: Scope | None, as_of: datetime | None) -> Fact:
+    async def get(
+        self,
+        fact_id: FactId,
+        *,
+        scope: Scope | None,
+        as_of: object = None,
+        valid_at: datetime | None = None,
+    ) -> Fact:
         """The latest version of a fact in any status, or its version at ``as_of``.
 
-        Raises:
-            NotFound: no such fact in that scope, or not recorded yet at that time.
-        """
-        for version in reversed(await self.history(fact_id, scope=scope)):
-            if as_of is None or version.recorded.contains(as_of):
-                return version
-        raise NotFound(f"fact {fact_id} was not known at {as_of and as_of.isoformat()}")
-
-    async def history(self, fact_id: FactId, *, scope: Scope | None) -> Sequence[Fact]:
-        """All versions of a fact, oldest first.
+        Args:
+            fact_id: which fact.
+            scope: the scope that must cover it, if any.
+            as_of: see ``ResolveAsOf``.
+            valid_at: the time at which the version must hold; ``None`` for any.
 
         Raises:
-            NotFound: no such fact in that scope.
+            InvalidRequest: ``as_of`` is refused.
+            NotFound: no such fact in that scope, or not recorded yet at that time, or it did not
+                hold at ``valid_at``.
         """
+        latest = (await self._recorded(fact_id, scope, as_of))[-1]
+        if valid_at is not None and not latest.holds_at(valid_at):
+            raise NotFound(f"fact {fact_id} does not hold at {valid_at.isoformat()}")
+        return latest
+
+    async def history(
+        self,
+        fact_id: FactId,
+        *,
+        scope: Scope | None,
+        as_of: object = None,
+        valid_at: datetime | None = None,
+    ) -> Sequence[Fact]:
+        """The versions of a fact that were recorded by ``as_of``, oldest first; with ``valid_at``
+        those of them that hold then. Arguments and errors as for ``get``.
+        """
+        versions = await self._recorded(fact_id, scope, as_of)
+        return [each for each in versions if valid_at is None or each.holds_at(valid_at)]
+
+    async def _recorded(
+        self, fact_id: FactId, scope: Scope | None, as_of: object
+    ) -> Sequence[Fact]:
         versions = [
             fact
             for fact in await self._facts.versions(fact_id)
             if fact.fact_id == fact_id and (scope is None or scope.covers(fact.scope))
         ]
+        owner = versions[0].scope if versions else scope
+        moment = (await self._resolve_as_of(as_of, owner.ledger if owner else None)).as_of
         if not versions:
             raise NotFound(f"no fact {fact_id} that this scope may see")
-        return versions
+        known = [each for each in versions if moment is None or each.updated_at <= moment]
+        if not known:
+            raise NotFound(f"fact {fact_id} was not known at {moment and moment.isoformat()}")
+        return known
 
-    async def get_all(self, query: FactQuery, cursor: str | None) -> Page:
-        """One page of a listing.
+    async def get_all(
+        self, query: FactQuery, cursor: str | None = None, *, total: bool = False
+    ) -> Page:
+        """One page of a listing, with the ``total`` of all pages if asked for.
 
         All pages are a snapshot at the time of the first page: later changes neither repeat nor
         skip facts.
@@ -102,6 +138,10 @@ class Browse:
             InvalidRequest: the cursor is damaged or belongs to another listing.
         """
         query = _continued(query, cursor) if cursor else await self._begun(query)
+        page = await self._page(query)
+        return evolve(page, total=await self._facts.count(query)) if total else page
+
+    async def _page(self, query: FactQuery) -> Page:
         facts: list[Fact] = []
         rest, wrong = query, False
         for _ in range(ROUNDS):

@@ -84,6 +84,12 @@ class FactStore(Protocol):
         """One page of a listing."""
         ...
 
+    async def count(self, query: FactQuery) -> int:
+        """The number of facts in all pages of a listing; ``order``, ``limit`` and ``after`` are of
+        no account.
+        """
+        ...
+
     async def active(
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:

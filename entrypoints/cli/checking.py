@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
-from remembrancer.entrypoints.cli.invocation import ACTOR, Invocation, command_options
+from remembrancer.entrypoints.cli.invocation import (
+    ACTOR,
+    Invocation,
+    as_of_option,
+    command_options,
+)
 
 UNCHECKED = 3
 """The exit code if something could not be checked."""
 
 
 @click.command()
+@as_of_option("Count what the ledger held then: at a time, or at its version N.")
 @command_options()
-def stats(call: Invocation) -> None:
+def stats(call: Invocation, as_of: datetime | str | None) -> None:
     """Count events, facts and messages.
 
     Of one owner, or of all; with the positions of the read models."""
     with call.existing() as memory:
-        statistics = memory.stats(**call.scope)
+        statistics = memory.stats(as_of=as_of, **call.scope)
     call.answer(statistics.to_dict(), lambda screen: screen.statistics(statistics))
 
 

@@ -9,7 +9,12 @@ import click
 
 from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.console import console
-from remembrancer.entrypoints.cli.invocation import Invocation, command_options, time_option
+from remembrancer.entrypoints.cli.invocation import (
+    Invocation,
+    as_of_option,
+    command_options,
+    time_option,
+)
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.types import Interval, LinkKey, Mention
 
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--depth", type=int, default=2, show_default=True, help="Steps to walk, up to 5.")
 @click.option("--limit", type=int, default=40, show_default=True, help="Links to show, up to 1000.")
 @click.option("--svg", metavar="FILE", help="Also draw it, as an SVG picture.")
-@time_option("--as-of", "Show what the ledger held at that time.")
+@as_of_option("Show what the ledger held then: at a time, or at its version N.")
 @time_option("--valid-at", "Show only links that were true at that time.")
 @command_options()
 def graph(call: Invocation, entity: str | None, svg: str | None, **options: Any) -> None:

@@ -211,6 +211,11 @@ def time_option(
     return click.option(*names, metavar="TIME", callback=_moment, help=what, required=required)
 
 
+def as_of_option(what: str) -> Decorator:
+    """``--as-of``: a time, or ``@N``, a version of the ledger."""
+    return click.option("--as-of", metavar="TIME|@N", callback=_moment_or_version, help=what)
+
+
 def json_object(
     _context: click.Context, parameter: click.Parameter, value: str | None
 ) -> dict[str, Any] | None:
@@ -234,6 +239,14 @@ def in_utc(text: str) -> datetime:
     """
     moment = datetime.fromisoformat(text)
     return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
+
+
+def _moment_or_version(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> datetime | str | None:
+    if value is not None and value.startswith("@"):
+        return value
+    return _moment(context, parameter, value)
 
 
 def _moment(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import click
 
 from remembrancer.entrypoints.cli.invocation import (
     Invocation,
+    as_of_option,
     command_options,
     json_object,
     time_option,
@@ -17,7 +17,7 @@ from remembrancer.types import ListedStatus
 
 ORDERS = ("created_at", "-created_at", "occurred_at", "-occurred_at")
 
-_as_of = time_option("--as-of", "Read what the ledger believed at that time.")
+_as_of = as_of_option("Read what the ledger believed then: at a time, or at its version N.")
 _valid_at = time_option("--valid-at", "Only facts that were true at that time.")
 _filters = click.option(
     "--filter",
@@ -72,6 +72,7 @@ def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
     help="Sort order; - for newest first.",
 )
 @click.option("--cursor", help="Show the next page; keep the other options the same.")
+@click.option("--total", is_flag=True, help="Also count the facts in all pages.")
 @_as_of
 @_valid_at
 @_status
@@ -88,23 +89,26 @@ def list_facts(call: Invocation, **options: Any) -> None:
 @click.command()
 @click.argument("fact_id", metavar="ID")
 @_as_of
+@_valid_at
 @command_options()
-def get(call: Invocation, fact_id: str, as_of: datetime | None) -> None:
+def get(call: Invocation, fact_id: str, **times: Any) -> None:
     """Show one fact with all of its fields."""
     with call.existing() as memory:
-        fact = memory.get(fact_id, **call.scope, as_of=as_of)
+        fact = memory.get(fact_id, **call.scope, **times)
     call.answer({"fact": fact.to_dict()}, lambda screen: screen.fact(fact))
 
 
 @click.command()
 @click.argument("fact_id", metavar="ID")
+@_as_of
+@_valid_at
 @command_options()
-def history(call: Invocation, fact_id: str) -> None:
+def history(call: Invocation, fact_id: str, **times: Any) -> None:
     """Show every version of a fact, oldest first.
 
     Each with its valid time and its transaction time."""
     with call.existing() as memory:
-        versions = memory.history(fact_id, **call.scope)
+        versions = memory.history(fact_id, **call.scope, **times)
     call.answer(
         {"versions": [version.to_dict() for version in versions]},
         lambda screen: screen.history(versions),

@@ -190,6 +190,8 @@ class Screen:
                 for fact in page.facts
             ],
         )
+        if page.total is not None:
+            self.note(f"{len(page.facts):,} of {page.total:,} facts.")
         if page.cursor is not None:
             self.note(f"More: --cursor {page.cursor}")
 
@@ -219,6 +221,9 @@ class Screen:
 
     def history(self, versions: Sequence[Fact]) -> None:
         """The versions of a fact, with valid time and transaction time."""
+        if not versions:
+            self.line("No version of the fact holds then.")
+            return
         self._listing(
             ("VERSION", "STATUS", "HOLDS", "BELIEVED", "TEXT"),
             [

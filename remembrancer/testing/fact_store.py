@@ -161,6 +161,12 @@ class FactStoreContract:
         self.given(FactExpired(fact_id=brief.fact_id), hours=1)
         assert list(self.facts.due(ALICE, LATER)) == []
 
+    def test_a_fact_dated_after_its_recording_is_listed_as_of_then(self) -> None:
+        self.given(evolve(fact_added("planned"), occurred_at=NOON + timedelta(days=9)))
+        self.given(evolve(fact_added("later"), occurred_at=NOON - timedelta(days=9)), hours=1)
+        for order in Order:
+            assert self.texts(now=NOON, as_of=NOON, order=order) == ["planned"]
+
     # Scope, filters, order
 
     def test_scope_lists_only_the_facts_that_it_covers(self) -> None:
@@ -207,6 +213,19 @@ class FactStoreContract:
         keys = [(getattr(fact, field), fact.fact_id) for fact in whole]
         assert keys == sorted(keys, reverse=order.value.startswith("-"))
         assert len(keys) == 7
+
+    def test_count_is_the_number_of_facts_in_all_pages(self) -> None:
+        for hour in range(5):
+            self.given(
+                evolve(fact_added(f"fact {hour}"), metadata={"even": hour % 2 == 0}),
+                hours=hour / 10,
+            )
+        query = FactQuery(scope=SCOPE, now=LATER, limit=2, after=(NOON, FactId(new_id())))
+        assert self.facts.count(query) == 5
+        assert self.facts.count(evolve(query, where=parse_filter({"even": True}))) == 3
+        assert self.facts.count(evolve(query, as_of=NOON + timedelta(hours=0.1))) == 2
+        assert self.facts.count(evolve(query, status=ListedStatus.RETRACTED)) == 0
+        assert self.facts.count(evolve(query, scope=Scope(user_id="bob"))) == 0
 
     @pytest.mark.parametrize("status", ListedStatus)
     def test_facts_of_a_status_are_listed_by_what_became_of_them(

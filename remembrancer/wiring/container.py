@@ -32,6 +32,7 @@ from remembrancer.application.projections.readiness import Readiness
 from remembrancer.application.projections.rebuild import Rebuild
 from remembrancer.application.projections.run_worker import RunWorker
 from remembrancer.application.projections.worker import Worker
+from remembrancer.application.recall.as_of import ResolveAsOf
 from remembrancer.application.recall.browse import Browse
 from remembrancer.application.recall.entity_resolution import ResolveEntity
 from remembrancer.application.recall.explore import Explore
@@ -465,8 +466,14 @@ class Container(containers.DynamicContainer):
         self.explore = providers.Singleton(
             Explore, graph=self.current_graph, facts=self.lifted_facts, resolve=self.resolve
         )
+        self.resolve_as_of = providers.Singleton(
+            ResolveAsOf, log=self.lifted_log, clock=self.lifted_clock
+        )
         self.browse = providers.Singleton(
-            Browse, log=self.lifted_log, facts=self.lifted_facts, clock=self.lifted_clock
+            Browse,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            resolve_as_of=self.resolve_as_of,
         )
 
     def _wire_edit(self) -> None:

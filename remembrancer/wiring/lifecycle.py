@@ -26,6 +26,7 @@ from remembrancer.application.projections.embedding_backfill import EmbeddingBac
 from remembrancer.application.projections.index_maintenance import IndexMaintenance
 from remembrancer.application.projections.rebuild import Rebuild
 from remembrancer.application.projections.run_worker import RunWorker
+from remembrancer.application.recall.as_of import ResolveAsOf
 from remembrancer.application.recall.browse import Browse
 from remembrancer.application.recall.explore import Explore
 from remembrancer.application.recall.recall import Recall
@@ -35,7 +36,6 @@ from remembrancer.application.remember.remember_many import RememberMany
 from remembrancer.application.remember.retry import Retry
 from remembrancer.application.statements.make_statement import MakeStatement
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
-from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.read_models import OnRebuild, catches_up
 from remembrancer.runtime.bounded import bounded
 from remembrancer.wiring.build import RELEASE
@@ -55,6 +55,7 @@ class UseCases:
     remember: OrderedRemember
     remember_many: RememberMany
     recall: Recall
+    resolve_as_of: ResolveAsOf
     browse: Browse
     explore: Explore
     make_statement: MakeStatement
@@ -73,7 +74,6 @@ class UseCases:
     index_maintenance: IndexMaintenance
     dead_letters: DeadLetters
     queues: LedgerQueues
-    clock: Clock
 
 
 class Lifecycle:
@@ -112,6 +112,7 @@ class Lifecycle:
                 remember=container.ordered_remember(),
                 remember_many=container.remember_many(),
                 recall=container.recall(),
+                resolve_as_of=container.resolve_as_of(),
                 browse=container.browse(),
                 explore=container.explore(),
                 make_statement=container.make_statement(),
@@ -130,7 +131,6 @@ class Lifecycle:
                 index_maintenance=container.index_maintenance(),
                 dead_letters=container.dead_letters(),
                 queues=container.queues(),
-                clock=container.lifted_clock(),
             )
             self._after_commit = container.after_commit()
             self._beside = container.beside()

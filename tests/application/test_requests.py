@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from remembrancer.application.parsing.arguments import (
     MAX_METADATA_DEPTH,
     MAX_METADATA_VALUES,
-    parse_as_of,
     parse_guidance,
     parse_id,
     parse_kind,
@@ -225,15 +224,6 @@ def test_time_of_a_datetime_subclass_becomes_a_plain_datetime() -> None:
     # Then it can be stored
     assert type(moment) is datetime
     assert msgspec.json.decode(msgspec.json.encode(moment), type=datetime) == NOON
-
-
-def test_as_of_in_the_future_is_refused() -> None:
-    assert parse_as_of(NOON, NOON) == NOON
-    assert parse_as_of(None, NOON) is None
-    assert refusal(parse_as_of, NOON + timedelta(microseconds=1), NOON) == (
-        "as_of: 2024-05-03T12:00:00.000001+00:00 is in the future; leave it out to read the "
-        "latest, or use valid_at for what will be true then"
-    )
 
 
 # Metadata

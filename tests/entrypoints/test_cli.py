@@ -326,6 +326,40 @@ class TestReading:
         assert found("--valid-at", "2024-02-01") == 0
         assert found("--as-of", "2024-03-02T10:00Z") == 0
 
+    def test_every_read_takes_a_version_of_the_ledger(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat")
+        remembrancer("update", fact_id, "I sold the old boat")
+        then = ("--user", "ana", "--as-of", "@2", "--json")
+
+        def text(*words: str) -> object:
+            return remembrancer(*words, *then).document
+
+        assert text("get", fact_id)["fact"]["text"] == "I sold the boat"  # type: ignore[index]
+        for words in (("search", "boat"), ("list",), ("history", fact_id), ("graph",), ("stats",)):
+            assert "old boat" not in str(text(*words))
+        assert remembrancer("stats", *then).document["events"] == 4
+        refused = remembrancer("list", "--user", "ana", "--as-of", "@99")
+        assert refused.code == 1
+        assert "as_of: there is no version @99. user:ana has @1 (" in refused.err
+        assert remembrancer("list", "--user", "ana", "--as-of", "then").code == 2
+
+    def test_get_and_history_take_a_valid_time(self, remembrancer: CommandLine) -> None:
+        fact_id = remember(remembrancer, "I sold the boat", "--at", "2024-03-01")
+        early = ("--valid-at", "2024-02-01")
+        assert remembrancer("get", fact_id, *early).code == 1
+        assert remembrancer("history", fact_id, *early).out == (
+            "No version of the fact holds then.\n"
+        )
+        assert len(remembrancer("history", fact_id, "--json").document["versions"]) == 1
+
+    def test_list_counts_all_pages_if_asked(self, remembrancer: CommandLine) -> None:
+        for text in ("one boat", "two boats", "three boats"):
+            remember(remembrancer, text)
+        listed = remembrancer("list", "--user", "ana", "--limit", "2", "--total")
+        assert listed.err.startswith("2 of 3 facts.\nMore: --cursor ")
+        document = remembrancer("list", "--user", "ana", "--total", "--json").document
+        assert document["total"] == 3
+
     def test_page_names_the_cursor_of_the_next(self, remembrancer: CommandLine) -> None:
         for text in ("one boat", "two boats", "three boats"):
             remember(remembrancer, text)

@@ -401,7 +401,7 @@ def test_as_of_in_the_future_is_refused(
     held = place.open(clock=VirtualClock())
     with pytest.raises(InvalidRequest) as refused:
         read(held, NOON + timedelta(seconds=1))
-    assert str(refused.value) == (
+    assert str(refused.value).startswith(
         "as_of: 2024-05-03T12:00:01+00:00 is in the future; leave it out to read the latest, or "
         "use valid_at for what will be true then"
     )

@@ -79,6 +79,10 @@ class InMemoryFactStore:
             found = [f for f in found if (place(f) < after if descending else place(f) > after)]
         return found[: query.limit]
 
+    def count(self, query: FactQuery) -> int:
+        """See ``FactStore.count``."""
+        return len(self._matching(query))
+
     def _matching(self, query: FactQuery) -> list[Fact]:
         with self._lock:
             versions = [

@@ -206,6 +206,10 @@ class PostgresFactStore:
         """See ``FactStore.find``."""
         return await self._glance(self._scripts.find(query))
 
+    async def count(self, query: FactQuery) -> int:
+        """See ``FactStore.count``."""
+        return await self._glance(self._scripts.count(query))
+
     async def active(
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:

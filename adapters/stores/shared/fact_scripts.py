@@ -44,7 +44,9 @@ BELIEVED = "recorded_to IS NULL AND status IN ('active', 'superseded')"
 FACT_INDEXES = (
     "UNIQUE INDEX IF NOT EXISTS fact_key ON fact (fact_id, version)",
     "INDEX IF NOT EXISTS fact_created ON fact (ledger_id, created_at, fact_id)",
-    "INDEX IF NOT EXISTS fact_occurred ON fact (ledger_id, occurred_at, fact_id)",
+    # With recorded_from, a listing of the past passes over later versions without reading them.
+    "INDEX IF NOT EXISTS fact_occurred ON fact (ledger_id, occurred_at, fact_id, recorded_from)",
+    "INDEX IF NOT EXISTS fact_lead ON fact (ledger_id, (occurred_at - created_at))",
     f"INDEX IF NOT EXISTS fact_digest ON fact (ledger_id, digest) WHERE {LATEST}",
     "INDEX IF NOT EXISTS fact_in_slot ON fact (ledger_id, slot) "
     # SQLite uses it for LATEST and BELIEVED, which both contain these conditions.
@@ -66,6 +68,12 @@ FILTER_COLUMNS = {
 """The columns of the built-in fields that both stores have a column for."""
 
 _OF_LEDGER = "ledger_id = (SELECT id FROM ledger WHERE name = %s)"
+
+_LEAD = (
+    f"SELECT occurred_at - created_at FROM fact WHERE {_OF_LEDGER} "
+    "ORDER BY occurred_at - created_at DESC LIMIT 1"
+)
+"""By how much a message of the ledger was dated later than it was recorded, at most."""
 
 COLUMNS = (
     *("fact_id", "version", "ledger_id", "user_id", "agent_id", "run_id", "app_id", "status"),
@@ -305,11 +313,16 @@ class FactScripts(ABC):
         """One page of a listing."""
         column = query.order.value.lstrip("-")
         descending = query.order.value.startswith("-")
-        clauses, parameters = listed(query, self.bounds)
-        if query.where is not None:
-            clause, values = self.condition(query.where)
-            clauses.append(clause)
-            parameters.extend(values)
+        clauses, parameters = self._listed(query)
+        if query.as_of is not None:
+            # Implied by the other conditions; it tells where a listing of the past begins.
+            created = to_microseconds(query.as_of)
+            if column == "created_at":
+                clauses.append("created_at <= %s")
+                parameters.append(created)
+            else:
+                clauses.append(f"occurred_at <= %s + ({_LEAD})")
+                parameters += (created, query.scope.ledger)
         if query.after is not None:
             moment, fact_id = query.after
             clauses.append(f"({column}, fact_id) {'<' if descending else '>'} (%s, %s)")
@@ -322,6 +335,23 @@ class FactScripts(ABC):
                 (*parameters, query.limit),
             )
         )
+
+    def count(self, query: FactQuery) -> Script[int]:
+        """The number of facts in all pages of a listing."""
+        clauses, parameters = self._listed(query)
+        found = yield Statement(
+            f"SELECT count(*) FROM fact WHERE {' AND '.join(clauses)}", parameters
+        )
+        ((count,),) = found.rows
+        return int(count)
+
+    def _listed(self, query: FactQuery) -> tuple[list[str], list[object]]:
+        clauses, parameters = listed(query, self.bounds)
+        if query.where is not None:
+            clause, values = self.condition(query.where)
+            clauses.append(clause)
+            parameters.extend(values)
+        return clauses, parameters
 
     def active(
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]

@@ -214,6 +214,10 @@ class SqliteFactStore:
         """See ``FactStore.find``."""
         return self._read(self._scripts.find(query))
 
+    def count(self, query: FactQuery) -> int:
+        """See ``FactStore.count``."""
+        return self._read(self._scripts.count(query))
+
     def active(
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:
