@@ -9,11 +9,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 
 from attrs import frozen
 
+from remembrancer.application.audit.diff import Difference
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
     parse_count,
+    parse_fact_kind,
     parse_guard,
     parse_id,
+    parse_scope,
 )
 from remembrancer.application.parsing.keywords import check_keywords
 from remembrancer.domain.audit.provenance import Why
@@ -64,6 +67,32 @@ class AsyncAudit:
             scope=parse_guard(ids),
         )
 
+    async def diff(
+        self,
+        before: datetime | str,
+        after: datetime | str | None = None,
+        *,
+        kind: str | None = None,
+        **ids: Unpack[ScopeIds],
+    ) -> Difference:
+        """The facts that differ between two moments, each with the words that changed and the
+        event behind it. The cost follows the events in between, not the ledger.
+
+        Args:
+            before: the earlier moment (transaction time): a time or ``"@N"``, the ledger's
+                version N.
+            after: the later moment; by default now.
+            kind: ``semantic``, ``episodic`` or ``procedural`` facts alone.
+            ids: whose memory.
+
+        Raises:
+            InvalidRequest: an argument is wrong, or ``after`` is earlier than ``before``.
+            AdapterUnavailable: the database did not answer.
+        """
+        return await self._use.compare_moments(
+            parse_scope(ids), before, after, kind=parse_fact_kind(kind)
+        )
+
 
 def _driven(
     method: Callable[Concatenate[AsyncAudit, P], Coroutine[Any, Any, T]],
@@ -85,3 +114,4 @@ class Audit:
     _inner: AsyncAudit
 
     why = _driven(AsyncAudit.why)
+    diff = _driven(AsyncAudit.diff)

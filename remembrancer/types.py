@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from remembrancer.lazy import attribute_of
 
 if TYPE_CHECKING:
+    from remembrancer.application.audit.diff import Difference, Moment
     from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
     from remembrancer.application.audit.statistics import Statistics
     from remembrancer.application.parsing.conversations import AddOptions, Conversation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from remembrancer.application.remember.remember_many import Added, Adding
     from remembrancer.application.remember.retry import Retried
     from remembrancer.audit import AsyncAudit, Audit
+    from remembrancer.domain.audit.differences import Cause, ChangeKind, FactDifference
     from remembrancer.domain.audit.faults import Fault, FaultKind, Unchecked, Verification
     from remembrancer.domain.audit.provenance import Why
     from remembrancer.domain.conversation import Message, Role
@@ -59,14 +61,18 @@ __all__ = [
     "AsyncAudit",
     "AsyncPendingReceipt",
     "Audit",
+    "Cause",
+    "ChangeKind",
     "Conversation",
     "Counts",
     "DeadLetter",
     "Decision",
+    "Difference",
     "Entity",
     "Evidence",
     "Exploration",
     "Fact",
+    "FactDifference",
     "FactId",
     "FactKind",
     "FactStatus",
@@ -84,6 +90,7 @@ __all__ = [
     "ListedStatus",
     "Mention",
     "Message",
+    "Moment",
     "Page",
     "Path",
     "PendingReceipt",
@@ -147,6 +154,8 @@ _MODULES = {
         "AsyncAudit",
         "Audit",
     ),
+    "application.audit.diff": ("Difference", "Moment"),
+    "domain.audit.differences": ("Cause", "ChangeKind", "FactDifference"),
     "domain.audit.faults": (
         "Fault",
         "FaultKind",

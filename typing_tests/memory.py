@@ -24,7 +24,17 @@ from remembrancer import (
     Verification,
     load_settings,
 )
-from remembrancer.types import DeadLetter, FactId, Fault, Report, Retried, Revived, Why
+from remembrancer.types import (
+    DeadLetter,
+    Difference,
+    FactDifference,
+    FactId,
+    Fault,
+    Report,
+    Retried,
+    Revived,
+    Why,
+)
 
 MAY = datetime(2024, 5, 3, tzinfo=UTC)
 
@@ -121,6 +131,10 @@ def read(memory: Memory) -> None:
 
 def audit(memory: Memory) -> None:
     assert_type(memory.audit.why("f1", version=2, as_of=MAY, user_id="ann"), Why)
+    difference = memory.audit.diff("@3", MAY, kind="semantic", user_id="ann")
+    assert_type(difference, Difference)
+    assert_type(difference[0], FactDifference)
+    assert_type(difference.inverted, Difference)
 
 
 def explore(memory: Memory) -> None:

@@ -198,6 +198,15 @@ def parse_kind(value: object, path: str = "kind") -> FactKind | None:
     return FactKind.PROCEDURAL
 
 
+def parse_fact_kind(value: object, path: str = "kind") -> FactKind | None:
+    """One of ``FactKind``, or ``None``."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or value not in tuple(FactKind):
+        raise InvalidRequest(path, f"{shown(value)} is not one of {', '.join(FactKind)}")
+    return FactKind(value)
+
+
 def parse_status(value: object, path: str = "status") -> ListedStatus | None:
     """One of ``ListedStatus``, or ``None``."""
     if value is None:

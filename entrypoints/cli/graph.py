@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.console import console
 from remembrancer.entrypoints.cli.invocation import (
     Invocation,
@@ -16,6 +14,7 @@ from remembrancer.entrypoints.cli.invocation import (
     time_option,
 )
 from remembrancer.entrypoints.cli.printable import one_line
+from remembrancer.entrypoints.cli.writing import write_file
 from remembrancer.types import Interval, LinkKey, Mention
 
 if TYPE_CHECKING:
@@ -43,18 +42,11 @@ def graph(call: Invocation, entity: str | None, svg: str | None, **options: Any)
     with call.existing() as memory:
         exploration = memory.graph(entity, **scope, **options)
     if exploration is not None and svg is not None:
-        _write(svg, exploration)
+        from remembrancer.entrypoints.cli.graph_picture import draw_graph
+
+        write_file("--svg", svg, draw_graph(exploration))
     document = {"graph": None if exploration is None else exploration.to_dict()}
     call.answer(document, lambda _screen: _draw(exploration))
-
-
-def _write(path: str, exploration: Exploration) -> None:
-    from remembrancer.entrypoints.cli.graph_picture import draw_graph
-
-    try:
-        Path(path).write_text(draw_graph(exploration), encoding="utf-8")
-    except OSError as error:
-        raise InvalidRequest("--svg", f"{path} can't be written: {error.strerror}") from error
 
 
 def _draw(exploration: Exploration | None) -> None:

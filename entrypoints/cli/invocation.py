@@ -213,7 +213,7 @@ def time_option(
 
 def as_of_option(what: str) -> Decorator:
     """``--as-of``: a time, or ``@N``, a version of the ledger."""
-    return click.option("--as-of", metavar="TIME|@N", callback=_moment_or_version, help=what)
+    return click.option("--as-of", metavar="TIME|@N", callback=parse_as_of, help=what)
 
 
 def json_object(
@@ -241,9 +241,10 @@ def in_utc(text: str) -> datetime:
     return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
 
 
-def _moment_or_version(
+def parse_as_of(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> datetime | str | None:
+    """A click callback: a date or time, or ``@N``."""
     if value is not None and value.startswith("@"):
         return value
     return _moment(context, parameter, value)

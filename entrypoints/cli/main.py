@@ -16,6 +16,7 @@ from remembrancer.entrypoints.cli.changing import add, delete, update
 from remembrancer.entrypoints.cli.checking import compact, retry, stats, verify
 from remembrancer.entrypoints.cli.console import escape_unencodable, is_styled
 from remembrancer.entrypoints.cli.demo import demo
+from remembrancer.entrypoints.cli.diff import diff
 from remembrancer.entrypoints.cli.doctor import doctor
 from remembrancer.entrypoints.cli.graph import graph
 from remembrancer.entrypoints.cli.ingest import ingest
@@ -53,8 +54,8 @@ def command_line() -> None:
 
 
 for _command in (
-    demo, add, ingest, state, search, list_facts, get, history, graph, update, correct, end, delete,
-    retry, stats, verify, worker, rebuild, compact, dead, doctor,
+    demo, add, ingest, state, search, list_facts, get, history, graph, diff, update, correct, end,
+    delete, retry, stats, verify, worker, rebuild, compact, dead, doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 

@@ -13,6 +13,7 @@ from typing import Any
 from dependency_injector import containers, providers
 
 from remembrancer.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
+from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
@@ -536,6 +537,12 @@ class Container(containers.DynamicContainer):
         )
         self.explain_fact = providers.Singleton(
             ExplainFact, log=self.lifted_log, facts=self.lifted_facts, browse=self.browse
+        )
+        self.compare_moments = providers.Singleton(
+            CompareMoments,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            resolve_as_of=self.resolve_as_of,
         )
         self.collect_statistics = providers.Singleton(
             CollectStatistics,

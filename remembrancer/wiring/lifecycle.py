@@ -13,6 +13,7 @@ from attrs import frozen
 from dependency_injector import providers
 
 from remembrancer.adapters.forks import Ownership
+from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
@@ -66,6 +67,7 @@ class UseCases:
     withdraw_all: WithdrawAll
     verify: Verify
     explain_fact: ExplainFact
+    compare_moments: CompareMoments
     collect_statistics: CollectStatistics
     embedding_backfill: EmbeddingBackfill
     retry: Retry
@@ -123,6 +125,7 @@ class Lifecycle:
                 withdraw_all=container.withdraw_all(),
                 verify=container.verify(),
                 explain_fact=container.explain_fact(),
+                compare_moments=container.compare_moments(),
                 collect_statistics=container.collect_statistics(),
                 embedding_backfill=container.embedding_backfill(),
                 retry=container.retry(),

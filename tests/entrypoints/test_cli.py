@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
-    "demo", "add", "ingest", "state", "search", "list", "get", "history", "graph", "update",
-    "correct", "end", "delete", "retry", "stats", "verify", "worker", "rebuild", "compact", "dead",
-    "doctor",
+    "demo", "add", "ingest", "state", "search", "list", "get", "history", "graph", "diff",
+    "update", "correct", "end", "delete", "retry", "stats", "verify", "worker", "rebuild",
+    "compact", "dead", "doctor",
 )  # fmt: skip
 
 

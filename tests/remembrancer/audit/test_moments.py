@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from remembrancer import InvalidRequest, Memory, NotFound, load_settings
-from remembrancer.adapters.stores.postgres.settings import PostgresSettings
+from remembrancer import InvalidRequest, Memory, NotFound
 from remembrancer.domain.facts.evolve import fold
 from remembrancer.domain.facts.fact import ListedStatus
 from remembrancer.testing.bitemporal import NOW, Clock
@@ -19,27 +18,6 @@ from remembrancer.testing.depth import scaled
 from tests.helpers.random_changes import carry_out, changes, events_of
 
 ANN: Any = {"user_id": "ann"}
-
-
-@pytest.fixture(params=["sqlite", "memory", "postgres"])
-def log(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings of a fresh log."""
-    if request.param != "postgres":
-        return {"provider": request.param}
-    server: PostgresSettings = request.getfixturevalue("postgres")
-    return {"provider": "postgres", "dsn": server.dsn, "schema": server.schema}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def memory(log: dict[str, Any], clock: Clock) -> Iterator[Memory]:
-    chosen = load_settings({"audit_log": log}, environment={})
-    with Memory(settings=chosen, overrides={"clock": clock}) as opened:
-        yield opened
 
 
 def added(memory: Memory, clock: Clock, text: str, **options: Any) -> str:
