@@ -20,6 +20,7 @@ from remembrancer.adapters.stores.postgres.existing_tables import are_there
 from remembrancer.adapters.stores.postgres.failures import translating
 from remembrancer.adapters.stores.postgres.grants import check_grants
 from remembrancer.adapters.stores.postgres.read_timeout import SyncConnection
+from remembrancer.adapters.stores.postgres.sessions import Connection
 from remembrancer.adapters.stores.postgres.sync_sessions import SyncSessions
 from remembrancer.adapters.stores.postgres.transaction_scripts import (
     TransactionScripts,
@@ -131,13 +132,42 @@ class PgvectorIndex:
         self.fingerprint = f"{settings.schema}.{settings.table}/{self._index.fingerprint}"
         self._schema = settings.schema
         self._claims = f"{settings.table}_claim"
+        self._revisions = f"{settings.table}_revision"
         self._lock = threading.Lock()
         self._ready = False
         self._closed = False
 
     def put(self, documents: Sequence[Document]) -> None:
         """See ``VectorIndex.put``."""
-        self._run(self._index.put(documents))
+        self._run(self._put(documents))
+
+    async def _put(self, documents: Sequence[Document]) -> None:
+        async with self._sessions.transaction() as connection:
+            newest = await self._newest(connection, {each.key: each for each in documents})
+            await self._index.put_in(connection, newest)
+
+    async def _newest(
+        self, connection: Connection, documents: Mapping[FactKey, Document]
+    ) -> list[Document]:
+        """The documents that no put of a higher revision has preceded; locks their keys."""
+        keys = sorted(key for key, document in documents.items() if document.revision)
+        cursor = await connection.execute(
+            f"INSERT INTO {self._revisions} AS r "
+            "SELECT * FROM unnest(%s::text[], %s::int[], %s::bigint[]) "
+            "ON CONFLICT (fact_id, version) DO UPDATE SET revision = excluded.revision "
+            "WHERE r.revision <= excluded.revision RETURNING fact_id, version",
+            (
+                [fact_id for fact_id, _ in keys],
+                [version for _, version in keys],
+                [documents[key].revision for key in keys],
+            ),
+        )
+        written = {(fact_id, version) for fact_id, version in await cursor.fetchall()}
+        return [
+            document
+            for key, document in documents.items()
+            if key in written or not document.revision
+        ]
 
     def compact(self, ledger: LedgerId | None = None) -> int:
         """See ``Compactable.compact``."""
@@ -188,6 +218,7 @@ class PgvectorIndex:
         async with self._sessions.transaction(patient=True) as connection:
             await self._index.start_over(connection)
             await connection.execute(f"DELETE FROM {self._claims}")
+            await connection.execute(f"TRUNCATE {self._revisions}")
 
     def ping(self) -> str:
         """See ``Engine.ping``."""
@@ -257,11 +288,14 @@ class PgvectorIndex:
                 await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (ADAPTER,))
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._frame.schema}")
             await self._index.create(connection)
-            if not await are_there(connection, [self._claims]):
+            if not await are_there(connection, [self._claims, self._revisions]):
                 await connection.execute(
                     f"CREATE TABLE IF NOT EXISTS {self._claims} ("
                     "one boolean PRIMARY KEY DEFAULT true CHECK (one), "
-                    'log text COLLATE "C" NOT NULL)'
+                    'log text COLLATE "C" NOT NULL); '
+                    f"CREATE TABLE IF NOT EXISTS {self._revisions} ("
+                    'fact_id text COLLATE "C", version int, revision bigint NOT NULL, '
+                    "PRIMARY KEY (fact_id, version))"
                 )
             if await find_extension(connection) is None:
                 raise SettingsError(

@@ -15,6 +15,7 @@ from attrs import define, evolve, field, frozen
 from remembrancer.application.projections.circuit_breaker import CircuitBreaker
 from remembrancer.application.projections.delivery import Delivery
 from remembrancer.application.projections.engine_claim import EngineClaim
+from remembrancer.application.projections.second_delivery import SecondDelivery
 from remembrancer.domain.errors import (
     AdapterUnavailable,
     InvalidRequest,
@@ -131,6 +132,24 @@ class Projector:
         self._state = state
         self._clock = clock
         self._settings = settings
+        # An ordered engine refuses what is late.
+        self._second = (
+            None
+            if delivery.ordered
+            else SecondDelivery(
+                feed=feed,
+                delivery=delivery,
+                claim=claim,
+                log=log,
+                state=state,
+                clock=clock,
+                batch=settings.batch,
+            )
+        )
+
+    async def has_second_due(self, partition: int) -> bool:
+        """Whether documents of a partition are due to be put again (``SecondDelivery``)."""
+        return self._second is not None and await self._second.is_due(partition)
 
     async def partition_states(self) -> Sequence[PartitionState]:
         """The states of all partitions; they are created if missing."""
@@ -186,7 +205,7 @@ class Projector:
         await self._state.restart(self.feed)
 
     async def turn(self, partition: int, *, owner: str, keep_going: KeepGoing) -> Position | None:
-        """Catch up one partition to the end of the log, under a lease.
+        """Catch up one partition to the end of the log, under a lease; then put again what is due.
 
         Args:
             partition: number of the partition.
@@ -202,6 +221,18 @@ class Projector:
             SettingsError: the engine or the embedder refuses the settings; earlier pages are
                 checkpointed, and no event becomes a dead letter.
         """
+        reached = await self._catch_up(partition, owner=owner, keep_going=keep_going)
+        if (
+            reached is not None
+            and self._second is not None
+            and await self._second.is_due(partition)
+        ):
+            await self._second(partition, owner=owner, keep_going=keep_going)
+        return reached
+
+    async def _catch_up(
+        self, partition: int, *, owner: str, keep_going: KeepGoing
+    ) -> Position | None:
         lease = await self._state.acquire(
             self.feed, partition, owner=owner, seconds=self._settings.lease
         )

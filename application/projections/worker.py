@@ -183,7 +183,8 @@ class Worker:
         projector, partition = assigned
         last = await self._log.last_position()
         partition_state = (await projector.partition_states())[partition]
-        if partition_state.position >= last and not partition_state.must_clear:
+        current = partition_state.position >= last and not partition_state.must_clear
+        if current and not await projector.has_second_due(partition):
             await self._append_signal.wait(last, IDLE)
         elif (
             partition_state.owner is not None
@@ -264,19 +265,20 @@ class Worker:
         while unfinished and not stop():
             remaining: list[WorkerPartition] = []
             for assigned in unfinished:
-                projector, _ = assigned
+                projector, partition = assigned
                 if projector.feed.projection in self._refused:
                     continue
                 try:
                     reached = await self._turn(assigned, stop)
                     if reached is None:
                         await projector.require_same()
+                    due = await projector.has_second_due(partition)
                 except SettingsError as error:
                     self._refused[projector.feed.projection] = error
                 except AdapterUnavailable:
                     pass
                 else:
-                    if reached is None or reached < last:
+                    if reached is None or reached < last or due:
                         remaining.append(assigned)
             unfinished = remaining
             if on_report is not None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,8 +50,10 @@ def younger(page: Sequence[Document]) -> list[Document]:
 
 class ExternalIndexContract(EngineContract, VectorIndexContract):
     """Inherit and implement ``make_index``, and if possible ``make_worker`` and
-    ``make_neighbour``.
+    ``make_neighbour``. Set ``compares`` for an engine that leaves out a put of an older revision.
     """
+
+    compares = False
 
     @property
     def engine(self) -> Any:
@@ -148,6 +151,32 @@ class ExternalIndexContract(EngineContract, VectorIndexContract):
         for earlier, parts in before:
             arrived = younger(page) if earlier else page
             self.index.put([arrived[n] for n in sorted(parts)])
+        self.index.put(page)
+        self.assert_whole(page)
+
+    # Late puts
+
+    def test_put_of_an_older_revision_changes_nothing(self, worker: Any) -> None:
+        if not self.compares:
+            pytest.skip("declared: the engine does not compare revisions")
+        page = [evolve(each, revision=7) for each in page_of("alice")]
+        self.index.put(page)
+        other = document("another tea", scope=Scope(user_id="bob"), vector=vector(1), revision=5)
+        worker.put([*(evolve(each, revision=5) for each in younger(page)), other])
+        self.assert_whole(page)
+        assert self.index.count(other.scope.ledger) == 1
+        # A put that is as new, and one without a revision, replace
+        for revision in (7, 0):
+            again = [evolve(each, revision=revision) for each in younger(page)]
+            self.index.put(again)
+            self.assert_whole(again)
+            self.index.put(page)
+            self.assert_whole(page)
+
+    def test_current_page_replaces_one_that_arrived_late(self, worker: Any) -> None:
+        page = [evolve(each, revision=7) for each in page_of("alice")]
+        self.index.put(page)
+        worker.put([evolve(each, revision=5) for each in younger(page)])
         self.index.put(page)
         self.assert_whole(page)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from random import Random
 from typing import Any, TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
@@ -137,23 +136,6 @@ class SimulatedClock:
 
 
 @define(eq=False)
-class Sender:
-    """Who delivers now: the process, what it has put without having ended its turn, and whether it
-    is gone, so that it can't repair anything any more.
-    """
-
-    unsettled: dict[object, set[FactKey]] = field(factory=dict)
-    gone: bool = False
-
-    def settle(self) -> None:
-        """The turn of the current task has ended."""
-        self.unsettled.pop(asyncio.current_task(), None)
-
-
-SENDER: ContextVar[Sender] = ContextVar("sender")
-
-
-@define(eq=False)
 class Wire:
     """The way to an engine: slow, torn, late, twice.
 
@@ -189,17 +171,9 @@ class Wire:
 
         def run() -> None:
             self.under_way -= 1
-            token = SENDER.set(NOBODY)
-            try:
-                arrives()
-            finally:
-                SENDER.reset(token)
+            arrives()
 
         asyncio.get_running_loop().call_later(self.faults.random.uniform(0.0, self.longest), run)
-
-
-NOBODY = Sender(gone=True)
-"""The sender of what arrives after its client has given up, or arrives twice."""
 
 
 class _Engine:
@@ -236,14 +210,11 @@ class FlakyIndex(_Engine):
 
     Attributes:
         held: what it holds.
-        excused: documents whose last put came from nobody, or from a process that ended before it
-            could repair what it may have overwritten: ADR 32 says that they may be old.
     """
 
     def __init__(self, wire: Wire, scopes: Sequence[Scope]) -> None:
         super().__init__(wire, scopes)
         self.held = InMemoryVectorIndex()
-        self.excused: set[FactKey] = set()
         self._copy = InMemoryVectorIndex()
         self._not_copied: deque[Sequence[Document]] = deque()
 
@@ -253,13 +224,6 @@ class FlakyIndex(_Engine):
 
     def _store(self, documents: Sequence[Document]) -> None:
         self.held.put(documents)
-        keys = {document.key for document in documents}
-        sender = SENDER.get()
-        if sender.gone:
-            self.excused |= keys
-        else:
-            self.excused -= keys
-            sender.unsettled.setdefault(asyncio.current_task(), set()).update(keys)
         self._not_copied.append(documents)
 
     async def remove(self, keys: Sequence[FactKey]) -> None:

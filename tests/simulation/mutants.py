@@ -12,6 +12,7 @@ from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.projection_state import InMemoryProjectionState
 from remembrancer.adapters.stores.shared import chaining
 from remembrancer.application.projections.delivery import IndexDelivery
+from remembrancer.application.projections.second_delivery import SecondDelivery
 from remembrancer.application.recall import checked_hits
 from remembrancer.application.remember.settle import Settle
 from remembrancer.domain.facts.fact import Fact
@@ -43,6 +44,13 @@ def _no_repair(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(IndexDelivery, "repair", repair)
 
 
+def _no_second_delivery(patch: pytest.MonkeyPatch) -> None:
+    async def is_due(_self: SecondDelivery, _partition: int) -> bool:
+        return False
+
+    patch.setattr(SecondDelivery, "is_due", is_due)
+
+
 def _no_expected_version(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(chaining, "check_version", lambda _append, _head: None)
 
@@ -57,6 +65,9 @@ def _no_idempotency_keys(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_fencing(patch: pytest.MonkeyPatch) -> None:
+    # The second delivery would hide it. Storms, which have no other late puts, don't need it.
+    _no_second_delivery(patch)
+
     def held(self: InMemoryProjectionState, lease: Any) -> Any:
         return self._rows[lease.projection][lease.partition]
 
@@ -89,6 +100,9 @@ def _no_second_look_at_the_request(patch: pytest.MonkeyPatch) -> None:
 MUTANTS: Mapping[str, Mutant] = {
     "repair after a late delivery": Mutant(
         take_out=_no_repair, kind="newest delivery", seeds=range(1, 800, 4)
+    ),
+    "second delivery": Mutant(
+        take_out=_no_second_delivery, kind="newest delivery", seeds=range(400)
     ),
     "fencing token of a lease": Mutant(
         take_out=_no_fencing, kind="newest delivery", seeds=range(801, 1000, 4)

@@ -12,7 +12,7 @@ from remembrancer import AsyncMemory
 from remembrancer.application.extraction.rules.extractor import RulesExtractor
 from remembrancer.application.reconciliation.rules import RulesReconciler
 from remembrancer.runtime.sync_bridge import Lifted
-from tests.simulation.faults import Sender, SimulatedClock
+from tests.simulation.faults import SimulatedClock
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -35,7 +35,6 @@ class Process:
     name: str
     skew: float
     alive: bool = True
-    sender: Sender = field(factory=Sender)
     memory: AsyncMemory = field(init=False)
 
     def __attrs_post_init__(self) -> None:

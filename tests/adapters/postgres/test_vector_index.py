@@ -51,6 +51,8 @@ class TestPostgresVectorIndex(VectorIndexContract):
 
 
 class TestPgvectorIndex(ExternalIndexContract):
+    compares = True
+
     @pytest.fixture(autouse=True)
     def _index(self, postgres: PostgresSettings, tmp_path: Path) -> Iterator[None]:
         self.dsn, self.schema = postgres.dsn, postgres.schema

@@ -7,20 +7,17 @@ import gc
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 from qdrant_client import models
 
 from remembrancer.adapters.vector_index.qdrant import QdrantSettings, QdrantVectorIndex
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, SettingsError
-from remembrancer.domain.ports.vector_index import IndexQuery
 from remembrancer.testing.driving import Driven
 from remembrancer.testing.external_index import ExternalIndexContract
-from remembrancer.testing.vector_index import DIMENSION, LATER, document, vector
+from remembrancer.testing.vector_index import DIMENSION, document, vector
 from tests.engines import qdrant_server
 from tests.engines.qdrant_server import API_KEY, StandIn
 from tests.helpers.waiting import until
@@ -35,6 +32,8 @@ pytestmark = [
 
 
 class TestLocalMode(ExternalIndexContract):
+    compares = True
+
     def make_index(self, tmp_path: Path) -> QdrantVectorIndex:
         return QdrantVectorIndex(QdrantSettings(), "m", DIMENSION)
 
@@ -43,6 +42,8 @@ class TestLocalMode(ExternalIndexContract):
 
 
 class OnServer(ExternalIndexContract):
+    compares = True
+
     def make_worker(self, tmp_path: Path) -> Any:
         return self.made()
 
@@ -154,37 +155,6 @@ def test_collection_of_another_application_is_refused(server: tuple[str, StandIn
     index = index_at(server[0], collection="theirs")
     with pytest.raises(InvalidRequest, match=r"was made for another application"):
         index.put([document("tea")])
-    index.close()
-
-
-@pytest.mark.parametrize("place", ["local", "server"])
-def test_late_put_does_not_replace_a_newer_document(
-    server: tuple[str, StandIn], place: str
-) -> None:
-    index: Any = (
-        index_at(server[0])
-        if place == "server"
-        else Driven(QdrantVectorIndex(QdrantSettings(), "m", DIMENSION))
-    )
-    tea = document("green tea")
-    over = evolve(tea, visible=evolve(tea.visible, end=LATER), revision=7)
-
-    def held() -> list[Any]:
-        query = IndexQuery(scope=tea.scope, text="tea", now=LATER + timedelta(days=1))
-        return [hit.key for hit in index.search(query)]
-
-    index.put([evolve(tea, revision=5)])
-    assert held() == [tea.key]
-    index.put([over])
-    # When the delivery of a worker that lost its lease arrives, with an unrelated document
-    other = document("black tea")
-    index.put([evolve(tea, revision=5), evolve(other, revision=5)])
-    assert held() == [other.key]
-    # Then a delivery that is as new, and one without a revision, replace it
-    index.put([evolve(tea, revision=7)])
-    assert sorted(held()) == sorted([tea.key, other.key])
-    index.put([evolve(over, revision=0)])
-    assert held() == [other.key]
     index.close()
 
 
