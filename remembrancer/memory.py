@@ -51,6 +51,7 @@ from remembrancer.domain.ports.read_models import OnRebuild
 from remembrancer.domain.scope import Scope, ScopeIds
 from remembrancer.edits import Edits
 from remembrancer.operations import Uncopyable
+from remembrancer.prompts import Prompts
 from remembrancer.runtime.pending import AsyncPendingReceipt, PendingReceipt, fields_of
 from remembrancer.wiring.lifecycle import Lifecycle
 from remembrancer.wiring.settings import Settings, given_settings, load_settings
@@ -62,7 +63,7 @@ Config = Mapping[str, Any] | str | os.PathLike[str]
 
 
 @check_keywords
-class AsyncMemory(Edits):
+class AsyncMemory(Edits, Prompts):
     """A memory for agents, for use in an event loop. Tasks may share one instance.
 
     Whose memory a call is about is said by its keyword arguments ``user_id``, ``agent_id``,
@@ -584,6 +585,8 @@ class Memory(Uncopyable):
 
     add_many = _driven(AsyncMemory.add_many)
     search = _driven(AsyncMemory.search)
+    context = _driven(AsyncMemory.context)
+    profile = _driven(AsyncMemory.profile)
     get = _driven(AsyncMemory.get)
     get_all = _driven(AsyncMemory.get_all)
     graph = _driven(AsyncMemory.graph)

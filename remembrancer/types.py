@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from remembrancer.application.audit.diff import Difference, Moment
     from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
     from remembrancer.application.audit.statistics import Statistics
+    from remembrancer.application.context.compose import Context
     from remembrancer.application.parsing.conversations import AddOptions, Conversation
+    from remembrancer.application.profile.profile import Attribute, Profile, Theme
     from remembrancer.application.projections.dead_letters import Revived
     from remembrancer.application.projections.lag import Lag
     from remembrancer.application.projections.projector import Counts
@@ -60,9 +62,11 @@ __all__ = [
     "Adding",
     "AsyncAudit",
     "AsyncPendingReceipt",
+    "Attribute",
     "Audit",
     "Cause",
     "ChangeKind",
+    "Context",
     "Conversation",
     "Counts",
     "DeadLetter",
@@ -95,6 +99,7 @@ __all__ = [
     "Path",
     "PendingReceipt",
     "Problem",
+    "Profile",
     "Reached",
     "Receipt",
     "Relation",
@@ -113,6 +118,7 @@ __all__ = [
     "Store",
     "StoreNeeds",
     "Survey",
+    "Theme",
     "Unchecked",
     "Usage",
     "UsageTotal",
@@ -129,9 +135,15 @@ _MODULES = {
         "Problem",
     ),
     "application.audit.statistics": ("Statistics",),
+    "application.context.compose": ("Context",),
     "application.parsing.conversations": (
         "AddOptions",
         "Conversation",
+    ),
+    "application.profile.profile": (
+        "Attribute",
+        "Profile",
+        "Theme",
     ),
     "application.projections.dead_letters": ("Revived",),
     "application.projections.lag": ("Lag",),

@@ -9,6 +9,7 @@ from typing import assert_type
 from remembrancer import (
     Added,
     Adding,
+    Context,
     Conversation,
     Entity,
     Exploration,
@@ -16,6 +17,7 @@ from remembrancer import (
     Memory,
     Page,
     PendingReceipt,
+    Profile,
     Receipt,
     Relation,
     ScoredFact,
@@ -25,6 +27,7 @@ from remembrancer import (
     load_settings,
 )
 from remembrancer.types import (
+    Attribute,
     DeadLetter,
     Difference,
     FactDifference,
@@ -33,6 +36,7 @@ from remembrancer.types import (
     Report,
     Retried,
     Revived,
+    Theme,
     Why,
 )
 
@@ -118,6 +122,13 @@ def read(memory: Memory) -> None:
     assert_type([(hit.id, hit.text) for hit in found], list[tuple[FactId, str]])
     assert_type(memory.get("f1"), Fact)
     assert_type(memory.get("f1", as_of=MAY, user_id="ann"), Fact)
+    context = memory.context("Where?", max_tokens=500, style="prose", as_of=MAY, user_id="ann")
+    assert_type(context, Context)
+    assert_type(context.fact_ids, tuple[FactId, ...])
+    profile = memory.profile(as_of="2024-05-03", user_id="ann")
+    assert_type(profile, Profile)
+    assert_type(profile.attributes, tuple[Attribute, ...])
+    assert_type(profile.themes[0], Theme)
     page = memory.get_all(
         filters={}, order="created_at", limit=10, cursor=None, valid_at=MAY, user_id="ann"
     )

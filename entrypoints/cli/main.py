@@ -24,7 +24,14 @@ from remembrancer.entrypoints.cli.invocation import print_json, shared_options
 from remembrancer.entrypoints.cli.misplaced_options import where_it_belongs
 from remembrancer.entrypoints.cli.printable import one_line
 from remembrancer.entrypoints.cli.projections import dead, rebuild, worker
-from remembrancer.entrypoints.cli.reading import get, history, list_facts, search
+from remembrancer.entrypoints.cli.reading import (
+    context,
+    get,
+    history,
+    list_facts,
+    profile,
+    search,
+)
 from remembrancer.entrypoints.cli.stating import correct, end, state
 
 INTERRUPTED = 130
@@ -54,8 +61,8 @@ def command_line() -> None:
 
 
 for _command in (
-    demo, add, ingest, state, search, list_facts, get, history, graph, diff, update, correct, end,
-    delete, retry, stats, verify, worker, rebuild, compact, dead, doctor,
+    demo, add, ingest, state, search, context, profile, list_facts, get, history, graph, diff,
+    update, correct, end, delete, retry, stats, verify, worker, rebuild, compact, dead, doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 

@@ -1,4 +1,6 @@
-"""The commands that read facts: ``search``, ``list``, ``get``, ``history``."""
+"""The commands that read facts: ``search``, ``context``, ``profile``, ``list``, ``get``,
+``history``.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from remembrancer.entrypoints.cli.invocation import (
 )
 from remembrancer.types import ListedStatus
 
+STYLES = ("facts", "prose", "messages")
 ORDERS = ("created_at", "-created_at", "occurred_at", "-occurred_at")
 
 _as_of = as_of_option("Read what the ledger believed then: at a time, or at its version N.")
@@ -60,6 +63,44 @@ def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
     with call.existing() as memory:
         result = memory.search(query, **scope, explain=explain, **options)
     call.answer(result.to_dict(), lambda screen: screen.results(result))
+
+
+@click.command()
+@click.argument("query")
+@click.option("--max-tokens", type=int, required=True, metavar="N", help="Longest text, in tokens.")
+@click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default="facts",
+    show_default=True,
+    help="A list by kind, sentences, or the order in which it was said.",
+)
+@_as_of
+@command_options()
+def context(call: Invocation, query: str, **options: Any) -> None:
+    """Write the facts relevant to a question for a prompt.
+
+    They are quoted as data, dated and attributed. The text is on standard output, its size on
+    standard error.
+
+    \b
+    remembrancer context "Where does Ana live?" --user ana --max-tokens 500
+    """
+    scope = call.owned()
+    with call.existing() as memory:
+        written = memory.context(query, **scope, **options)
+    call.answer(written.to_dict(), lambda screen: screen.context(written))
+
+
+@click.command()
+@_as_of
+@command_options()
+def profile(call: Invocation, **options: Any) -> None:
+    """Show what is known of a person, by question and by theme."""
+    scope = call.owned()
+    with call.existing() as memory:
+        known = memory.profile(**scope, **options)
+    call.answer(known.to_dict(), lambda screen: screen.profile(known))
 
 
 @click.command("list")

@@ -21,6 +21,7 @@ from rich.text import Text
 from remembrancer.entrypoints.cli.console import console
 from remembrancer.entrypoints.cli.printable import one_line, printable
 from remembrancer.types import (
+    Context,
     DeadLetter,
     Decision,
     Fact,
@@ -29,6 +30,7 @@ from remembrancer.types import (
     Interval,
     Lag,
     Page,
+    Profile,
     Receipt,
     Report,
     Retried,
@@ -177,6 +179,19 @@ class Screen:
                 for item in result
             ],
         )
+
+    def context(self, context: Context) -> None:
+        """The text of a context, and beside it its size."""
+        if context.text:
+            self.line(printable(context.text))
+        self.note(
+            f"Facts: {len(context.fact_ids):,}; did not fit: {context.left_out:,}; "
+            f"tokens: {context.tokens:,} ({context.counter})"
+        )
+
+    def profile(self, profile: Profile) -> None:
+        """The text of a profile."""
+        self.line(printable(str(profile)) or "Nothing is known.")
 
     def page(self, page: Page) -> None:
         """Facts without scores, and the cursor of the next page."""

@@ -13,17 +13,20 @@ from typing import Any
 from dependency_injector import containers, providers
 
 from remembrancer.adapters.clock.system import AsyncSystemClock, SystemClock, UuidSource
+from remembrancer.adapters.models.token_counting import LocalTokens
 from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
+from remembrancer.application.context.compose import ComposeContext
 from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.edit_fact import EditFact
 from remembrancer.application.edit.end_fact import EndFact
 from remembrancer.application.edit.update import Update
 from remembrancer.application.edit.withdraw import Withdraw, WithdrawAll
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.profile.profile import DescribePerson
 from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.projections.dead_letters import DeadLetters
 from remembrancer.application.projections.delivery import GraphDelivery, IndexDelivery
@@ -476,6 +479,13 @@ class Container(containers.DynamicContainer):
             facts=self.lifted_facts,
             resolve_as_of=self.resolve_as_of,
         )
+        self.token_counter = providers.Singleton(LocalTokens)
+        self.compose_context = providers.Singleton(
+            ComposeContext,
+            recall=self.recall,
+            counter=providers.Singleton(build.lifted, self.lift, self.token_counter),
+        )
+        self.describe_person = providers.Singleton(DescribePerson, browse=self.browse)
 
     def _wire_edit(self) -> None:
         self.edit_fact = providers.Singleton(

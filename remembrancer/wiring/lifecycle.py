@@ -17,11 +17,13 @@ from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
+from remembrancer.application.context.compose import ComposeContext
 from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.end_fact import EndFact
 from remembrancer.application.edit.update import Update
 from remembrancer.application.edit.withdraw import Withdraw, WithdrawAll
 from remembrancer.application.inline import run_inline
+from remembrancer.application.profile.profile import DescribePerson
 from remembrancer.application.projections.dead_letters import DeadLetters
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
 from remembrancer.application.projections.index_maintenance import IndexMaintenance
@@ -58,6 +60,8 @@ class UseCases:
     recall: Recall
     resolve_as_of: ResolveAsOf
     browse: Browse
+    compose_context: ComposeContext
+    describe_person: DescribePerson
     explore: Explore
     make_statement: MakeStatement
     end_fact: EndFact
@@ -116,6 +120,8 @@ class Lifecycle:
                 recall=container.recall(),
                 resolve_as_of=container.resolve_as_of(),
                 browse=container.browse(),
+                compose_context=container.compose_context(),
+                describe_person=container.describe_person(),
                 explore=container.explore(),
                 make_statement=container.make_statement(),
                 end_fact=container.end_fact(),

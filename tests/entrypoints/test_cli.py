@@ -20,8 +20,9 @@ pytestmark = pytest.mark.slow
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
-    "demo", "add", "ingest", "state", "search", "list", "get", "history", "graph", "diff",
-    "update", "correct", "end", "delete", "retry", "stats", "verify", "worker", "rebuild",
+    "demo", "add", "ingest", "state", "search", "context", "profile", "list", "get", "history",
+    "graph", "diff", "update", "correct", "end", "delete", "retry", "stats", "verify", "worker",
+    "rebuild",
     "compact", "dead", "doctor",
 )  # fmt: skip
 
@@ -152,11 +153,13 @@ class TestPlaceOfOptions:
             (("demo", "--metrics-port", "1"),
              "demo has no option --metrics-port; it belongs to worker."),
             (("verify", "--user", "ana"),
-             "verify has no option --user; it belongs to add, ingest, state, search, list, get, "
-             "history, graph, update, correct, end, delete, retry and stats."),
+             "verify has no option --user; it belongs to add, ingest, state, search, context, "
+             "profile, list, get, history, graph, diff, update, correct, end, delete, retry "
+             "and stats."),
             (("--user", "ana", "verify"),
-             "verify has no option --user; it belongs to add, ingest, state, search, list, get, "
-             "history, graph, update, correct, end, delete, retry and stats."),
+             "verify has no option --user; it belongs to add, ingest, state, search, context, "
+             "profile, list, get, history, graph, diff, update, correct, end, delete, retry "
+             "and stats."),
             (("search", "tea", "--version"),
              "--version belongs before the command: remembrancer --version."),
         ],

@@ -83,7 +83,7 @@ class _Tags(HTMLParser):
         self.seen: list[str] = []
         self.text = ""
 
-    def handle_starttag(self, tag: str, _attributes: object) -> None:
+    def handle_starttag(self, tag: str, attrs: object) -> None:
         self.seen.append(tag)
 
     def handle_data(self, data: str) -> None:

@@ -1,0 +1,1 @@
+"""Facts that matter for a question, as text for a prompt."""
