@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from remembrancer.domain.facts.fact import Fact, MessageId
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, MessageId
 
 
 def place_of_fact(fact: Fact) -> str:
     """``fact_id@version``."""
     return f"{fact.fact_id}@{fact.version}"
+
+
+def fact_of(place: str) -> FactKey:
+    """The fact and the version in a ``place_of_fact``; version 0 if it names none."""
+    fact_id, _, version = place.partition("@")
+    return FactId(fact_id), int(version or 0)
 
 
 def place_in_message(

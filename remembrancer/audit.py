@@ -47,7 +47,11 @@ class AsyncAudit:
         as_of: datetime | str | None = None,
         **ids: Unpack[ScopeIds],
     ) -> Why:
-        """Explain a fact: the events that made its versions.
+        """Explain a fact: what it came from, what was believed before, what became of it.
+
+        ``answer`` of the result says so in plain words; ``versions`` name the event that made each
+        version, with the messages, the calls of models and the decision that led to it. ``gaps``
+        names what can't be followed: erased, imported without history, of another scope.
 
         Args:
             fact_id: which fact.

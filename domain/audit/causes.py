@@ -1,0 +1,127 @@
+"""Read one append: which event made which version of a fact, and which candidate led to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from remembrancer.domain.events import (
+    CandidatesSettled,
+    Event,
+    EventId,
+    FactAdded,
+    FactReaffirmed,
+    FactRetracted,
+    FactRevised,
+    PayloadErased,
+    SettledCandidate,
+)
+from remembrancer.domain.facts.evolve import LedgerState, changes_of
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey
+from remembrancer.domain.facts.verdicts import Decision
+from remembrancer.domain.recorded import Recorded
+
+_MADE_BY: Mapping[Decision, type[Event]] = {
+    Decision.ADD: FactAdded,
+    Decision.SUPERSEDE: FactAdded,
+    Decision.REVISE: FactRevised,
+    Decision.REAFFIRM: FactReaffirmed,
+    Decision.RETRACT: FactRetracted,
+}
+_FIRST = frozenset(kind.type_name for kind in _MADE_BY.values())
+
+
+def makers(
+    append: Sequence[Recorded], versions: Mapping[FactId, Sequence[Fact]]
+) -> dict[FactKey, Recorded]:
+    """The event that made each version of some facts, within one append.
+
+    Args:
+        append: all of its events, in order.
+        versions: all versions of the facts, and of those that were their rivals.
+    """
+    at = append[0].recorded_at
+    state = LedgerState(
+        facts={
+            fact_id: tuple(fact for fact in history if fact.updated_at < at)
+            for fact_id, history in versions.items()
+        }
+    )
+    made: dict[FactKey, Recorded] = {}
+    for item in append:
+        changes = changes_of(item.event, at, state.latest, state.at_version)
+        state.changed(changes)
+        made.update((change.after.key, item) for change in changes)
+    return made
+
+
+@frozen
+class Chosen:
+    """A candidate of a settlement: the event of the settlement, and the place in it."""
+
+    item: Recorded
+    place: int
+
+    @property
+    def settlement(self) -> CandidatesSettled:
+        """The settlement."""
+        assert isinstance(self.item.event, CandidatesSettled), "made from one"
+        return self.item.event
+
+    @property
+    def candidate(self) -> SettledCandidate:
+        """The candidate."""
+        return self.settlement.candidates[self.place]
+
+
+def candidates_of(append: Sequence[Recorded]) -> dict[EventId, Chosen]:
+    """The candidate that led to each event of an append.
+
+    A settlement is followed by the events of its candidates in their order, and the first event of
+    each is known by its type and fact. Events behind an erased one belong to nobody.
+    """
+    found: dict[EventId, Chosen] = {}
+    settled: Recorded | None = None
+    current, rest = None, 0
+    for item in append:
+        if isinstance(item.event, CandidatesSettled):
+            settled, current, rest = item, None, 0
+        elif settled is not None:
+            assert isinstance(settled.event, CandidatesSettled)
+            candidates = settled.event.candidates
+            begun = next(
+                (at for at in range(rest, len(candidates)) if _begins(item, candidates[at])), None
+            )
+            if begun is not None:
+                current, rest = Chosen(settled, begun), begun + 1
+            elif isinstance(item.event, PayloadErased) and item.type_name in _FIRST:
+                current = None
+            if current is not None:
+                found[item.event_id] = current
+    return found
+
+
+def _begins(item: Recorded, candidate: SettledCandidate) -> bool:
+    event = item.event
+    if not isinstance(event, _MADE_BY.get(candidate.decision, ())):
+        return False
+    if isinstance(event, FactRevised) and event.text is None:
+        return False  # What a reaffirmation takes over.
+    about = candidate.fact_id if isinstance(event, FactAdded) else candidate.target
+    return getattr(event, "fact_id", None) == about
+
+
+def items_of(output: str) -> Sequence[Any]:
+    """The list in a model's answer; empty if there is none. An answer may have any form."""
+    start, end = output.find("{"), output.rfind("}")
+    for text in (output, output[start : end + 1]):
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        values = list(parsed.values()) if isinstance(parsed, dict) else [parsed]
+        return next((value for value in values if isinstance(value, list)), ())
+    return ()
