@@ -209,11 +209,13 @@ class FileInspection:
         self, table: str, column: str, projection: str, remedy: str, owner: str = "ledger"
     ) -> None:
         named = Table(name=table, projection=projection, columns=(column,), help=remedy)
+        # A segment that is being written, or is waste, has the negative number of its ledger.
+        owned = f"abs({column})" if table == "index_segment" else column
 
         def part() -> None:
             rows = self.connection.execute(
                 f"SELECT DISTINCT {column} FROM {table} "
-                f"WHERE {column} NOT IN (SELECT id FROM {owner})"
+                f"WHERE {owned} NOT IN (SELECT id FROM {owner})"
             )
             for (number,) in rows:
                 Comparison(self.findings).surplus(named, f"{column} {number}")

@@ -1,13 +1,15 @@
 """Compaction: build segments from the tail of a ledger.
 
-A segment is built from a read transaction while other threads write; only storing it takes the
-write lock. Segments are merged as in a log-structured merge tree: a new one absorbs the preceding
-segments that are not larger, so a document is rewritten only a few times until its segment is full.
+A segment is built from a read transaction while other threads write, and stored in several short
+write transactions. Segments are merged as in a log-structured merge tree: a new one absorbs the
+preceding segments that are not larger, so a document is rewritten only a few times until its
+segment is full.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 
 from attrs import frozen
 
@@ -19,9 +21,16 @@ from remembrancer.adapters.stores.sqlite.vector_index.segments import (
     Built,
     Segment,
     build,
+    discard,
+    is_being_written,
+    is_staged,
+    publish,
     segments_of,
     sources_of,
-    store,
+    stage,
+    stage_postings,
+    sweep,
+    waste_of,
 )
 from remembrancer.adapters.stores.sqlite.vector_index.sizes import Sizes
 from remembrancer.domain.scope import LedgerId
@@ -31,6 +40,12 @@ UNSETTLED = 8
 
 ATTEMPTS = 3
 """Attempts to build a segment without blocking writers; after these it is built in a write lock."""
+
+AT_ONCE = 2_000
+"""Postings that one transaction writes or deletes."""
+
+LONGEST = 60
+"""Seconds that the writing of a segment may take; then others take it for interrupted."""
 
 
 @frozen
@@ -45,22 +60,42 @@ class _Gap:
 
 
 def due(connection: sqlite3.Connection, sizes: Sizes, ledger: LedgerId | None) -> list[LedgerId]:
-    """The ledgers with a full tail, among all or of the one given."""
+    """The ledgers with a full tail or with waste, among all or of the one given."""
     which, parameters = ("", ()) if ledger is None else ("AND name = ?", (ledger,))
     rows = connection.execute(
-        "SELECT name FROM index_ledger "
-        f"WHERE uncovered >= CASE segments WHEN 0 THEN ? ELSE ? END {which}",
-        (sizes.first, sizes.tail, *parameters),
+        "SELECT name FROM index_ledger AS l "
+        "WHERE (uncovered >= CASE segments WHEN 0 THEN ? ELSE ? END OR EXISTS ("
+        "SELECT 1 FROM index_segment WHERE ledger = -l.id AND (living = 0 OR revision < ?))) "
+        f"{which}",
+        (sizes.first, sizes.tail, _interrupted(), *parameters),
     )
     return [LedgerId(name) for (name,) in rows]
+
+
+def _interrupted() -> int:
+    """The moment before which the writing of a segment must have begun to count as interrupted."""
+    return int(time.time()) - LONGEST
 
 
 def compact(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: LedgerId) -> int:
     """Build segments until the tail of a ledger is short; returns how many were built."""
     count = 0
+    _sweep(connections, name)
     while _step(connections, embeddings, sizes, name):
         count += 1
+        _sweep(connections, name)
     return count
+
+
+def _sweep(connections: Connections, name: LedgerId) -> None:
+    with connections.reader() as connection:
+        ledger = find_ledger(connection, name)
+        waste = [] if ledger is None else waste_of(connection, ledger, _interrupted())
+    for segment in waste:
+        left = True
+        while left:
+            with connections.transaction() as connection:
+                left = sweep(connection, segment, AT_ONCE)
 
 
 def _step(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: LedgerId) -> bool:
@@ -68,23 +103,55 @@ def _step(connections: Connections, embeddings: Embeddings, sizes: Sizes, name: 
     for _ in range(ATTEMPTS):
         with connections.reader() as connection, one_view(connection):
             ledger = find_ledger(connection, name)
+            if ledger is None or is_being_written(connection, ledger):
+                return False
             built = _build_next(connection, embeddings, sizes, ledger)
-        if built is None or ledger is None:
+        if built is None:
             return False
-        with connections.transaction() as connection:
-            now = find_ledger(connection, name)
-            if now is not None and _unchanged(connection, ledger, now, built):
-                store(connection, now, built)
-                save(connection, now)
-                return True
+        segment = _staged(connections, ledger, built)
+        if _published(connections, name, ledger, built, segment):
+            return True
+        _sweep(connections, name)
     with connections.transaction() as connection:
         ledger = find_ledger(connection, name)
         built = _build_next(connection, embeddings, sizes, ledger)
         if built is None or ledger is None:
             return False
-        store(connection, ledger, built)
+        segment = stage(connection, ledger, built, 0)
+        stage_postings(connection, segment, built.postings)
+        publish(connection, ledger, built, segment)
         save(connection, ledger)
         return True
+
+
+def _staged(connections: Connections, ledger: Ledger, built: Built) -> int:
+    """Write a segment in short transactions; returns its id."""
+    with connections.transaction() as connection:
+        segment = stage(connection, ledger, built, int(time.time()))
+    for start in range(0, len(built.postings), AT_ONCE):
+        with connections.transaction() as connection:
+            if not is_staged(connection, segment):
+                break
+            stage_postings(connection, segment, built.postings[start : start + AT_ONCE])
+    return segment
+
+
+def _published(
+    connections: Connections, name: LedgerId, before: Ledger, built: Built, segment: int
+) -> bool:
+    """Publish a written segment, unless the rows that it was built from have changed."""
+    with connections.transaction() as connection:
+        now = find_ledger(connection, name)
+        if (
+            now is not None
+            and is_staged(connection, segment)
+            and _unchanged(connection, before, now, built)
+        ):
+            publish(connection, now, built, segment)
+            save(connection, now)
+            return True
+        discard(connection, segment)
+        return False
 
 
 def _build_next(

@@ -264,39 +264,117 @@ def postings_of(
         yield int(kind), term, end - start, bytes(data[start * size : end * size])
 
 
-def store(connection: sqlite3.Connection, ledger: Ledger, built: Built) -> None:
-    """Write a segment and delete the segments that it replaces.
+# A segment of many documents has tens of thousands of postings. It is written in steps, each a
+# short transaction, under the negative number of its ledger, where no read looks for it. The last
+# step publishes it. A segment that it replaces becomes waste, and is deleted in steps.
 
-    ``ledger`` is changed but not saved.
-    """
+
+def stage(connection: sqlite3.Connection, ledger: Ledger, built: Built, moment: int) -> int:
+    """Begin to write a segment; returns its id. ``moment``: seconds since 1970."""
     count = built.numbers.size
-    replaced = {segment for segment, _ in built.sources}
-    for old in segments_of(connection, ledger):
-        if old.id in replaced:
-            _delete(connection, ledger, old)
     cursor = connection.execute(
         "INSERT INTO index_segment "
         "(ledger, model, first, last, documents, living, revision) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (ledger.id, built.model, built.first, built.last, count, count, ledger.revision),
+        (-ledger.id, built.model, built.first, built.last, count, count, moment),
     )
     assert cursor.lastrowid is not None
-    segment = cursor.lastrowid
     connection.executemany(
         "INSERT INTO index_part VALUES (?, ?)",
-        [(segment * PARTS_PER_SEGMENT + kind, data) for kind, data in built.parts.items()],
+        [(cursor.lastrowid * PARTS_PER_SEGMENT + kind, data) for kind, data in built.parts.items()],
     )
+    return cursor.lastrowid
+
+
+def is_staged(connection: sqlite3.Connection, segment: int) -> bool:
+    """Whether nobody has made waste of a segment that is being written."""
+    found = connection.execute(
+        "SELECT 1 FROM index_segment WHERE id = ? AND ledger < 0 AND living > 0", (segment,)
+    )
+    return found.fetchone() is not None
+
+
+def stage_postings(
+    connection: sqlite3.Connection, segment: int, rows: Iterable[tuple[int, int, int, bytes]]
+) -> None:
+    """Write some of the postings of a segment, in index order, so that table and index are written
+    sequentially.
+    """
     connection.executemany(
         "INSERT INTO index_posting (segment, field, term, count, data) VALUES (?, ?, ?, ?, ?)",
-        # In index order, so that table and index are written sequentially.
-        ((segment, *row) for row in built.postings),
+        ((segment, *row) for row in rows),
+    )
+
+
+def publish(connection: sqlite3.Connection, ledger: Ledger, built: Built, segment: int) -> None:
+    """Let reads find a segment, and no longer the segments that it replaces.
+
+    ``ledger`` is changed but not saved.
+    """
+    for old, living in built.sources:
+        discard(connection, old)
+        ledger.segments -= 1
+        ledger.uncovered += living
+    connection.execute(
+        "UPDATE index_segment SET ledger = ?, revision = ? WHERE id = ?",
+        (ledger.id, ledger.revision, segment),
     )
     if built.centre:
         connection.execute(
             "INSERT OR IGNORE INTO index_centre VALUES (?, ?)", (ledger.id, built.centre)
         )
     ledger.segments += 1
-    ledger.uncovered -= count
+    ledger.uncovered -= built.numbers.size
     ledger.generation += 1
+
+
+def discard(connection: sqlite3.Connection, segment: int) -> None:
+    """Make waste of a segment, for ``sweep``."""
+    connection.execute(
+        "UPDATE index_segment SET ledger = -abs(ledger), living = 0 WHERE id = ?", (segment,)
+    )
+
+
+def waste_of(connection: sqlite3.Connection, ledger: Ledger, before: int) -> list[int]:
+    """The ids of segments that are to be swept: waste, and those whose writing began before a
+    moment (seconds since 1970) and was interrupted.
+    """
+    rows = connection.execute(
+        "SELECT id FROM index_segment WHERE ledger = ? AND (living = 0 OR revision < ?)",
+        (-ledger.id, before),
+    )
+    return [number for (number,) in rows]
+
+
+def is_being_written(connection: sqlite3.Connection, ledger: Ledger) -> bool:
+    """Whether a segment of a ledger is being written."""
+    found = connection.execute(
+        "SELECT 1 FROM index_segment WHERE ledger = ? AND living > 0", (-ledger.id,)
+    )
+    return found.fetchone() is not None
+
+
+def sweep(connection: sqlite3.Connection, segment: int, most: int) -> bool:
+    """Delete up to ``most`` postings of a discarded segment, at the end all of it.
+
+    Returns whether something is left. Does nothing if a slow writer has published it meanwhile.
+    """
+    if not connection.execute(
+        "UPDATE index_segment SET living = 0 WHERE id = ? AND ledger < 0", (segment,)
+    ).rowcount:
+        return False
+    deleted = connection.execute(
+        "DELETE FROM index_posting WHERE id IN "
+        "(SELECT id FROM index_posting WHERE segment = ? LIMIT ?)",
+        (segment, most),
+    ).rowcount
+    if deleted == most:
+        return True
+    low = segment * PARTS_PER_SEGMENT
+    connection.execute(
+        "DELETE FROM index_part WHERE id BETWEEN ? AND ?", (low, low + PARTS_PER_SEGMENT - 1)
+    )
+    connection.execute("DELETE FROM index_segment WHERE id = ?", (segment,))
+    return False
 
 
 def _delete(connection: sqlite3.Connection, ledger: Ledger, segment: Segment) -> None:
