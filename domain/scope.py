@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NewType, TypedDict
 
-from attrs import asdict, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from remembrancer.domain.errors import InvalidRequest
 
@@ -115,4 +115,7 @@ class Scope:
 
     def ids(self) -> dict[str, str]:
         """The ids that are set, by argument name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        values = (self.user_id, self.agent_id, self.run_id, self.app_id)
+        return {
+            name: value for name, value in zip(SCOPE_IDS, values, strict=True) if value is not None
+        }

@@ -9,10 +9,12 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
@@ -367,14 +369,26 @@ def _times(document: Document) -> tuple[int | None, int | None, int | None, int 
 
 def _filtered(document: Document) -> tuple[str, str]:
     """The built-in fields and the metadata for filters, as JSON; times in microseconds."""
-    attributes = dict(document.attributes)
-    metadata = attributes.pop("metadata", {})
     fields = {
         name: to_microseconds(value) if isinstance(value, datetime) else value
-        for name, value in attributes.items()
+        for name, value in document.attributes.items()
     }
-    return _json(fields), _json(metadata)
+    metadata = fields.pop("metadata", None)
+    return json_of(fields), _json(metadata) if metadata else "{}"
 
+
+def json_of(fields: Mapping[str, Any]) -> str:
+    """Texts, lists of texts and whole numbers as JSON; the same as ``_json`` in a tenth of the
+    time.
+    """
+    if _EXACT.issuperset(map(type, fields.values())):
+        with suppress(UnicodeEncodeError, OverflowError):
+            return msgspec.json.encode(fields).decode()
+    # msgspec writes some floats otherwise.
+    return _json(fields)
+
+
+_EXACT = frozenset({str, int, bool, list, type(None)})
 
 # ``json.dumps`` would make an encoder for each value.
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
