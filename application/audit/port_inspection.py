@@ -9,6 +9,7 @@ from attrs import frozen
 from remembrancer.domain.audit.chain import ChainCheck
 from remembrancer.domain.audit.comparison import Comparison, Table
 from remembrancer.domain.audit.faults import LOG, RESTORE, Fault, FaultKind, Findings
+from remembrancer.domain.audit.jobs import refuse_processes
 from remembrancer.domain.audit.ledger_fold import LedgerFold
 from remembrancer.domain.audit.recorded_chain import event_row, ledger_row
 from remembrancer.domain.errors import Erased, IntegrityError
@@ -49,6 +50,7 @@ class PortInspection:
         self, *, chain: bool, jobs: int, embedder: Any, progress: Progress | None
     ) -> Findings:
         """See ``Inspection.check``; ``jobs`` and ``embedder`` are not used."""
+        refuse_processes(jobs)
         findings = Findings()
         total, after = await self.log.last_position(), None
         while names := await self.log.ledgers(after, PAGE):

@@ -27,7 +27,7 @@ class Inspection(Protocol):
 
         Args:
             chain: check the log alone: every hash, version, position and head.
-            jobs: processes to divide the ledgers among, at least 1. A store that can't, uses 1.
+            jobs: processes to divide the ledgers among, at least 1.
             embedder: an ``Embedder`` with plain methods that computes vectors again; ``None``: they
                 are not compared.
             progress: called after each share of the ledgers; from another thread under
@@ -35,6 +35,6 @@ class Inspection(Protocol):
 
         Raises:
             AdapterUnavailable: the store did not answer.
-            InvalidRequest: a part can't be sent to other processes.
+            InvalidRequest: a part can't be sent to other processes, or the store uses none.
         """
         ...

@@ -15,6 +15,7 @@ from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.domain.audit.chain import ChainCheck
 from remembrancer.domain.audit.comparison import Comparison, Table
 from remembrancer.domain.audit.faults import Findings
+from remembrancer.domain.audit.jobs import refuse_processes
 from remembrancer.domain.audit.ledger_fold import LedgerFold
 from remembrancer.domain.audit.recorded_chain import event_row, ledger_row
 from remembrancer.domain.ports.inspection import Progress
@@ -44,7 +45,8 @@ class InMemoryInspection:
     def check(
         self, *, chain: bool, jobs: int, embedder: Any, progress: Progress | None
     ) -> Findings:
-        """See ``Inspection.check``; ``jobs`` is not used."""
+        """See ``Inspection.check``."""
+        refuse_processes(jobs)
         findings = Findings()
         total = self.log.last_position()
         # Writers wait: nothing here is large.

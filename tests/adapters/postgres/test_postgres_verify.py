@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from remembrancer import Memory
+from remembrancer import InvalidRequest, Memory
 from remembrancer.adapters.stores.postgres.settings import PostgresSettings
 from remembrancer.wiring.settings import load_settings
 
@@ -75,7 +75,41 @@ CHANGES = {
     "DELETE FROM index_document WHERE version = 1": ("index_document", None),
     "UPDATE index_ledger SET documents = documents + 1": ("index_ledger", "documents"),
     "UPDATE projection SET fingerprint = 'x' WHERE name = 'graph'": ("projection", "fingerprint"),
+    "INSERT INTO feed VALUES ('qdrant', 0, 'f', 999, 1, NULL, 0, false, NULL)": (
+        "feed",
+        "position",
+    ),
+    "INSERT INTO feed VALUES ('qdrant', 1, 'f', 0, 1, NULL, 0, false, NULL)": ("feed", "partition"),
+    "INSERT INTO dead_letter SELECT 'qdrant', 1, 0, version, replace(event_id::text, '-', ''), "
+    "'user:bob', type, 'down', 1, 0 FROM event WHERE version = 1 LIMIT 1": (
+        "dead_letter",
+        "ledger",
+    ),
+    "CREATE OR REPLACE FUNCTION waiting() RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false'": (
+        "function waiting",
+        None,
+    ),
+    "CREATE RULE keep AS ON DELETE TO fact DO INSTEAD NOTHING": ("fact", None),
+    "ALTER TABLE message ENABLE ROW LEVEL SECURITY": ("message", None),
 }
+
+
+def test_more_than_one_process_is_refused(memory: Memory) -> None:
+    with pytest.raises(InvalidRequest, match=r"^jobs: "):
+        memory.verify(jobs=2)
+
+
+def test_dead_letter_that_names_its_event_is_right(
+    memory: Memory, postgres: PostgresSettings
+) -> None:
+    with psycopg.connect(postgres.dsn, options=f"-c search_path={postgres.schema}") as connection:
+        connection.execute(
+            "INSERT INTO dead_letter SELECT 'qdrant', first_position, 0, event.version, "
+            "replace(event_id::text, '-', ''), ledger.name, type, 'down', 1, 0 FROM place "
+            "JOIN event ON event.ledger_id = place.ledger_id AND event.version = first_version "
+            "JOIN ledger ON ledger.id = event.ledger_id"
+        )
+    assert memory.verify().ok
 
 
 @pytest.mark.parametrize("change", CHANGES)

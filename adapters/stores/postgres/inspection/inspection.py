@@ -16,6 +16,7 @@ from attrs import frozen
 from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.stores.postgres.fact_store import PostgresFactScripts
 from remembrancer.adapters.stores.postgres.inspection.index import IndexInspection, OpenStorage
+from remembrancer.adapters.stores.postgres.inspection.schema import SchemaInspection
 from remembrancer.adapters.stores.postgres.knowledge_graph import PostgresGraphScripts
 from remembrancer.adapters.stores.postgres.position_assignment import number_all
 from remembrancer.adapters.stores.postgres.sessions import Connection, Sessions
@@ -33,6 +34,7 @@ from remembrancer.domain.audit.faults import (
     Findings,
     made_otherwise,
 )
+from remembrancer.domain.audit.jobs import refuse_processes
 from remembrancer.domain.audit.ledger_fold import LedgerFold
 from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
 from remembrancer.domain.facts.fact import Fact
@@ -118,7 +120,8 @@ class PostgresInspection:
     async def check(
         self, *, chain: bool, jobs: int, embedder: Any, progress: Progress | None
     ) -> Findings:
-        """See ``Inspection.check``; ``jobs`` is not used."""
+        """See ``Inspection.check``."""
+        refuse_processes(jobs)
         findings = Findings()
         await number_all(self._sessions)
         stored = await self._rows("SELECT name, fingerprint FROM projection")
@@ -182,9 +185,15 @@ class PostgresInspection:
                         help=RESTORE,
                     )
                 )
-        for table, sql in () if chain else _ORPHANS.items():
+        if chain:
+            return
+        for table, sql in _ORPHANS.items():
             for (key,) in await self._rows(sql):
                 Comparison(findings).surplus(Table(name=table, projection="facts"), key)
+        async with self._sessions.reader() as connection:
+            whole = SchemaInspection(connection, self._sessions.schema, Comparison(findings))
+            await whole.functions()
+            await whole.deliveries()
 
 
 _DAMAGED: tuple[type[Exception], ...] = (IntegrityError, *DAMAGE)

@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
+from remembrancer.adapters.stores.shared.delivery_rows import check_dead_letters, check_feeds
 from remembrancer.adapters.stores.sqlite.inspection.sections import Sections
 from remembrancer.domain.audit.comparison import Comparison, Table
 from remembrancer.domain.audit.faults import LOG, REBUILD, RESTORE, Fault, FaultKind, Findings
@@ -248,35 +249,18 @@ class FileInspection:
         comparison.keyed(table, expected, ((row[0], row[1:]) for row in rows))
 
     def _feeds(self, comparison: Comparison) -> None:
-        """What the log says about deliveries to external engines. Leases, fencing tokens, causes
-        and times are not in it.
-        """
-        feed = Table(name="feed", projection="deliveries", columns=("position",), help=RESTORE)
-        letter = Table(
-            name="dead_letter",
-            projection="deliveries",
-            columns=("version", "event_id", "ledger", "type_name"),
-            help=RESTORE,
-        )
         (last,) = self.connection.execute("SELECT coalesce(max(position), 0) FROM event").fetchone()
         rows = self.connection.execute(
             "SELECT projection, partition, position FROM feed ORDER BY projection, partition"
         )
-        places: dict[str, int] = {}
-        for projection, partition, position in rows:
-            place = places[projection] = places.get(projection, -1) + 1
-            if partition != place:
-                comparison.value(feed, projection, "partition", place, partition)
-            if not isinstance(position, int) or not 0 <= position <= last:
-                key = (projection, partition)
-                comparison.value(feed, key, "position", f"0 to {last}", position)
-        for row in self.connection.execute(
+        check_feeds(comparison, rows, last)
+        rows = self.connection.execute(
             "SELECT projection, dead.position, dead.version, dead.event_id, dead.ledger, type_name,"
             " event.version, lower(hex(event.event_id)), ledger.name, type "
             "FROM dead_letter AS dead LEFT JOIN event ON event.position = dead.position "
             "LEFT JOIN ledger ON ledger.id = event.ledger_id"
-        ):
-            comparison.row(letter, row[:2], row[6:], row[2:6])
+        )
+        check_dead_letters(comparison, rows)
 
     def _fault(self, kind: FaultKind, projection: str, **place: Any) -> None:
         self.findings.fault(Fault(kind=kind, projection=projection, **{"help": RESTORE, **place}))
