@@ -224,7 +224,12 @@ def _(
 ) -> list[GraphChange]:
     if mention is not None:
         return []
-    born = Mention(
+    return [GraphChange(before=None, after=first_mention(event, recorded))]
+
+
+def first_mention(event: FactAdded, recorded: Recorded) -> Mention:
+    """The first version of a fact in the graph."""
+    return Mention(
         fact_id=event.fact_id,
         entities=_named(event.entities),
         scope=event.scope,
@@ -233,7 +238,6 @@ def _(
         recorded=Interval(start=recorded.recorded_at),
         expires_at=event.expires_at,
     )
-    return [GraphChange(before=None, after=born)]
 
 
 @_changes.register

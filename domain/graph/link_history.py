@@ -62,9 +62,11 @@ class Links:
     def _keep(self, change: GraphChange) -> None:
         if change.before is not None:
             self.history[change.before.key][-1] = change.before
-        after = change.after
-        if after is None:
-            return
+        if change.after is not None:
+            self.add(change.after)
+
+    def add(self, after: Link) -> None:
+        """Add a version after the versions of the same link, if there are any."""
         if after.key not in self.history:
             self._begin(after)
         self.history.setdefault(after.key, []).append(after)

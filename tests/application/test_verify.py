@@ -16,6 +16,7 @@ import pytest
 from remembrancer import InvalidRequest, Memory
 from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
+from remembrancer.adapters.stores.sqlite.inspection import processes
 from remembrancer.domain.audit.faults import (
     MAX_FAULTS,
     Fault,
@@ -90,7 +91,10 @@ def test_jobs_must_be_a_whole_number_from_1_on(jobs: Any) -> None:
 
 
 @pytest.mark.slow
-def test_several_processes_find_the_same_faults_in_the_same_order(tmp_path: Path) -> None:
+def test_several_processes_find_the_same_faults_in_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "WORTH", 1)
     # Given faults in several ledgers
     path = tmp_path / "app.db"
     with Memory(path) as memory:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from remembrancer import Memory, RemembrancerError, Verification
+from remembrancer.adapters.stores.sqlite.inspection import parts
 from remembrancer.wiring.settings import load_settings
 from tests.adapters.sqlite.zoo import ZOO, Edit, edited, make
 
@@ -80,6 +81,21 @@ def test_edit_is_named_by_kind_table_and_column(edit: Edit, copy: Path) -> None:
 
     # And opening it for writing does not repair it
     assert not verified(copy, read_only=False).ok
+
+
+@pytest.mark.parametrize(
+    "edit", [each for each in ZOO if not (each.anchor or each.refused)], ids=lambda edit: edit.name
+)
+def test_edit_of_a_ledger_in_parts_is_named_alike(
+    edit: Edit, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a ledger that is too large to be folded at once
+    monkeypatch.setattr(parts, "PART", 3)
+    edited(copy, edit.change)
+    first = verified(copy).first
+    assert first is not None
+    assert first.kind.value == edit.kind
+    assert edit.table in (None, first.table)
 
 
 @pytest.mark.parametrize("edit", [each for each in ZOO if each.refused], ids=lambda edit: edit.name)

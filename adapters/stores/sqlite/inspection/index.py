@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import define, field, frozen
+import msgspec
+from attrs import define, field
 
+from remembrancer.adapters.stores.sqlite.inspection.parts import PartFold
 from remembrancer.adapters.stores.sqlite.inspection.sections import Sections
 from remembrancer.adapters.stores.sqlite.inspection.segments import SegmentCheck
 from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddings, digest_of
@@ -24,6 +27,7 @@ from remembrancer.domain.facts.fact import Fact, FactKey
 from remembrancer.domain.ports.embedder import Vector
 from remembrancer.domain.ports.vector_index import Document
 from remembrancer.domain.recall.documents import context_for, document_of
+from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.text import name_keys
 
 Embed: TypeAlias = Callable[[Sequence[str]], Sequence[Vector]]
@@ -49,6 +53,11 @@ _DOCUMENTS = (
     "LEFT JOIN index_embedding AS embedding ON embedding.id = document.embedding "
     "WHERE document.id BETWEEN ? AND ? ORDER BY document.id"
 )
+_DOCUMENTS_OF = _DOCUMENTS.replace(
+    "FROM index_document AS document ",
+    "FROM (SELECT value FROM json_each(?)) AS wanted CROSS JOIN index_document AS document "
+    "ON document.fact_id = wanted.value ",
+)
 _EMBEDDING = COLUMNS.index("embedding")
 
 
@@ -66,7 +75,7 @@ class _Sums:
     scopes: set[int] = field(factory=set)
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class IndexInspection:
     """Checks the index rows of one ledger, in one view of the file.
 
@@ -76,6 +85,7 @@ class IndexInspection:
         embeddings: the model that the index was made with.
         embed: computes vectors; ``None`` if they are not to be recomputed.
         findings: gets the faults.
+        ledger: the name of the ledger.
     """
 
     connection: sqlite3.Connection
@@ -83,42 +93,64 @@ class IndexInspection:
     embeddings: Embeddings
     embed: Embed | None
     findings: Findings
+    ledger: LedgerId
+    _row: dict[str, Any] | None = None
+    _scopes: dict[tuple[str, str, str], int] = field(factory=dict)
+    _sums: _Sums = field(factory=_Sums)
+    _read: bool = True
 
-    def check(self, fold: LedgerFold) -> None:
-        """Check the index of a ledger against its fold."""
-        comparison = Comparison(self.findings, fold.ledger)
-        run = Sections(self.connection, self.path, self.findings, fold.ledger).run
+    def check(self, folds: Iterable[LedgerFold]) -> None:
+        """Check the index of a ledger against its fold, or those of its parts."""
+        began = False
+        for fold in folds:
+            if not began:
+                self._begin()
+                began = True
+            self._part(fold)
+        if began:
+            self._finish()
+
+    @property
+    def _comparison(self) -> Comparison:
+        return Comparison(self.findings, self.ledger)
+
+    def _run(self, table: str, part: Callable[[], object]) -> bool:
+        return Sections(self.connection, self.path, self.findings, self.ledger).run(
+            table, INDEX, part
+        )
+
+    def _begin(self) -> None:
         rows: list[Any] = []
-        names = _LEDGER_COLUMNS
-        select = f"SELECT {', '.join(names)} FROM index_ledger WHERE name = ?"
-        run(
-            "index_ledger",
-            INDEX,
-            lambda: rows.extend(self.connection.execute(select, (fold.ledger,))),
+        select = f"SELECT {', '.join(_LEDGER_COLUMNS)} FROM index_ledger WHERE name = ?"
+        self._run(
+            "index_ledger", lambda: rows.extend(self.connection.execute(select, (self.ledger,)))
         )
-        if not rows:
-            if any(True for _ in fold.indexed()):
-                comparison.missing(LEDGER, fold.ledger)
+        if rows:
+            row = self._row = dict(zip(_LEDGER_COLUMNS, rows[0], strict=True))
+            self._run("index_scope", lambda: self._scopes.update(self._held_scopes(row["id"])))
+
+    def _part(self, fold: LedgerFold) -> None:
+        row = self._row
+        if row is not None:
+            self._read &= self._run("index_document", lambda: self._documents(fold, row))
+        elif self._read and any(True for _ in fold.indexed()):
+            self._comparison.missing(LEDGER, self.ledger)
+            self._read = False
+
+    def _finish(self) -> None:
+        row = self._row
+        if row is None or not self._read:
             return
-        row = dict(zip(names, rows[0], strict=True))
-        sums = _Sums()
-        scopes: dict[tuple[str, str, str], int] = {}
-        run("index_scope", INDEX, lambda: scopes.update(self._scopes(row["id"])))
-        read = run(
-            "index_document", INDEX, partial(self._documents, fold, comparison, row, scopes, sums)
-        )
-        if not read:
-            return
-        self._counts(run, comparison, row, scopes, sums)
-        run(
+        self._run("index_document", lambda: self._unread(row["id"]))
+        self._counts(row)
+        self._run(
             "index_segment",
-            INDEX,
-            lambda: SegmentCheck(self.connection, self.embeddings, self.findings, comparison).check(
-                row
-            ),
+            lambda: SegmentCheck(
+                self.connection, self.embeddings, self.findings, self._comparison
+            ).check(row),
         )
 
-    def _scopes(self, ledger: int) -> dict[tuple[str, str, str], int]:
+    def _held_scopes(self, ledger: int) -> dict[tuple[str, str, str], int]:
         rows = self.connection.execute(
             "SELECT agent_id, run_id, app_id, id FROM index_scope WHERE ledger = ?", (ledger,)
         )
@@ -126,19 +158,13 @@ class IndexInspection:
 
     # Documents
 
-    def _documents(
-        self,
-        fold: LedgerFold,
-        comparison: Comparison,
-        ledger: dict[str, Any],
-        scopes: dict[tuple[str, str, str], int],
-        sums: _Sums,
-    ) -> None:
+    def _documents(self, fold: LedgerFold, ledger: dict[str, Any]) -> None:
+        comparison, sums, number = self._comparison, self._sums, ledger["id"]
         model, encode = self.embeddings.find(self.connection), EncodedBatch()
         expected = {fact.key: fact for fact in fold.indexed()}
         embedded: set[int] = set()
         since = 0
-        for page in self._pages(ledger["id"]):
+        for page in self._pages(number, fold):
             texts: dict[int, str] = {}
             paired: list[tuple[Any, Fact, Document]] = []
             for row in page:
@@ -157,13 +183,13 @@ class IndexInspection:
                 *found, held_model, digest = row
                 key = (found[3], found[4])
                 ids = fact.scope
-                scope = scopes.get((ids.agent_id or "", ids.run_id or "", ids.app_id or ""))
+                scope = self._scopes.get((ids.agent_id or "", ids.run_id or "", ids.app_id or ""))
                 embedding = found[_EMBEDDING]
                 wanted = row_of(
                     document,
                     terms.__getitem__,
                     number=found[0],
-                    ledger=ledger["id"],
+                    ledger=number,
                     touched=found[2],
                     scope=scope,
                     embedding=embedding,
@@ -182,18 +208,34 @@ class IndexInspection:
                 encode, since = EncodedBatch(), 0
         for key in expected:
             self._lost(comparison, key)
-        self.findings.checked["documents"] += sums.documents
-        self._unused(comparison, ledger["id"], model)
 
-    def _pages(self, ledger: int) -> Iterator[list[Any]]:
-        rows = self.connection.execute(_DOCUMENTS, (first_of(ledger), last_of(ledger)))
-        while page := rows.fetchmany(PAGE):
-            yield page
+    def _pages(self, ledger: int, fold: LedgerFold) -> Iterator[list[Any]]:
+        bounds = (first_of(ledger), last_of(ledger))
+        if not isinstance(fold, PartFold):
+            rows = self.connection.execute(_DOCUMENTS, bounds)
+            while page := rows.fetchmany(PAGE):
+                yield page
+            return
+        keys = iter(fold.state.facts)
+        while some := list(islice(keys, PAGE)):
+            wanted = msgspec.json.encode(some).decode()
+            yield self.connection.execute(_DOCUMENTS_OF, (wanted, *bounds)).fetchall()
+
+    def _unread(self, ledger: int) -> None:
+        """Documents that no part has looked up, and vectors that no document uses."""
+        bounds = (first_of(ledger), last_of(ledger))
+        ((count,),) = self.connection.execute(
+            "SELECT count(*) FROM index_document WHERE id BETWEEN ? AND ?", bounds
+        )
+        if count != self._sums.documents:
+            self._comparison.value(DOCUMENT, self.ledger, "id", self._sums.documents, count)
+        self.findings.checked["documents"] += self._sums.documents
+        self._unused(self._comparison, ledger, self.embeddings.find(self.connection))
 
     @staticmethod
     def _add(sums: _Sums, found: Sequence[Any]) -> None:
         sums.documents += 1
-        sums.last = found[0] & LOW_BITS
+        sums.last = max(sums.last, found[0] & LOW_BITS)
         sums.touched = max(sums.touched, found[2])
 
     @staticmethod
@@ -243,17 +285,12 @@ class IndexInspection:
 
     # Counts
 
-    def _counts(
-        self,
-        run: Callable[[str, str, Callable[[], object]], bool],
-        comparison: Comparison,
-        ledger: dict[str, Any],
-        scopes: dict[tuple[str, str, str], int],
-        sums: _Sums,
-    ) -> None:
-        number = ledger["id"]
+    def _counts(self, ledger: dict[str, Any]) -> None:
+        number, comparison, sums = ledger["id"], self._comparison, self._sums
         comparison.listed(
-            SCOPE, [f"id {each}" for each in sums.scopes], [f"id {n}" for n in scopes.values()]
+            SCOPE,
+            [f"id {each}" for each in sums.scopes],
+            [f"id {each}" for each in self._scopes.values()],
         )
         for table, counts in ((SPEAKER, sums.speakers), (NAME, sums.names)):
             expected = {key: (count,) for key, count in counts.items()}
@@ -264,8 +301,8 @@ class IndexInspection:
                 )
                 comparison.keyed(table, expected, ((name, (held,)) for name, held in rows))
 
-            run(table.name, INDEX, part)
-        run("index_ledger", INDEX, partial(self._ledger, comparison, ledger, sums))
+            self._run(table.name, part)
+        self._run("index_ledger", partial(self._ledger, comparison, ledger, sums))
 
     def _ledger(self, comparison: Comparison, ledger: dict[str, Any], sums: _Sums) -> None:
         first, last = first_of(ledger["id"]), last_of(ledger["id"])

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any, TypeAlias
 
 from attrs import evolve, field, frozen
 
 from remembrancer.adapters.stores.sqlite.connections import one_view
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
+from remembrancer.adapters.stores.sqlite.inspection import processes
 from remembrancer.adapters.stores.sqlite.inspection.file import FileInspection
 from remembrancer.adapters.stores.sqlite.inspection.index import IndexInspection
 from remembrancer.adapters.stores.sqlite.inspection.ledger import LedgerInspection
@@ -26,7 +26,7 @@ from remembrancer.adapters.stores.sqlite.vector_index.embeddings import Embeddin
 from remembrancer.domain.audit.chain import StoredLedger
 from remembrancer.domain.audit.comparison import Comparison, Table
 from remembrancer.domain.audit.faults import LOG, RESTORE, Findings, made_otherwise
-from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.audit.jobs import refuse_processes
 from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.inspection import Progress
 from remembrancer.domain.scope import LedgerId
@@ -36,6 +36,9 @@ SHARES = 8
 
 LEDGERS = 1_000
 """Ledgers whose rows are read at once."""
+
+CACHE = 8_192
+"""KiB of pages that are held."""
 
 _LEDGERS = (
     "SELECT id, name, version, hash, recorded_at, handle, requests FROM ledger "
@@ -98,6 +101,8 @@ class SqliteInspection:
         self, *, chain: bool, jobs: int, embedder: Any, progress: Progress | None
     ) -> Findings:
         """See ``Inspection.check``."""
+        if self._database.settings.path == ":memory:":
+            refuse_processes(jobs)
         findings = Findings()
         fingerprints = self._fingerprints()
         with self._viewed() as connection:
@@ -117,13 +122,34 @@ class SqliteInspection:
             indexed=indexed,
             embedder=embedder,
         )
-        if jobs > 1 and self._database.settings.path != ":memory:":
-            _divided(task, ledgers, jobs, findings, total, progress)
+        done = 0
+
+        def found(part: Findings) -> None:
+            nonlocal done
+            done += part.checked["events"]
+            if progress is not None:
+                progress(done, total)
+
+        others = min(jobs - 1, total // processes.WORTH)
+        # Refused whatever the size of the file.
+        sent = processes.pickled(task) if jobs > 1 else b""
+        if others:
+            parts = processes.divided(
+                _shares(ledgers, jobs),
+                lambda share: checked(self._database, task, share),
+                others,
+                _begin,
+                sent,
+                found,
+            )
         else:
+            parts = []
             for share in _shares(ledgers, 1):
-                findings.add(checked(self._database, task, share))
-                if progress is not None:
-                    progress(findings.checked["events"], total)
+                parts.append(checked(self._database, task, share))
+                found(parts[-1])
+        # In order, so that the first fault is the same with any number of processes.
+        for part in parts:
+            findings.add(part)
         with self._viewed() as connection:
             file = FileInspection(
                 connection=connection, path=self._database.path, findings=findings
@@ -139,7 +165,7 @@ class SqliteInspection:
 
     @contextmanager
     def _viewed(self) -> Iterator[sqlite3.Connection]:
-        with self._database.reader() as connection, one_view(connection):
+        with self._database.reader() as connection, _small_cache(connection), one_view(connection):
             yield connection
 
     def _create_all(self, fresh: sqlite3.Connection) -> None:
@@ -151,11 +177,22 @@ class SqliteInspection:
 def checked(database: Database, task: Task, share: Share) -> Findings:
     """Check some ledgers, each in one view of the file."""
     findings = Findings()
-    with database.reader() as connection:
+    with database.reader() as connection, _small_cache(connection):
         for number in share:
             with one_view(connection):
                 _check(connection, database.path, task, number, findings)
     return findings
+
+
+@contextmanager
+def _small_cache(connection: sqlite3.Connection) -> Iterator[None]:
+    """Almost every page is read once: a cache for searches would only take memory."""
+    ((pages,),) = connection.execute("PRAGMA cache_size")
+    connection.execute(f"PRAGMA cache_size = -{CACHE}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA cache_size = {pages}")
 
 
 def _check(
@@ -172,8 +209,8 @@ def _check(
         if task.chain:
             inspection.chain(ledger)
             continue
-        fold = inspection.models(ledger)
-        if fold is not None and task.indexed:
+        folds = inspection.models(ledger)
+        if task.indexed:
             IndexInspection(
                 connection=connection,
                 path=path,
@@ -182,7 +219,10 @@ def _check(
                 if task.embedder is None
                 else lambda texts: task.embedder.embed(texts, "document"),
                 findings=findings,
-            ).check(fold)
+                ledger=ledger.name,
+            ).check(folds)
+        else:
+            deque(folds, 0)
 
 
 def _read(
@@ -245,48 +285,8 @@ def _shares(ledgers: Sequence[tuple[int, int]], jobs: int) -> Iterator[Share]:
         yield tuple(share)
 
 
-# Several processes
-
-_open: list[tuple[Database, Task]] = []
-"""In a process that checks: its database and its task."""
-
-
-def _divided(
-    task: Task,
-    ledgers: Sequence[tuple[int, int]],
-    jobs: int,
-    findings: Findings,
-    total: int,
-    progress: Progress | None,
-) -> None:
-    """Check shares of the ledgers in processes of their own."""
-    try:
-        sent = pickle.dumps(task)
-    except Exception as error:
-        raise InvalidRequest(
-            "jobs",
-            f"the embedder or the key vault can't be sent to other processes ({error}); set 1",
-        ) from error
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (sent,)) as pool:
-        running: list[Future[Findings]] = [
-            pool.submit(_checked_here, share) for share in _shares(ledgers, jobs)
-        ]
-        try:
-            # In order, so that the first fault is the same with any number of processes.
-            for each in running:
-                findings.add(each.result())
-                if progress is not None:
-                    progress(findings.checked["events"], total)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _begin(sent: bytes) -> None:
+def _begin(sent: bytes) -> Callable[[Share], Findings]:
+    """What checks shares, in a process that checks."""
     task: Task = pickle.loads(sent)
-    _open.append((Database(task.settings, SCHEMA_VERSIONS), task))
-
-
-def _checked_here(share: Share) -> Findings:
-    database, task = _open[0]
-    return checked(database, task, share)
+    database = Database(task.settings, SCHEMA_VERSIONS)
+    return lambda share: checked(database, task, share)

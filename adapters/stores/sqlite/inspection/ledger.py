@@ -7,35 +7,41 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import msgspec
+import numpy as np
 from attrs import frozen
 
-from remembrancer.adapters.stores.shared import usage_scripts
 from remembrancer.adapters.stores.shared.event_rows import decoded
-from remembrancer.adapters.stores.shared.fact_scripts import COLUMNS as FACT_COLUMNS
-from remembrancer.adapters.stores.shared.fact_scripts import MESSAGE
 from remembrancer.adapters.stores.shared.ledger_rows import Appends, LedgerRows, check_requests
 from remembrancer.adapters.stores.sqlite.fact_store import SqliteFactScripts
+from remembrancer.adapters.stores.sqlite.inspection import parts
+from remembrancer.adapters.stores.sqlite.inspection.ledger_rows import (
+    GRAPH,
+    LedgerRowInspection,
+    PartRowInspection,
+)
+from remembrancer.adapters.stores.sqlite.inspection.parts import Numbers, Outline, PartFold
 from remembrancer.adapters.stores.sqlite.inspection.sections import Sections
-from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteGraphScripts
 from remembrancer.domain.audit.chain import EVENT, ChainCheck, EventRow, StoredLedger
 from remembrancer.domain.audit.comparison import Comparison
 from remembrancer.domain.audit.faults import LOG, RESTORE, Fault, FaultKind, Findings
 from remembrancer.domain.audit.ledger_fold import LedgerFold
+from remembrancer.domain.conversation import Message
 from remembrancer.domain.errors import Erased, IntegrityError, InvalidRequest
-from remembrancer.domain.events import EVENT_TYPES, FactErased, LedgerErased
+from remembrancer.domain.events import EVENT_TYPES, FactErased, LedgerErased, MessageObserved
 from remembrancer.domain.ports.codec import Codec
 
 PAGE = 500
 """Events that are decoded together."""
 
-KEYS = 5_000
-"""Keys that one statement looks up."""
-
 _EVENTS = f"SELECT {', '.join(EVENT)} FROM event WHERE ledger_id = ? ORDER BY version"
+_CHOSEN = (
+    f"SELECT {', '.join(EVENT)} FROM (SELECT value FROM json_each(?)) AS chosen "
+    "CROSS JOIN event ON ledger_id = ? AND version = chosen.value"
+)
 
 _ERASURES = (FactErased.type_name, LedgerErased.type_name)
 _TYPES = {event_type.type_name for event_type in EVENT_TYPES}
@@ -76,27 +82,84 @@ class LedgerInspection:
 
         self._log(ledger, collect, erased)
 
-    def models(self, ledger: StoredLedger) -> LedgerFold | None:
+    def models(self, ledger: StoredLedger) -> Iterator[LedgerFold]:
         """Check the log, and every read model except the index.
 
-        Returns:
-            The fold, for the check of the index; ``None`` if it can't be made.
+        Yields:
+            The fold, for the check of the index; that of each part if the ledger is large. Nothing
+            if it can't be made.
         """
         fold = LedgerFold(ledger.name, self.findings)
+        outline = Outline() if ledger.version > parts.PART else None
         readable = [True]
 
         def apply(page: Sequence[EventRow]) -> None:
             if readable[0]:
-                readable[0] = self._apply(ledger, fold, page)
+                readable[0] = self._apply(ledger, fold, page, outline)
 
         if not self._log(ledger, apply, lambda: fold.erasures) or not readable[0]:
             self.findings.skip(f"the read models of {ledger.name}", "an event of it can't be read")
-            return None
-        self._rows(ledger, fold)
-        return fold
+        elif outline is None:
+            rows = LedgerRowInspection(self.connection, self.path, ledger, self._rows(ledger, fold))
+            rows.whole()
+            yield fold
+        else:
+            yield from self._parts(ledger, fold, outline)
 
-    def _sections(self, ledger: StoredLedger) -> Sections:
-        return Sections(self.connection, self.path, self.findings, ledger.name)
+    def _parts(
+        self, ledger: StoredLedger, whole: LedgerFold, outline: Outline
+    ) -> Iterator[LedgerFold]:
+        """Check the rows of a large ledger part by part."""
+        rows = PartRowInspection(
+            self.connection, self.path, ledger, self._rows(ledger, whole), outline
+        )
+        sections = Sections(self.connection, self.path, self.findings, ledger.name)
+        for part in outline.parts():
+            folds: list[PartFold] = []
+            if not sections.run(
+                "event", LOG, partial(self._fold, ledger, outline, part.versions, folds)
+            ):
+                return
+            fold = folds.pop()
+            rows.part(part, fold, self._rows(ledger, fold))
+            yield fold
+        rows.finish()
+
+    def _fold(
+        self, ledger: StoredLedger, outline: Outline, versions: Numbers, folds: list[PartFold]
+    ) -> None:
+        fold = PartFold(
+            ledger=ledger.name,
+            # Every event was checked when the log was.
+            findings=Findings(),
+            outline=outline,
+            message_at=partial(self._message, ledger),
+        )
+        for page in self._chosen(ledger, versions):
+            fold.apply(self._decoded(ledger, page))
+        folds.append(fold)
+
+    def _rows(self, ledger: StoredLedger, fold: LedgerFold) -> LedgerRows:
+        return LedgerRows(
+            ledger=ledger.id,
+            fold=fold,
+            comparison=Comparison(self.findings, ledger.name),
+            facts=SqliteFactScripts(self.codec),
+            graph=GRAPH,
+        )
+
+    def _chosen(self, ledger: StoredLedger, versions: Numbers) -> Iterator[list[EventRow]]:
+        for start in range(0, versions.size, PAGE):
+            chosen = msgspec.json.encode(versions[start : start + PAGE].tolist()).decode()
+            page = self.connection.execute(_CHOSEN, (chosen, ledger.id)).fetchall()
+            yield [row for row in page if row[9] is not None]
+
+    def _message(self, ledger: StoredLedger, version: int) -> Message | None:
+        for page in self._chosen(ledger, np.array([version])):
+            for item in self._decoded(ledger, page):
+                if isinstance(item.event, MessageObserved):
+                    return item.event.message
+        return None
 
     # The log
 
@@ -107,7 +170,7 @@ class LedgerInspection:
         erasures: Callable[[], Iterable[tuple[int, Any]]],
     ) -> bool:
         check = ChainCheck(ledger, self.findings)
-        sections = self._sections(ledger)
+        sections = Sections(self.connection, self.path, self.findings, ledger.name)
         requests: list[tuple[Any, Any, Any]] = []
         appends = Appends()
 
@@ -136,11 +199,25 @@ class LedgerInspection:
             )
         return whole
 
-    def _apply(self, ledger: StoredLedger, fold: LedgerFold, page: Sequence[EventRow]) -> bool:
-        """Fold a page; returns whether every event could be decoded."""
+    def _apply(
+        self,
+        ledger: StoredLedger,
+        fold: LedgerFold,
+        page: Sequence[EventRow],
+        outline: Outline | None,
+    ) -> bool:
+        """Fold a page; returns whether every event could be decoded.
+
+        With an outline only what is small in any ledger is folded.
+        """
         stored = [row for row in page if row[9] is not None]
         try:
-            fold.apply(self._decoded(ledger, stored))
+            items = self._decoded(ledger, stored)
+            if outline is None:
+                fold.apply(items)
+            else:
+                outline.feed(items)
+                fold.apply_small(items)
         except IntegrityError:
             for row in stored:
                 try:
@@ -174,75 +251,3 @@ class LedgerInspection:
                 help=RESTORE,
             )
         )
-
-    # The read models
-
-    def _rows(self, ledger: StoredLedger, fold: LedgerFold) -> None:
-        run, execute = self._sections(ledger).run, self.connection.execute
-        comparison = Comparison(self.findings, ledger.name)
-        rows = LedgerRows(
-            ledger=ledger.id,
-            fold=fold,
-            comparison=comparison,
-            facts=SqliteFactScripts(self.codec),
-            graph=_GRAPH,
-        )
-        owner = (ledger.id,)
-        run("fact", "facts", lambda: self._facts(ledger, rows))
-        run("message", "facts", lambda: rows.message("position", execute(_MESSAGES, owner)))
-        run(
-            "pipeline",
-            "facts",
-            lambda: rows.pipeline(digest for (digest,) in execute(_PIPELINES, owner)),
-        )
-        run("evidence", "facts", lambda: rows.evidence(self._evidence(fold)))
-        run("usage", "usage", lambda: rows.usage(execute(_USAGE, owner)))
-        numbers: dict[str, int] = {}
-        needed: set[Any] = set()
-        run("graph_name", "graph", lambda: numbers.update(rows.name(execute(_NAMES, owner))))
-        node = rows.node(numbers)
-        run("graph_relation", "graph", lambda: rows.relation(execute(_RELATIONS, owner), node))
-        run(
-            "graph_fact",
-            "graph",
-            lambda: needed.update(rows.mention(execute(_MENTIONS, owner), node)),
-        )
-        run(
-            "graph_mention",
-            "graph",
-            lambda: rows.mentioned(needed, execute(_MENTIONED, owner)),
-        )
-
-    def _facts(self, ledger: StoredLedger, rows: LedgerRows) -> None:
-        missing, surplus = rows.fact(self.connection.execute(_FACTS, (ledger.id,)))
-        owners = {
-            key: owner
-            for key in missing
-            for (owner,) in self.connection.execute(
-                "SELECT ledger_id FROM fact WHERE fact_id = ? AND version = ?", key
-            )
-        }
-        rows.lost(missing, surplus, owners)
-
-    def _evidence(self, fold: LedgerFold) -> Iterator[Any]:
-        messages = iter({message_id for message_id, _ in fold.evidence})
-        while keys := list(islice(messages, KEYS)):
-            yield from self.connection.execute(
-                "SELECT message_id, fact_id FROM json_each(?) AS wanted "
-                "CROSS JOIN evidence ON message_id = wanted.value",
-                (msgspec.json.encode(keys).decode(),),
-            )
-
-
-_GRAPH = SqliteGraphScripts()
-_FACTS = f"SELECT {', '.join(FACT_COLUMNS)} FROM fact WHERE ledger_id = ? ORDER BY id"
-_MESSAGES = f"SELECT position, {', '.join(MESSAGE)} FROM message WHERE ledger_id = ?"
-_PIPELINES = "SELECT digest FROM pipeline WHERE ledger_id = ?"
-_USAGE = f"SELECT {', '.join(usage_scripts.COLUMNS)} FROM usage WHERE ledger_id = ?"
-_NAMES = "SELECT folded, name, id FROM graph_name WHERE ledger = ?"
-_RELATIONS = f"SELECT {_GRAPH.relation_columns} FROM graph_relation WHERE ledger = ? ORDER BY id"
-_MENTIONS = f"SELECT {_GRAPH.mention_columns} FROM graph_fact WHERE ledger = ? ORDER BY id"
-_MENTIONED = (
-    "SELECT mention.name, mention.position, mention.fact FROM graph_name AS name "
-    "CROSS JOIN graph_mention AS mention ON mention.name = name.id WHERE name.ledger = ?"
-)

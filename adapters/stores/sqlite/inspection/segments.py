@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from remembrancer.adapters.stores.sqlite.vector_index.segments import (
     Part,
     Segment,
     TextField,
-    postings_of,
+    entries_of,
+    grouped_postings,
 )
 from remembrancer.domain.audit.comparison import Comparison, Table
 from remembrancer.domain.audit.faults import Findings
@@ -31,6 +33,14 @@ SEGMENT = Table(name="index_segment", projection="index")
 PART = Table(name="index_part", projection="index", columns=("data",))
 POSTING = Table(name="index_posting", projection="index", columns=("count", "data"))
 CENTRE = Table(name="index_centre", projection="index")
+
+VECTORS = 1_024
+"""Vectors whose codes are computed at once."""
+
+SLICE = 4 << 20
+"""Bytes of terms that are turned into postings at once."""
+
+_LEAST = -(1 << 63)
 
 ROUNDING = 1e-5
 """The distance of a vector from a hyperplane within which its side depends on the machine."""
@@ -92,8 +102,8 @@ class SegmentCheck:
         if parts is None:
             return
         rows = self.connection.execute(
-            f"SELECT id, ifnull(embedding, 0), scope, {TIMES}, text_length, context_length, "
-            "text_terms, context_terms FROM index_document WHERE id BETWEEN ? AND ? ORDER BY id",
+            f"SELECT id, ifnull(embedding, 0), scope, {TIMES} FROM index_document "
+            "WHERE id BETWEEN ? AND ? ORDER BY id",
             (segment.first, segment.last),
         ).fetchall()
         numbers = np.frombuffer(parts[Part.NUMBERS], "<u4")
@@ -114,7 +124,7 @@ class SegmentCheck:
                 self._differs(segment, column, expected, found)
         self._columns(segment, parts, rows, places)
         self._codes(segment, parts, rows, places, centre)
-        self._postings(segment, rows, places)
+        self._postings(segment, places)
 
     def _parts(self, segment: Segment) -> dict[Part, bytes] | None:
         low = segment.id * PARTS_PER_SEGMENT
@@ -189,8 +199,8 @@ class SegmentCheck:
                 self.comparison.missing(CENTRE, segment.ledger)
             return
         rotation = rotation_for(self.embeddings.dimension)
-        for start in range(0, len(rows), CHUNK):
-            chunk, here = embedded[start : start + CHUNK], places[start : start + CHUNK]
+        for start in range(0, len(rows), VECTORS):
+            chunk, here = embedded[start : start + VECTORS], places[start : start + VECTORS]
             found, vectors = self.embeddings.load(self.connection, chunk[chunk != 0])
             if not found.size:
                 continue
@@ -208,19 +218,47 @@ class SegmentCheck:
         if stored[left].any():
             self._part_differs(segment, Part.SIEVE, "no code without a vector", "a code")
 
-    def _postings(
-        self, segment: Segment, rows: Sequence[Any], places: npt.NDArray[np.intp]
-    ) -> None:
-        for field, terms, lengths in ((TextField.TEXT, 9, 7), (TextField.CONTEXT, 10, 8)):
-            expected = {
-                (segment.id, int(field), term): (count, data)
-                for _, term, count, data in postings_of(
-                    field, [row[terms] for row in rows], [row[lengths] for row in rows], places
-                )
-            }
-            stored = self.connection.execute(
-                "SELECT segment, field, term, count, data FROM index_posting "
-                "WHERE segment = ? AND field = ?",
-                (segment.id, int(field)),
+    def _postings(self, segment: Segment, places: npt.NDArray[np.intp]) -> None:
+        bounds = (segment.first, segment.last)
+        for field, column in ((TextField.TEXT, "text"), (TextField.CONTEXT, "context")):
+            ((size,),) = self.connection.execute(
+                f"SELECT ifnull(sum(length({column}_terms)), 0) FROM index_document "
+                "WHERE id BETWEEN ? AND ?",
+                bounds,
             )
-            self.comparison.keyed(POSTING, expected, ((row[:3], row[3:]) for row in stored))
+            # Terms are hashes: ranges of them have about the same number of entries.
+            slices = 1 + size // SLICE
+            limits = [_LEAST + (1 << 64) * number // slices for number in range(slices + 1)]
+            for low, end in pairwise(limits):
+                stored = self.connection.execute(
+                    "SELECT segment, field, term, count, data FROM index_posting "
+                    "WHERE segment = ? AND field = ? AND term BETWEEN ? AND ?",
+                    (segment.id, int(field), low, end - 1),
+                )
+                rows = self.connection.execute(
+                    f"SELECT {column}_terms, {column}_length FROM index_document "
+                    "WHERE id BETWEEN ? AND ? ORDER BY id",
+                    bounds,
+                )
+                expected = {
+                    (segment.id, int(field), term): (count, data)
+                    for _, term, count, data in grouped_postings(
+                        field, *_entries(rows, places, low, end - 1)
+                    )
+                }
+                self.comparison.keyed(POSTING, expected, ((row[:3], row[3:]) for row in stored))
+
+
+def _entries(
+    rows: sqlite3.Cursor, places: npt.NDArray[np.intp], low: int, high: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """The entries of terms from ``low`` to ``high``."""
+    terms, postings, start = [np.empty(0, np.int64)], [np.empty(0, np.uint32)], 0
+    while page := rows.fetchmany(CHUNK):
+        encoded, lengths = zip(*page, strict=True)
+        found, each = entries_of(encoded, lengths, places[start : start + len(page)])
+        chosen = (found >= low) & (found <= high)
+        terms.append(found[chosen])
+        postings.append(each[chosen])
+        start += len(page)
+    return np.concatenate(terms), np.concatenate(postings)

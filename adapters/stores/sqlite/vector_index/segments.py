@@ -244,19 +244,34 @@ def postings_of(
         lengths: the number of terms of each document.
         offsets: the offset of each document in the segment; ``None`` if they are 0, 1, 2, ...
     """
+    return grouped_postings(kind, *entries_of(encoded, lengths, offsets))
+
+
+def entries_of(
+    encoded: Sequence[bytes],
+    lengths: Sequence[int],
+    offsets: npt.NDArray[np.intp] | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """The terms of documents, and the posting of each; the arguments are as in ``postings_of``."""
     terms, frequencies, owners = decode_terms(encoded)
-    if not owners.size:
+    capped = np.minimum(np.array(lengths, np.int64), LONGEST_LENGTH).astype(np.uint32)
+    postings = (owners if offsets is None else offsets[owners]).astype(np.uint32)
+    postings |= frequencies.astype(np.uint32) << 16
+    postings |= capped[owners] << 24
+    return terms, postings
+
+
+def grouped_postings(
+    kind: TextField, terms: npt.NDArray[np.int64], postings: npt.NDArray[np.uint32]
+) -> Iterator[tuple[int, int, int, bytes]]:
+    """Rows of (field, term, count, data) of the result of ``entries_of``."""
+    if not terms.size:
         return
     order = np.argsort(terms, kind="stable")
     terms = terms[order]
-    capped = np.minimum(np.array(lengths, np.int64), LONGEST_LENGTH).astype(np.uint32)
-    owned = owners[order]
-    places = (owned if offsets is None else offsets[owned]).astype(np.uint32)
-    postings = places | frequencies[order].astype(np.uint32) << 16
-    postings |= capped[owned] << 24
     starts = np.flatnonzero(np.r_[True, terms[1:] != terms[:-1]])
     ends = np.r_[starts[1:], terms.size]
-    data = memoryview(postings.astype(POSTING).tobytes())
+    data = memoryview(postings[order].astype(POSTING).tobytes())
     size = POSTING.itemsize
     for term, start, end in zip(
         terms[starts].tolist(), starts.tolist(), ends.tolist(), strict=True
