@@ -6,6 +6,7 @@ They are the active neighbours plus the earlier candidates of the call. Decision
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, time
 from functools import cached_property
 from typing import TypeAlias
@@ -14,8 +15,9 @@ from attrs import evolve, field, frozen
 
 from remembrancer.application.extraction.rules import slots
 from remembrancer.application.extraction.rules.reading import SlotReading, Stance
+from remembrancer.application.reconciliation.ending_keys import prefixes
 from remembrancer.application.reconciliation.near_duplicates import signature
-from remembrancer.application.reconciliation.negations import Assertion, assertion_in
+from remembrancer.application.reconciliation.negations import Assertion, assertion_in, opposes
 from remembrancer.application.reconciliation.one_user import one_subject
 from remembrancer.application.statements.slot import reading_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKind
@@ -25,9 +27,6 @@ from remembrancer.domain.text import normalised
 
 Partition: TypeAlias = tuple[LedgerId, str | None, str | None]
 """Ledger, agent and application. A fact can end only facts of its own partition."""
-
-PREFIX_WORDS = 3
-"""Words at the start of a statement that are indexed, to find its negations."""
 
 
 @frozen(kw_only=True)
@@ -104,8 +103,7 @@ class KnownFact:
         if self.assertion is not None:
             over = self.assertion.over
             keys += [
-                _asserted(self, words, over=over)
-                for words in _prefixes(self.assertion.words, whole=over)
+                _asserted(self, words, over=over) for words in _prefixes(self.assertion, whole=over)
             ]
         return tuple(keys)
 
@@ -164,7 +162,7 @@ class ActiveFacts:
             return []
         return [
             found
-            for words in _prefixes(item.assertion.words, whole=item.assertion.over)
+            for words in _prefixes(item.assertion, whole=item.assertion.over)
             for found in self._on(_asserted(item, words, over=not item.assertion.over))
         ]
 
@@ -192,11 +190,10 @@ def _asserted(item: KnownFact, words: tuple[str, ...], *, over: bool) -> tuple[o
     return ("over" if over else "holds", item.partition, subject, words)
 
 
-def _prefixes(words: tuple[str, ...], *, whole: bool) -> list[tuple[str, ...]]:
+def _prefixes(assertion: Assertion, *, whole: bool) -> list[tuple[str, ...]]:
     """Indexed prefixes: the longest one for an ending, each one for other assertions."""
-    if whole:
-        return [words[:PREFIX_WORDS]]
-    return [words[:count] for count in range(1, min(len(words), PREFIX_WORDS) + 1)]
+    found = prefixes(assertion)
+    return found[-1:] if whole else found
 
 
 def lasts(item: KnownFact) -> tuple[bool, float]:
@@ -237,6 +234,19 @@ def known_fact(item: Fact | Candidate, name: str | None = None) -> KnownFact:
         agent_only=isinstance(item, Candidate) and item.agent_only,
         expires_at=item.expires_at,
     )
+
+
+def is_opposed(ending: Fact, candidates: Iterable[Candidate], name: str | None) -> bool:
+    """Whether one of the candidates says the opposite of an ending.
+
+    Args:
+        ending: a fact.
+        candidates: the candidates.
+        name: the ``only_name`` of all speakers.
+    """
+    over = known_fact(ending, name).assertion
+    held = (known_fact(candidate, name).assertion for candidate in candidates)
+    return over is not None and any(said is not None and opposes(over, said) for said in held)
 
 
 def _of_one(assertion: Assertion, name: str | None) -> Assertion:

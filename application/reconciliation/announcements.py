@@ -16,6 +16,7 @@ from attrs import frozen
 from remembrancer.application.extraction.rules import cues, slot_values
 from remembrancer.application.extraction.rules.calendar_words import MONTH, WEEKDAY
 from remembrancer.application.extraction.rules.contractions import written_out
+from remembrancer.application.extraction.rules.readings import remembered
 from remembrancer.application.extraction.rules.statements import plain
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 
@@ -77,6 +78,7 @@ class Announcement:
 Maker: TypeAlias = Callable[[re.Match[str]], Announcement | None]
 
 
+@remembered
 def announcement_in(sentence: str) -> Announcement | None:
     """The announcement of a sentence, ``None`` if it makes none."""
     text = plain(sentence)

@@ -11,6 +11,9 @@ from remembrancer.application.extraction.rules.contractions import written_out
 from remembrancer.application.extraction.rules.readings import remembered
 from remembrancer.domain.text import normalised
 
+SIGNATURE_VERSION = 1
+"""Increment with every change of ``signature``: rows hold its results, and must be rebuilt."""
+
 _WEIGHTLESS = frozenset("really just actually definitely absolutely totally honestly".split())
 _OPENERS = frozenset(
     "and but so well oh ah hey hi wow yes yeah yep ok okay haha lol btw also anyway".split()

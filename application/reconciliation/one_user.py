@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from remembrancer.domain.conversation import Role
+from remembrancer.domain.facts.fact import Fact
+from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.text import normalised
 
 USER = Role.USER.value
@@ -46,3 +48,17 @@ def slots_of_both(slots: Iterable[str], name: str | None) -> list[str]:
         if name is not None and subject in (USER, name):
             both[f"{name if subject == USER else USER}/{attribute}"] = None
     return list(both)
+
+
+def namings(speakers: Iterable[str | None]) -> set[bool]:
+    """Whether there are users with a name (``True``) and without one (``False``)."""
+    said_by = {USER if speaker is None else normalised(speaker) for speaker in speakers}
+    return {speaker != USER for speaker in said_by if speaker == USER or speaker not in _ROLES}
+
+
+def of_one_naming(facts: Iterable[Fact], candidates: Iterable[Candidate]) -> list[Fact]:
+    """The facts that may be shown with candidates where several names have spoken. A fact of one
+    name beside the words of a nameless user would look as if both were one subject.
+    """
+    own = namings(candidate.speaker for candidate in candidates)
+    return [fact for fact in facts if len(own) != 1 or namings([fact.speaker]) <= own]

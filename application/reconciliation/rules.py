@@ -38,11 +38,12 @@ from remembrancer.application.reconciliation.active_facts import (
     lasts,
 )
 from remembrancer.application.reconciliation.announcements import announcement_in, ended_by
+from remembrancer.application.reconciliation.ending_keys import opposing_keys
 from remembrancer.application.reconciliation.negations import opposes
-from remembrancer.application.reconciliation.one_user import only_name
+from remembrancer.application.reconciliation.one_user import namings, only_name
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate, Decision, Proposal
-from remembrancer.domain.ports.reconciler import Reconciliation
+from remembrancer.domain.ports.reconciler import Comparison, Reconciliation
 from remembrancer.domain.text import normalised
 
 RECENT = timedelta(days=183)
@@ -84,6 +85,20 @@ class RulesReconciler:
     def prompts(self) -> Mapping[str, str]:
         """No prompts."""
         return {}
+
+    def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
+        """What the candidates are compared with. Only a sentence that ends another one can be about
+        a fact in other words, which is found by meaning. So is who else has spoken, if some of the
+        candidates are by name and others are not.
+        """
+        said = [known_fact(candidate).assertion for candidate in candidates]
+        asserted = [assertion for assertion in said if assertion is not None]
+        return Comparison(
+            by_meaning=len(namings(candidate.speaker for candidate in candidates)) > 1
+            or any(assertion.over for assertion in asserted)
+            or any(_announces(candidate.text) for candidate in candidates),
+            endings=tuple(key for assertion in asserted for key in opposing_keys(assertion)),
+        )
 
     async def reconcile(
         self,
@@ -301,6 +316,10 @@ def _ending(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:
                 reason="says that this is over" if mine.over else "says that this holds after all",
             )
     return None
+
+
+def _announces(text: str) -> bool:
+    return announcement_in(text) is not None or languages.ending_in(text) is not None
 
 
 def _announced(candidate: KnownFact, view: ActiveFacts) -> Proposal | None:

@@ -9,10 +9,16 @@ from typing import TypeAlias
 from attrs import frozen
 
 from remembrancer.application.embedding import Embedding
-from remembrancer.application.reconciliation.one_user import only_name, slots_of_both
+from remembrancer.application.reconciliation.active_facts import is_opposed
+from remembrancer.application.reconciliation.one_user import (
+    of_one_naming,
+    only_name,
+    slots_of_both,
+)
 from remembrancer.domain.facts.fact import Fact, FactId, FactStatus
 from remembrancer.domain.facts.verdicts import Candidate
 from remembrancer.domain.ports.fact_store import FactStore
+from remembrancer.domain.ports.reconciler import Comparison
 from remembrancer.domain.ports.vector_index import IndexQuery, VectorIndex
 from remembrancer.domain.scope import LedgerId
 
@@ -62,7 +68,7 @@ class FindNeighbours:
         ledger: LedgerId,
         now: datetime,
         expired: Set[FactId],
-        by_meaning: bool,
+        comparison: Comparison,
         ended: bool = False,
     ) -> FoundNeighbours:
         """The neighbours of candidates.
@@ -72,7 +78,7 @@ class FindNeighbours:
             ledger: the ledger to search.
             now: the time of the decision.
             expired: facts that the same append expires.
-            by_meaning: search by vector, too; the candidates must be embedded.
+            comparison: which other facts to find; by meaning, the candidates must be embedded.
             ended: also find the facts in the slots of candidates that have ended.
         """
 
@@ -84,30 +90,39 @@ class FindNeighbours:
             }
 
         return FoundNeighbours(
-            same=kept(await self._same(ledger, candidates, ended=ended)),
+            same=kept(await self._same(ledger, candidates, comparison.endings, ended=ended)),
             near=[
-                kept(await self._near(candidate, now) if by_meaning else {})
+                kept(await self._near(candidate, now) if comparison.by_meaning else {})
                 for candidate in candidates
             ],
         )
 
     async def _same(
-        self, ledger: LedgerId, candidates: Sequence[Candidate], *, ended: bool
+        self,
+        ledger: LedgerId,
+        candidates: Sequence[Candidate],
+        endings: Sequence[str],
+        *,
+        ended: bool,
     ) -> dict[FactId, tuple[Fact, float]]:
-        """The facts with the text or the slot of a candidate; active ones, unless ``ended``."""
-        texts = [candidate.text for candidate in candidates]
+        """The facts with the text or the slot of a candidate, active ones unless ``ended``, and the
+        endings that a candidate opposes.
+        """
+        said = await self._facts.active(ledger, [each.text for each in candidates], [])
+        over = await self._facts.endings(ledger, endings) if endings else ()
         slots = [candidate.slot for candidate in candidates if candidate.slot]
-        if slots:
+        told: Sequence[Fact] = ()
+        if slots or over or len(of_one_naming(said, candidates)) < len(said):
             spoken = (candidate.speaker for candidate in candidates)
             name = only_name((*await self._index.speakers(ledger), *spoken))
-            slots = slots_of_both(slots, name)
-        found = [
-            *await self._facts.active(ledger, texts, []),
-            *(await self._facts.in_slots(ledger, slots) if slots else ()),
-        ]
+            over = [fact for fact in over if is_opposed(fact, candidates, name)]
+            if not (name or ended):
+                said, over = of_one_naming(said, candidates), of_one_naming(over, candidates)
+            if slots:
+                told = await self._facts.in_slots(ledger, slots_of_both(slots, name))
         return {
             fact.fact_id: (fact, 0.0)
-            for fact in found
+            for fact in (*said, *over, *told)
             if fact.scope.ledger == ledger and (ended or _is_active(fact))
         }
 

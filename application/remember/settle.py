@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from remembrancer.application.embedding import NO_VECTOR, Embedding
 from remembrancer.application.projections.embedding_backfill import EmbeddingBackfill
@@ -34,7 +34,12 @@ from remembrancer.domain.ports.clock import Clock
 from remembrancer.domain.ports.extractor import Extraction
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.ports.link_history import LinkHistory
-from remembrancer.domain.ports.reconciler import Reconciler, Reconciliation
+from remembrancer.domain.ports.reconciler import (
+    Comparison,
+    Reconciler,
+    Reconciliation,
+    compares_words,
+)
 from remembrancer.domain.recorded import CorrelationId, Head, NewEvent, Recorded
 from remembrancer.domain.scope import LedgerId
 
@@ -102,6 +107,14 @@ def _open(near: Neighbours, now: datetime) -> Neighbours:
 def _ahead(near: Neighbours, now: datetime) -> list[Fact]:
     """The statements among the neighbours that it does not."""
     return [fact for fact, _ in near.values() if is_ahead(fact, now)]
+
+
+def _comparison(matter: Matter, *, embedded: bool) -> Comparison:
+    """What the candidates are compared with."""
+    wanted = Comparison(by_meaning=matter.by_meaning)
+    if matter.by_meaning and compares_words(matter.reconciler):
+        wanted = matter.reconciler.comparison(matter.extraction.candidates)
+    return wanted if embedded else evolve(wanted, by_meaning=False)
 
 
 class Settle:
@@ -246,7 +259,7 @@ class Settle:
             ledger=matter.ledger,
             now=now,
             expired={fact.fact_id for fact in due},
-            by_meaning=matter.by_meaning and embedded,
+            comparison=_comparison(matter, embedded=embedded),
             ended=matter.ended,
         )
         neighbours = found.each

@@ -93,8 +93,14 @@ class FactStore(Protocol):
     async def active(
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:
-        """The active facts of a ledger with one of ``texts`` (compared by
-        ``remembrancer.domain.text.normalised``) or one of ``slots``.
+        """The active facts of a ledger with one of ``texts`` or one of ``slots``. Texts are
+        compared by ``remembrancer.application.reconciliation.near_duplicates.signature``.
+        """
+        ...
+
+    async def endings(self, ledger: LedgerId, keys: Sequence[str]) -> Sequence[Fact]:
+        """The active facts of a ledger that say that something is over, with one of ``keys``
+        (``remembrancer.application.reconciliation.ending_keys.ending_key``).
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from attrs import frozen
 
@@ -25,6 +25,19 @@ class Reconciliation:
     failure: ModelError | AdapterUnavailable | None = None
 
 
+@frozen(kw_only=True)
+class Comparison:
+    """What a reconciler compares candidates with, besides the facts that have the text or the slot
+    of one.
+
+    ``by_meaning``: the facts with the vectors nearest to each candidate. ``endings``: the facts
+    that ``FactStore.endings`` finds under these keys.
+    """
+
+    by_meaning: bool
+    endings: tuple[str, ...] = ()
+
+
 class Reconciler(Protocol):
     """Contract: a proposal's target is the id of a fact in ``neighbours`` or of an earlier
     candidate of the same call that was proposed to be added. Inferences name no messages.
@@ -43,3 +56,20 @@ class Reconciler(Protocol):
                 two texts (cosine in [-1, 1]).
         """
         ...
+
+
+class ComparesWords(Protocol):
+    """Optional, for reconcilers that compare words. Without it, candidates are compared by meaning.
+
+    Contract: the result depends on the candidates alone; what ``reconcile`` decides about these
+    candidates depends on no fact that the comparison leaves out.
+    """
+
+    def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
+        """What the candidates of one call are compared with."""
+        ...
+
+
+def compares_words(reconciler: object) -> TypeGuard[ComparesWords]:
+    """Whether a reconciler tells what it compares with."""
+    return hasattr(reconciler, "comparison")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from remembrancer.application.reconciliation.ending_keys import ending_key
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     Event,
@@ -278,6 +279,28 @@ class FactStoreContract:
         by_slot = self.facts.active(ALICE, [], ["alice/residence", "alice/employer"])
         assert [f.text for f in by_slot] == ["I live in Paris"]
         assert list(self.facts.active(LedgerId("user:bob"), ["I like tea."], [])) == []
+
+    def test_active_facts_are_found_by_a_near_duplicate(self) -> None:
+        self.given(fact_added("I am fond of Al."), fact_added("I am not fond of Al."))
+        found = self.facts.active(ALICE, ["And I'm really fond of Al!"], [])
+        assert [fact.text for fact in found] == ["I am fond of Al."]
+
+    def test_active_endings_are_found_by_their_key(self) -> None:
+        gone, tea = fact_added("I don't smoke."), fact_added("I quit drinking green tea in 2020.")
+        self.given(fact_added("I no longer smoke."), tea, fact_added("I smoke."), gone)
+        self.given(FactRetracted(fact_id=gone.fact_id))
+        key = ending_key("I stopped smoking")
+        assert key is not None
+        assert [f.text for f in self.facts.endings(ALICE, [key])] == ["I no longer smoke."]
+        found = self.facts.endings(ALICE, ["drink green tea", key, key, "smoke"])
+        assert {f.text for f in found} == {"I no longer smoke.", tea.text}
+        assert list(self.facts.endings(ALICE, [])) == []
+        assert list(self.facts.endings(LedgerId("user:bob"), [key])) == []
+
+    def test_revision_that_says_that_something_is_over_is_an_ending(self) -> None:
+        tea = fact_added("I drink tea.")
+        self.given(tea, FactRevised(fact_id=tea.fact_id, text="I no longer drink tea."))
+        assert [f.version for f in self.facts.endings(ALICE, ["drink tea"])] == [2]
 
     def test_active_and_superseded_facts_are_found_by_slot(self) -> None:
         home, old = fact_added("I live in Paris"), fact_added("I live in Rome")

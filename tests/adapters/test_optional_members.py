@@ -23,6 +23,7 @@ from remembrancer.domain.ports.external_engine import (
 from remembrancer.domain.ports.local import Local, is_local
 from remembrancer.domain.ports.never_suspends import NeverSuspends, never_suspends
 from remembrancer.domain.ports.read_models import CatchesUp, HasState, catches_up, has_state
+from remembrancer.domain.ports.reconciler import ComparesWords, compares_words
 from remembrancer.domain.ports.self_description import DescribesItself, describes_itself
 from remembrancer.domain.ports.vector_index import (
     Compactable,
@@ -35,6 +36,7 @@ Finds = Callable[[object], bool]
 
 OPTIONAL: list[tuple[Finds, type[Any]]] = [
     (catches_up, CatchesUp),
+    (compares_words, ComparesWords),
     (declares_signals, DeclaresSignals),
     (has_fingerprint, Fingerprinted),
     (has_state, HasState),

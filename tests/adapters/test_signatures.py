@@ -94,7 +94,7 @@ from remembrancer.domain.ports.read_models import (
     ReadModels,
     Rebuildable,
 )
-from remembrancer.domain.ports.reconciler import Reconciler
+from remembrancer.domain.ports.reconciler import ComparesWords, Reconciler
 from remembrancer.domain.ports.reranker import Reranker
 from remembrancer.domain.ports.self_description import DescribesItself
 from remembrancer.domain.ports.usage_store import UsageStore
@@ -132,6 +132,7 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
     ProjectionState: [InMemoryProjectionState, SqliteProjectionState, PostgresProjectionState],
     Rebuildable: [SqliteReadModels, PostgresReadModels],
     ReadModels: [InMemoryReadModels, SqliteReadModels, PostgresReadModels],
+    ComparesWords: [RulesReconciler],
     Reconciler: [RulesReconciler, ModelReconciler, VerbatimReconciler],
     Reranker: [LitellmReranker, FastembedReranker, ModelReranker, BoundedReranker],
     SearchedIndex: [HybridIndex],

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from remembrancer.application.reconciliation.ending_keys import ending_key
+from remembrancer.application.reconciliation.near_duplicates import signature
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import MessageObserved
 from remembrancer.domain.facts.evolve import FactChange, LedgerState, changes_of, fold
@@ -16,7 +18,6 @@ from remembrancer.domain.ports.fact_store import FactQuery, Tally
 from remembrancer.domain.recall.documents import attributes_of
 from remembrancer.domain.recorded import CorrelationId, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.domain.text import normalised
 
 
 class InMemoryFactStore:
@@ -102,12 +103,17 @@ class InMemoryFactStore:
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Sequence[Fact]:
         """See ``FactStore.active``."""
-        wanted, in_slots = {normalised(text) for text in texts}, set(slots)
+        wanted, in_slots = {signature(text) for text in texts}, set(slots)
         return [
             fact
             for fact in self._active(ledger)
-            if normalised(fact.text) in wanted or fact.slot in in_slots
+            if signature(fact.text) in wanted or fact.slot in in_slots
         ]
+
+    def endings(self, ledger: LedgerId, keys: Sequence[str]) -> Sequence[Fact]:
+        """See ``FactStore.endings``."""
+        wanted = set(keys)
+        return [fact for fact in self._active(ledger) if ending_key(fact.text) in wanted]
 
     def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
         """See ``FactStore.in_slots``."""

@@ -51,6 +51,7 @@ _TABLES = (
         user_id text, agent_id text, run_id text, app_id text,
         status text NOT NULL,
         digest bytea NOT NULL,
+        ending bytea,
         slot text,
         occurred_at bigint NOT NULL,
         created_at bigint NOT NULL,
@@ -62,6 +63,8 @@ _TABLES = (
         body json NOT NULL
     )
     """,
+    # Of an earlier release, whose rows are replaced.
+    "ALTER TABLE fact ADD COLUMN IF NOT EXISTS ending bytea",
     *(f"CREATE {index}" for index in FACT_INDEXES),
     f"CREATE INDEX IF NOT EXISTS fact_blocked ON fact (ledger_id) WHERE {_BLOCKED}",
     """
@@ -215,6 +218,10 @@ class PostgresFactStore:
     ) -> Sequence[Fact]:
         """See ``FactStore.active``."""
         return await self._read(self._scripts.active(ledger, texts, slots))
+
+    async def endings(self, ledger: LedgerId, keys: Sequence[str]) -> Sequence[Fact]:
+        """See ``FactStore.endings``."""
+        return await self._read(self._scripts.endings(ledger, keys))
 
     async def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
         """See ``FactStore.in_slots``."""

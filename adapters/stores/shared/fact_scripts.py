@@ -19,6 +19,8 @@ from attrs import define, field
 from remembrancer.adapters.damage import DAMAGE, damaged
 from remembrancer.adapters.stores.shared.scripts import Batch, Row, Script, Statement
 from remembrancer.adapters.stores.shared.visibility import covered, listed
+from remembrancer.application.reconciliation.ending_keys import ending_key
+from remembrancer.application.reconciliation.near_duplicates import signature
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.epoch_micros import bounds_of, optional_microseconds, to_microseconds
 from remembrancer.domain.errors import IntegrityError
@@ -36,7 +38,6 @@ from remembrancer.domain.ports.codec import Codec
 from remembrancer.domain.ports.fact_store import FactQuery, Tally
 from remembrancer.domain.recorded import CorrelationId, Recorded
 from remembrancer.domain.scope import LedgerId, Scope
-from remembrancer.domain.text import normalised
 
 LATEST = "recorded_to IS NULL AND status = 'active'"
 BELIEVED = "recorded_to IS NULL AND status IN ('active', 'superseded')"
@@ -51,6 +52,8 @@ FACT_INDEXES = (
     "INDEX IF NOT EXISTS fact_in_slot ON fact (ledger_id, slot) "
     # SQLite uses it for LATEST and BELIEVED, which both contain these conditions.
     "WHERE recorded_to IS NULL AND slot IS NOT NULL",
+    "INDEX IF NOT EXISTS fact_ending ON fact (ledger_id, ending) "
+    f"WHERE {LATEST} AND ending IS NOT NULL",
     "INDEX IF NOT EXISTS fact_due ON fact (ledger_id, expires_at) "
     f"WHERE {LATEST} AND expires_at IS NOT NULL",
 )
@@ -77,7 +80,7 @@ _LEAD = (
 
 COLUMNS = (
     *("fact_id", "version", "ledger_id", "user_id", "agent_id", "run_id", "app_id", "status"),
-    *("digest", "slot", "occurred_at", "created_at", "valid_from", "valid_to", "gaps"),
+    *("digest", "ending", "slot", "occurred_at", "created_at", "valid_from", "valid_to", "gaps"),
     *("recorded_from", "recorded_to", "expires_at", "rivals", "body"),
 )
 
@@ -170,7 +173,8 @@ class FactScripts(ABC):
             fact.scope.run_id,
             fact.scope.app_id,
             fact.status.value,
-            _digest(fact.text),
+            _digest(signature(fact.text)),
+            _optional_digest(ending_key(fact.text)),
             fact.slot,
             to_microseconds(fact.occurred_at),
             to_microseconds(fact.created_at),
@@ -357,7 +361,7 @@ class FactScripts(ABC):
         self, ledger: LedgerId, texts: Sequence[str], slots: Sequence[str]
     ) -> Script[list[Fact]]:
         """The active facts with one of the texts or slots."""
-        digests = [_digest(text) for text in texts]
+        digests = [_digest(signature(text)) for text in texts]
         found: dict[FactId, Fact] = {}
         for column, values in (("digest", digests), ("slot", slots)):
             for clause, parameter in self.any_of(column, list(dict.fromkeys(values))):
@@ -366,6 +370,16 @@ class FactScripts(ABC):
                 )
                 found.update((fact.fact_id, fact) for fact in facts)
         return list(found.values())
+
+    def endings(self, ledger: LedgerId, keys: Sequence[str]) -> Script[list[Fact]]:
+        """The active facts with one of the ``ending_key``s."""
+        found: list[Fact] = []
+        digests = [_digest(key) for key in dict.fromkeys(keys)]
+        for clause, parameter in self.any_of("ending", digests):
+            found += yield from self._active(
+                [f"{_OF_LEDGER} AND ending IS NOT NULL AND {clause}"], (ledger, parameter)
+            )
+        return found
 
     def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Script[list[Fact]]:
         """The latest versions of active and superseded facts in one of the slots."""
@@ -540,8 +554,12 @@ def _conversation_of(scope: Scope) -> str:
     return _encoder.encode([scope.agent_id, scope.run_id, scope.app_id]).decode()
 
 
-def _digest(text: str) -> bytes:
-    return blake2b(normalised(text).encode(), digest_size=16).digest()
+def _digest(key: str) -> bytes:
+    return blake2b(key.encode(), digest_size=16).digest()
+
+
+def _optional_digest(key: str | None) -> bytes | None:
+    return None if key is None else _digest(key)
 
 
 def _one_or_all(ledger: LedgerId | None, column: str) -> tuple[str, list[object]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
+from remembrancer.application.reconciliation.ending_keys import ENDINGS_VERSION
+from remembrancer.application.reconciliation.near_duplicates import SIGNATURE_VERSION
 from remembrancer.domain.errors import IntegrityError, InvalidRequest
 from remembrancer.domain.facts.fact import Fact
 from remembrancer.domain.ports.embedder import Vector
@@ -52,7 +54,7 @@ class Named(Fingerprinted, Protocol):
 def fingerprints_of(index: Fingerprinted, others: Iterable[Named]) -> dict[str, str]:
     """The fingerprint of each read model, by name."""
     return {
-        FACTS: f"3.{EQUALITY_VERSION}",
+        FACTS: f"4.{EQUALITY_VERSION}.{SIGNATURE_VERSION}.{ENDINGS_VERSION}",
         INDEX: index.fingerprint,
         **{other.name: other.fingerprint for other in others},
     }

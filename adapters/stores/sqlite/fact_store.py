@@ -55,6 +55,7 @@ _TABLES: dict[str, tuple[dict[str, type], str | tuple[str, ...]]] = {
             "app_id": str,
             "status": str,
             "digest": bytes,
+            "ending": bytes,
             "slot": str,
             "occurred_at": int,
             "created_at": int,
@@ -166,7 +167,13 @@ class SqliteFactStore:
         ]
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Create the tables and indexes that are missing."""
+        """Create the tables and indexes that are missing. A table of another release is replaced,
+        because its rows come from the log.
+        """
+        for table, (columns, _) in _TABLES.items():
+            held = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+            if held != columns.keys():
+                connection.execute(f"DROP TABLE IF EXISTS {table}")
         create(connection, _define)
 
     def count_in(self, connection: sqlite3.Connection) -> int:
@@ -223,6 +230,10 @@ class SqliteFactStore:
     ) -> Sequence[Fact]:
         """See ``FactStore.active``."""
         return self._read(self._scripts.active(ledger, texts, slots))
+
+    def endings(self, ledger: LedgerId, keys: Sequence[str]) -> Sequence[Fact]:
+        """See ``FactStore.endings``."""
+        return self._read(self._scripts.endings(ledger, keys))
 
     def in_slots(self, ledger: LedgerId, slots: Sequence[str]) -> Sequence[Fact]:
         """See ``FactStore.in_slots``."""
