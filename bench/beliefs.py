@@ -12,7 +12,6 @@ and its sentences are said some days apart.
 * ``dates``: ``said`` at ``at``; right if the fact starts on the date noted.
 * ``ordinary``: true sentences of our own (``bench.ordinary``), all said by one person after
   another; an end among them is wrong. Needs no file.
-* The time of an add by rules, against one that stores the sentence word for word.
 
 The cases (``beliefs.json``) are not part of the project. ``DEBATABLE`` names the ones that can be
 judged either way; the report counts them apart.
@@ -25,27 +24,23 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from bench.ordinary import LIVES, lives
-from bench.report import Row, paired, report, timed
+from bench.report import Row, report
 from remembrancer import Memory
 from remembrancer.types import Fact
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "cases" / "beliefs.json"
 START = datetime(2024, 10, 7, 9, tzinfo=UTC)
 LATER = timedelta(days=3)
-TIMED = 10
-"""People whose sentences are timed."""
 
 DEBATABLE: Mapping[tuple[str, ...], str] = {
     ("I am tired.", "I am not tired anymore."): "the second sentence does say that it is over",
@@ -159,17 +154,6 @@ def wrong_ends(memory: Memory, people: int = LIVES) -> tuple[int, list[tuple[str
     return said, wrong
 
 
-def seconds_per_add(*, infer: bool) -> float:
-    """The mean time of an add of one ordinary sentence: by rules, or word for word."""
-    sentences = [sentence for life in lives(TIMED) for sentence in life]
-    with Memory() as memory:
-        taken = timed(
-            partial(memory.add, sentence, user_id="timed", infer=infer, occurred_at=START)
-            for sentence in sentences
-        )
-    return statistics.mean(taken)
-
-
 def rows(results: Sequence[Judged]) -> list[Row]:
     """The table: shares by group with their targets, then the counts by kind."""
     groups = {name: [each for each in results if each.group == name] for name in BARS}
@@ -238,21 +222,10 @@ def main() -> int:
         bar=1.0,
         note=f"{len(wrong)} in {said:,} sentences of {LIVES} people",
     )
-    by_rules, verbatim = paired(
-        3, partial(seconds_per_add, infer=True), partial(seconds_per_add, infer=False)
-    )
-    cost = Row(
-        case="add by rules, against a verbatim one",
-        unit="ms",
-        ours=by_rules * 1000,
-        theirs=verbatim * 1000,
-        more_is_better=False,
-        bar=1 / 1.5,
-    )
     met = report(
         "beliefs",
         f"Beliefs that stay and change: {len(results)} cases",
-        [*rows(results), ends, cost],
+        [*rows(results), ends],
         settings={"file": options.file.name},
     )
     return 0 if met else 1
