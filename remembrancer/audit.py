@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, cast
 from attrs import frozen
 
 from remembrancer.application.audit.diff import Difference
+from remembrancer.application.audit.timeline import Timeline
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
     parse_count,
@@ -97,6 +98,33 @@ class AsyncAudit:
             parse_scope(ids), before, after, kind=parse_fact_kind(kind)
         )
 
+    async def timeline(
+        self,
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        limit: int = 10_000,
+        **ids: Unpack[ScopeIds],
+    ) -> Timeline:
+        """What happened between two moments: the events, and the facts that they made or changed,
+        with all of their versions. ``remembrancer timeline --html`` draws it.
+
+        Args:
+            start: the earlier moment (transaction time): a time or ``"@N"``, the ledger's
+                version N; by default before the first event.
+            end: the later moment; by default now.
+            limit: events to read, the latest ones. ``complete`` of the result is false if there
+                are more.
+            ids: whose memory.
+
+        Raises:
+            InvalidRequest: an argument is wrong, or ``end`` is earlier than ``start``.
+            AdapterUnavailable: the database did not answer.
+        """
+        return await self._use.show_timeline(
+            parse_scope(ids), start, end, limit=parse_count(limit, "limit")
+        )
+
 
 def _driven(
     method: Callable[Concatenate[AsyncAudit, P], Coroutine[Any, Any, T]],
@@ -119,3 +147,4 @@ class Audit:
 
     why = _driven(AsyncAudit.why)
     diff = _driven(AsyncAudit.diff)
+    timeline = _driven(AsyncAudit.timeline)

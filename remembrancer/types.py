@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from remembrancer.application.audit.diff import Difference, Moment
     from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
     from remembrancer.application.audit.statistics import Statistics
+    from remembrancer.application.audit.timeline import Timeline, TimelineEvent, TimelineFact
     from remembrancer.application.context.compose import Context
     from remembrancer.application.parsing.conversations import AddOptions, Conversation
     from remembrancer.application.profile.profile import Attribute, Profile, Theme
@@ -119,6 +120,9 @@ __all__ = [
     "StoreNeeds",
     "Survey",
     "Theme",
+    "Timeline",
+    "TimelineEvent",
+    "TimelineFact",
     "Unchecked",
     "Usage",
     "UsageTotal",
@@ -167,6 +171,7 @@ _MODULES = {
         "Audit",
     ),
     "application.audit.diff": ("Difference", "Moment"),
+    "application.audit.timeline": ("Timeline", "TimelineEvent", "TimelineFact"),
     "domain.audit.differences": ("Cause", "ChangeKind", "FactDifference"),
     "domain.audit.faults": (
         "Fault",

@@ -37,6 +37,9 @@ from remembrancer.types import (
     Retried,
     Revived,
     Theme,
+    Timeline,
+    TimelineEvent,
+    TimelineFact,
     Why,
 )
 
@@ -155,6 +158,10 @@ async def audit(memory: AsyncMemory) -> None:
     assert_type(difference, Difference)
     assert_type(difference[0], FactDifference)
     assert_type(difference.inverted, Difference)
+    timeline = await memory.audit.timeline(start="@3", end=MAY, limit=5, user_id="ann")
+    assert_type(timeline, Timeline)
+    assert_type(timeline.facts[0], TimelineFact)
+    assert_type(timeline.events[0], TimelineEvent)
 
 
 async def explore(memory: AsyncMemory) -> None:

@@ -52,6 +52,10 @@ class LedgerAppends:
         """
         return await self._first_from(moment + _NEXT) - 1
 
+    async def version_before(self, moment: datetime) -> int:
+        """The version of the ledger just before ``moment``, 0 before the first event."""
+        return await self._first_from(moment) - 1
+
     async def _first_from(self, moment: datetime) -> int:
         """The first version that was recorded at ``moment`` or later; one behind the head if there
         is none.

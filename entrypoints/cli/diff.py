@@ -86,5 +86,5 @@ def _line(change: FactDifference) -> Text:
         shown = printable(part.replace("\n", " "))
         line.append(f"{opening}{shown}{closing}", style=f"not bold {colour}".strip())
     why = f": {cause.reason}" if cause.reason else ""
-    about = f"  ({cause.type} by {cause.actor}, {instant(cause.recorded_at)}{why})"
-    return line.append(one_line(about).join(("  ", "")), style="not bold dim")
+    about = f"({cause.type} by {cause.actor}, {instant(cause.recorded_at)}{why})"
+    return line.append(f"  {one_line(about)}", style="not bold dim")

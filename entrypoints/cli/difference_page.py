@@ -8,12 +8,13 @@ from remembrancer.types import Difference, FactDifference, Moment
 
 _STYLE = """
 .totals { margin: .4rem 0 1.2rem; }
-article { padding: .7rem 1rem; margin: .6rem 0; border-left-width: 4px; }
+article.card { padding: .7rem 1rem; margin: .6rem 0; border-left-width: 4px; }
 .added, .restored { border-left-color: var(--active); }
 .superseded { border-left-color: var(--superseded); }
 .retracted, .absent { border-left-color: var(--retracted); }
 .expired { border-left-color: var(--expired); }
-.kind { font-size: .8rem; font-weight: 600; letter-spacing: .02em; }
+.kind { font-size: .85rem; font-weight: 650; }
+.kind .soft { font-weight: 400; margin-left: .5em; }
 .words { margin: .2rem 0; font-size: 1.05rem; overflow-wrap: anywhere; }
 ins { background: var(--ins); text-decoration: none; border-radius: 3px; padding: 0 .1em; }
 del { background: var(--del); border-radius: 3px; padding: 0 .1em; }

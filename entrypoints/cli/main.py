@@ -33,6 +33,7 @@ from remembrancer.entrypoints.cli.reading import (
     search,
 )
 from remembrancer.entrypoints.cli.stating import correct, end, state
+from remembrancer.entrypoints.cli.timeline import timeline
 
 INTERRUPTED = 130
 
@@ -62,7 +63,8 @@ def command_line() -> None:
 
 for _command in (
     demo, add, ingest, state, search, context, profile, list_facts, get, history, graph, diff,
-    update, correct, end, delete, retry, stats, verify, worker, rebuild, compact, dead, doctor,
+    timeline, update, correct, end, delete, retry, stats, verify, worker, rebuild, compact, dead,
+    doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 

@@ -13,13 +13,16 @@ from remembrancer.entrypoints.cli.printable import printable
 
 _UNWRITABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
-STYLE = """
+PALETTE = """
 :root { color-scheme: light dark; --page: #fbfbf9; --card: #fff; --ink: #1b2733; --soft: #5d6b79;
   --line: #dfe3e6; --accent: #b4461f; --active: #3f7cc4; --superseded: #a9b6c4;
   --retracted: #cf8d86; --expired: #c9b26a; --ins: #d9f2dd; --del: #fbdfdc; }
 @media (prefers-color-scheme: dark) { :root { --page: #14181d; --card: #1b2127; --ink: #e4e9ee;
   --soft: #94a1ae; --line: #323b45; --accent: #f0905f; --active: #4f8fdc; --superseded: #536273;
   --retracted: #97534d; --expired: #83733a; --ins: #1d4027; --del: #542a27; } }
+"""
+
+STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem; max-width: 76rem; background: var(--page);
   color: var(--ink); font: 15px/1.5 system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif; }
@@ -58,7 +61,7 @@ def page(title: str, body: str, *, style: str = "", script: str = "", data: Any 
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{text(title)}</title>",
-        f"<style>{STYLE}{style}</style></head><body>",
+        f"<style>{PALETTE}{STYLE}{style}</style></head><body>",
         body,
     ]
     if data is not None:

@@ -17,6 +17,7 @@ from remembrancer.adapters.models.token_counting import LocalTokens
 from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.statistics import CollectStatistics
+from remembrancer.application.audit.timeline import ShowTimeline
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
 from remembrancer.application.context.compose import ComposeContext
@@ -553,6 +554,12 @@ class Container(containers.DynamicContainer):
             log=self.lifted_log,
             facts=self.lifted_facts,
             resolve_as_of=self.resolve_as_of,
+        )
+        self.show_timeline = providers.Singleton(
+            ShowTimeline,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            compare_moments=self.compare_moments,
         )
         self.collect_statistics = providers.Singleton(
             CollectStatistics,

@@ -15,6 +15,7 @@ from dependency_injector import providers
 from remembrancer.adapters.forks import Ownership
 from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.statistics import CollectStatistics
+from remembrancer.application.audit.timeline import ShowTimeline
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
 from remembrancer.application.context.compose import ComposeContext
@@ -72,6 +73,7 @@ class UseCases:
     verify: Verify
     explain_fact: ExplainFact
     compare_moments: CompareMoments
+    show_timeline: ShowTimeline
     collect_statistics: CollectStatistics
     embedding_backfill: EmbeddingBackfill
     retry: Retry
@@ -132,6 +134,7 @@ class Lifecycle:
                 verify=container.verify(),
                 explain_fact=container.explain_fact(),
                 compare_moments=container.compare_moments(),
+                show_timeline=container.show_timeline(),
                 collect_statistics=container.collect_statistics(),
                 embedding_backfill=container.embedding_backfill(),
                 retry=container.retry(),

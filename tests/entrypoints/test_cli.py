@@ -21,10 +21,10 @@ pytestmark = pytest.mark.slow
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "state", "search", "context", "profile", "list", "get", "history",
-    "graph", "diff", "update", "correct", "end", "delete", "retry", "stats", "verify", "worker",
-    "rebuild",
-    "compact", "dead", "doctor",
+    "graph", "diff", "timeline", "update", "correct", "end", "delete", "retry", "stats", "verify",
+    "worker", "rebuild", "compact", "dead", "doctor",
 )  # fmt: skip
+WITH_SCOPE = ", ".join(COMMANDS[1 : COMMANDS.index("stats")]) + " and stats"
 
 
 def remember(remembrancer: CommandLine, text: str, *options: str, stdin: bytes = b"") -> str:
@@ -153,13 +153,9 @@ class TestPlaceOfOptions:
             (("demo", "--metrics-port", "1"),
              "demo has no option --metrics-port; it belongs to worker."),
             (("verify", "--user", "ana"),
-             "verify has no option --user; it belongs to add, ingest, state, search, context, "
-             "profile, list, get, history, graph, diff, update, correct, end, delete, retry "
-             "and stats."),
+             f"verify has no option --user; it belongs to {WITH_SCOPE}."),
             (("--user", "ana", "verify"),
-             "verify has no option --user; it belongs to add, ingest, state, search, context, "
-             "profile, list, get, history, graph, diff, update, correct, end, delete, retry "
-             "and stats."),
+             f"verify has no option --user; it belongs to {WITH_SCOPE}."),
             (("search", "tea", "--version"),
              "--version belongs before the command: remembrancer --version."),
         ],
