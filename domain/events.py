@@ -397,13 +397,18 @@ class RelationEnded:
 
 @frozen(kw_only=True)
 class RelationReopened:
-    """A relation that was ended or withdrawn holds again, at the times ``valid``."""
+    """A relation that was ended or withdrawn holds again, at the times ``valid``, except in its
+    ``interruptions``. ``object`` is what it names again (``None``: as before).
+    """
 
     type_name: ClassVar[str] = "relation.reopened"
     schema_version: ClassVar[int] = 1
 
     relation_id: str
+    object: str | None = None
     valid: Interval = Interval()
+    interruptions: tuple[Interval, ...] = ()
+    expires_at: datetime | None = None
     reason: str = ""
 
 

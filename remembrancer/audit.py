@@ -11,17 +11,24 @@ from attrs import frozen
 
 from remembrancer.application.audit.diff import Difference
 from remembrancer.application.audit.timeline import Timeline
+from remembrancer.application.audit.undo import Undone
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
+    DEFAULT_ACTOR,
+    parse_actor,
     parse_count,
     parse_fact_kind,
+    parse_flag,
     parse_guard,
     parse_id,
+    parse_reason,
     parse_scope,
 )
 from remembrancer.application.parsing.keywords import check_keywords
+from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.audit.provenance import Why
 from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.recorded import CorrelationId
 from remembrancer.domain.scope import ScopeIds
 from remembrancer.wiring.lifecycle import Lifecycle, UseCases
 
@@ -125,6 +132,53 @@ class AsyncAudit:
             parse_scope(ids), start, end, limit=parse_count(limit, "limit")
         )
 
+    async def undo(
+        self,
+        request: Receipt | str,
+        *,
+        cascade: bool = False,
+        dry_run: bool = False,
+        reason: str = "",
+        actor: str = DEFAULT_ACTOR,
+        **ids: Unpack[ScopeIds],
+    ) -> Undone:
+        """Take back what a request did: facts and relations are again what they were before it,
+        and what it added is withdrawn. Its messages stay, and are not read again.
+
+        An undo is a request like any other: it is in the history of the facts, and undoing it
+        brings the undone request back. A request that was undone already is left alone, and the
+        result has the first receipt.
+
+        Args:
+            request: the receipt of the request, or its ``correlation_id``.
+            cascade: also undo the later requests that changed the same facts since.
+            dry_run: write nothing, and return what would be done.
+            reason: kept in the ledger.
+            actor: who asks, for the audit.
+            ids: if any are given, all that the request wrote must be theirs.
+
+        Raises:
+            NotFound: there is no such request, or not for these ids.
+            Conflict: later requests changed the same facts, and ``cascade`` is false; they are
+                named.
+            Erased: what was believed before was erased; nothing was written.
+            InvalidRequest: an argument is wrong, or messages of the request still wait for
+                extraction.
+        """
+        return await self._use.undo_request(
+            CorrelationId(parse_request(request)),
+            cascade=parse_flag(cascade, "cascade"),
+            dry_run=parse_flag(dry_run, "dry_run"),
+            scope=parse_guard(ids),
+            reason=parse_reason(reason),
+            actor=parse_actor(actor),
+        )
+
+
+def parse_request(value: object) -> str:
+    """The correlation id of a receipt, or one as it is."""
+    return parse_id(value.correlation_id if isinstance(value, Receipt) else value, "request")
+
 
 def _driven(
     method: Callable[Concatenate[AsyncAudit, P], Coroutine[Any, Any, T]],
@@ -148,3 +202,4 @@ class Audit:
     why = _driven(AsyncAudit.why)
     diff = _driven(AsyncAudit.diff)
     timeline = _driven(AsyncAudit.timeline)
+    undo = _driven(AsyncAudit.undo)

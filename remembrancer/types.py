@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from remembrancer.application.audit.health_report import Finding, HealthReport, Problem
     from remembrancer.application.audit.statistics import Statistics
     from remembrancer.application.audit.timeline import Timeline, TimelineEvent, TimelineFact
+    from remembrancer.application.audit.undo import Undone
     from remembrancer.application.context.compose import Context
     from remembrancer.application.parsing.conversations import AddOptions, Conversation
     from remembrancer.application.profile.profile import Attribute, Profile, Theme
@@ -124,6 +125,7 @@ __all__ = [
     "TimelineEvent",
     "TimelineFact",
     "Unchecked",
+    "Undone",
     "Usage",
     "UsageTotal",
     "Verdict",
@@ -140,6 +142,7 @@ _MODULES = {
     ),
     "application.audit.statistics": ("Statistics",),
     "application.context.compose": ("Context",),
+    "application.audit.undo": ("Undone",),
     "application.parsing.conversations": (
         "AddOptions",
         "Conversation",

@@ -40,6 +40,7 @@ from remembrancer.types import (
     Timeline,
     TimelineEvent,
     TimelineFact,
+    Undone,
     Why,
 )
 
@@ -162,6 +163,8 @@ async def audit(memory: AsyncMemory) -> None:
     assert_type(timeline, Timeline)
     assert_type(timeline.facts[0], TimelineFact)
     assert_type(timeline.events[0], TimelineEvent)
+    receipt = await memory.add("Hi.", user_id="ann")
+    assert_type(await memory.audit.undo(receipt, cascade=True, user_id="ann"), Undone)
 
 
 async def explore(memory: AsyncMemory) -> None:

@@ -40,6 +40,7 @@ from remembrancer.types import (
     Timeline,
     TimelineEvent,
     TimelineFact,
+    Undone,
     Why,
 )
 
@@ -153,6 +154,9 @@ def audit(memory: Memory) -> None:
     assert_type(timeline, Timeline)
     assert_type(timeline.facts[0], TimelineFact)
     assert_type(timeline.events[0], TimelineEvent)
+    receipt = memory.add("Hi.", user_id="ann")
+    assert_type(memory.audit.undo(receipt, cascade=True, dry_run=True, user_id="ann"), Undone)
+    assert_type(memory.audit.undo("c1", reason="a joke", actor="support"), Undone)
 
 
 def explore(memory: Memory) -> None:

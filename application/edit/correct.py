@@ -9,9 +9,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from remembrancer.application.edit.edit_fact import EditFact, embedded
+from remembrancer.application.edit.edit_fact import EditFact
 from remembrancer.application.embedding import Embedding
 from remembrancer.application.extraction.rules.entities import names_in
+from remembrancer.application.remember.lagging import embedded
 from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.application.statements.claims import BELIEVED, claim_of
@@ -91,7 +92,7 @@ class Correct:
             nonlocal lagging
             corrected = _corrected(fact, correction)
             if corrected.text != fact.text:
-                lagging = await embedded(self._embedding, corrected.text)
+                lagging = await embedded(self._embedding, [corrected.text])
             return await self._decided(fact, corrected, correction)
 
         receipt = await self._edit_fact(fact_id, correct, scope=scope, actor=actor)

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from remembrancer.application.embedding import NO_VECTOR, Embedding
 from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.remember.lagging import with_lagging
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
-from remembrancer.application.remember.receipt import Receipt, receipt_of
+from remembrancer.application.remember.receipt import CALLER, Receipt, receipt_of
 from remembrancer.domain.errors import NotFound
 from remembrancer.domain.events import Event
 from remembrancer.domain.facts.fact import Fact, FactId
 from remembrancer.domain.ports.fact_store import FactStore
 from remembrancer.domain.recorded import Head, NewEvent
 from remembrancer.domain.scope import Scope
-
-CALLER = "caller"
-"""``Receipt.extractor`` of explicit edits."""
-
-
-async def embedded(embedding: Embedding, text: str) -> tuple[str, ...]:
-    """Embed a new text; returns ``Receipt.lagging`` if the embedder does not answer."""
-    try:
-        await embedding.documents([text])
-    except NO_VECTOR:
-        return ("vectors",)
-    return ()
 
 
 class EditFact:

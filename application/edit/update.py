@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from remembrancer.application.edit.edit_fact import EditFact, embedded
+from remembrancer.application.edit.edit_fact import EditFact
 from remembrancer.application.embedding import Embedding
+from remembrancer.application.remember.lagging import embedded
 from remembrancer.application.remember.open_relations import open_relations
 from remembrancer.application.remember.receipt import Receipt
 from remembrancer.domain.errors import InvalidRequest
@@ -61,7 +62,7 @@ class Update:
         """
         if text is None and metadata is None:
             raise InvalidRequest("text", "nothing to change; pass a text or metadata")
-        lagging = () if text is None else await embedded(self._embedding, text)
+        lagging = () if text is None else await embedded(self._embedding, [text])
 
         async def correct(fact: Fact) -> Sequence[Event]:
             ledger, ids = fact.scope.ledger, [fact.fact_id]

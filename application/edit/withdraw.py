@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remembrancer.application.edit.edit_fact import CALLER, EditFact
+from remembrancer.application.edit.edit_fact import EditFact
 from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.remember.lagging import with_lagging
 from remembrancer.application.remember.optimistic_append import OptimisticAppender
-from remembrancer.application.remember.receipt import Receipt, receipt_of
+from remembrancer.application.remember.receipt import CALLER, Receipt, receipt_of
 from remembrancer.application.statements.slot_timeline import ReadTimeline
 from remembrancer.domain.events import Event
 from remembrancer.domain.facts.decide import retimings, retract

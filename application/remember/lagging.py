@@ -1,15 +1,28 @@
-"""Add the external projections that lag behind a write to its receipt."""
+"""What lags behind a write: vectors that are missing, external projections; for its receipt."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from attrs import evolve
 
+from remembrancer.application.embedding import NO_VECTOR, Embedding
 from remembrancer.application.projections.after_commit import AfterCommit
 from remembrancer.application.remember.receipt import Receipt
 
 R = TypeVar("R", bound=Receipt)
+
+
+async def embedded(embedding: Embedding, texts: Sequence[str]) -> tuple[str, ...]:
+    """Embed the texts of a write before it; returns ``Receipt.lagging`` if the embedder does not
+    answer.
+    """
+    try:
+        await embedding.documents(texts)
+    except NO_VECTOR:
+        return ("vectors",)
+    return ()
 
 
 async def with_lagging(receipt: R, after_commit: AfterCommit) -> R:

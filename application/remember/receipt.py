@@ -20,6 +20,7 @@ from remembrancer.domain.events import (
     FactAdded,
     FactCorrected,
     FactReaffirmed,
+    FactRestored,
     FactRetracted,
     FactRevised,
     FactsRivalled,
@@ -38,6 +39,9 @@ from remembrancer.domain.ports.extractor import EXTRACTION, IGNORED, PROCEDURE
 from remembrancer.domain.recorded import CorrelationId, Position, Recorded
 from remembrancer.domain.scope import LedgerId
 from remembrancer.domain.usage import Usage
+
+CALLER = "caller"
+"""``Receipt.extractor`` of writes that a caller decided."""
 
 
 @frozen(kw_only=True)
@@ -205,6 +209,8 @@ class _Told:
             case FactReaffirmed():
                 said = " ".join(item.quote for item in event.evidence if item.quote)
                 return _about(Decision.REAFFIRM, event.fact_id, said, event.reason)
+            case FactRestored():
+                return _about(Decision.REVISE, event.fact_id, None, event.reason)
             case FactCorrected():
                 return _about(Decision.REVISE, event.fact_id, event.text, event.reason)
             case FactSuperseded(by=None):

@@ -296,13 +296,16 @@ def _(
     event: FactRestored,
     recorded: Recorded,
     mention: Mention | None,
-    _relations: Sequence[Relation],
+    relations: Sequence[Relation],
 ) -> list[GraphChange]:
-    """Relations are restored by events of their own: each has its own times."""
+    """Relations are restored by events of their own, since each has its own times. With a fact that
+    is withdrawn again they are withdrawn.
+    """
     if mention is None:
         return []
     if event.status in (FactStatus.RETRACTED, FactStatus.EXPIRED):
-        return [_step(recorded, mention, None)] if mention.believed else []
+        links: list[Link] = [mention, *relations]
+        return [_step(recorded, link, None) for link in links if link.believed]
     after = evolve(
         mention,
         entities=_named(event.entities),
@@ -384,7 +387,18 @@ def _(
     relations: Sequence[Relation],
 ) -> list[GraphChange]:
     return [
-        _begun(recorded, relation, evolve(relation, valid=event.valid, ended_by=None))
+        _begun(
+            recorded,
+            relation,
+            evolve(
+                relation,
+                object=relation.object if event.object is None else event.object,
+                valid=event.valid,
+                interruptions=event.interruptions,
+                expires_at=event.expires_at,
+                ended_by=None,
+            ),
+        )
         for relation in relations
         if not relation.open
     ]

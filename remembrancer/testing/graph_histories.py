@@ -114,7 +114,13 @@ events = st.one_of(
     ]
     * 3,
     st.builds(RelationEnded, relation_id=relation_ids, ended_at=moments),
-    st.builds(RelationReopened, relation_id=relation_ids, valid=intervals),
+    st.builds(
+        RelationReopened,
+        relation_id=relation_ids,
+        object=st.none() | names,
+        valid=intervals,
+        expires_at=st.none() | moments,
+    ),
 )
 views = st.builds(
     View,

@@ -18,6 +18,7 @@ from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.port_inspection import PortInspection
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.timeline import ShowTimeline
+from remembrancer.application.audit.undo import UndoRequest
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
 from remembrancer.application.context.compose import ComposeContext
@@ -560,6 +561,16 @@ class Container(containers.DynamicContainer):
             log=self.lifted_log,
             facts=self.lifted_facts,
             compare_moments=self.compare_moments,
+        )
+        self.undo_request = providers.Singleton(
+            UndoRequest,
+            log=self.lifted_log,
+            facts=self.lifted_facts,
+            links=self.lifted_embedded_graph,
+            appender=self.appender,
+            embedding=self.embedding,
+            after_commit=self.after_commit,
+            clock=self.lifted_clock,
         )
         self.collect_statistics = providers.Singleton(
             CollectStatistics,

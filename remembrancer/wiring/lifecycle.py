@@ -16,6 +16,7 @@ from remembrancer.adapters.forks import Ownership
 from remembrancer.application.audit.diff import CompareMoments
 from remembrancer.application.audit.statistics import CollectStatistics
 from remembrancer.application.audit.timeline import ShowTimeline
+from remembrancer.application.audit.undo import UndoRequest
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
 from remembrancer.application.context.compose import ComposeContext
@@ -74,6 +75,7 @@ class UseCases:
     explain_fact: ExplainFact
     compare_moments: CompareMoments
     show_timeline: ShowTimeline
+    undo_request: UndoRequest
     collect_statistics: CollectStatistics
     embedding_backfill: EmbeddingBackfill
     retry: Retry
@@ -135,6 +137,7 @@ class Lifecycle:
                 explain_fact=container.explain_fact(),
                 compare_moments=container.compare_moments(),
                 show_timeline=container.show_timeline(),
+                undo_request=container.undo_request(),
                 collect_statistics=container.collect_statistics(),
                 embedding_backfill=container.embedding_backfill(),
                 retry=container.retry(),

@@ -199,7 +199,10 @@ EXPECTED: dict[tuple[str, int], Event] = {
     ),
     ("relation.reopened", 1): RelationReopened(
         relation_id="01a208d1afd67456852a68455f7516f3",
+        object="Zürich",
         valid=Interval(start=NOON),
+        interruptions=(Interval(start=NOON, end=NOON),),
+        expires_at=NOON,
         reason="undone",
     ),
     ("fact.added", 1): FactAdded(

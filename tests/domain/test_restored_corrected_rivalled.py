@@ -303,7 +303,25 @@ def test_a_corrected_interval_moves_the_relations_that_had_it() -> None:
     assert found.history["relation", "8" * 32][-1].valid == own.valid
 
 
-def test_restoring_to_a_withdrawn_version_withdraws_the_mention() -> None:
-    events = (ADDED, FactRetracted(fact_id=OSLO), RESTORED)
+def test_restoring_to_a_withdrawn_version_withdraws_the_mention_and_its_relations() -> None:
+    reopened = RelationReopened(relation_id=RELATION.relation_id, valid=ADDED.valid)
+    events = (ADDED, RELATION, FactRetracted(fact_id=OSLO), RESTORED, reopened)
     back = FactRestored(fact_id=OSLO, to_version=2, status=FactStatus.RETRACTED)
-    assert not mention(links(*events, back)).believed
+    found = links(*events, back)
+    assert not mention(found).believed
+    assert not relation(found).believed
+
+
+def test_a_reopened_relation_has_the_name_the_interruptions_and_the_expiry_of_the_event() -> None:
+    ended = RelationEnded(relation_id=RELATION.relation_id, ended_at=NOON)
+    reopened = RelationReopened(
+        relation_id=RELATION.relation_id,
+        object="Bergen",
+        valid=ADDED.valid,
+        interruptions=(Interval(start=NOON, end=NOON + HOUR),),
+        expires_at=NOON + DAY,
+    )
+    again = relation(links(ADDED, RELATION, ended, reopened))
+    assert (again.object, again.expires_at) == ("Bergen", NOON + DAY)
+    assert not again.holds_at(NOON)
+    assert again.holds_at(NOON + HOUR)

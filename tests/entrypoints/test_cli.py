@@ -147,9 +147,10 @@ class TestPlaceOfOptions:
             (("--no-rerank", "search", "tea"),
              "--no-rerank belongs after the command: remembrancer search ... --no-rerank."),
             (("--limit", "3", "get", "tea"),
-             "--limit belongs after the command; it is an option of search, list and graph."),
+             "--limit belongs after the command; it is an option of search, list, graph and "
+             "timeline."),
             (("get", "tea", "--limit", "3"),
-             "get has no option --limit; it belongs to search, list and graph."),
+             "get has no option --limit; it belongs to search, list, graph and timeline."),
             (("demo", "--metrics-port", "1"),
              "demo has no option --metrics-port; it belongs to worker."),
             (("verify", "--user", "ana"),
