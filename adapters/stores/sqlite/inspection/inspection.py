@@ -130,10 +130,10 @@ class SqliteInspection:
             if progress is not None:
                 progress(done, total)
 
-        others = min(jobs - 1, total // processes.WORTH)
+        others = min(jobs, total // processes.WORTH) - 1
         # Refused whatever the size of the file.
         sent = processes.pickled(task) if jobs > 1 else b""
-        if others:
+        if others > 0:
             parts = processes.divided(
                 _shares(ledgers, jobs),
                 lambda share: checked(self._database, task, share),

@@ -12,7 +12,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ PART = 10_000
 
 _LAST = (1 << 63) - 1
 
-Numbers: TypeAlias = npt.NDArray[np.int64]
+Numbers: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 _Thread: TypeAlias = tuple[str | None, ...]
 
 
@@ -48,6 +48,12 @@ class Part:
     versions: Numbers
     first: int
     last: int
+
+
+def _narrow(numbers: Numbers) -> Numbers:
+    """The same numbers in half of the memory, if they are as small as they should be."""
+    narrow = numbers.astype(np.int32)
+    return narrow if np.array_equal(narrow, numbers) else numbers
 
 
 def _thread_of(scope: Scope) -> _Thread:
@@ -110,20 +116,24 @@ class Outline:
         for thread, pairs in self._observed.items():
             at, numbers = np.array(pairs, np.int64).reshape(-1, 2).T
             # A message that is observed again is the same message.
-            self._threads[thread] = at[self._first[np.searchsorted(self._known, numbers)] == at]
+            first = self._first[np.searchsorted(self._known, numbers)] == at
+            self._threads[thread] = _narrow(at[first])
         inferred = np.array(self._inferred, np.int64)
         observed = np.isin(inferred, self._known)
         places = np.append(places, np.searchsorted(self._known, inferred[observed]))
         versions = np.append(versions, np.array(self._inferred_at, np.int64)[observed])
         homes = (self._homes() // PART)[places]
-        order = np.argsort(homes, kind="stable")
-        versions, homes = versions[order], homes[order]
+        self._first = _narrow(self._first)
         del self._entities, self._versions, self._observed, self._inferred, self._inferred_at
-        del self._joined, inferred, observed, places, order
+        del self._joined, inferred, observed, places
         begun = sorted(self._begun.items())
-        for place, (part, position) in enumerate(begun):
+        order = np.argsort(homes, kind="stable")
+        ends = np.searchsorted(homes[order], [part for part, _ in begun], "right").tolist()
+        versions = _narrow(versions[order])
+        del homes, order
+        for place, (_, position) in enumerate(begun):
             yield Part(
-                versions=np.unique(versions[slice(*np.searchsorted(homes, [part, part + 1]))]),
+                versions=np.unique(versions[ends[place - 1] if place else 0 : ends[place]]),
                 first=position if place else -_LAST,
                 last=begun[place + 1][1] - 1 if place + 1 < len(begun) else _LAST,
             )

@@ -17,7 +17,7 @@ from remembrancer.domain.audit.faults import Findings
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, RemembrancerError
 
 WORTH = 20_000
-"""Events for which another process is started: as many as are checked while one starts."""
+"""Events for each process: about as many as are checked while another one starts."""
 
 AHEAD = 2
 """Shares that a process has at once, so that it needs not wait for the next."""
