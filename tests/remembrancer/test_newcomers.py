@@ -229,7 +229,8 @@ class TestNames:
     @pytest.mark.parametrize("face", [Memory, AsyncMemory])
     def test_signature_of_a_checked_method_is_its_own(self, face: type[Any]) -> None:
         assert str(inspect.signature(face.history)) == (
-            "(self, fact_id: 'str', **ids: 'Unpack[ScopeIds]') -> 'list[Fact]'"
+            "(self, fact_id: 'str', *, as_of: 'datetime | str | None' = None, "
+            "valid_at: 'datetime | str | None' = None, **ids: 'Unpack[ScopeIds]') -> 'list[Fact]'"
         )
         assert list(inspect.signature(face.add).parameters) == [
             "self", "messages", "wait", "options"
