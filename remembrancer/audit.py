@@ -15,17 +15,21 @@ from remembrancer.application.audit.undo import Undone
 from remembrancer.application.inline import run_inline
 from remembrancer.application.parsing.arguments import (
     DEFAULT_ACTOR,
+    MAX_QUERY_CHARACTERS,
     parse_actor,
     parse_count,
     parse_fact_kind,
     parse_flag,
     parse_guard,
     parse_id,
+    parse_limit,
     parse_reason,
     parse_scope,
+    parse_text,
 )
 from remembrancer.application.parsing.keywords import check_keywords
 from remembrancer.application.remember.receipt import Receipt
+from remembrancer.domain.audit.dismissal import Dismissal
 from remembrancer.domain.audit.provenance import Why
 from remembrancer.domain.facts.fact import FactId
 from remembrancer.domain.recorded import CorrelationId
@@ -132,6 +136,28 @@ class AsyncAudit:
             parse_scope(ids), start, end, limit=parse_count(limit, "limit")
         )
 
+    async def why_not(
+        self, text: str, *, limit: int = 5, **ids: Unpack[ScopeIds]
+    ) -> list[Dismissal]:
+        """Explain why something was not remembered: what was said, or proposed by a model, and
+        skipped, ignored or refused, each with the reason. The likest to the text come first.
+
+        It reads the whole ledger.
+
+        Args:
+            text: what is missing, in any words.
+            limit: answers to return, 1 to 1000.
+            ids: whose memory.
+
+        Raises:
+            InvalidRequest: an argument is wrong.
+        """
+        return await self._use.explain_dismissal(
+            parse_text(text, "text", MAX_QUERY_CHARACTERS),
+            scope=parse_scope(ids),
+            limit=parse_limit(limit),
+        )
+
     async def undo(
         self,
         request: Receipt | str,
@@ -202,4 +228,5 @@ class Audit:
     why = _driven(AsyncAudit.why)
     diff = _driven(AsyncAudit.diff)
     timeline = _driven(AsyncAudit.timeline)
+    why_not = _driven(AsyncAudit.why_not)
     undo = _driven(AsyncAudit.undo)

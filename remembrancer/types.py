@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from remembrancer.application.remember.retry import Retried
     from remembrancer.audit import AsyncAudit, Audit
     from remembrancer.domain.audit.differences import Cause, ChangeKind, FactDifference
+    from remembrancer.domain.audit.dismissal import Dismissal
     from remembrancer.domain.audit.faults import Fault, FaultKind, Unchecked, Verification
     from remembrancer.domain.audit.provenance import Why
     from remembrancer.domain.conversation import Message, Role
@@ -74,6 +75,7 @@ __all__ = [
     "DeadLetter",
     "Decision",
     "Difference",
+    "Dismissal",
     "Entity",
     "Evidence",
     "Exploration",
@@ -176,6 +178,7 @@ _MODULES = {
     "application.audit.diff": ("Difference", "Moment"),
     "application.audit.timeline": ("Timeline", "TimelineEvent", "TimelineFact"),
     "domain.audit.differences": ("Cause", "ChangeKind", "FactDifference"),
+    "domain.audit.dismissal": ("Dismissal",),
     "domain.audit.faults": (
         "Fault",
         "FaultKind",

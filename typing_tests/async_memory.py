@@ -30,6 +30,7 @@ from remembrancer.types import (
     Attribute,
     DeadLetter,
     Difference,
+    Dismissal,
     FactDifference,
     FactId,
     Fault,
@@ -163,6 +164,7 @@ async def audit(memory: AsyncMemory) -> None:
     assert_type(timeline, Timeline)
     assert_type(timeline.facts[0], TimelineFact)
     assert_type(timeline.events[0], TimelineEvent)
+    assert_type(await memory.audit.why_not("nuts", limit=3, user_id="ann"), list[Dismissal])
     receipt = await memory.add("Hi.", user_id="ann")
     assert_type(await memory.audit.undo(receipt, cascade=True, user_id="ann"), Undone)
 

@@ -30,6 +30,7 @@ from remembrancer.types import (
     Attribute,
     DeadLetter,
     Difference,
+    Dismissal,
     FactDifference,
     FactId,
     Fault,
@@ -154,6 +155,7 @@ def audit(memory: Memory) -> None:
     assert_type(timeline, Timeline)
     assert_type(timeline.facts[0], TimelineFact)
     assert_type(timeline.events[0], TimelineEvent)
+    assert_type(memory.audit.why_not("nuts", limit=3, user_id="ann"), list[Dismissal])
     receipt = memory.add("Hi.", user_id="ann")
     assert_type(memory.audit.undo(receipt, cascade=True, dry_run=True, user_id="ann"), Undone)
     assert_type(memory.audit.undo("c1", reason="a joke", actor="support"), Undone)

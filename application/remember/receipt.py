@@ -100,7 +100,10 @@ def receipt_of(recorded: Sequence[Recorded], extractor: str, *, replayed: bool =
             if isinstance(item.event, MessageObserved)
         ),
         verdicts=tuple(_verdicts(recorded)),
-        skipped=(*_unseen(recorded), *(skip for event in extractions for skip in _skipped(event))),
+        skipped=(
+            *_unseen(recorded),
+            *(skip for event in extractions for skip in skipped_of(event)),
+        ),
         extractor=extractions[-1].model if extractions else "" if pending else extractor,
         usage=reduce(Usage.plus, inferences, Usage()),
         ignored=tuple(
@@ -257,7 +260,7 @@ def _unseen(recorded: Sequence[Recorded]) -> list[Skipped]:
     ]
 
 
-def _skipped(event: InferenceRecorded) -> list[Skipped]:
+def skipped_of(event: InferenceRecorded) -> list[Skipped]:
     """The statements that the extractor skipped. A model's raw output may have any form; other
     forms give none.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -16,6 +16,7 @@ from remembrancer.domain.events import (
     FactReaffirmed,
     FactRetracted,
     FactRevised,
+    InferenceRecorded,
     PayloadErased,
     SettledCandidate,
 )
@@ -125,3 +126,19 @@ def items_of(output: str) -> Sequence[Any]:
         values = list(parsed.values()) if isinstance(parsed, dict) else [parsed]
         return next((value for value in values if isinstance(value, list)), ())
     return ()
+
+
+def decisions_about(
+    place: int, event: InferenceRecorded, answer: Sequence[object]
+) -> Iterator[Mapping[str, Any]]:
+    """The items of a comparison's answer that decide about a candidate.
+
+    Args:
+        place: the place of the candidate in its settlement.
+        event: the comparison.
+        answer: ``items_of`` its output.
+    """
+    numbers = {number for number, shown in event.shown.items() if shown == f"candidate {place}"}
+    for each in answer:
+        if isinstance(each, Mapping) and str(each.get("new")) in numbers:
+            yield each

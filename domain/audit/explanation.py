@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve, field, frozen
 
-from remembrancer.domain.audit.causes import Chosen, candidates_of, items_of, makers
+from remembrancer.domain.audit.causes import (
+    Chosen,
+    candidates_of,
+    decisions_about,
+    items_of,
+    makers,
+)
 from remembrancer.domain.audit.provenance import (
     Compared,
     Ended,
@@ -309,22 +314,6 @@ def _items(item: Recorded, event: InferenceRecorded, traces: Sequence[Traced]) -
             named = each.settlement.inferences[source.inference : source.inference + 1]
             if named == (item.event_id,) and source.item < len(answer):
                 yield answer[source.item]
-
-
-def decisions_about(
-    place: int, event: InferenceRecorded, answer: Sequence[object]
-) -> Iterator[Mapping[str, Any]]:
-    """The items of a comparison's answer that decide about a candidate.
-
-    Args:
-        place: the place of the candidate in its settlement.
-        event: the comparison.
-        answer: ``items_of`` its output.
-    """
-    numbers = {number for number, shown in event.shown.items() if shown == f"candidate {place}"}
-    for each in answer:
-        if isinstance(each, Mapping) and str(each.get("new")) in numbers:
-            yield each
 
 
 def _replaced(item: Recorded, history: Sequence[Fact], sources: Sources) -> Replaced:

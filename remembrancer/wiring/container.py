@@ -21,6 +21,7 @@ from remembrancer.application.audit.timeline import ShowTimeline
 from remembrancer.application.audit.undo import UndoRequest
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
+from remembrancer.application.audit.why_not import ExplainDismissal
 from remembrancer.application.context.compose import ComposeContext
 from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.edit_fact import EditFact
@@ -561,6 +562,9 @@ class Container(containers.DynamicContainer):
             log=self.lifted_log,
             facts=self.lifted_facts,
             compare_moments=self.compare_moments,
+        )
+        self.explain_dismissal = providers.Singleton(
+            ExplainDismissal, log=self.lifted_log, facts=self.lifted_facts
         )
         self.undo_request = providers.Singleton(
             UndoRequest,

@@ -19,6 +19,7 @@ from remembrancer.application.audit.timeline import ShowTimeline
 from remembrancer.application.audit.undo import UndoRequest
 from remembrancer.application.audit.verify import Verify
 from remembrancer.application.audit.why import ExplainFact
+from remembrancer.application.audit.why_not import ExplainDismissal
 from remembrancer.application.context.compose import ComposeContext
 from remembrancer.application.edit.correct import Correct
 from remembrancer.application.edit.end_fact import EndFact
@@ -75,6 +76,7 @@ class UseCases:
     explain_fact: ExplainFact
     compare_moments: CompareMoments
     show_timeline: ShowTimeline
+    explain_dismissal: ExplainDismissal
     undo_request: UndoRequest
     collect_statistics: CollectStatistics
     embedding_backfill: EmbeddingBackfill
@@ -137,6 +139,7 @@ class Lifecycle:
                 explain_fact=container.explain_fact(),
                 compare_moments=container.compare_moments(),
                 show_timeline=container.show_timeline(),
+                explain_dismissal=container.explain_dismissal(),
                 undo_request=container.undo_request(),
                 collect_statistics=container.collect_statistics(),
                 embedding_backfill=container.embedding_backfill(),
