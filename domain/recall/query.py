@@ -38,6 +38,12 @@ _ACCENTS = re.compile("[\u0300-\u036f]+")
 _NAMELESS = frozenset(role.value for role in Role)
 _FIRST_PERSON = frozenset("i me my mine myself we us our ours".split())
 
+_ADDRESSES = frozenset(
+    "you your yours yourself assistant chatbot bot du dir dich dein deine deinen deinem deiner "
+    "assistent tú te ti tu tus usted asistente toi ton ta tes vous votre vos".split()
+)
+"""Words of questions that are about the assistant, or ask it what it said."""
+
 _MONTH_NUMBERS = {
     spelling: number
     for number, month in enumerate(MONTHS, start=1)
@@ -73,7 +79,8 @@ class Query:
     ``names`` are the known speakers that the question names, spelled as given.
     ``spans`` are the days, months and years that it mentions, in UTC. ``entities`` are all possible
     names in it, most of which are none: the named speakers, the user who says "I", every short run
-    of words.
+    of words. ``to_assistant``: it addresses the assistant or is about it ("What did you
+    recommend?"), in English, German, Spanish or French.
     """
 
     text: str
@@ -82,6 +89,7 @@ class Query:
     names: tuple[str, ...] = ()
     spans: tuple[Interval, ...] = ()
     entities: tuple[str, ...] = ()
+    to_assistant: bool = False
 
 
 def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
@@ -118,6 +126,9 @@ def understand(text: str, *, speakers: Collection[str] = ()) -> Query:
         spans=spans,
         entities=tuple(
             dict.fromkeys((*names, *_asking(text, speakers), *_phrases(text[:LOOKED_AT])))
+        ),
+        to_assistant=not _ADDRESSES.isdisjoint(
+            match[1].lower() for match in _WORD.finditer(text[:LOOKED_AT])
         ),
     )
 

@@ -114,7 +114,7 @@ class Container(containers.DynamicContainer):
         self._wire_delivery(settings)
         self._wire_remember(settings)
         self._wire_requests(settings)
-        self._wire_recall()
+        self._wire_recall(settings)
         self._wire_edit()
         self._wire_audit(settings)
 
@@ -456,7 +456,7 @@ class Container(containers.DynamicContainer):
             ids=self.ids,
         )
 
-    def _wire_recall(self) -> None:
+    def _wire_recall(self, settings: Settings) -> None:
         self.recall = providers.Singleton(
             Recall,
             log=self.lifted_log,
@@ -465,6 +465,7 @@ class Container(containers.DynamicContainer):
             graph=self.graph_reading,
             embedding=self.embedding,
             readiness=self.readiness,
+            weights=settings.recall,
             reranking=self.reranking,
         )
         self.resolve = providers.Singleton(

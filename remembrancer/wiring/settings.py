@@ -27,6 +27,7 @@ from cattrs.gen import make_dict_structure_fn
 from remembrancer.application.parsing.limits import Limits
 from remembrancer.application.projections.projector import ProjectionSettings
 from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.recall.ranking import Weights
 from remembrancer.domain.recorded import CLOCK_LEAD
 from remembrancer.wiring.registry import PORTS, Adapter, adapter_named
 
@@ -85,6 +86,7 @@ class Settings:
     Args:
         projections: settings of external projections.
         limits: the longest messages, metadata and requests.
+        recall: the weights of the signals of a search.
         patience: seconds of retries after lost races between writers before ``Conflict`` is
             raised.
         concurrency: ledgers that ``add_many``, ``retry`` and background jobs process at a time.
@@ -110,6 +112,7 @@ class Settings:
     reranking: RerankingSettings = RerankingSettings()
     projections: ProjectionSettings = ProjectionSettings()
     limits: Limits = Limits()
+    recall: Weights = Weights()
     patience: float = 10.0
     concurrency: int = 32
     grace: float = 10.0
@@ -185,7 +188,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
     Raises:
         InvalidRequest: with the path of the invalid setting and the allowed values.
     """
-    allowed = (*DEFAULTS, "projections", "limits", *ALONE)
+    allowed = (*DEFAULTS, "projections", "limits", "recall", *ALONE)
     for key in raw:
         if key not in allowed:
             raise InvalidRequest(str(key), _unknown(str(key), allowed))
@@ -213,6 +216,7 @@ def settings_of(raw: Mapping[str, Any]) -> Settings:
         reranking=reranking,
         projections=_section("projections", raw.get("projections", {}), ProjectionSettings),
         limits=_section("limits", raw.get("limits", {}), Limits),
+        recall=_section("recall", raw.get("recall", {}), Weights),
         patience=_seconds(raw.get("patience", 10.0), "patience"),
         concurrency=_count(raw.get("concurrency", 32), "concurrency"),
         grace=_seconds(raw.get("grace", 10.0), "grace"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -11,10 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.facts.fact import FactId, Interval
+from remembrancer.domain.facts.fact import Fact, FactId, FactKey, Interval
 from remembrancer.domain.ports.vector_index import Hit
 from remembrancer.domain.recall.query import Query, understand
-from remembrancer.domain.recall.ranking import TEMPORAL_HALF_LIFE, Ranked, Weights, rank
+from remembrancer.domain.recall.ranking import (
+    TEMPORAL_HALF_LIFE,
+    Ranked,
+    Weights,
+    in_turn,
+    rank,
+)
+from remembrancer.domain.scope import Scope
 
 MAY = datetime(2023, 5, 8, 12, tzinfo=UTC)
 PLAIN = understand("painting")
@@ -164,7 +172,7 @@ def test_weights_of_zero_leave_every_score_at_zero() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, nan, inf])
 def test_negative_or_infinite_weight_is_refused(value: float) -> None:
-    with pytest.raises(InvalidRequest, match=r"weights\.context: expected a finite number"):
+    with pytest.raises(InvalidRequest, match=r"recall\.context: expected a finite number"):
         Weights(context=value)
 
 
@@ -235,3 +243,185 @@ def test_graph_raises_the_scores_of_its_leads_and_no_others(
 def test_full_graph_lead_without_keyword_ranks_between_half_and_all_keywords() -> None:
     led, half, all_ = hit("a", keyword=0.0), hit("b", keyword=0.5), hit("c", keyword=1.0)
     assert order(rank([led, half, all_], PLAIN, graph={FactId("a"): 1.0})) == ["c", "a", "b"]
+
+
+def test_what_an_assistant_said_counts_less_unless_it_is_asked_for() -> None:
+    said = [hit("user", speaker="user"), hit("assistant", speaker="assistant")]
+    about_user, to_assistant = understand("my name"), understand("What did you recommend?")
+
+    ordinary, asked = rank(said, about_user), rank(said, to_assistant)
+
+    assert order(ordinary) == ["user", "assistant"]
+    assert ordinary[1].score == pytest.approx(0.55 * ordinary[0].score)
+    assert ordinary[1].signals["assistant"] == 0.55
+    assert asked[0].score == asked[1].score
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What did you say?", "the assistant's advice", "Was hast du empfohlen?", "¿Qué dijiste tú?"],
+)
+def test_questions_to_the_assistant_are_recognised(question: str) -> None:
+    assert understand(question).to_assistant
+
+
+@pytest.mark.parametrize("question", ["Where do I live?", "youth", "Quand est-ce que j'ai payé ?"])
+def test_other_questions_are_not_to_the_assistant(question: str) -> None:
+    assert not understand(question).to_assistant
+
+
+@pytest.mark.parametrize("share", ["assistant", "borrowed", "session", "question", "answer"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, nan])
+def test_share_outside_of_0_and_1_is_refused(share: str, value: float) -> None:
+    with pytest.raises(InvalidRequest, match=rf"recall\.{share}: expected a number from 0 to 1"):
+        Weights(**{share: value})
+
+
+ANN = Scope(user_id="ann")
+
+
+def told(
+    name: str,
+    text: str,
+    score: float,
+    *,
+    minute: int = 0,
+    speaker: str = "Caroline",
+    scope: Scope = ANN,
+    slot: str | None = None,
+    **signals: float,
+) -> tuple[Ranked, Fact]:
+    said = MAY + timedelta(minutes=minute)
+    fact = Fact(
+        fact_id=FactId(name),
+        version=1,
+        scope=scope,
+        text=text,
+        speaker=speaker,
+        slot=slot,
+        occurred_at=said,
+        created_at=MAY,
+        recorded=Interval(start=MAY),
+    )
+    found = Hit(key=fact.key, occurred_at=said, speaker=speaker)
+    return Ranked(hit=found, score=score, signals=signals), fact
+
+
+def turned(*pairs: tuple[Ranked, Fact], **shares: float) -> dict[str, Ranked]:
+    facts = {fact.key: fact for _, fact in pairs}
+    ranked = in_turn([one for one, _ in pairs], facts, weights=Weights(**shares))
+    return {one.hit.key[0]: one for one in ranked}
+
+
+def test_answer_after_a_question_that_matches_outranks_it() -> None:
+    asked = told("1", "Where did you camp?", 0.5)
+    answer = told("2", "At the lake.", 0.2, minute=1, speaker="Mel")
+
+    found = turned(asked, answer, session=0)
+
+    assert found["1"].score == pytest.approx(0.5 * 0.85)
+    assert found["1"].signals == {"question": 0.85}
+    assert found["2"].score == pytest.approx(0.2 + 0.8 * 0.4 * 0.5)
+    assert found["2"].signals["answer"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"speaker": "Caroline"},
+        {"minute": 61, "speaker": "Mel"},
+        {"minute": 1, "speaker": "Mel", "scope": Scope(user_id="ann", run_id="7")},
+    ],
+    ids=["the same speaker", "an hour later", "in another run"],
+)
+def test_no_answer_to_a_question_is(other: dict[str, Any]) -> None:
+    found = turned(
+        told("1", "Where did you camp?", 0.5), told("2", "At the lake.", 0.2, **other), session=0
+    )
+
+    assert found["2"].score == 0.2
+
+
+def test_fact_moves_towards_the_best_one_of_its_conversation_and_never_past_it() -> None:
+    best, near = told("1", "I camp.", 0.6), told("2", "At the lake.", 0.4, minute=30)
+    elsewhere = told("3", "I swim.", 0.4, minute=500)
+
+    found = turned(best, near, elsewhere)
+
+    assert found["1"].score == 0.6
+    assert found["2"].score == pytest.approx(0.4 + 0.5 * 0.4 * 0.2)
+    assert found["2"].signals == {"session": 0.6}
+    assert found["3"].score == 0.4
+
+
+def test_neighbour_that_borrows_the_words_of_a_fact_stays_below_it() -> None:
+    fact = told("1", "I adopted a parrot.", 0.4, keyword=0.8)
+    neighbour = told("2", "Since Monday.", 0.5, minute=1, keyword=0.0, similarity=0.1)
+
+    found = turned(fact, neighbour)
+
+    assert found["2"].score < found["1"].score
+
+
+def test_hit_falls_if_the_fact_with_its_words_is_gone() -> None:
+    alone = told("2", "Since Monday.", 0.5, keyword=0.0, similarity=0.1)
+
+    found = turned(alone)
+
+    assert found["2"].score == pytest.approx(0.7 * 0.5)
+    assert found["2"].signals["borrowed"] == 0.7
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"keyword": 0.0, "similarity": 0.6},
+        {"keyword": 0.0, "graph": 0.5},
+        {"keyword": 0.1},
+        {"similarity": 0.1},
+    ],
+    ids=["a paraphrase", "led to by the graph", "a word", "an index without words"],
+)
+def test_hit_with_a_signal_of_its_own_borrows_nothing(own: dict[str, Any]) -> None:
+    assert turned(told("2", "Since Monday.", 0.5, **own))["2"].score == 0.5
+
+
+def test_answer_to_the_question_of_a_slot_borrows_nothing() -> None:
+    moved = told("2", "I moved to Berlin.", 0.5, keyword=0.0, slot="ann/residence")
+
+    assert turned(moved)["2"].score == 0.5
+
+
+pairs = st.lists(
+    st.tuples(
+        st.sampled_from(["Where?", "There."]), unit, st.integers(0, 200), st.sampled_from("AB")
+    ),
+    max_size=8,
+).map(
+    lambda drawn: [
+        told(str(number), text, score, minute=minute, speaker=speaker)
+        for number, (text, score, minute, speaker) in enumerate(drawn)
+    ]
+)
+
+
+@given(pairs, st.data())
+def test_turns_keep_all_hits_in_descending_order_of_scores_whatever_their_order(
+    drawn: list[tuple[Ranked, Fact]], data: st.DataObject
+) -> None:
+    facts: dict[FactKey, Fact] = {fact.key: fact for _, fact in drawn}
+    ranked = [one for one, _ in drawn]
+
+    found = in_turn(ranked, facts)
+
+    assert {one.hit.key for one in found} == set(facts)
+    assert all(0 <= one.score <= 1 for one in found)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert in_turn(data.draw(st.permutations(ranked)), facts) == found
+
+
+@given(pairs)
+def test_shares_without_effect_leave_every_score(drawn: list[tuple[Ranked, Fact]]) -> None:
+    found = turned(*drawn, session=0, question=1, answer=0)
+
+    assert all(found[one.hit.key[0]].score == one.score for one, _ in drawn)

@@ -16,7 +16,7 @@ from remembrancer.adapters.stores.sqlite.database import Durability, SqliteSetti
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.wiring.settings import ALONE, DEFAULTS, Settings, load_settings, structured
 
-SECTIONS = ", ".join((*DEFAULTS, "projections", "limits", *ALONE))
+SECTIONS = ", ".join((*DEFAULTS, "projections", "limits", "recall", *ALONE))
 
 
 def loaded(config: Any = None, **arguments: Any) -> Settings:
@@ -514,3 +514,21 @@ def test_path_beside_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"path: settings are given, too"):
         Memory(tmp_path / "m.db", settings=load_settings(environment={}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_a_search_are_settings() -> None:
+    weights = loaded({"recall": {"assistant": 1, "keyword": 2}}).recall
+
+    assert (weights.assistant, weights.keyword, weights.context) == (1.0, 2.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("recall", "problem"),
+    [
+        ({"assistent": 1}, "recall.assistent: unknown setting;"),
+        ({"assistant": 2}, "recall.assistant: expected a number from 0 to 1, got 2.0"),
+        ({"keyword": -1}, "recall.keyword: expected a finite number of at least 0, got -1.0"),
+    ],
+)
+def test_wrong_weights_are_refused(recall: Mapping[str, Any], problem: str) -> None:
+    assert problem in refusal(loaded, {"recall": recall})
