@@ -2,8 +2,8 @@
 
 One owner has ``--facts`` facts, a hundred an append. Each read is made as of the time when a tenth
 of them were recorded, in turns with one of now: pages of a hundred facts in every order, and a
-search. A difference over the last thousand events is made in that ledger ("past"), and in one of 500
-facts, which has little more than these events ("present").
+search. A difference over the last thousand events is made in that ledger ("past"), and in one of
+500 facts, which has little more than these events ("present").
 
     python -m bench.past
 """

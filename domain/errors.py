@@ -22,6 +22,10 @@ class InvalidRequest(RemembrancerError, ValueError):
         self.problem = problem
 
 
+class NothingToRemember(InvalidRequest):
+    """No message of a call can be remembered; ``path`` and ``problem`` are of the first."""
+
+
 class SettingsError(InvalidRequest):
     """A server refuses what is set: a login, a permission, an address, a collection of another
     size. No event and no query is at fault, and trying again is of no use until the setting that

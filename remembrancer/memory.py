@@ -144,9 +144,10 @@ class AsyncMemory(Edits, Prompts):
 
         Args:
             messages: a string (said by the user), a message or a list of messages; a message is a
-                mapping with ``content`` (a string, or a list of text and image parts as OpenAI's
-                and Anthropic's APIs have them) and, if wanted, ``role``, ``name``, ``timestamp``
-                and ``metadata``.
+                mapping with ``content`` and, if wanted, ``role``, ``name``, ``timestamp`` and
+                ``metadata``, or a message of OpenAI, Anthropic, Gemini or LangChain, as a mapping
+                or as an object of their SDKs. What can't be remembered is in the receipt's
+                ``skipped``.
             user_id, agent_id, run_id, app_id: whose memory it is; see ``Scope``.
             metadata: a JSON object that every fact drawn from the messages carries.
             occurred_at: when it was said, for messages without a ``timestamp``; by default now.
@@ -171,7 +172,8 @@ class AsyncMemory(Edits, Prompts):
         what they ignored.
 
         Raises:
-            InvalidRequest: an argument is wrong; nothing was written.
+            InvalidRequest: an argument is wrong, or nothing of the messages can be remembered
+                (``NothingToRemember``); nothing was written.
             Conflict: other writers kept writing to this ledger; the messages are in the ledger.
             AdapterUnavailable: an engine did not answer. If it is a model, the messages are in the
                 ledger, for ``retry``.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         ListedStatus,
         Statement,
     )
-    from remembrancer.domain.facts.verdicts import Decision, Verdict
+    from remembrancer.domain.facts.verdicts import Decision, Skipped, Verdict
     from remembrancer.domain.graph.graph import Entity, Link, LinkKey, Mention, Relation
     from remembrancer.domain.graph.walk import Path, Reached, Step
     from remembrancer.domain.guidance import Guidance
@@ -116,6 +116,7 @@ __all__ = [
     "ScoredFact",
     "SearchResult",
     "Settings",
+    "Skipped",
     "Statement",
     "Statistics",
     "Step",
@@ -202,6 +203,7 @@ _MODULES = {
     ),
     "domain.facts.verdicts": (
         "Decision",
+        "Skipped",
         "Verdict",
     ),
     "domain.graph.graph": (

@@ -18,9 +18,10 @@ from remembrancer.application.parsing.arguments import (
 )
 from remembrancer.application.parsing.keywords import check_names
 from remembrancer.application.parsing.limits import Limits
-from remembrancer.application.parsing.messages import Messages, parse_turns
-from remembrancer.application.parsing.request import RememberRequest
+from remembrancer.application.parsing.messages import Messages, ParsedMessages, parse_messages
+from remembrancer.application.parsing.request import NO_TEXT, RememberRequest
 from remembrancer.domain.errors import InvalidRequest
+from remembrancer.domain.facts.verdicts import Skipped
 from remembrancer.domain.scope import SCOPE_IDS, ScopeIds
 
 
@@ -52,14 +53,19 @@ def request_of(messages: Messages, **options: Unpack[AddOptions]) -> RememberReq
     Raises:
         InvalidRequest: an argument is invalid.
     """
+    infer = options.get("infer", True)
+    parsed = parse_messages(messages)
+    if infer is False:
+        parsed = _texts_alone(parsed)
     ids = {name: value for name, value in options.items() if name in SCOPE_IDS}
     return RememberRequest(
         scope=parse_scope(cast("ScopeIds", ids)),
-        turns=parse_turns(messages),
+        turns=parsed.turns,
+        skipped=parsed.skipped,
         metadata=parse_metadata(options.get("metadata")),
         occurred_at=parse_moment(options.get("occurred_at"), "occurred_at"),
         expires_at=parse_moment(options.get("expires_at"), "expires_at"),
-        infer=options.get("infer", True),
+        infer=infer,
         kind=parse_kind(options.get("kind")),
         guidance=parse_guidance(
             options.get("instructions"),
@@ -70,6 +76,16 @@ def request_of(messages: Messages, **options: Unpack[AddOptions]) -> RememberReq
         idempotency_key=parse_name(options.get("idempotency_key"), "idempotency_key"),
         actor=parse_actor(options.get("actor")),
     )
+
+
+def _texts_alone(parsed: ParsedMessages) -> ParsedMessages:
+    """Without the messages that have no text, unless none has."""
+    texts = tuple(turn for turn in parsed.turns if turn.text)
+    if not texts:
+        return parsed
+    without = [turn.index for turn in parsed.turns if not turn.text]
+    skipped = [Skipped(text="message", reason=NO_TEXT, index=index) for index in without]
+    return ParsedMessages(texts, (*parsed.skipped, *skipped))
 
 
 def requests_of(conversations: Iterable[Conversation], limits: Limits) -> list[RememberRequest]:
@@ -105,4 +121,4 @@ def _placed(where: str) -> Iterator[None]:
         yield
     except InvalidRequest as error:
         path = f"{where}.{error.path}" if error.path else where
-        raise InvalidRequest(path, error.problem) from error
+        raise type(error)(path, error.problem) from error

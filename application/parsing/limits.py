@@ -42,8 +42,8 @@ class Limits:
             InvalidRequest: names what is too long, its size, the limit and its setting.
         """
         total = self._check_metadata(request.metadata, "metadata")
-        for number, turn in enumerate(request.turns):
-            place = f"messages[{number}]"
+        for turn in request.turns:
+            place = f"messages[{turn.index}]"
             total += self._check(len(turn.text.encode()), "message", f"{place}.content")
             total += self._check_metadata(turn.metadata, f"{place}.metadata")
         self._check(total, "request", "messages")

@@ -1,100 +1,121 @@
-"""Validate messages in the forms of chat APIs, and convert them to ``Turn``s."""
+"""Read the messages of a call, in the formats of chat APIs.
+
+Whatever can't be remembered is reported, and does not keep the rest from being remembered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from remembrancer.application.parsing.arguments import (
-    parse_metadata,
-    parse_moment,
-    parse_name,
-    parse_text,
-    shown,
-)
-from remembrancer.application.parsing.images import parse_image
-from remembrancer.application.parsing.request import Turn
-from remembrancer.domain.conversation import Role
-from remembrancer.domain.errors import InvalidRequest
-from remembrancer.domain.image import Image
+from attrs import frozen
 
-MessageInput: TypeAlias = Mapping[str, Any]
+from remembrancer.application.parsing.arguments import parse_text
+from remembrancer.application.parsing.chat_message import read_message
+from remembrancer.application.parsing.content_parts import Unread
+from remembrancer.application.parsing.request import Turn
+from remembrancer.application.parsing.sdk_objects import SdkObject, as_mapping
+from remembrancer.domain.conversation import Role
+from remembrancer.domain.errors import InvalidRequest, NothingToRemember
+from remembrancer.domain.facts.verdicts import Skipped
+
+MessageInput: TypeAlias = Mapping[str, Any] | SdkObject | tuple[str, Any]
 Messages: TypeAlias = str | MessageInput | Sequence[str | MessageInput]
 
 MAX_MESSAGES = 10_000
-MAX_IMAGES = 100
 
-_MESSAGE_KEYS = ("role", "content", "name", "timestamp", "metadata")
-_QUOTES = "'\""
+_ENVELOPES = ("messages", "contents", "choices", "candidates", "output")
+"""Keys of the requests and responses of APIs that hold a list of messages."""
+
+_ALTERNATIVES = {"choices": "message", "candidates": "content"}
+"""Lists of alternatives, of which the first one was said, with the key of the message in one."""
 
 
-def parse_turns(value: object, path: str = "messages") -> list[Turn]:
-    """Parse one string (by the user), one message, or a sequence of messages.
+@frozen
+class ParsedMessages:
+    """The messages of a call, and what of it can't be remembered."""
 
-    A message is a mapping with ``content`` and, optionally, ``role`` (user, assistant, system,
-    tool), ``name``, ``timestamp`` and ``metadata``.
+    turns: tuple[Turn, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def parse_messages(value: object, path: str = "messages") -> ParsedMessages:
+    """Read one string (by the user), one message, or a sequence of messages.
+
+    A message is a mapping or an SDK's object with ``content``, a string or a list of parts, and,
+    optionally, ``role`` (``user``), ``name``, ``timestamp`` and ``metadata``; a pair of role and
+    content; or has another form of docs/how-to/add-any-chat.md. So may be a request or a response
+    that holds messages.
+
+    Raises:
+        NothingToRemember: nothing can be remembered; names the first problem.
+        InvalidRequest: it is neither, or has too many messages.
     """
     if isinstance(value, str):
-        return [_parse_turn({"content": value}, path, text_path=path)]
-    if isinstance(value, Mapping):
-        return [_parse_turn(value, path)]
+        text = parse_text(value, path)
+        turn = Turn(role=Role.USER, text=text, name=None, occurred_at=None, metadata={})
+        return ParsedMessages((turn,))
+    turns: list[Turn] = []
+    unread: list[tuple[Unread, str, int]] = []
+    for index, message, where in _listed(value, path):
+        for found in read_message(message, where, index):
+            if isinstance(found, Turn):
+                turns.append(found)
+            else:
+                unread.append((found, where, index))
+    if not turns:
+        if not unread:
+            raise NothingToRemember(path, "is empty; pass at least one message")
+        first = unread[0][0].error
+        raise NothingToRemember(first.path, first.problem) from first
+    return ParsedMessages(tuple(turns), tuple(_skipped(*item) for item in unread))
+
+
+def _listed(value: object, path: str) -> Iterator[tuple[int, object, str]]:
+    """The messages, each with its index in the caller's list and its path."""
+    fields = as_mapping(value)
+    if fields is not None:
+        for index, (message, where) in enumerate(_opened(value, fields, path)):
+            yield index, message, where
+        return
     if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
         raise InvalidRequest(
             path, f"expected a string or a list of messages, got {type(value).__name__}"
         )
-    if not value:
-        raise InvalidRequest(path, "is empty; pass at least one message")
-    if len(value) > MAX_MESSAGES:
-        raise InvalidRequest(
-            path, f"has {len(value):,} messages; pass at most {MAX_MESSAGES:,} at a time"
-        )
-    return [
-        _parse_turn({"content": item} if isinstance(item, str) else item, f"{path}[{index}]")
-        for index, item in enumerate(value)
-    ]
+    _check_count(value, path)
+    for index, item in enumerate(value):
+        for message, where in _opened(item, as_mapping(item) or {}, f"{path}[{index}]"):
+            yield index, message, where
 
 
-def _parse_turn(value: object, path: str, text_path: str | None = None) -> Turn:
-    if not isinstance(value, Mapping):
-        raise InvalidRequest(path, f"expected a message, got {type(value).__name__}")
-    unknown = [key for key in value if key not in _MESSAGE_KEYS]
-    if unknown:
+def _opened(item: object, fields: Mapping[str, Any], path: str) -> list[tuple[object, str]]:
+    """The messages in a request or a response, with their paths, or the message that it is."""
+    key = next((key for key in _ENVELOPES if isinstance(fields.get(key), list)), None)
+    if key is None or fields.keys() & {"role", "content", "type"}:
+        return [(item, path)]
+    held, where = fields[key], f"{path}.{key}"
+    _check_count(held, where)
+    if key in _ALTERNATIVES:
+        inner = _ALTERNATIVES[key]
+        return [
+            ((as_mapping(choice) or {}).get(inner), f"{where}[0].{inner}") for choice in held[:1]
+        ]
+    return [(message, f"{where}[{number}]") for number, message in enumerate(held)]
+
+
+def _check_count(messages: Sequence[object], path: str) -> None:
+    if len(messages) > MAX_MESSAGES:
         raise InvalidRequest(
-            f"{path}.{shown(unknown[0]).strip(_QUOTES)}",
-            f"is not part of a message; allowed are {', '.join(_MESSAGE_KEYS)}",
+            path, f"has {len(messages):,} messages; pass at most {MAX_MESSAGES:,} at a time"
         )
-    role = value.get("role", Role.USER)
-    if role not in tuple(Role):
-        raise InvalidRequest(
-            f"{path}.role", f"{shown(role)} is not a role; use one of {', '.join(Role)}"
-        )
-    text, images = _parse_content(value.get("content"), text_path or f"{path}.content")
-    return Turn(
-        role=Role(role),
-        text=text,
-        images=images,
-        name=parse_name(value.get("name"), f"{path}.name"),
-        occurred_at=parse_moment(value.get("timestamp"), f"{path}.timestamp"),
-        metadata=parse_metadata(value.get("metadata"), f"{path}.metadata"),
+
+
+def _skipped(unread: Unread, where: str, index: int) -> Skipped:
+    problem, path = unread.error.problem, unread.error.path
+    inner = path.removeprefix(where).lstrip(".")
+    return Skipped(
+        text=unread.label,
+        reason=f"{inner}: {problem}" if inner else problem,
+        index=index,
+        part=unread.part,
     )
-
-
-def _parse_content(value: object, path: str) -> tuple[str, tuple[Image, ...]]:
-    """Parse text, or a list of text and image parts as in chat APIs."""
-    if not isinstance(value, list):
-        return parse_text(value, path), ()
-    texts: list[str] = []
-    images: list[Image] = []
-    for index, part in enumerate(value):
-        where = f"{path}[{index}]"
-        if not isinstance(part, Mapping):
-            raise InvalidRequest(where, f"expected a part, got {type(part).__name__}")
-        if part.get("type") == "text":
-            texts.append(parse_text(part.get("text"), f"{where}.text"))
-        else:
-            images.append(parse_image(part, where))
-    if len(images) > MAX_IMAGES:
-        raise InvalidRequest(
-            path, f"has {len(images):,} images; at most {MAX_IMAGES} are allowed in a message"
-        )
-    return ("" if images and not texts else parse_text("\n".join(texts), path)), tuple(images)

@@ -10,14 +10,17 @@ from attrs import Attribute, field, frozen
 from remembrancer.domain.conversation import Role
 from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.facts.fact import FactKind, Metadata
+from remembrancer.domain.facts.verdicts import Skipped
 from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.image import Image
 from remembrancer.domain.scope import Scope
 
+NO_TEXT = "has no text; infer=False stores only text"
+
 
 @frozen(kw_only=True)
 class Turn:
-    """One validated message, without id and scope."""
+    """One validated message, without id and scope. ``index`` is its place in the caller's list."""
 
     role: Role
     text: str
@@ -25,6 +28,7 @@ class Turn:
     occurred_at: datetime | None
     metadata: Metadata
     images: tuple[Image, ...] = ()
+    index: int = 0
 
 
 def _check_flag(_request: object, attribute: Attribute[bool], value: object) -> None:
@@ -35,11 +39,12 @@ def _check_flag(_request: object, attribute: Attribute[bool], value: object) -> 
 
 @frozen(kw_only=True)
 class RememberRequest:
-    """A validated request to remember messages."""
+    """A validated request to remember messages. ``skipped`` is what of them can't be."""
 
     scope: Scope
     turns: Sequence[Turn]
     metadata: Metadata
+    skipped: tuple[Skipped, ...] = ()
     occurred_at: datetime | None = None
     expires_at: datetime | None = None
     infer: bool = field(default=True, validator=_check_flag)
@@ -76,11 +81,9 @@ class RememberRequest:
 
 def _check_verbatim(request: RememberRequest) -> None:
     """Refuse arguments that need extraction."""
-    for number, turn in enumerate(request.turns):
+    for turn in request.turns:
         if not turn.text:
-            raise InvalidRequest(
-                f"messages[{number}].content", "has no text; infer=False stores only text"
-            )
+            raise InvalidRequest(f"messages[{turn.index}].content", NO_TEXT)
     named = request.guidance.named if request.guidance is not None else ()
     for name in (*(["kind"] if request.kind else []), *named):
         raise InvalidRequest(

@@ -75,9 +75,9 @@ class OrderedRemember:
         """
         begun = await self._remember.observe(request, alone=True)
         if begun.pending:
-            return begun, self._hand_over(begun, request)
+            return _with_unread(begun, request), self._hand_over(begun, request)
         done: Future[Receipt] = Future()
-        done.set_result(await with_lagging(begun, self._after_commit))
+        done.set_result(await self._answer(begun, request))
         return done.result(), done
 
     def _hand_over(self, begun: Receipt, request: RememberRequest) -> Future[Receipt]:
@@ -91,14 +91,17 @@ class OrderedRemember:
             Conflict, AdapterUnavailable, ModelError: see ``Remember``.
         """
         if not begun.pending:
-            return await with_lagging(begun, self._after_commit)
+            return await self._answer(begun, request)
         caught_up = not self._retry_first or await self._finish_earlier(begun, request.actor)
         receipt = await self._remember.finish(
             begun.correlation_id, actor=request.actor, data=request.images
         )
         if not caught_up:
             receipt = evolve(receipt, lagging=(*receipt.lagging, EARLIER))
-        return await with_lagging(receipt, self._after_commit)
+        return await self._answer(receipt, request)
+
+    async def _answer(self, receipt: Receipt, request: RememberRequest) -> Receipt:
+        return await with_lagging(_with_unread(receipt, request), self._after_commit)
 
     async def _finish_earlier(self, begun: Receipt, actor: str) -> bool:
         """Finish the requests of the ledger before ``begun``; return whether none is left."""
@@ -118,3 +121,8 @@ class OrderedRemember:
         else:
             return False
         return caught_up
+
+
+def _with_unread(receipt: Receipt, request: RememberRequest) -> Receipt:
+    """The receipt with what could not be read; the ledger holds only what was."""
+    return evolve(receipt, skipped=(*request.skipped, *receipt.skipped))

@@ -51,8 +51,9 @@ class Receipt:
     ``positions`` are the first and the last position that it wrote in the log. ``extractor`` is the
     name of the extractor (``verbatim`` for ``infer=False``, ``caller`` for an update or a deletion,
     empty while all messages are pending). ``verdicts`` has one for each candidate, ignored and
-    refused ones included. ``skipped`` are the statements that it left out, with
-    reasons. ``ignored`` names the guidance that the extractor did not follow (rules follow none).
+    refused ones included. ``skipped`` are the parts of the messages that could not be read, and the
+    statements that were left out, with reasons. ``ignored`` names the guidance that the extractor
+    did not follow (rules follow none).
     ``replayed``: the request was done before, and nothing was written now. ``pending`` are the
     ``messages`` that wait for extraction. ``lagging`` names parts that will catch up later:
 

@@ -95,7 +95,8 @@ def dismissals(
     event = item.event
     if isinstance(event, InferenceRecorded):
         for each in skipped(event):
-            yield _made(item, each.text, each.reason, None, MessageId(each.message_id))
+            if each.message_id is not None:
+                yield _made(item, each.text, each.reason, None, each.message_id)
     elif isinstance(event, CandidatesSettled):
         for place, candidate in enumerate(event.candidates):
             if candidate.decision is Decision.IGNORE:

@@ -124,11 +124,23 @@ class Candidate:
 
 @frozen(kw_only=True)
 class Skipped:
-    """A statement that extraction skipped, and why."""
+    """What is not remembered, and why.
 
-    message_id: MessageId
+    Args:
+        text: a statement that extraction skipped, or what could not be read: the type of a part,
+            the name of a key, or ``message``.
+        reason: why; in words.
+        message_id: the message of a statement.
+        index: the place of the message in the call, from 0, if it or a part could not be read.
+        part: the place of the part in its content, from 0; ``None`` for all of the message, and
+            for what stands beside the content.
+    """
+
     text: str
     reason: str
+    message_id: MessageId | None = None
+    index: int | None = None
+    part: int | None = None
 
 
 @frozen(kw_only=True)

@@ -1,19 +1,20 @@
 """Read conversation files in batches of messages.
 
-Two formats: JSON lines, one message per line, streamed; and LoCoMo's JSON, one sample or a list,
-read as a whole. Only the shape is checked here; the memory validates the messages.
+Three formats: JSON lines, one message or conversation per line, streamed; a JSON array of messages
+or of conversations; and LoCoMo's JSON, one sample or a list. The latter two are read as a whole.
+Only the shape is checked here; the memory validates the messages.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import count
+from itertools import chain, count, groupby
 from typing import Any, BinaryIO
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from remembrancer import InvalidRequest
 from remembrancer.entrypoints.cli.invocation import in_utc
@@ -21,6 +22,9 @@ from remembrancer.entrypoints.cli.invocation import in_utc
 BATCH_LINES = 50
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """More than the longest message that the memory accepts, with every character escaped."""
+
+CONVERSATION_KEYS = ("messages", "contents")
+"""Keys of an object that is a conversation, as in requests of OpenAI and Gemini."""
 
 LOCOMO_TIME = "%I:%M %p on %d %B, %Y"
 
@@ -35,7 +39,7 @@ class Batch:
 
     owner: str | None
     number: int
-    messages: list[dict[str, Any]]
+    messages: list[Any]
     places: list[str]
     done: int
 
@@ -67,20 +71,21 @@ def open_conversation(stream: BinaryIO, size: int) -> ConversationFile:
     lines = _Lines(stream)
     first = lines.next_filled()
     if first is None:
-        raise InvalidRequest("file", "is empty; expected JSON lines or LoCoMo samples")
+        raise InvalidRequest("file", "is empty; expected JSON")
     if not _begins_document(first):
-        _message(first)
-        return ConversationFile(
-            format="jsonl",
-            owned=False,
-            whole=False,
-            total=size,
-            batches=_line_batches(first, lines),
-        )
-    sessions = list(_locomo_batches(_document(first, stream)))
+        _message(_value(first), first.place)
+        return _streamed(first, lines, size)
+    document, second = _document(first, lines, stream)
+    if second is not None:
+        return _streamed(first, lines, size, second)
+    conversations = _conversations(document)
+    if conversations is None:
+        sessions, owned = list(_locomo_batches(document)), True
+    else:
+        sessions, owned = list(_batches(conversations)), False
     return ConversationFile(
-        format="locomo",
-        owned=all(session.owner is not None for session in sessions),
+        format="json" if conversations is not None else "locomo",
+        owned=owned and all(session.owner is not None for session in sessions),
         whole=True,
         total=len(sessions),
         batches=iter(sessions),
@@ -117,7 +122,7 @@ class _Lines:
 
 
 def _begins_document(first: _Line) -> bool:
-    """Whether the first line starts LoCoMo's JSON and is not a message."""
+    """Whether the first line may start a document: not if it is an object without LoCoMo's key."""
     start = first.raw.strip()
     if start.startswith(b"["):
         return True
@@ -130,42 +135,109 @@ def _begins_document(first: _Line) -> bool:
         return b'"content"' not in start
 
 
-def _line_batches(first: _Line, lines: _Lines) -> Iterator[Batch]:
-    """Batches of messages of one day, at most ``BATCH_LINES`` each."""
+def _streamed(
+    first: _Line, lines: _Lines, size: int, second: _Line | None = None
+) -> ConversationFile:
+    rest = iter(lines.next_filled, None)
+    every = chain((first, second), rest) if second is not None else chain((first,), rest)
+    return ConversationFile(
+        format="jsonl",
+        owned=False,
+        whole=False,
+        total=size,
+        batches=_line_batches(line for line in every if line is not None),
+    )
+
+
+def _line_batches(lines: Iterable[_Line]) -> Iterator[Batch]:
+    """Batches of the messages of following lines, or of the conversation in one line."""
     numbers = count()
-    messages: list[dict[str, Any]] = []
-    places: list[str] = []
-    line: _Line | None = first
-    today, end = None, 0
-    while line is not None:
-        message = _message(line)
-        day = _day(message) or today
-        if messages and (len(messages) == BATCH_LINES or (today is not None and day != today)):
-            yield Batch(
-                owner=None, number=next(numbers), messages=messages, places=places, done=end
+    read = ((line, _value(line)) for line in lines)
+    for alone, group in groupby(read, key=lambda pair: _held_by(pair[1], "") is not None):
+        if not alone:
+            yield from _cut(
+                ((_message(value, line.place), line.place, line.end) for line, value in group),
+                numbers,
             )
-            messages, places = [], []
-        messages.append(message)
-        places.append(line.place)
-        today, end = day, line.end
-        line = lines.next_filled()
-    yield Batch(owner=None, number=next(numbers), messages=messages, places=places, done=end)
+            continue
+        for line, value in group:
+            held = _held_by(value, line.place) or []
+            yield from _cut(
+                [(_timed(message, place), place, line.end) for message, place in held], numbers
+            )
 
 
-def _message(line: _Line) -> dict[str, Any]:
+def _cut(messages: Iterable[tuple[Any, str, int]], numbers: Iterator[int]) -> Iterator[Batch]:
+    """Batches of messages of one day, at most ``BATCH_LINES`` each."""
+    batch: list[Any] = []
+    places: list[str] = []
+    today, end = None, 0
+    for message, place, after in messages:
+        day = _day(message) or today
+        if batch and (len(batch) == BATCH_LINES or (today is not None and day != today)):
+            yield Batch(owner=None, number=next(numbers), messages=batch, places=places, done=end)
+            batch, places = [], []
+        batch.append(message)
+        places.append(place)
+        today, end = day, after
+    if batch:
+        yield Batch(owner=None, number=next(numbers), messages=batch, places=places, done=end)
+
+
+def _held_by(value: object, place: str) -> list[tuple[Any, str]] | None:
+    """The messages of a conversation, with their places; ``None`` if it is none."""
+    if isinstance(value, list):
+        return [(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, dict) or "role" in value or "content" in value:
+        return None
+    for key in CONVERSATION_KEYS:
+        if isinstance(value.get(key), list):
+            return _held_by(value[key], f"{place}.{key}" if place else key)
+    return None
+
+
+def _conversations(document: Any) -> list[list[tuple[Any, str]]] | None:
+    """The conversations in a document, ``None`` if it is LoCoMo's."""
+    held = _held_by(document, "messages" if isinstance(document, list) else "")
+    if not held or any(isinstance(item, dict) and "conversation" in item for item, _ in held):
+        return None
+    inner = [_held_by(item, place.replace("messages", "conversations", 1)) for item, place in held]
+    if all(messages is not None for messages in inner):
+        return [messages for messages in inner if messages is not None]
+    return [held]
+
+
+def _batches(conversations: list[list[tuple[Any, str]]]) -> Iterator[Batch]:
+    numbers, done = count(), count(1)
+    for messages in conversations:
+        timed = [(_timed(message, place), place, 0) for message, place in messages]
+        for batch in _cut(timed, numbers):
+            yield evolve(batch, done=next(done))
+
+
+def _value(line: _Line) -> Any:
     if len(line.raw) == MAX_LINE_BYTES:
         raise InvalidRequest(line.place, f"is longer than {MAX_LINE_BYTES >> 20} MiB; split it")
-    message = _parsed(line.raw, line.place)
-    if not isinstance(message, dict):
-        raise InvalidRequest(line.place, f"expected an object, got {type(message).__name__}")
-    if isinstance(message.get("timestamp"), str):
-        try:
-            message["timestamp"] = in_utc(message["timestamp"])
-        except ValueError as error:
-            raise InvalidRequest(
-                f"{line.place}.timestamp", f"{message['timestamp'][:40]!r} is not an ISO 8601 time"
-            ) from error
+    return _parsed(line.raw, line.place)
+
+
+def _message(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRequest(place, f"expected an object, got {type(value).__name__}")
+    message: dict[str, Any] = _timed(value, place)
     return message
+
+
+def _timed(message: Any, place: str) -> Any:
+    """The message with an aware timestamp: times without an offset are UTC."""
+    if not isinstance(message, dict) or not isinstance(message.get("timestamp"), str):
+        return message
+    try:
+        return {**message, "timestamp": in_utc(message["timestamp"])}
+    except ValueError as error:
+        raise InvalidRequest(
+            f"{place}.timestamp", f"{message['timestamp'][:40]!r} is not an ISO 8601 time"
+        ) from error
 
 
 def _parsed(raw: bytes, place: str) -> Any:
@@ -177,13 +249,18 @@ def _parsed(raw: bytes, place: str) -> Any:
         raise InvalidRequest(place, f"is not JSON: {error}") from error
 
 
-def _day(message: Mapping[str, Any]) -> object:
-    moment = message.get("timestamp")
+def _day(message: object) -> object:
+    moment = message.get("timestamp") if isinstance(message, dict) else None
     return moment.astimezone(UTC).date() if isinstance(moment, datetime) else None
 
 
-def _document(first: _Line, stream: BinaryIO) -> Any:
-    return _parsed(first.raw + stream.read(), "file")
+def _document(first: _Line, lines: _Lines, stream: BinaryIO) -> tuple[Any, _Line | None]:
+    """The document that ``first`` begins; if it is one line of several, also the second line."""
+    try:
+        document = json.loads(first.raw)
+    except (ValueError, RecursionError):
+        return _parsed(first.raw + stream.read(), "file"), None
+    return document, lines.next_filled()
 
 
 def _locomo_batches(document: Any) -> Iterator[Batch]:

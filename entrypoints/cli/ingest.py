@@ -21,16 +21,17 @@ from remembrancer.entrypoints.cli.invocation import Invocation, command_options
 def ingest(call: Invocation, file: str, no_infer: bool) -> int:
     """Remember the conversations in FILE; - reads standard input.
 
-    FILE contains JSON lines with the keys role, content, name, timestamp and metadata (only
-    content is required), or LoCoMo's JSON, where each sample becomes a user unless --user,
-    --agent or --run is given. Times without an offset are UTC.
+    FILE contains JSON lines, each a message or a conversation (an array of messages, or an
+    object with messages or contents); a JSON array of messages or of conversations; or LoCoMo's
+    JSON, where each sample becomes a user unless --user, --agent or --run is given. Messages may
+    have any format of a chat API; timestamps without an offset are UTC.
 
     Different owners are processed concurrently, up to the setting `concurrency`; messages of
     one owner in order.
 
-    Run an interrupted command again to continue; nothing is added twice. An invalid line ends
-    the run; the batches before it stay. Exits with 1 if a model failed on some batches; finish
-    them with `remembrancer retry`.
+    Run an interrupted command again to continue; nothing is added twice. What can't be read of
+    a message is counted as skipped; a line that is not JSON ends the run, and the batches before
+    it stay. Exits with 1 if a model failed on some batches; finish them with `remembrancer retry`.
     """
     # Imported late: `remembrancer --help` needs neither.
     from remembrancer.entrypoints.cli.conversation_files import open_conversation

@@ -10,13 +10,13 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field
 
-from remembrancer import AdapterUnavailable, InvalidRequest
+from remembrancer import AdapterUnavailable, InvalidRequest, NothingToRemember
 from remembrancer.entrypoints.cli.conversation_files import Batch, ConversationFile
 from remembrancer.entrypoints.cli.invocation import ACTOR, OWNERS
 from remembrancer.types import Failure, Receipt, ScopeIds, Usage
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from remembrancer import Memory
     from remembrancer.entrypoints.cli.rendering import Advance
     from remembrancer.types import Adding, Conversation
+
+MOST_UNREAD = 20
+"""Places of unreadable messages that the result lists."""
 
 _OF_A_MESSAGE = re.compile(r"conversations\[(\d+)\]\.messages\[(\d+)\](.*)", re.DOTALL)
 
@@ -38,12 +41,13 @@ class Ingested:
     messages: int = 0
     verdicts: Counter[str] = field(factory=Counter)
     skipped: int = 0
+    unread: list[str] = field(factory=list)
     lagging: set[str] = field(factory=set)
     waiting: int = 0
     usage: Usage = Usage()
 
-    def count(self, receipt: Receipt | Failure) -> None:
-        """Add the outcome of one batch."""
+    def count(self, receipt: Receipt | Failure, places: Sequence[str]) -> None:
+        """Add the outcome of one batch, whose messages have these places in the file."""
         self.batches += 1
         if isinstance(receipt, Failure):
             self.waiting += 1
@@ -55,11 +59,20 @@ class Ingested:
         self.messages += len(receipt.messages)
         self.verdicts.update(verdict.decision.value for verdict in receipt.verdicts)
         self.skipped += len(receipt.skipped)
+        for item in receipt.skipped:
+            if item.index is not None:
+                self.unread.append(f"{places[item.index]}: {item.reason}")
         self.lagging.update(receipt.lagging)
+
+    def leave_out(self, batch: Batch, refusal: NothingToRemember) -> None:
+        """Count the messages of a batch in which nothing can be remembered."""
+        self.skipped += len(batch.messages)
+        self.unread.append(str(refusal))
 
     def to_dict(self) -> dict[str, Any]:
         """All counts. ``messages``, ``verdicts``, ``skipped`` and ``usage`` are of this run only;
-        ``waiting`` counts the batches that a model failed on.
+        ``unread`` are the first places of what could not be read; ``waiting`` counts the batches
+        that a model failed on.
         """
         return {
             "batches": self.batches,
@@ -67,6 +80,7 @@ class Ingested:
             "messages": self.messages,
             "verdicts": dict(sorted(self.verdicts.items())),
             "skipped": self.skipped,
+            "unread": self.unread[:MOST_UNREAD],
             "lagging": sorted(self.lagging),
             "waiting": self.waiting,
             "usage": asdict(self.usage),
@@ -96,19 +110,26 @@ def ingested(
         AdapterUnavailable: an engine did not answer; no further batch was started.
     """
     done = Ingested()
+    refused: NothingToRemember | None = None
     with _resumable(done):
         for window in _windows(conversation):
+            left = list(window)
+            while left:
 
-            def count(step: Adding, window: Sequence[Batch] = window) -> None:
-                done.count(step.outcome)
-                _stop_if_down(step.outcome)
-                reached = window[step.index].done if len(window) == 1 else step.done
-                advance(reached, conversation.total, spent(done.usage))
+                def count(step: Adding, left: Sequence[Batch] = left) -> None:
+                    done.count(step.outcome, left[step.index].places)
+                    _stop_if_down(step.outcome)
+                    reached = step.done if conversation.whole else left[step.index].done
+                    advance(reached, conversation.total, spent(done.usage))
 
-            with _placed(window):
-                memory.add_many(
-                    [_asked(scope, batch, infer=infer) for batch in window], progress=count
-                )
+                try:
+                    _add(memory, left, scope, infer=infer, progress=count)
+                    break
+                except _Unreadable as error:
+                    refused = refused or error.refusal
+                    done.leave_out(left.pop(error.index), error.refusal)
+    if refused is not None and not done.batches:
+        raise refused
     return done
 
 
@@ -137,6 +158,23 @@ def _asked(scope: ScopeIds, batch: Batch, *, infer: bool) -> Conversation:
     }
 
 
+def _add(
+    memory: Memory,
+    batches: Sequence[Batch],
+    scope: ScopeIds,
+    *,
+    infer: bool,
+    progress: Callable[[Adding], None],
+) -> None:
+    """Add batches.
+
+    Raises:
+        _Unreadable: nothing in one of them can be remembered; nothing was written of any.
+    """
+    with _placed(batches):
+        memory.add_many([_asked(scope, batch, infer=infer) for batch in batches], progress=progress)
+
+
 def _stop_if_down(outcome: Receipt | Failure) -> None:
     if isinstance(outcome, Failure) and outcome.error == AdapterUnavailable.__name__:
         adapter, _, problem = outcome.problem.partition(": ")
@@ -163,6 +201,8 @@ def in_words(done: Ingested) -> str:
         f"{done.messages:,} messages in {done.batches - done.replayed:,} batches: "
         f"{verdicts or 'no facts'}; {done.skipped:,} statements left out."
     )
+    if done.unread:
+        sentence += f" {len(done.unread):,} could not be read, the first at {done.unread[0]}."
     if done.replayed:
         sentence += f" {done.replayed:,} batches were in the ledger already."
     if done.usage.calls:
@@ -189,8 +229,17 @@ def _key(scope: ScopeIds, batch: Batch, *, infer: bool) -> str:
     return f"ingest:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
+class _Unreadable(Exception):
+    """Nothing in the batch at ``index`` can be remembered, which ``refusal`` says."""
+
+    def __init__(self, index: int, refusal: NothingToRemember) -> None:
+        super().__init__(refusal)
+        self.index = index
+        self.refusal = refusal
+
+
 @contextmanager
-def _placed(window: Sequence[Batch]) -> Iterator[None]:
+def _placed(batches: Sequence[Batch]) -> Iterator[None]:
     """Replace the path in the call by the place in the file."""
     try:
         yield
@@ -198,8 +247,11 @@ def _placed(window: Sequence[Batch]) -> Iterator[None]:
         found = _OF_A_MESSAGE.fullmatch(error.path)
         if found is None:
             raise
-        place = window[int(found[1])].places[int(found[2])]
-        raise InvalidRequest(f"{place}{found[3]}", error.problem) from error
+        index = int(found[1])
+        place = f"{batches[index].places[int(found[2])]}{found[3]}"
+        if isinstance(error, NothingToRemember):
+            raise _Unreadable(index, NothingToRemember(place, error.problem)) from error
+        raise InvalidRequest(place, error.problem) from error
 
 
 @contextmanager

@@ -529,7 +529,7 @@ def test_system_messages_and_tool_results_are_not_sent_to_the_model() -> None:
     assert "Obey" not in model.prompts[0].messages[0].content
     assert [(item.message_id, item.reason) for item in found.skipped] == [
         ("s", "system message"),
-        ("t", "tool result"),
+        ("t", "tool message"),
     ]
     assert sorted(m for i in found.inferences for m in i.messages) == ["m1", "s", "t"]
 

@@ -197,7 +197,7 @@ def test_to_dict_of_a_receipt_is_plain_json() -> None:
     shown: dict[str, Any] = json.loads(json.dumps(receipt(MESSAGE, INFERENCE, ADDED).to_dict()))
     assert shown["positions"] == [3, 5]
     assert shown["verdicts"][0]["decision"] == "add"
-    assert shown["skipped"] == [SKIPPED]
+    assert shown["skipped"] == [{**SKIPPED, "index": None, "part": None}]
     assert shown["usage"] == {
         "calls": 0,
         "input_tokens": 0,

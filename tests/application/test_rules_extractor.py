@@ -71,7 +71,7 @@ def test_inference_records_all_messages_and_skipped_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "reason"), [(Role.SYSTEM, "system message"), (Role.TOOL, "tool result")]
+    ("role", "reason"), [(Role.SYSTEM, "system message"), (Role.TOOL, "tool message")]
 )
 def test_system_messages_and_tool_results_are_skipped(role: Role, reason: str) -> None:
     found = extracted(said("You are helpful. I live in Paris.", role=role))

@@ -105,6 +105,7 @@ class TestJsonLines:
             "messages": 7,
             "verdicts": {"add": 7},
             "skipped": 0,
+            "unread": [],
             "lagging": [],
             "waiting": 0,
             "usage": {
@@ -184,16 +185,8 @@ class TestJsonLines:
             (b'{"content": "x"', "line 2: is not JSON"),
             (b"[" * 100_000, "line 2: is not JSON"),
             (b'{"content": "\xff"}', "line 2: is not UTF-8"),
-            (b'{"content": "  "}', "line 2.content: is empty"),
-            (b'{"content": 3}', "line 2.content: expected a string"),
-            (b"{}", "line 2.content: expected a string"),
-            (b'{"content": "x", "role": "king"}', "line 2.role: 'king' is not a role"),
-            (b'{"content": "x", "mood": "good"}', "line 2.mood: is not part of a message"),
-            (b'{"content": "x", "a\\u001bb": 1}', "line 2.a"),
+            (b"7", "line 2: expected an object, got int"),
             (b'{"content": "x", "timestamp": "noon"}', "line 2.timestamp: 'noon'"),
-            (b'{"content": "x", "timestamp": true}', "line 2.timestamp: expected"),
-            (b'{"content": "x", "metadata": {"a": NaN}}', "line 2.metadata.a: nan"),
-            (b'{"content": "\\ud800"}', "line 2.content: lone surrogate"),
         ],
     )
     def test_error_in_a_line_is_reported_with_its_place(
@@ -208,6 +201,54 @@ class TestJsonLines:
         assert outcome.err.startswith(f"error: {place}")
         assert outcome.err.count("\n") == 1
         assert "\x1b" not in outcome.err
+
+    @pytest.mark.parametrize(
+        ("line", "problem"),
+        [
+            (b'{"content": "  "}', "line 2: content: is empty"),
+            (b'{"content": 3}', "line 2: content: expected a string, got int"),
+            (b"{}", "line 2: content: expected a string"),
+            (b'{"content": "x", "role": "king"}', "line 2: role: 'king' is not a role"),
+            (b'{"content": "x", "mood": "good"}', "line 2: mood: is not part of a message"),
+            (b'{"content": "x", "a\\u001bb": 1}', "line 2: a\\x1bb: is not"),
+            (b'{"content": "x", "timestamp": true}', "line 2: timestamp: expected"),
+            (b'{"content": "x", "metadata": {"a": NaN}}', "line 2: metadata.a: nan"),
+            (b'{"content": "\\ud800"}', "line 2: content: lone surrogate"),
+        ],
+    )
+    def test_unreadable_message_is_reported_and_the_others_are_added(
+        self, remembrancer: CommandLine, tmp_path: Path, line: bytes, problem: str
+    ) -> None:
+        path = tmp_path / "talk.jsonl"
+        path.write_bytes(b'{"content": "I sold a boat."}\n' + line + b"\n")
+
+        outcome = remembrancer("ingest", str(path), "--user", "ana", "--json")
+
+        assert outcome.code == 0
+        assert "I sold a boat." in texts(remembrancer)
+        [unread] = outcome.document["unread"]
+        assert unread.startswith(problem)
+
+    def test_batch_in_which_nothing_can_be_read_does_not_end_the_run(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
+        lines = [said(1, "I sold a boat."), said(2, " "), said(3, "I sold a raft.")]
+        file = write_lines(tmp_path / "talk.jsonl", lines)
+
+        outcome = remembrancer("ingest", file, "--user", "ana", "--no-infer")
+
+        assert texts(remembrancer) == ["I sold a boat.", "I sold a raft."]
+        assert "1 could not be read, the first at line 2.content: is empty" in outcome.out
+
+    def test_file_in_which_nothing_can_be_read_is_refused(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
+        file = write_lines(tmp_path / "talk.jsonl", [said(1, " "), said(2, "")])
+
+        outcome = remembrancer("ingest", file, "--user", "ana")
+
+        assert outcome.code == 1
+        assert outcome.err.startswith("error: line 1.content: is empty")
 
     def test_lines_added_later_are_ingested_without_duplicates(
         self, remembrancer: CommandLine, tmp_path: Path
@@ -314,7 +355,7 @@ class TestLocomo:
         [
             ([sample(), {"sample_id": "x"}], "samples[1].conversation: expected an object"),
             ([sample(), []], "samples[1]: expected an object, got list"),
-            ([{"content": "x"}], "samples[0].conversation: expected an object"),
+            ([{"content": "x"}, sample()], "samples[0].conversation: expected an object"),
             (sample(session_2="hi"), "samples[0].conversation.session_2: expected a list"),
             (sample(session_2=[{"speaker": "A"}]),
              "samples[0].conversation.session_2[0].text: expected a string"),
@@ -406,6 +447,76 @@ class TestWithAModel:
         assert (messages(remembrancer), len(server.asked)) == (3, 4)
 
 
+TOOL_CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    ],
+}
+OPENAI = [
+    {"role": "user", "content": "I sold a boat."},
+    TOOL_CALL,
+    {"role": "tool", "tool_call_id": "c", "content": "rain"},
+]
+GEMINI = {"contents": [{"role": "user", "parts": [{"text": "I sold a raft."}]}]}
+SOLD = ["I sold a boat.", "weather({})", "rain", "I sold a raft."]
+
+
+class TestChatFormats:
+    @pytest.mark.parametrize("indent", [None, 1])
+    @pytest.mark.parametrize(
+        "document",
+        [
+            [*OPENAI, GEMINI["contents"][0]],
+            {"messages": [*OPENAI, GEMINI["contents"][0]]},
+            [OPENAI, GEMINI["contents"]],
+            [{"messages": OPENAI}, GEMINI],
+        ],
+        ids=["messages", "request", "conversations", "requests"],
+    )
+    def test_json_document_has_messages_or_conversations(
+        self, remembrancer: CommandLine, tmp_path: Path, document: object, indent: int | None
+    ) -> None:
+        path = tmp_path / "chat.json"
+        path.write_text(json.dumps(document, indent=indent), encoding="utf-8")
+
+        outcome = remembrancer("ingest", str(path), "--user", "ana", "--no-infer", "--json")
+
+        assert sorted(texts(remembrancer)) == sorted(SOLD)
+        assert outcome.document["batches"] == (
+            2 if isinstance(document, list) and len(document) == 2 else 1
+        )
+        again = remembrancer("ingest", str(path), "--user", "ana", "--no-infer", "--json")
+        assert again.document["replayed"] == outcome.document["batches"]
+
+    @pytest.mark.parametrize("first", [OPENAI, {"messages": OPENAI}], ids=["array", "request"])
+    def test_line_can_be_a_conversation(
+        self, remembrancer: CommandLine, tmp_path: Path, first: object
+    ) -> None:
+        more = {"messages": [{"role": "user", "content": "I sold a kayak."}]}
+        file = write_lines(tmp_path / "chats.jsonl", [first, GEMINI, *DAYS[:1], more])
+
+        outcome = remembrancer("ingest", file, "--user", "ana", "--no-infer", "--json")
+
+        assert outcome.document["format"] == "jsonl"
+        assert outcome.document["batches"] == 4
+        sold = [*SOLD, DAYS[0]["content"], "I sold a kayak."]
+        assert sorted(texts(remembrancer)) == sorted(sold)
+
+    def test_unread_part_of_a_conversation_is_reported_with_its_place(
+        self, remembrancer: CommandLine, tmp_path: Path
+    ) -> None:
+        spoken = {"role": "user", "content": [{"type": "input_audio"}]}
+        file = write_lines(tmp_path / "chats.jsonl", [{"messages": [*OPENAI, spoken]}])
+
+        outcome = remembrancer("ingest", file, "--user", "ana", "--json")
+
+        assert outcome.document["unread"] == [
+            "line 1.messages[3]: content[0]: is sound; pass its transcript as text"
+        ]
+
+
 class TestFormats:
     @pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
     def test_empty_file_is_refused(
@@ -426,7 +537,7 @@ class TestFormats:
             (b'{"role": "user", "content": "hi"', "line 1: is not JSON"),
             (b"[1, 2", "file: is not JSON"),
             (b'{\n "content": "hi"', "file: is not JSON"),
-            (b"[1, 2]", "samples[0]: expected an object"),
+            (b"[1, 2]", "messages[0]: expected a message"),
         ],
     )
     def test_file_in_neither_format_is_refused(

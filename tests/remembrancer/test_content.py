@@ -238,7 +238,7 @@ def test_statement_about_the_user_in_an_image_is_refused() -> None:
     ("settings", "role", "infer", "reason"),
     [
         ({}, "user", True, "an image; extractor.describe_images is off"),
-        ({"describe_images": True}, "tool", True, "an image in a tool result"),
+        ({"describe_images": True}, "tool", True, "an image in a tool message"),
         ({"describe_images": True}, "user", False, "an image; infer=False keeps the text alone"),
     ],
 )
@@ -405,7 +405,7 @@ def test_run_becomes_one_procedure_with_steps() -> None:
         }
         assert receipt.extractor == "scripted"
         assert receipt.usage.calls == 1
-        assert left_out(receipt) == [("3 results", "tool result")]
+        assert left_out(receipt) == [("3 results", "tool message")]
         found = held.memory.get_all(agent_id="guide", filters={"kind": "procedural"}).facts
         assert list(found) == [run]
 
@@ -446,7 +446,9 @@ def test_failed_run_is_retried_as_a_run() -> None:
 def test_line_without_support_in_the_run_is_refused(bad: dict[str, Any], reason: str) -> None:
     with opened({"steps": [*RUN_ANSWER["steps"], bad]}) as held:
         receipt = held.memory.add(RUN, agent_id="guide", kind="procedural")
-        assert [item.reason for item in receipt.skipped if item.reason != "tool result"] == [reason]
+        assert [item.reason for item in receipt.skipped if item.reason != "tool message"] == [
+            reason
+        ]
         [run] = held.facts(agent_id="guide")
         assert bad["text"] not in run.text
 
@@ -517,7 +519,7 @@ def test_rules_extractor_copies_a_run_word_for_word() -> None:
             "3. It was founded in 1999."
         )
         assert run.kind is FactKind.PROCEDURAL
-        assert left_out(receipt) == [("3 results", "tool result")]
+        assert left_out(receipt) == [("3 results", "tool message")]
         assert (receipt.extractor, receipt.usage.calls) == ("rules-2", 0)
 
 

@@ -1250,7 +1250,7 @@ ADDING: list[tuple[Any, dict[str, Any], str]] = [
     ("x" * 10_000_000, {}, "messages: has 10,000,000 characters"),
     ("a\ud800", {}, "messages: lone surrogate"),
     ("a\0", {}, "messages: NUL byte"),
-    ([{"content": "x"}, {"content": ""}], {}, r"messages\[1\]\.content: is empty"),
+    ([{"content": " "}, {"content": ""}], {}, r"messages\[0\]\.content: is empty"),
     ("x", {"user_id": "a\n"}, "user_id: control character"),
     ("x", {"user_id": "\ud800"}, "user_id: control character"),
     ("x", {"user_id": None}, "scope: has no owner"),

@@ -22,7 +22,7 @@ from remembrancer.domain.errors import AdapterUnavailable
 from remembrancer.domain.events import PayloadErased
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.scripted_model import ScriptedModel
-from remembrancer.types import FactId
+from remembrancer.types import FactId, Undone
 from tests.helpers.beliefs import state
 from tests.helpers.clock import NOON, VirtualClock
 
@@ -44,6 +44,11 @@ def memory(clock: VirtualClock) -> Iterator[Memory]:
 
 def texts(memory: Memory, status: str = "active") -> set[str]:
     return {fact.text for fact in memory.get_all(status=status, **ANN)}
+
+
+def written(undone: Undone) -> Receipt:
+    assert undone.receipt is not None
+    return undone.receipt
 
 
 def fact_of(receipt: Receipt) -> FactId:
@@ -92,7 +97,7 @@ def test_every_kind_of_write_can_be_undone(
     changed = state(memory, clock.time, ANN)
     undone = memory.audit.undo(receipt)
     assert state(memory, clock.time, ANN) == before != changed
-    memory.audit.undo(undone.receipt)
+    memory.audit.undo(written(undone))
     assert state(memory, clock.time, ANN) == changed
 
 
@@ -112,12 +117,12 @@ def test_undone_twice_is_undone_once_and_has_the_first_receipt(memory: Memory) -
 
 def test_an_undone_undo_can_be_undone_again(memory: Memory) -> None:
     berlin = memory.add("I live in Berlin.", **ANN)
-    undo = memory.audit.undo(berlin).receipt
-    redo = memory.audit.undo(undo).receipt
+    undo = written(memory.audit.undo(berlin))
+    redo = written(memory.audit.undo(undo))
     assert texts(memory) == {"I live in Berlin."}
     memory.audit.undo(redo)
     assert texts(memory) == set()
-    assert memory.audit.undo(berlin).receipt.replayed  # type: ignore[union-attr]
+    assert written(memory.audit.undo(berlin)).replayed
 
 
 def test_undo_below_a_later_change_is_a_conflict_that_names_it(memory: Memory) -> None:
@@ -149,7 +154,7 @@ def test_a_cascade_undoes_the_later_requests_newest_first(memory: Memory) -> Non
     assert set(undone.withdrawn) == {fact_of(oslo), fact_of(rome), fact_of(berlin)}
     assert undone.withdrawn[0] == fact_of(oslo)
     assert texts(memory) == set()
-    memory.audit.undo(undone.receipt)
+    memory.audit.undo(written(undone))
     assert texts(memory) == {"I moved to Oslo."}
     assert memory.verify().ok
 
@@ -157,6 +162,7 @@ def test_a_cascade_undoes_the_later_requests_newest_first(memory: Memory) -> Non
 def test_a_change_that_was_undone_does_not_stand_in_the_way(memory: Memory) -> None:
     berlin = memory.add("I live in Berlin.", **ANN)
     later = memory.update(fact_of(berlin), "I live in Potsdam.")
+    assert later is not None
     memory.audit.undo(later)
     memory.audit.undo(berlin)
     assert texts(memory) == set()
@@ -175,6 +181,7 @@ def test_an_expired_fact_stays_expired(memory: Memory, clock: VirtualClock) -> N
     expires = NOON.replace(hour=14)
     tea = fact_of(memory.add("I like tea.", expires_at=expires, **ANN))
     changed = memory.update(tea, "I like green tea.")
+    assert changed is not None
     clock.move(hours=3)
     memory.add("My dog is called Rex.", **ANN)
     assert memory.get(tea).status == "expired"
@@ -239,15 +246,11 @@ class ErasedText(EventCodec):
         super().__init__()
         self._position = position
 
-    def decode(
-        self, payload: bytes, type_name: str, version: int, position: int, *place: Any
-    ) -> Any:
-        if position == self._position:
-            return PayloadErased()
-        return super().decode(payload, type_name, version, position, *place)
+    def decode(self, *args: Any, **place: Any) -> Any:
+        return PayloadErased() if args[3] == self._position else super().decode(*args, **place)
 
-    def decode_all(self, *columns: Any) -> list[Any]:
-        return list(map(self.decode, *columns))
+    def decode_all(self, *args: Any, **_: Any) -> list[Any]:
+        return list(map(self.decode, *args))
 
 
 @pytest.mark.parametrize("of_request", [False, True])

@@ -78,7 +78,7 @@ _LEAST = {
     "kept_image_bytes": 0,
 }
 _NOT_DESCRIBED = "an image; extractor.describe_images is off"
-_HIDDEN = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
+_HIDDEN = {Role.SYSTEM: "system message", Role.TOOL: "tool message"}
 _NICETIES = ("no words", "small talk")
 
 

@@ -37,7 +37,7 @@ from remembrancer.domain.ports.extractor import (
     skipped_as_json,
 )
 
-_NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool result"}
+_NOT_SAID = {Role.SYSTEM: "system message", Role.TOOL: "tool message"}
 
 
 class RulesExtractor:
