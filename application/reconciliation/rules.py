@@ -86,7 +86,7 @@ class RulesReconciler:
         """No prompts."""
         return {}
 
-    def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
+    async def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
         """What the candidates are compared with. Only a sentence that ends another one can be about
         a fact in other words, which is found by meaning. So is who else has spoken, if some of the
         candidates are by name and others are not.

@@ -109,11 +109,11 @@ def _ahead(near: Neighbours, now: datetime) -> list[Fact]:
     return [fact for fact, _ in near.values() if is_ahead(fact, now)]
 
 
-def _comparison(matter: Matter, *, embedded: bool) -> Comparison:
+async def _comparison(matter: Matter, *, embedded: bool) -> Comparison:
     """What the candidates are compared with."""
     wanted = Comparison(by_meaning=matter.by_meaning)
     if matter.by_meaning and compares_words(matter.reconciler):
-        wanted = matter.reconciler.comparison(matter.extraction.candidates)
+        wanted = await matter.reconciler.comparison(matter.extraction.candidates)
     return wanted if embedded else evolve(wanted, by_meaning=False)
 
 
@@ -259,7 +259,7 @@ class Settle:
             ledger=matter.ledger,
             now=now,
             expired={fact.fact_id for fact in due},
-            comparison=_comparison(matter, embedded=embedded),
+            comparison=await _comparison(matter, embedded=embedded),
             ended=matter.ended,
         )
         neighbours = found.each

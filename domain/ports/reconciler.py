@@ -65,7 +65,7 @@ class ComparesWords(Protocol):
     candidates depends on no fact that the comparison leaves out.
     """
 
-    def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
+    async def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
         """What the candidates of one call are compared with."""
         ...
 

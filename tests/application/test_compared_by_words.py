@@ -35,7 +35,7 @@ DRINKS = [
 class ByMeaning(RulesReconciler):
     """Asks for the nearest facts alone."""
 
-    def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
+    async def comparison(self, candidates: Sequence[Candidate]) -> Comparison:
         return Comparison(by_meaning=True)
 
 
