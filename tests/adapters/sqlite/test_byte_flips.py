@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from remembrancer import Memory, RemembrancerError
+from remembrancer.adapters.stores.sqlite.inspection import parts
 from remembrancer.testing.depth import scaled
 from remembrancer.wiring.settings import load_settings
 from tests.adapters.sqlite.zoo import make_small
@@ -67,7 +68,11 @@ def same_content(path: Path, before: list[object]) -> bool:
         return False
 
 
-def test_flipped_byte_is_harmless_refused_or_named(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [parts.PART, 2], ids=["at once", "in parts"])
+def test_flipped_byte_is_harmless_refused_or_named(
+    part: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART", part)
     # Given the seeds of flips, so that one that fails can be made again
     before, data = list(content(base)), base.read_bytes()
     path = tmp_path / "flipped.db"
