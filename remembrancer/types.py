@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from remembrancer.domain.audit.differences import Cause, ChangeKind, FactDifference
     from remembrancer.domain.audit.dismissal import Dismissal
     from remembrancer.domain.audit.faults import Fault, FaultKind, Unchecked, Verification
-    from remembrancer.domain.audit.provenance import Why
+    from remembrancer.domain.audit.provenance import Inference, Quote, Why, WhyStep
     from remembrancer.domain.conversation import Message, Role
     from remembrancer.domain.facts.fact import (
         Evidence,
@@ -90,6 +90,7 @@ __all__ = [
     "Finding",
     "Guidance",
     "HealthReport",
+    "Inference",
     "Interval",
     "Lag",
     "LedgerId",
@@ -104,6 +105,7 @@ __all__ = [
     "PendingReceipt",
     "Problem",
     "Profile",
+    "Quote",
     "Reached",
     "Receipt",
     "Relation",
@@ -134,6 +136,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Why",
+    "WhyStep",
     "normalised",
 ]
 
@@ -186,7 +189,7 @@ _MODULES = {
         "Unchecked",
         "Verification",
     ),
-    "domain.audit.provenance": ("Why",),
+    "domain.audit.provenance": ("Inference", "Quote", "Why", "WhyStep"),
     "domain.conversation": (
         "Message",
         "Role",

@@ -21,8 +21,8 @@ from remembrancer.domain.audit.provenance import (
     Quote,
     Replaced,
     Settlement,
-    Step,
     Why,
+    WhyStep,
 )
 from remembrancer.domain.conversation import Message
 from remembrancer.domain.events import (
@@ -206,10 +206,10 @@ def _masked(item: Evidence, sources: Sources) -> Evidence:
     return evolve(item, quote=None) if hidden else item
 
 
-def _step(traced: Traced, sources: Sources) -> Step:
+def _step(traced: Traced, sources: Sources) -> WhyStep:
     fact, item = traced.fact, traced.item
     assert item is not None
-    return Step(
+    return WhyStep(
         version=fact.version,
         text=fact.text,
         status=fact.status,

@@ -12,7 +12,7 @@ from remembrancer.domain.facts.fact import FactStatus
 from remembrancer.domain.recall.index_context import MONTHS
 
 if TYPE_CHECKING:
-    from remembrancer.domain.audit.provenance import Ended, Quote, Step, Why
+    from remembrancer.domain.audit.provenance import Ended, Quote, Why, WhyStep
 
 LONGEST = 200
 """Characters of a quote in a sentence."""
@@ -102,7 +102,7 @@ def _wording(why: Why) -> int:
     return _last_wording(why.versions)
 
 
-def _last_wording(steps: tuple[Step, ...]) -> int:
+def _last_wording(steps: tuple[WhyStep, ...]) -> int:
     """The step that the text comes from: the last one that changed or restored it."""
     for at in range(len(steps) - 1, 0, -1):
         if steps[at].text != steps[at - 1].text or steps[at].type == FactRestored.type_name:
@@ -110,7 +110,7 @@ def _last_wording(steps: tuple[Step, ...]) -> int:
     return 0
 
 
-def _because(step: Step) -> str:
+def _because(step: WhyStep) -> str:
     said = _readable(step)
     if said is not None:
         return _said_so(said)
@@ -127,7 +127,7 @@ def _because(step: Step) -> str:
     return f"it came from {what}, on {day(step.recorded_at)}"
 
 
-def _readable(step: Step) -> Quote | None:
+def _readable(step: WhyStep) -> Quote | None:
     return next((each for each in step.evidence if each.text is not None), None)
 
 
@@ -143,7 +143,7 @@ def _speaker(said: Quote) -> str:
     )
 
 
-def _said_at(step: Step) -> datetime:
+def _said_at(step: WhyStep) -> datetime:
     said = _readable(step)
     return said.occurred_at if said and said.occurred_at else step.recorded_at
 

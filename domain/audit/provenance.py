@@ -87,7 +87,7 @@ class Inference:
 
 
 @frozen(kw_only=True)
-class Step:
+class WhyStep:
     """The event that made one version of a fact.
 
     ``text`` is the text of the fact in that version, ``type`` the type name of the event.
@@ -144,7 +144,7 @@ class Why:
     """
 
     fact: Fact
-    versions: tuple[Step, ...] = ()
+    versions: tuple[WhyStep, ...] = ()
     inferences: tuple[Inference, ...] = ()
     replaced: tuple[Replaced, ...] = ()
     ended: Ended | None = None

@@ -34,6 +34,8 @@ from remembrancer.entrypoints.cli.reading import (
 )
 from remembrancer.entrypoints.cli.stating import correct, end, state
 from remembrancer.entrypoints.cli.timeline import timeline
+from remembrancer.entrypoints.cli.undo import undo
+from remembrancer.entrypoints.cli.why import why, why_not
 
 INTERRUPTED = 130
 
@@ -63,8 +65,8 @@ def command_line() -> None:
 
 for _command in (
     demo, add, ingest, state, search, context, profile, list_facts, get, history, graph, diff,
-    timeline, update, correct, end, delete, retry, stats, verify, worker, rebuild, compact, dead,
-    doctor,
+    timeline, why, why_not, undo, update, correct, end, delete, retry, stats, verify, worker,
+    rebuild, compact, dead, doctor,
 ):  # fmt: skip
     command_line.add_command(_command)
 

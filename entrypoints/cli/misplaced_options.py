@@ -24,7 +24,8 @@ def where_it_belongs(
     takers = [name for name, command in group.commands.items() if _has(command, option)]
     command = error.ctx.command if error.ctx is not None else group
     if command is not group:
-        if takers:
+        # ``--version`` alone is more likely that of the program than that of ``why``.
+        if takers and not _has(group, option, eager=True):
             return f"{command.name} has no option {option}; it belongs to {_listed(takers)}."
         if _has(group, option):
             return f"{option} belongs before the command: remembrancer {option}."
@@ -38,9 +39,9 @@ def where_it_belongs(
     return f"{option} belongs after the command: remembrancer {meant} ... {option}."
 
 
-def _has(command: click.Command, option: str) -> bool:
+def _has(command: click.Command, option: str, *, eager: bool = False) -> bool:
     return any(
-        option in (*parameter.opts, *parameter.secondary_opts)
+        option in (*parameter.opts, *parameter.secondary_opts) and (parameter.is_eager or not eager)
         for parameter in command.params
         if isinstance(parameter, click.Option)
     )

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COMMANDS = (
     "demo", "add", "ingest", "state", "search", "context", "profile", "list", "get", "history",
-    "graph", "diff", "timeline", "update", "correct", "end", "delete", "retry", "stats", "verify",
-    "worker", "rebuild", "compact", "dead", "doctor",
+    "graph", "diff", "timeline", "why", "why-not", "undo", "update", "correct", "end", "delete",
+    "retry", "stats", "verify", "worker", "rebuild", "compact", "dead", "doctor",
 )  # fmt: skip
 WITH_SCOPE = ", ".join(COMMANDS[1 : COMMANDS.index("stats")]) + " and stats"
 
@@ -51,7 +51,7 @@ class TestHelp:
         outcome = remembrancer()
 
         assert outcome.code == 0
-        listed = re.findall(r"^  (\w+)  ", outcome.out.partition("Commands:\n")[2], re.MULTILINE)
+        listed = re.findall(r"^  ([\w-]+)  ", outcome.out.partition("Commands:\n")[2], re.MULTILINE)
         assert listed == list(COMMANDS)
 
     def test_version_option_prints_the_version(self, remembrancer: CommandLine) -> None:
@@ -147,10 +147,11 @@ class TestPlaceOfOptions:
             (("--no-rerank", "search", "tea"),
              "--no-rerank belongs after the command: remembrancer search ... --no-rerank."),
             (("--limit", "3", "get", "tea"),
-             "--limit belongs after the command; it is an option of search, list, graph and "
-             "timeline."),
+             "--limit belongs after the command; it is an option of search, list, graph, "
+             "timeline and why-not."),
             (("get", "tea", "--limit", "3"),
-             "get has no option --limit; it belongs to search, list, graph and timeline."),
+             "get has no option --limit; it belongs to search, list, graph, timeline and "
+             "why-not."),
             (("demo", "--metrics-port", "1"),
              "demo has no option --metrics-port; it belongs to worker."),
             (("verify", "--user", "ana"),
