@@ -16,8 +16,10 @@ from remembrancer.domain.scope import LedgerId
 
 _NEXT = timedelta(microseconds=1)
 
+SHORT = 16
+"""Events of the first read of an append; each further one reads four times as many."""
+
 PAGE = 1000
-"""Events per read of a long append."""
 
 
 class LedgerAppends:
@@ -37,14 +39,14 @@ class LedgerAppends:
         """The events of the append that was recorded at ``moment``; empty if there is none."""
         first = await self._first_from(moment)
         found: list[Recorded] = []
-        limit = 16  # Most appends are short.
+        limit = SHORT
         while True:
             page = await self._log.read_ledger(self._ledger, first - 1 + len(found), limit)
             same = [item for item in page if item.recorded_at == moment]
             found += same
             if len(same) < limit:
                 return found
-            limit = PAGE
+            limit = min(4 * limit, PAGE)
 
     async def version_at(self, moment: datetime) -> int:
         """The version of the ledger at ``moment``: that of the last event by then, 0 before the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from remembrancer.domain.events import (
     PayloadErased,
     SettledCandidate,
 )
-from remembrancer.domain.facts.evolve import LedgerState, changes_of
+from remembrancer.domain.facts.evolve import LedgerState, changes_of, fact_id_of, fact_ids_of
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey
 from remembrancer.domain.facts.verdicts import Decision
 from remembrancer.domain.recorded import Recorded
@@ -53,6 +54,8 @@ def makers(
     )
     made: dict[FactKey, Recorded] = {}
     for item in append:
+        if versions.keys().isdisjoint(fact_ids_of(item.event)):
+            continue
         changes = changes_of(item.event, at, state.latest, state.at_version)
         state.changed(changes)
         made.update((change.after.key, item) for change in changes)
@@ -86,18 +89,15 @@ def candidates_of(append: Sequence[Recorded]) -> dict[EventId, Chosen]:
     """
     found: dict[EventId, Chosen] = {}
     settled: Recorded | None = None
-    current, rest = None, 0
+    current: Chosen | None = None
+    first: dict[tuple[type[Event], FactId | None], deque[int]] = {}
     for item in append:
         if isinstance(item.event, CandidatesSettled):
-            settled, current, rest = item, None, 0
+            settled, current, first = item, None, _first_events(item.event)
         elif settled is not None:
-            assert isinstance(settled.event, CandidatesSettled)
-            candidates = settled.event.candidates
-            begun = next(
-                (at for at in range(rest, len(candidates)) if _begins(item, candidates[at])), None
-            )
-            if begun is not None:
-                current, rest = Chosen(settled, begun), begun + 1
+            places = first.get((type(item.event), fact_id_of(item.event)))
+            if places and not _is_taken_over(item.event):
+                current = Chosen(settled, places.popleft())
             elif isinstance(item.event, PayloadErased) and item.type_name in _FIRST:
                 current = None
             if current is not None:
@@ -105,14 +105,22 @@ def candidates_of(append: Sequence[Recorded]) -> dict[EventId, Chosen]:
     return found
 
 
-def _begins(item: Recorded, candidate: SettledCandidate) -> bool:
-    event = item.event
-    if not isinstance(event, _MADE_BY.get(candidate.decision, ())):
-        return False
-    if isinstance(event, FactRevised) and event.text is None:
-        return False  # What a reaffirmation takes over.
-    about = candidate.fact_id if isinstance(event, FactAdded) else candidate.target
-    return getattr(event, "fact_id", None) == about
+def _first_events(
+    settlement: CandidatesSettled,
+) -> dict[tuple[type[Event], FactId | None], deque[int]]:
+    """By the type and the fact of an event: the places of the candidates that it may begin."""
+    first: dict[tuple[type[Event], FactId | None], deque[int]] = defaultdict(deque)
+    for place, candidate in enumerate(settlement.candidates):
+        kind = _MADE_BY.get(candidate.decision)
+        if kind is not None:
+            about = candidate.fact_id if kind is FactAdded else candidate.target
+            first[kind, about].append(place)
+    return first
+
+
+def _is_taken_over(event: Event) -> bool:
+    """Whether a revision is what a reaffirmation takes over."""
+    return isinstance(event, FactRevised) and event.text is None
 
 
 def items_of(output: str) -> Sequence[Any]:
