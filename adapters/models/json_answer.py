@@ -34,6 +34,7 @@ _END_OF_THOUGHT = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 class _Found:
     value: Any
     whole: bool
+    cut_off: bool = False
 
 
 class _BrokenError(Exception):
@@ -50,8 +51,21 @@ class _BrokenError(Exception):
         self.keyed = keyed
 
 
+@frozen(kw_only=True)
+class Answer:
+    """The value in an answer. ``cut_off``: the text ends inside it; ``None`` without a value."""
+
+    value: Any = None
+    cut_off: bool | None = None
+
+
 def parse(text: str, schema: Mapping[str, Any]) -> Any:
-    """Return the list or object that answers a request for JSON, ``None`` if there is none.
+    """The value of ``read``."""
+    return read(text, schema).value
+
+
+def read(text: str, schema: Mapping[str, Any]) -> Answer:
+    """Read the list or object that answers a request for JSON, ``None`` if there is none.
 
     Surrounding text is ignored: code fences, reasoning (``<think>…</think>``), chatter. Of several
     values, the last one that fits the schema is returned, because drafts come before the answer. A
@@ -64,9 +78,8 @@ def parse(text: str, schema: Mapping[str, Any]) -> Any:
     """
     found = _outermost(text, listed=schema.get("type") == "array")
     fitting = [each for each in found if _fits(each.value, schema, whole=each.whole)]
-    if fitting:
-        return fitting[-1].value
-    return found[0].value if len(found) == 1 else None
+    chosen = fitting[-1:] or (found if len(found) == 1 else [])
+    return Answer(value=chosen[0].value, cut_off=chosen[0].cut_off) if chosen else Answer()
 
 
 def without_surrogates(text: str) -> str:
@@ -98,7 +111,8 @@ def _outermost(text: str, *, listed: bool) -> list[_Found]:
                 value, position = _container(text, mark.start(), 1)
             except _BrokenError as broken:
                 if broken.value is not None:
-                    found.append(_Found(value=broken.value, whole=False))
+                    cut = _skip(text, broken.at) == len(text)
+                    found.append(_Found(value=broken.value, whole=False, cut_off=cut))
                 if broken.keyed or (listed and broken.value is not None):
                     break
                 position = broken.at
@@ -200,8 +214,10 @@ def _string(text: str, at: int) -> tuple[str, int]:
 def _plain(text: str, at: int) -> tuple[Any, int]:
     """Parse a number or a word. Broken at the very end of the text, where it may be cut."""
     found = _PLAIN.match(text, at)
-    if found is None or found.end() == len(text):
+    if found is None:
         raise _BrokenError(at)
+    if found.end() == len(text):
+        raise _BrokenError(len(text))
     if found[0] in _WORDS:
         return _WORDS[found[0]], found.end()
     number = _NUMBER.fullmatch(found[0])

@@ -95,6 +95,12 @@ class ModelCall:
             output="",
         )
 
+    def was_cut_off(self, completion: Completion) -> bool:
+        """Whether the answer ends before its end, as far as is known."""
+        if completion.cut_off is not None:
+            return completion.cut_off
+        return completion.output_tokens >= self.prompt.max_output_tokens
+
     @property
     def _parameters(self) -> Mapping[str, Any]:
         return {

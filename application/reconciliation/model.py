@@ -31,7 +31,7 @@ from remembrancer.domain.ports.reconciler import Reconciliation
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 from remembrancer.domain.text import name_keys
 
-PROMPT = "reconciliation-1"
+PROMPT = "reconciliation-2"
 LONGEST_REASON = 200
 """Characters of a reason that are kept."""
 
@@ -64,7 +64,7 @@ class _DecisionDraft:
     decision: str
     known: tuple[int, ...] = ()
     text: str | None = None
-    reason: str = ""
+    reason: str | None = None
 
 
 @frozen(kw_only=True)
@@ -144,6 +144,16 @@ class ModelReconciler:
                 ),
             )
         drafts = {draft.new: draft for draft in reversed(list(_drafts_in(items)))}
+        if question.was_cut_off(completion) and not handles.candidates.keys() <= drafts.keys():
+            return Reconciliation(
+                proposals=(),
+                inferences=(question.answered_in_vain(completion),),
+                failure=ModelError(
+                    f"{completion.model}: the list of decisions was cut off; it is kept in the "
+                    "ledger, and the messages stay pending; call retry, with a higher "
+                    "reconciler.max_output_tokens"
+                ),
+            )
         for number, index in handles.candidates.items():
             triage.proposals[index] = _proposal(
                 drafts.get(number), candidates[index], handles, facts
@@ -339,14 +349,17 @@ def _proposal(
             reason="the model decided nothing about it",
             refused=Refusal.UNDECIDED,
         )
-    reason = cleaned(draft.reason)[:LONGEST_REASON]
+    reason = cleaned(draft.reason or "")[:LONGEST_REASON]
     targets = [handles.fact_id(number) for number in draft.known]
-    if decision in (Decision.ADD, Decision.IGNORE):
-        return Proposal(decision=Decision(decision), reason=reason)
+    if decision == Decision.ADD:
+        return Proposal(decision=Decision.ADD, reason=reason)
     target = targets[0] if targets else None
+    known = facts.get(target) if target is not None else None
+    if decision == Decision.RETRACT and known is not None and says_more(candidate, known):
+        decision = Decision.SUPERSEDE
     text = cleaned(draft.text or "")
-    if decision == Decision.REVISE and target is not None and target in facts:
-        problem = _problem_of(text, facts[target].text, candidate.text)
+    if decision == Decision.REVISE and known is not None:
+        problem = _problem_of(text, known.text, candidate.text)
         if problem is not None:
             code, why = problem
             return Proposal(decision=Decision.ADD, reason=f"revise refused: {why}", refused=code)
@@ -357,6 +370,21 @@ def _proposal(
         text=text if decision == Decision.REVISE else None,
         reason=reason,
     )
+
+
+def says_more(candidate: Candidate, known: Fact | Candidate) -> bool:
+    """Whether a fact says more than that a known one is wrong or to be forgotten."""
+    names = _words([candidate.speaker or "", known.speaker or "", "user"])
+    return bool(_words([candidate.text]) - _words([known.text]) - names - _TAKEN_BACK)
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {
+        _stem(word)
+        for text in texts
+        for word in _WORD.findall(text)
+        if word.casefold() not in FUNCTION_WORDS
+    }
 
 
 def _problem_of(text: str, old: str, new: str) -> tuple[Refusal, str] | None:
@@ -376,6 +404,15 @@ def _problem_of(text: str, old: str, new: str) -> tuple[Refusal, str] | None:
 def _stem(word: str) -> str:
     folded = word.casefold()
     return folded if folded.isdecimal() else folded[:_ALIKE]
+
+
+_TAKEN_BACK = frozenset(
+    _stem(word)
+    for word in "not no never don doesn didn isn wasn aren won true untrue wrong false incorrect "
+    "mistake mistaken forget forgotten delete deleted remove removed retract retracted withdraw "
+    "withdrawn said says told statement memory fact anymore asked asks wants longer".split()
+)
+"""Words that take something back, and say nothing else."""
 
 
 def _in_order(proposals: Mapping[int, Proposal]) -> tuple[Proposal, ...]:

@@ -56,7 +56,7 @@ def portions(
     repeatable = _is_repeatable(extraction, messages)
     settled = _settled(before, extraction.inferences[0]) if repeatable else 0
     if not repeatable or (not settled and fits([each.text for each in extraction.candidates])):
-        yield Portion(extraction=extraction)
+        yield Portion(extraction=extraction, unfinished=_ends_inside(extraction))
         return
     by_message: dict[MessageId, list[Candidate]] = {}
     for candidate in extraction.candidates[settled:]:
@@ -75,6 +75,14 @@ def portions(
         held += own
         done.append(message.message_id)
     yield _portion(extraction, held, done)
+
+
+def _ends_inside(extraction: Extraction) -> bool:
+    """Whether a candidate comes from a message that stays pending: its answer was cut off."""
+    done = {each for inference in extraction.inferences for each in inference.messages}
+    return extraction.failure is not None and any(
+        item.message_id not in done for each in extraction.candidates for item in each.evidence
+    )
 
 
 def _is_repeatable(extraction: Extraction, messages: Sequence[Message]) -> bool:

@@ -178,7 +178,11 @@ class _Told:
         verdict = self.verdict_of(found.popleft()) if found else None
         if verdict is None:
             reason = candidate.refused.value if candidate.refused else ""
-            verdict = Verdict(decision=candidate.decision, text="", reason=reason)
+            if candidate.target is not None and not reason:
+                reason = "a known fact says it already"
+            verdict = Verdict(
+                decision=candidate.decision, text="", reason=reason, target=candidate.target
+            )
         return evolve(
             verdict,
             text=verdict.text or self._said(candidate),

@@ -210,7 +210,11 @@ def judge(
     if forged is not None:
         return _ignore(candidate, _REASONS[forged], forged)
     if proposal.decision is Decision.IGNORE:
-        return _ignore(candidate, proposal.reason, proposal.refused)
+        ignored = _ignore(candidate, proposal.reason, proposal.refused)
+        shown = known.get(proposal.target) if proposal.target is not None else None
+        if shown is None or _refusal(candidate, shown) is not None:
+            return ignored
+        return evolve(ignored, target=shown.fact_id)
     if proposal.decision is Decision.ADD:
         return evolve(
             _add(candidate, proposal.reason, proposal.refused),

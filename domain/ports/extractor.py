@@ -29,9 +29,10 @@ class Extraction:
     Sources count the ``inferences`` here, from 0.
 
     The ``inferences`` together name every message that was processed, so that none is extracted
-    twice. After a ``failure`` the other messages wait for a retry: no candidate comes from a
-    message that no inference names, and unusable answers of a model are recorded too. ``messages``
-    are the ones that were read, with the descriptions of their images; empty if not needed.
+    twice. After a ``failure`` the other messages wait for a retry; candidates of theirs come from
+    the complete items of an answer that was cut off, and unusable answers of a model are recorded
+    too. ``messages`` are the ones that were read, with the descriptions of their images; empty if
+    not needed.
     """
 
     candidates: tuple[Candidate, ...]

@@ -41,8 +41,9 @@ class Completion:
     """The answer of a model.
 
     ``text`` is the raw answer. ``parsed`` is the JSON value in it if the prompt has a schema: the
-    complete items of a truncated array; ``None`` if the text can't be parsed. ``cost`` is in US
-    dollars, ``None`` if the price is unknown; ``latency`` is in seconds.
+    complete items of a truncated array; ``None`` if the text can't be parsed. ``cut_off``: the
+    answer ends before its end; ``None`` if that is not known. ``cost`` is in US dollars, ``None``
+    if the price is unknown; ``latency`` is in seconds.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Completion:
     cost: float | None = None
     latency: float = 0.0
     parameters: Mapping[str, Any] = field(factory=dict)
+    cut_off: bool | None = None
 
 
 class LanguageModel(Protocol):

@@ -91,6 +91,10 @@ class LanguageModelContract:
         whole = json.dumps(FACTS, ensure_ascii=False)
         answer = self.ask(whole[: whole.index("said")])
         assert answer.parsed == {"facts": FACTS["facts"][:1]}
+        assert answer.cut_off is not False
+
+    def test_whole_answer_is_not_cut_off(self) -> None:
+        assert not self.ask(json.dumps(FACTS, ensure_ascii=False)).cut_off
 
     def test_an_answer_without_json_is_returned_unparsed(self) -> None:
         answer = self.ask("I would rather not.")

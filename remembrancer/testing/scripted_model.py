@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from remembrancer.adapters.models.json_answer import parse, without_surrogates
+from remembrancer.adapters.models.json_answer import Answer, read, without_surrogates
 from remembrancer.domain.errors import ModelError, RemembrancerError
 from remembrancer.domain.ports.language_model import Completion, Prompt
 
@@ -106,9 +106,11 @@ class ScriptedModel:
         if not text.strip():
             raise ModelError(f"{self._model}: an empty answer")
         asked = " ".join((prompt.system, *(message.content for message in prompt.messages)))
+        answer = Answer() if prompt.schema is None else read(text, prompt.schema)
         return Completion(
             text=text,
-            parsed=None if prompt.schema is None else parse(text, prompt.schema),
+            parsed=answer.value,
+            cut_off=answer.cut_off,
             model=self._model,
             input_tokens=len(asked.split()),
             output_tokens=len(text.split()),

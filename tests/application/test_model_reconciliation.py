@@ -24,6 +24,7 @@ from remembrancer.domain.events import (
     Event,
     FactAdded,
     FactReaffirmed,
+    FactRetracted,
     FactRevised,
     FactSuperseded,
     Outcome,
@@ -234,6 +235,46 @@ def revised(text: str, old: Fact = PARIS) -> list[Event]:
     return carried_out(new, [old], decided(decide(2, "revise", 1, text=text)))
 
 
+@pytest.mark.parametrize("reason", [None, 7, ""])
+def test_decision_without_a_reason_and_with_numbers_as_strings_is_carried_out(reason: Any) -> None:
+    said = {"new": "2", "decision": "supersede", "known": ["1"], "text": None, "reason": reason}
+    found = reconciled([BERLIN], [PARIS], decided(said))
+    assert [(item.decision, item.target) for item in found.proposals] == [
+        (Decision.SUPERSEDE, PARIS.fact_id)
+    ]
+
+
+def test_fact_that_takes_another_back_and_says_something_stays() -> None:
+    added, ended = carried_out(BERLIN, [PARIS], decided(decide(2, "retract", 1)))
+    assert isinstance(added, FactAdded)
+    assert added.text == BERLIN.text
+    assert isinstance(ended, FactSuperseded)
+    assert ended.fact_id == PARIS.fact_id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann does not live in Paris with Tom.",
+        "It is wrong that Ann lives in Paris.",
+        "Forget Paris.",
+    ],
+)
+def test_fact_that_only_takes_another_back_is_not_kept(text: str) -> None:
+    new = candidate(9, text, slot="ann/residence")
+    [event] = carried_out(new, [PARIS], decided(decide(2, "retract", 1)))
+    assert isinstance(event, FactRetracted)
+
+
+def test_ignored_candidate_names_the_fact_that_says_it() -> None:
+    found = reconciled([BERLIN], [PARIS], decided(decide(2, "ignore", 1)))
+    verdict = judge(BERLIN, found.proposals[0], known={PARIS.fact_id: PARIS}, messages={})
+    assert (verdict.decision, verdict.target) == (Decision.IGNORE, PARIS.fact_id)
+    unknown = reconciled([BERLIN], [PARIS], decided(decide(2, "ignore", 9)))
+    verdict = judge(BERLIN, unknown.proposals[0], known={PARIS.fact_id: PARIS}, messages={})
+    assert (verdict.decision, verdict.target) == (Decision.IGNORE, None)
+
+
 def test_revision_keeps_the_details_of_the_old_fact() -> None:
     [event] = revised("Ann lives in Paris with Tom, near the river, since 2020.")
     assert isinstance(event, FactRevised)
@@ -335,6 +376,20 @@ def test_answer_without_a_list_is_recorded_and_decides_nothing(raw: str) -> None
     assert isinstance(found.failure, ModelError)
     assert found.proposals == ()
     assert [(item.outcome, item.output) for item in found.inferences] == [(Outcome.VAIN, raw)]
+
+
+def test_list_of_decisions_that_was_cut_off_decides_nothing() -> None:
+    whole = json.dumps({"decisions": [decide(3, "add"), decide(4, "supersede", 1)]})
+    other = candidate(8, "Ann's flat is in Rome.", slot="ann/residence")
+
+    cut = reconciled([other, BERLIN], [PARIS], ScriptedModel(whole[:-40]))
+    enough = reconciled([other], [PARIS], ScriptedModel(whole.replace("3", "2")[:-40]))
+
+    assert isinstance(cut.failure, ModelError)
+    assert cut.proposals == ()
+    assert [item.outcome for item in cut.inferences] == [Outcome.VAIN]
+    assert enough.failure is None
+    assert [item.decision for item in enough.proposals] == [Decision.ADD]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from remembrancer.adapters.models.json_answer import DEEPEST, parse, without_surrogates
+from remembrancer.adapters.models.json_answer import DEEPEST, parse, read, without_surrogates
 
 LIST: dict[str, Any] = {"type": "array"}
 FACTS: dict[str, Any] = {
@@ -184,3 +184,20 @@ def test_text_without_surrogates_is_unchanged(text: str) -> None:
 def test_lone_surrogates_are_replaced() -> None:
     assert without_surrogates("a\ud800b") == "a�b"
     assert parse('["\\ud83d", "\\ud83d\\ude00"]', LIST) == ["�", "😀"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cut_off"),
+    [
+        ('{"facts": []}', False),
+        ('{"facts": []} and so', False),
+        ('{"facts": [{"text": "a"}', True),
+        ('{"facts": [{"text": "a"}, {"text": "b', True),
+        ('{"facts": [{"text": "a"}, {"text": nul', True),
+        ('{"facts": [1, 2', True),
+        ('{"facts": [{"text": "a"} {"text": "b"}]}', False),
+        ("No facts.", None),
+    ],
+)
+def test_answer_that_ends_inside_its_value_is_cut_off(text: str, cut_off: bool | None) -> None:
+    assert read(text, {"type": "object", "required": ["facts"]}).cut_off is cut_off

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, optional
 
-from remembrancer.adapters.models.json_answer import parse, without_surrogates
+from remembrancer.adapters.models.json_answer import Answer, read, without_surrogates
 from remembrancer.adapters.models.litellm.calls import LitellmCalls
 from remembrancer.adapters.models.litellm.endpoint import Endpoint
 from remembrancer.adapters.models.litellm.library import load, on_the_loop
@@ -298,9 +298,12 @@ def _completion(
             )
         raise TryAgain(ModelError(f"{model}: returned an empty answer (finish reason {reason})"))
     usage = getattr(response, "usage", None)
+    answer = Answer() if prompt.schema is None else read(text, prompt.schema)
     return Completion(
         text=text,
-        parsed=None if prompt.schema is None else parse(text, prompt.schema),
+        parsed=answer.value,
+        # A whole answer may be followed by chatter that is cut off.
+        cut_off=reason == "length" if answer.cut_off is None else answer.cut_off,
         model=model,
         input_tokens=getattr(usage, "prompt_tokens", 0) or 0,
         output_tokens=getattr(usage, "completion_tokens", 0) or 0,

@@ -29,8 +29,9 @@ NOTHING = "the model found nothing to remember"
 class Accepted:
     """The results of an extraction so far, in the order of the conversation.
 
-    ``done`` are the messages that need no other try. Sources count the ``inferences`` here; the
-    one of the answer that is being read comes next.
+    ``done`` are the messages that need no other try, ``begun`` those of which an answer was cut
+    off: its complete items are kept, and they need another. Sources count the ``inferences`` here;
+    the one of the answer that is being read comes next.
     """
 
     candidates: dict[tuple[object, ...], Candidate] = field(factory=dict)
@@ -38,6 +39,7 @@ class Accepted:
     skipped: list[Skipped] = field(factory=list)
     inferences: list[InferenceRecorded] = field(factory=list)
     done: set[MessageId] = field(factory=set)
+    begun: set[MessageId] = field(factory=set)
 
     def source(self, item: int) -> Source:
         """The source of an item of the answer that is being read."""
@@ -49,7 +51,7 @@ class Accepted:
         self.skipped.append(left_out(message, text, reason))
 
     def settled(self, *, records: int) -> tuple[tuple[Candidate, ...], tuple[RefusedItem, ...]]:
-        """The candidates from messages that are done, and all refused items.
+        """The candidates from messages that are done or begun, and all refused items.
 
         Args:
             records: how many inferences come before ``inferences`` in the extraction.
@@ -57,7 +59,7 @@ class Accepted:
         kept: list[Candidate] = []
         refused = list(self.refused)
         for candidate in self.candidates.values():
-            if all(item.message_id in self.done for item in candidate.evidence):
+            if all(item.message_id in self.done | self.begun for item in candidate.evidence):
                 kept.append(candidate)
                 continue
             refused += [

@@ -58,11 +58,16 @@ _SCRIPTS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
 
 @frozen(kw_only=True)
 class Quoted:
-    """Evidence: a message, the quote in it, and its number among the messages shown."""
+    """Evidence: a message, the quote in it, and its number among the messages shown. ``exact``: the
+    model quoted it word for word; ``whole``: it quoted nothing of the message, which stands for
+    itself.
+    """
 
     message: Message
     quote: str
     place: int
+    exact: bool = True
+    whole: bool = False
 
     @property
     def by_user(self) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 from attrs import field, frozen
 
@@ -29,7 +30,14 @@ from remembrancer.application.extraction.model.drafts import (
     Part,
     StepDraft,
 )
-from remembrancer.application.extraction.model.quote_match import find_quote
+from remembrancer.application.extraction.model.end_words import ends_something
+from remembrancer.application.extraction.model.quote_match import (
+    covers,
+    find_quote,
+    nearest_span,
+)
+from remembrancer.application.extraction.rules.sentences import split
+from remembrancer.application.extraction.rules.tense import Tense, tense_of
 from remembrancer.application.prompting.cleaning import cleaned
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.facts.fact import Evidence, FactId, FactKind, Interval, MessageId
@@ -47,8 +55,11 @@ LONGEST_NAME = 100
 CATEGORIES = "categories"
 """The metadata key of a fact's categories, for filters."""
 
+A_DAY = timedelta(days=1)
+
 _GENERIC_USER = ("", "user", "the user")
 _GENERIC_AGENT = ("assistant", "the assistant", "agent", "the agent", "ai")
+_GENERIC = ("user", "assistant", "agent")
 
 
 class RefusedDraft(Exception):
@@ -90,7 +101,7 @@ class Checks:
                 agent's statement about a user.
         """
         text = self._stated(draft.text)
-        evidence = _quoted(draft.evidence, shown)
+        evidence = _quoted(draft.evidence, shown, self.voices, fact=text)
         users_words = vouched(evidence, self.voices)
         by_user = users_words or self.limits.agents_speak_for_users
         primary = _primary(evidence, by_user=by_user)
@@ -100,9 +111,9 @@ class Checks:
             raise RefusedDraft(Refusal.UNSUPPORTED, "what is quoted does not speak of this")
         self._count(primary)
         named = _named(draft, text, evidence, self.voices)
-        kind = _kind(draft, primary, by_user=by_user)
+        kind = _kind(draft, primary, evidence, by_user=by_user)
         slot = None if kind is FactKind.EPISODIC else _slot(draft, text, primary, self.voices)
-        valid = _valid(draft, kind, primary.occurred_at)
+        valid = _valid(draft, kind, primary.occurred_at, evidence)
         relations = self._relations(draft, text, named, ids, by_user=by_user)
         return Candidate(
             fact_id=FactId(ids.new()),
@@ -112,7 +123,10 @@ class Checks:
             kind=kind,
             metadata={**self.categories(draft.categories), **primary.metadata},
             evidence=tuple(
-                Evidence(message_id=item.message.message_id, quote=item.quote) for item in evidence
+                Evidence(
+                    message_id=item.message.message_id, quote=None if item.whole else item.quote
+                )
+                for item in evidence
             ),
             speaker=primary.speaker,
             entities=self._allowed(named, by_user=by_user),
@@ -122,7 +136,8 @@ class Checks:
             agent_only=not by_user,
             dropped=_dropped(
                 draft,
-                quote=len(evidence) < len(draft.evidence),
+                quote=len(evidence) < len(draft.evidence)
+                or not all(item.exact for item in evidence),
                 valid_from=span_of(draft.valid_from, primary.occurred_at.tzinfo) is None,
                 valid_to=valid.end is None,
                 attribute=slot is None,
@@ -138,7 +153,7 @@ class Checks:
                 statement about a user.
         """
         text = self._stated(draft.text)
-        evidence = _quoted(draft.evidence, shown)
+        evidence = _quoted(draft.evidence, shown, self.voices)
         by_agent = any(item.message.role is Role.ASSISTANT for item in evidence)
         if draft.part is not Part.TASK and not by_agent:
             raise RefusedDraft(Refusal.NOT_DONE, "no agent says that it did this")
@@ -222,26 +237,70 @@ def _dropped(draft: FactDraft, **missing: bool) -> tuple[str, ...]:
     return tuple(name for name, gone in missing.items() if gone and getattr(draft, name, True))
 
 
-def _quoted(drafts: Sequence[EvidenceDraft], shown: Mapping[int, Piece]) -> tuple[Quoted, ...]:
-    """The drafts whose quote is in the message.
+def _quoted(
+    drafts: Sequence[EvidenceDraft],
+    shown: Mapping[int, Piece],
+    voices: Voices,
+    *,
+    fact: str | None = None,
+) -> tuple[Quoted, ...]:
+    """The evidence: the quotes that are in their messages, or else the nearest spans, or else the
+    messages themselves.
+
+    Args:
+        drafts: as the model gives them.
+        shown: the pieces that the prompt showed, by number.
+        voices: the speakers.
+        fact: what a message of a user must say if nothing of it is quoted; ``None``: it does not
+            stand for itself.
 
     Raises:
         RefusedDraft: there is none.
     """
     if not drafts:
         raise RefusedDraft(Refusal.NO_QUOTE, "quotes nothing")
+    cited = [
+        (shown[item.message], item) for item in drafts[:MOST_EVIDENCE] if item.message in shown
+    ]
+    apart = (*voices.names, *_GENERIC)
     found: dict[tuple[MessageId, str], Quoted] = {}
-    for item in drafts[:MOST_EVIDENCE]:
-        piece = shown.get(item.message)
-        quote = find_quote(item.quote, piece.text) if piece is not None else None
-        if piece is not None and quote is not None:
-            key = (piece.message.message_id, quote)
-            found[key] = Quoted(message=piece.message, quote=quote, place=item.message)
-    if found:
-        return tuple(found.values())
-    if not any(item.message in shown for item in drafts):
+    for match in (find_quote, partial(nearest_span, apart=apart)):
+        for piece, item in cited:
+            quote = match(item.quote, piece.text)
+            if quote is not None:
+                found[piece.message.message_id, quote] = Quoted(
+                    message=piece.message,
+                    quote=quote,
+                    place=item.message,
+                    exact=match is find_quote,
+                )
+        if found:
+            return tuple(found.values())
+    if not cited:
         raise RefusedDraft(Refusal.FOREIGN_MESSAGE, "quotes a message that was not shown")
+    for piece, item in cited:
+        if fact is not None and _stands_for_itself(piece, item, fact, apart):
+            return (
+                Quoted(
+                    message=piece.message,
+                    quote=piece.text,
+                    place=item.message,
+                    exact=False,
+                    whole=True,
+                ),
+            )
     raise RefusedDraft(Refusal.FORGED_QUOTE, "the words quoted are not in the message")
+
+
+def _stands_for_itself(
+    piece: Piece, item: EvidenceDraft, fact: str, apart: Collection[str]
+) -> bool:
+    """Whether a message of a user is evidence without a quote: it says the fact."""
+    return (
+        any(character.isalnum() for character in item.quote)
+        and piece.message.role is Role.USER
+        and covers(piece.text, fact, apart)
+    )
 
 
 def _primary(evidence: Sequence[Quoted], *, by_user: bool) -> Message:
@@ -251,30 +310,68 @@ def _primary(evidence: Sequence[Quoted], *, by_user: bool) -> Message:
     return [*users, *others][0] if by_user else [*others, *users][0]
 
 
-def _kind(draft: FactDraft, primary: Message, *, by_user: bool) -> FactKind:
+def _kind(
+    draft: FactDraft, primary: Message, evidence: Sequence[Quoted], *, by_user: bool
+) -> FactKind:
     # Only users can instruct the agent.
     if draft.kind is FactKind.PROCEDURAL and not by_user:
         return FactKind.EPISODIC
     ended = span_of(draft.valid_to, primary.occurred_at.tzinfo)
-    return FactKind.EPISODIC if _is_over(ended, primary.occurred_at) else draft.kind
+    over = _is_over(ended, primary.occurred_at) and _tells_of_the_past(draft, evidence)
+    return FactKind.EPISODIC if over else draft.kind
 
 
 def _is_over(ended: Interval | None, said_at: datetime) -> bool:
     return ended is not None and ended.end is not None and ended.end <= said_at
 
 
-def _valid(draft: FactDraft, kind: FactKind, said_at: datetime) -> Interval:
+def _valid(
+    draft: FactDraft, kind: FactKind, said_at: datetime, evidence: Sequence[Quoted]
+) -> Interval:
     """The valid interval; without a date it begins when the fact was said.
 
     A fact that had ended before it was said is episodic and gets no end: it happened, and stays
-    true. If such a fact has no beginning, the day of its end is used.
+    true. If such a fact has no beginning, the day of its end is used. What lasts gets no end that
+    nobody named, and none within a day: a model that fills in the day of the message would make
+    every belief vanish the day after.
     """
     begun, ended = (span_of(text, said_at.tzinfo) for text in (draft.valid_from, draft.valid_to))
-    if begun is None and _is_over(ended, said_at):
+    if begun is None and kind is FactKind.EPISODIC and _is_over(ended, said_at):
         begun = ended
     start = begun.start if begun is not None and begun.start is not None else said_at
     end = ended.end if ended is not None and kind is not FactKind.EPISODIC else None
-    return Interval(start=start, end=end if end is not None and end > max(start, said_at) else None)
+    if end is None or end - max(start, said_at) <= A_DAY or not _is_named(evidence):
+        return Interval(start=start)
+    return Interval(start=start, end=end)
+
+
+def _is_named(evidence: Sequence[Quoted]) -> bool:
+    """Whether the sentences that are quoted have words that end something."""
+    return any(map(ends_something, _sentences(evidence)))
+
+
+def _tells_of_the_past(draft: FactDraft, evidence: Sequence[Quoted]) -> bool:
+    """Whether the sentences that are quoted end something, are in the past, or name the year of the
+    end.
+    """
+    year = (draft.valid_to or "")[:4]
+    return any(
+        ends_something(sentence)
+        or tense_of(sentence) is Tense.PAST
+        or (year.isdecimal() and year in sentence)
+        for sentence in _sentences(evidence)
+    )
+
+
+def _sentences(evidence: Sequence[Quoted]) -> list[str]:
+    """The quotes, and the sentences that hold them."""
+    held = [
+        sentence
+        for item in evidence
+        for sentence in split(item.message.text)
+        if item.quote in sentence
+    ]
+    return [*held, *(item.quote for item in evidence)]
 
 
 def _named(

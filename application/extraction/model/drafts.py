@@ -5,6 +5,7 @@ A malformed item is reported by itself; the other items are kept.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar, get_args, get_origin
@@ -151,6 +152,9 @@ def steps_schema(categories: Sequence[str], most: int) -> Mapping[str, Any]:
     return _object(properties)
 
 
+_HANDLE = re.compile(r"\s*#?\s*([0-9]{1,9})\s*")
+"""A number of the prompt that a model wrote as a string."""
+
 _STRING: Mapping[str, Any] = {"type": "string"}
 _OPTIONAL: Mapping[str, Any] = {"type": ["string", "null"]}
 
@@ -175,11 +179,20 @@ def _text(value: object, _kind: type) -> str:
 
 
 def _number(value: object, _kind: type) -> int:
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 10**9:
         return int(value)
+    if isinstance(value, str) and (found := _HANDLE.fullmatch(value)) is not None:
+        return int(found[1])
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"expected a number, got {type(value).__name__}")
     return value
+
+
+def _optional_text(value: object, _kind: Any) -> str | None:
+    """A string; a number is one, such as a year, and anything else is not there."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(int(value)) if abs(value) < 10**12 else None
+    return value if isinstance(value, str) else None
 
 
 def _kind_of_fact(value: object, _kind: type) -> FactKind:
@@ -188,6 +201,10 @@ def _kind_of_fact(value: object, _kind: type) -> FactKind:
 
 def _part(value: object, _kind: type) -> Part:
     return next((part for part in Part if part.value == value), Part.STEP)
+
+
+def _is_optional_text(kind: Any) -> bool:
+    return bool(kind == str | None)
 
 
 def _require_object(item: object) -> None:
@@ -220,3 +237,4 @@ _CONVERTER.register_structure_hook(int, _number)
 _CONVERTER.register_structure_hook(FactKind, _kind_of_fact)
 _CONVERTER.register_structure_hook(Part, _part)
 _CONVERTER.register_structure_hook_factory(_is_tuple, _sound_items)
+_CONVERTER.register_structure_hook_func(_is_optional_text, _optional_text)

@@ -58,12 +58,12 @@ from remembrancer.domain.guidance import Guidance
 from remembrancer.domain.places import place_in_message
 from remembrancer.domain.ports.clock import IdSource
 from remembrancer.domain.ports.extractor import EXTRACTION, PROCEDURE, Extraction
-from remembrancer.domain.ports.language_model import Completion, LanguageModel
+from remembrancer.domain.ports.language_model import LanguageModel
 from remembrancer.domain.recall.index_context import WEEKDAYS
 
-PROMPT = "extraction-2"
+PROMPT = "extraction-3"
 RUN_PROMPT = "procedure-1"
-CHECKS = "checks-1"
+CHECKS = "checks-2"
 """The ``model`` of the ``InferenceRecorded`` that lists what the checks skipped."""
 
 DESCRIPTION_TOKENS = 1_000
@@ -255,11 +255,14 @@ class ModelExtractor:
     async def _ask(
         self, messages: Sequence[Message], way: _Way, found: Accepted
     ) -> ModelError | AdapterUnavailable | None:
-        """Call the model chunk by chunk, until one fails; returns the failure."""
+        """Call the model chunk by chunk, until a call fails; returns the failure, or that of an
+        answer that was cut off, which keeps no other chunk waiting.
+        """
         settings = self._settings
         # A message is done when all of its pieces are.
         left = Counter(message.message_id for message in messages)
         chunks = deque(chunks_of(messages, budget=settings.chunk_tokens, overlap=settings.overlap))
+        cut: ModelError | None = None
         while chunks:
             chunk = chunks.popleft()
             question = self._question(way, chunk)
@@ -271,7 +274,8 @@ class ModelExtractor:
                 found.inferences.append(question.refused(self._model, error))
                 return error
             items = items_of(completion.parsed, way.items)
-            if chunk.splittable and _cut_off(completion, question):
+            cut_off = question.was_cut_off(completion)
+            if chunk.splittable and cut_off:
                 found.inferences.append(question.answered_in_vain(completion))
                 chunks.extendleft(reversed(chunk.halves(settings.overlap)))
                 continue
@@ -282,15 +286,21 @@ class ModelExtractor:
                     "ledger, and the messages stay pending; call retry"
                 )
             way.take(completion.parsed, items, chunk)
-            if _cut_off(completion, question):
-                reason = f"the answer was cut off at {settings.max_output_tokens} tokens"
-                found.skipped.append(left_out(chunk.pieces[-1].message, "", reason))
+            if cut_off:
+                found.inferences.append(question.answered(completion))
+                found.begun.add(chunk.pieces[0].message.message_id)
+                cut = ModelError(
+                    f"{completion.model}: the answer was cut off; its {way.items} that are "
+                    "complete are kept, and the message stays pending; call retry, with a higher "
+                    "extractor.max_output_tokens"
+                )
+                continue
             ended = Counter(piece.message.message_id for piece in chunk.pieces if piece.last)
             left.subtract(ended)
             finished = [message_id for message_id in ended if left[message_id] == 0]
             found.inferences.append(question.answered(completion, finished))
             found.done.update(finished)
-        return None
+        return cut
 
     def _question(self, way: _Way, chunk: Chunk) -> ModelCall:
         pieces = (*chunk.context, *chunk.pieces)
@@ -368,10 +378,6 @@ def _worth_showing(messages: Sequence[Message], found: Accepted) -> Iterator[Mes
         found.done.add(message.message_id)
         if message.text:
             found.skipped.append(left_out(message, message.text, reason or NOTHING))
-
-
-def _cut_off(completion: Completion, question: ModelCall) -> bool:
-    return completion.output_tokens >= question.prompt.max_output_tokens
 
 
 def _unseen(message: Message, seen: ImageDescriptions) -> Iterator[Skipped]:

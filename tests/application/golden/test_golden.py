@@ -53,10 +53,10 @@ def compare(name: str, text: str, *, update: bool) -> None:
 def test_prompts_equal_the_golden_file(update: bool) -> None:
     parts: list[str] = []
     prompts: Mapping[str, Mapping[str, str]] = {
-        "extraction-2": PLAIN,
+        "extraction-3": PLAIN,
         "procedure-1": PLAIN,
         "vision-1": {},
-        "reconciliation-1": {},
+        "reconciliation-2": {},
     }
     for name, settings in prompts.items():
         template = prepare(name, settings)
@@ -119,7 +119,7 @@ def _prompt(prompt: Prompt) -> str:
     if purpose == "decisions":
         return f"## Asked for decisions\n{message.content}"
     # The system prompt differs from the base only by guidance.
-    base = prepare({"facts": "extraction-2", "steps": "procedure-1"}[purpose], PLAIN).system
+    base = prepare({"facts": "extraction-3", "steps": "procedure-1"}[purpose], PLAIN).system
     known = base.split("\n\n")
     own = [part for part in prompt.system.split("\n\n") if part not in known]
     added = ["## Guidance", *own] if own else []
