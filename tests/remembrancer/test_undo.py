@@ -16,15 +16,14 @@ from remembrancer import (
     NotFound,
     Receipt,
 )
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.application.extraction.model.extractor import ModelExtractor
 from remembrancer.domain.errors import AdapterUnavailable
-from remembrancer.domain.events import PayloadErased
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.scripted_model import ScriptedModel
-from remembrancer.types import FactId, Undone
+from remembrancer.types import FactId
 from tests.helpers.beliefs import state
 from tests.helpers.clock import NOON, VirtualClock
+from tests.helpers.erased import ErasedPayloads
 
 ANN: Any = {"user_id": "ann"}
 LEDGER = Scope(user_id="ann").ledger
@@ -46,15 +45,16 @@ def texts(memory: Memory, status: str = "active") -> set[str]:
     return {fact.text for fact in memory.get_all(status=status, **ANN)}
 
 
-def written(undone: Undone) -> Receipt:
-    assert undone.receipt is not None
-    return undone.receipt
-
-
 def fact_of(receipt: Receipt) -> FactId:
     (verdict,) = receipt.verdicts
     assert verdict.fact_id is not None
     return verdict.fact_id
+
+
+def written(receipt: Receipt | None) -> Receipt:
+    """A receipt of a write that wrote something."""
+    assert receipt is not None
+    return receipt
 
 
 def test_an_added_fact_is_withdrawn_and_what_it_ended_holds_again(memory: Memory) -> None:
@@ -97,7 +97,7 @@ def test_every_kind_of_write_can_be_undone(
     changed = state(memory, clock.time, ANN)
     undone = memory.audit.undo(receipt)
     assert state(memory, clock.time, ANN) == before != changed
-    memory.audit.undo(written(undone))
+    memory.audit.undo(written(undone.receipt))
     assert state(memory, clock.time, ANN) == changed
 
 
@@ -117,12 +117,12 @@ def test_undone_twice_is_undone_once_and_has_the_first_receipt(memory: Memory) -
 
 def test_an_undone_undo_can_be_undone_again(memory: Memory) -> None:
     berlin = memory.add("I live in Berlin.", **ANN)
-    undo = written(memory.audit.undo(berlin))
-    redo = written(memory.audit.undo(undo))
+    undo = written(memory.audit.undo(berlin).receipt)
+    redo = written(memory.audit.undo(undo).receipt)
     assert texts(memory) == {"I live in Berlin."}
     memory.audit.undo(redo)
     assert texts(memory) == set()
-    assert written(memory.audit.undo(berlin)).replayed
+    assert written(memory.audit.undo(berlin).receipt).replayed
 
 
 def test_undo_below_a_later_change_is_a_conflict_that_names_it(memory: Memory) -> None:
@@ -154,7 +154,7 @@ def test_a_cascade_undoes_the_later_requests_newest_first(memory: Memory) -> Non
     assert set(undone.withdrawn) == {fact_of(oslo), fact_of(rome), fact_of(berlin)}
     assert undone.withdrawn[0] == fact_of(oslo)
     assert texts(memory) == set()
-    memory.audit.undo(written(undone))
+    memory.audit.undo(written(undone.receipt))
     assert texts(memory) == {"I moved to Oslo."}
     assert memory.verify().ok
 
@@ -162,8 +162,7 @@ def test_a_cascade_undoes_the_later_requests_newest_first(memory: Memory) -> Non
 def test_a_change_that_was_undone_does_not_stand_in_the_way(memory: Memory) -> None:
     berlin = memory.add("I live in Berlin.", **ANN)
     later = memory.update(fact_of(berlin), "I live in Potsdam.")
-    assert later is not None
-    memory.audit.undo(later)
+    memory.audit.undo(written(later))
     memory.audit.undo(berlin)
     assert texts(memory) == set()
 
@@ -181,11 +180,10 @@ def test_an_expired_fact_stays_expired(memory: Memory, clock: VirtualClock) -> N
     expires = NOON.replace(hour=14)
     tea = fact_of(memory.add("I like tea.", expires_at=expires, **ANN))
     changed = memory.update(tea, "I like green tea.")
-    assert changed is not None
     clock.move(hours=3)
     memory.add("My dog is called Rex.", **ANN)
     assert memory.get(tea).status == "expired"
-    memory.audit.undo(changed)
+    memory.audit.undo(written(changed))
     assert (memory.get(tea).text, memory.get(tea).status) == ("I like tea.", "expired")
     assert memory.verify().ok
 
@@ -239,20 +237,6 @@ def test_a_request_that_waits_for_extraction_is_not_undone() -> None:
             memory.audit.undo(message.correlation_id)
 
 
-class ErasedText(EventCodec):
-    """A codec for which the payload of the event at one position was erased."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__()
-        self._position = position
-
-    def decode(self, *args: Any, **place: Any) -> Any:
-        return PayloadErased() if args[3] == self._position else super().decode(*args, **place)
-
-    def decode_all(self, *args: Any, **_: Any) -> list[Any]:
-        return list(map(self.decode, *args))
-
-
 @pytest.mark.parametrize("of_request", [False, True])
 def test_an_erased_earlier_text_raises_erased_and_appends_nothing(
     tmp_path: Path, *, of_request: bool
@@ -268,7 +252,8 @@ def test_an_erased_earlier_text_raises_erased_and_appends_nothing(
             if item.type_name == ("fact.revised" if of_request else "fact.added")
         )
         events = memory.stats().events
-    with Memory(path, overrides={"codec": ErasedText(first)}) as memory:
+    codec = ErasedPayloads(lambda _kind, position: position == first)
+    with Memory(path, overrides={"codec": codec}) as memory:
         with pytest.raises(Erased) as raised:
             memory.audit.undo(changed)
         assert "Berlin" not in str(raised.value)

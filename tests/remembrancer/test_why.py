@@ -14,15 +14,15 @@ import pytest
 from attrs import evolve
 
 from remembrancer import AsyncMemory, InvalidRequest, Memory, NotFound
-from remembrancer.adapters.stores.shared.codec import EventCodec
 from remembrancer.application.extraction.model.extractor import ModelExtractor
 from remembrancer.application.reconciliation.model import ModelReconciler
-from remembrancer.domain.events import FactAdded, PayloadErased
+from remembrancer.domain.events import FactAdded
 from remembrancer.domain.facts.fact import Evidence, MessageId
 from remembrancer.domain.scope import Scope
 from remembrancer.testing.audit_log import append_of, fact_added, new_id
 from remembrancer.testing.scripted_model import ScriptedModel
 from tests.helpers.clock import VirtualClock
+from tests.helpers.erased import ErasedPayloads
 
 ANN: Any = {"user_id": "ann"}
 SCOPE = Scope(user_id="ann")
@@ -243,20 +243,6 @@ def test_the_answer_of_a_rules_extractor_is_complete(memory: Memory) -> None:
 # What can't be followed
 
 
-class Erased(EventCodec):
-    """A codec for which the payloads of one type were erased."""
-
-    def __init__(self, type_name: str) -> None:
-        super().__init__()
-        self._erased = type_name
-
-    def decode(self, *args: Any, **place: Any) -> Any:
-        return PayloadErased() if args[1] == self._erased else super().decode(*args, **place)
-
-    def decode_all(self, *args: Any, **_: Any) -> list[Any]:
-        return list(map(self.decode, *args))
-
-
 @pytest.mark.parametrize(
     ("type_name", "gap"),
     [
@@ -272,7 +258,8 @@ def test_what_was_erased_is_named_and_nothing_is_invented(
     path = tmp_path / "memory.db"
     with Memory(path) as memory:
         fact = added(memory, "I live in Berlin.")
-    with Memory(path, overrides={"codec": Erased(type_name)}) as memory:
+    codec = ErasedPayloads(lambda kind, _position: kind == type_name)
+    with Memory(path, overrides={"codec": codec}) as memory:
         why = memory.audit.why(fact)
     assert not why.complete
     assert gap in why.gaps[0]
