@@ -140,7 +140,6 @@ def test_what_was_given_up_stays_when_a_model_retracts_the_habit() -> None:
 
 @pytest.fixture
 def server() -> Iterator[ModelServer]:
-    pytest.importorskip("litellm", reason="litellm is not installed")
     with ModelServer() as server:
         yield server
 
