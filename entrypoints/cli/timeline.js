@@ -29,11 +29,15 @@ const iso = (t) => new Date(t).toISOString().replace('T', ' ').replace('Z', '');
 
 function steps([a, b]) {
   const most = (b - a) / 7;
-  const second = [1, 5, 15, 60, 300, 900, 3600, 10800, 21600, 43200, 86400, 172800, 604800];
-  const step = second.map((s) => s * 1000).find((s) => s >= most);
+  const lengths = [
+    1, 5, 20, 100, 500, 1000, 5000, 15e3, 6e4, 3e5, 9e5, 36e5,
+    108e5, 216e5, 432e5, 864e5, 1728e5, 6048e5,
+  ];
+  const step = lengths.find((length) => length >= most);
   const found = [];
   if (step) {
-    const cut = step >= 864e5 ? [0, 10] : step >= 6e4 ? [5, 16] : [11, 19];
+    const end = step >= 1e3 ? 19 : 23;
+    const cut = step >= 864e5 ? [0, 10] : step >= 6e4 ? [5, 16] : [11, end];
     for (let t = Math.ceil(a / step) * step; t <= b; t += step) {
       found.push([t, iso(t).slice(...cut)]);
     }
@@ -135,9 +139,13 @@ const place = (event, svg) => {
   const box = svg.getBoundingClientRect();
   return ((event.clientX - box.left) / box.width) * width;
 };
+const chosen = () => (inside(x(view.recorded, asOf)) - left) / (width - left);
 function choose(t) {
   asOf = t;
-  show();
+  const [a, b] = view.recorded;
+  if (t >= a && t <= b) return show();
+  view.recorded = [t - (b - a) / 2, t + (b - a) / 2];
+  return draw();
 }
 
 function dragging(svg, move) {
@@ -181,7 +189,8 @@ for (const [id, name] of Object.entries({ strip: 'recorded', axis: 'valid', char
   }, { passive: false });
 }
 for (const button of $('button[data-zoom]')) {
-  button.onclick = () => zoom(button.dataset.axis, +button.dataset.zoom);
+  const { axis: name, zoom: factor } = button.dataset;
+  button.onclick = () => zoom(name, +factor, name === 'recorded' ? chosen() : 0.5);
 }
 one('whole').onclick = () => {
   view.recorded = [...data.recorded];

@@ -28,7 +28,7 @@ from remembrancer.types import Timeline
 _STYLE = (
     STYLE
     + """
-body { max-width: 82rem; }
+body { min-width: 54rem; max-width: 82rem; }
 header { position: sticky; top: 0; z-index: 1; background: var(--page); padding: .6rem 0 0; }
 .tools { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: center; margin: .6rem 0; }
 .tools span { color: var(--soft); font-size: .85rem; }

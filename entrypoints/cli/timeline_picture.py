@@ -35,8 +35,11 @@ MOST_LABELS = 8
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _STEPS = [
-    timedelta(seconds=seconds)
-    for seconds in (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800)
+    timedelta(milliseconds=step)
+    for step in (
+        *(1, 5, 20, 100, 500, 1000, 5000, 15_000, 60_000, 300_000, 900_000, 3_600_000),
+        *(10_800_000, 21_600_000, 43_200_000, 86_400_000, 172_800_000, 604_800_000),
+    )
 ]
 _MONTHS = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 6000, 12_000)
 
@@ -66,7 +69,7 @@ class Scale:
     def around(cls, moments: Sequence[datetime]) -> Scale:
         """The scale that shows all of some moments, with a margin."""
         first, last = min(moments), max(moments)
-        margin = max((last - first) * 0.04, timedelta(seconds=1))
+        margin = (last - first) * 0.04 or timedelta(seconds=1)
         return cls(
             first - margin if first - _EARLIEST > margin else _EARLIEST,
             last + margin if _LATEST - last > margin else _LATEST,
@@ -105,7 +108,9 @@ class Scale:
 def _label(at: datetime, step: timedelta) -> str:
     if step >= timedelta(days=1):
         return at.strftime("%Y-%m-%d")
-    return at.strftime("%m-%d %H:%M" if step >= timedelta(minutes=1) else "%H:%M:%S")
+    if step >= timedelta(minutes=1):
+        return at.strftime("%m-%d %H:%M")
+    return at.time().isoformat("seconds" if step >= timedelta(seconds=1) else "milliseconds")
 
 
 def draw_timeline(timeline: Timeline) -> str:

@@ -143,7 +143,14 @@ def test_any_text_is_drawn_in_well_formed_files(
 
 @pytest.mark.parametrize(
     "length",
-    [timedelta(), timedelta(seconds=9), timedelta(hours=5), timedelta(days=40), timedelta(9000)],
+    [
+        timedelta(),
+        timedelta(milliseconds=300),
+        timedelta(seconds=9),
+        timedelta(hours=5),
+        timedelta(days=40),
+        timedelta(9000),
+    ],
     ids=str,
 )
 def test_axis_of_any_length_has_a_few_labels_in_order(length: timedelta) -> None:
@@ -264,3 +271,20 @@ def test_zoom_widens_bars_and_can_be_taken_back(page: Any) -> None:
     assert width() > whole
     page.click("#whole")
     assert width() == pytest.approx(whole)
+
+
+def test_events_are_zoomed_around_the_line_and_follow_it(page: Any) -> None:
+    def line() -> float:
+        box = page.locator("#line").bounding_box()
+        strip = page.locator("#strip").bounding_box()
+        return float((box["x"] + box["width"] / 2 - strip["x"]) / strip["width"])
+
+    there = line()
+    for _ in range(3):
+        page.click("button[data-axis=recorded][data-zoom='0.5']")
+    assert line() == pytest.approx(there, abs=0.01)
+    # When the line is put on an event out of sight, Then the axis follows
+    page.locator("#strip").focus()
+    page.keyboard.press("Home")
+    assert (LEFT / WIDTH) < line() < 1
+    assert page.locator(".tick:not([style*=none])").count() >= 1
