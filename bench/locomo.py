@@ -35,7 +35,7 @@ from typing import Any
 from attrs import frozen
 
 from bench.report import Row, quantile, report
-from remembrancer import Memory
+from remembrancer import Memory, SearchResult
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "locomo_dev.json"
 CUTS = (5, 10, 20)
@@ -45,11 +45,17 @@ CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open domain", 4: "single-hop", 
 
 @frozen(kw_only=True)
 class Asked:
-    """One question: the rank of each evidence turn (0: not found), and the search's seconds."""
+    """One question: the rank of each evidence turn (0: not found), and the search's seconds.
+
+    ``margin``: the best score of a turn of the person that it names, minus the best one of the
+    other; ``None`` if it names nobody. ``known``: a search that may abstain returns something.
+    """
 
     category: int
     ranks: tuple[int, ...]
     seconds: float
+    margin: float | None
+    known: bool
 
     def recall(self, cut: int) -> float:
         return sum(1 for rank in self.ranks if 0 < rank <= cut) / len(self.ranks)
@@ -94,6 +100,7 @@ def _message(turn: dict[str, Any], began: datetime) -> dict[str, Any]:
 
 def ask(memory: Memory, sample: dict[str, Any], turns: set[str]) -> Iterator[Asked]:
     """Search for every question that has evidence in its conversation."""
+    people = [sample["conversation"][f"speaker_{letter}"] for letter in "ab"]
     for question in sample["qa"]:
         # Some entries have several ids in one string, and a few ids do not exist.
         named = re.findall(r"D\d+:\d+", " ".join(question.get("evidence", [])))
@@ -108,7 +115,29 @@ def ask(memory: Memory, sample: dict[str, Any], turns: set[str]) -> Iterator[Ask
             category=question["category"],
             ranks=tuple(places.get(turn, 0) for turn in evidence),
             seconds=seconds,
+            margin=_margin(found, [name for name in people if name in question["question"]]),
+            known=not memory.search(
+                question["question"], user_id=sample["sample_id"], limit=1, abstain=True
+            ).abstained,
         )
+
+
+def _margin(found: SearchResult, names: Sequence[str]) -> float | None:
+    if not names:
+        return None
+    own = [hit.score for hit in found if hit.fact.speaker in names]
+    others = [hit.score for hit in found if hit.fact.speaker not in names]
+    return max(own, default=0.0) - max(others, default=0.0)
+
+
+def auc(answerable: Sequence[float], adversarial: Sequence[float]) -> float:
+    """How often an answerable question has the higher margin, of all pairs."""
+    wins = sum(
+        1.0 if one > other else 0.5 if one == other else 0.0
+        for one in answerable
+        for other in adversarial
+    )
+    return wins / (len(answerable) * len(adversarial))
 
 
 def rows(asked: Sequence[Asked], added: Sequence[float], turns: int) -> list[Row]:
@@ -137,6 +166,14 @@ def rows(asked: Sequence[Asked], added: Sequence[float], turns: int) -> list[Row
         )
         for category, of_category in sorted(by_category.items())
     ]
+    margins = [
+        [each.margin for each in asked if each.margin is not None and (each.category == 5) is hard]
+        for hard in (False, True)
+    ]
+    result.append(Row(case="AUC of the margin, adversarial", unit="share", ours=auc(*margins)))
+    for name, hard in (("answerable returned", False), ("adversarial abstained", True)):
+        outcomes = [each.known is not hard for each in asked if (each.category == 5) is hard]
+        result.append(Row(case=f"abstain: {name}", unit="share", ours=statistics.mean(outcomes)))
     searches = [each.seconds * 1000 for each in asked]
     for name, value in (("p50", quantile(searches, 0.5)), ("p95", quantile(searches, 0.95))):
         result.append(Row(case=f"search {name}", unit="ms", ours=value, more_is_better=False))

@@ -233,6 +233,7 @@ class AsyncMemory(Edits, Prompts):
         status: str | None = None,
         explain: bool = False,
         rerank: bool | None = None,
+        abstain: bool = False,
         **ids: Unpack[ScopeIds],
     ) -> SearchResult:
         """Find facts that matter for a question.
@@ -241,7 +242,8 @@ class AsyncMemory(Edits, Prompts):
             query: the question, in words.
             filters: conditions on attributes; see ``domain.filters.evaluate``.
             limit: facts to return, 1 to 1000.
-            threshold: lowest score to return, from 0 to 1.
+            threshold: lowest score to return, from 0 to 1. A score compares between questions and
+                memories: below 0.3 hardly any answer is found, see "How to read scores".
             as_of: answer from what the ledger believed then (transaction time): a time, ISO 8601 as
                 a string, or ``"@N"`` for the ledger's version N. Events that were appended together
                 are one moment: ``"@N"`` stands for all of them.
@@ -252,6 +254,9 @@ class AsyncMemory(Edits, Prompts):
             rerank: whether a reranker orders the result, whose relevance is then the score; by
                 default it does if one is configured. If it fails, the order stays as it was, and
                 ``degraded`` names ``reranker``.
+            abstain: return nothing if the answer is probably not known: if no fact scores 0.3, or
+                the best one is not of the person that the question names. The result says
+                ``abstained``.
             ids: whose memory to search.
 
         Raises:
@@ -274,6 +279,7 @@ class AsyncMemory(Edits, Prompts):
                 status=parse_status(status),
                 explain=explain,
                 rerank=parse_optional_flag(rerank, "rerank"),
+                abstain=parse_flag(abstain, "abstain"),
             )
         )
 

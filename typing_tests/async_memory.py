@@ -125,6 +125,7 @@ async def read(memory: AsyncMemory) -> None:
         valid_at="2024-05-03",
         explain=True,
         rerank=None,
+        abstain=True,
         user_id="ann",
     )
     assert_type(found, SearchResult)

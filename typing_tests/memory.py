@@ -118,6 +118,7 @@ def read(memory: Memory) -> None:
         valid_at="2024-05-03",
         explain=True,
         rerank=None,
+        abstain=True,
         user_id="ann",
     )
     assert_type(found, SearchResult)

@@ -37,7 +37,7 @@ class HybridIndex:
             return near
         worded = {hit.key: hit for hit in await self._words.search(evolve(query, vector=None))}
         # Punctuation alone is no keyword query.
-        silent = 0.0 if any(map(str.isalnum, query.text)) else None
+        silent = 0.0 if query.terms else None
         joined = dict(worded)
         for hit in near:
             known = worded.get(hit.key, evolve(hit, keyword=silent, context=silent))

@@ -20,6 +20,7 @@ from remembrancer.application.recall.read_fallback import ReadFallback
 from remembrancer.application.recall.rerank import Reranking
 from remembrancer.application.recall.results import Results
 from remembrancer.application.recall.rival_order import newest_rival_first
+from remembrancer.application.recall.scope_hint import scope_hint
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest
 from remembrancer.domain.facts.fact import Fact, FactId, FactKey, ListedStatus, Metadata
 from remembrancer.domain.filters.ast import Filter
@@ -36,6 +37,7 @@ from remembrancer.domain.ports.vector_index import (
     SearchedIndex,
     tells_missing_vectors,
 )
+from remembrancer.domain.recall.abstaining import is_answered
 from remembrancer.domain.recall.permission import permits
 from remembrancer.domain.recall.query import Query, understand
 from remembrancer.domain.recall.ranking import Ranked, Weights, in_turn, rank, reordered
@@ -72,7 +74,8 @@ class RecallRequest:
 
     ``now`` equals ``as_of`` if a caller gave it. (A search of the present is pinned to the last
     event of the ledger, which another clock may have recorded later than ``now``.) ``threshold``:
-    minimum score in [0, 1]. ``status``: see ``Fact.listed``. ``rerank``: ``None`` reranks if there
+    minimum score in [0, 1]. ``abstain``: return nothing if the best fact is no answer.
+    ``status``: see ``Fact.listed``. ``rerank``: ``None`` reranks if there
     is a reranker.
     """
 
@@ -87,6 +90,7 @@ class RecallRequest:
     status: ListedStatus | None = None
     explain: bool = False
     rerank: bool | None = None
+    abstain: bool = False
 
 
 @frozen(kw_only=True)
@@ -129,6 +133,9 @@ class ScoredFact:
 class SearchResult(Results[ScoredFact]):
     """Facts, best first. ``reranked_by`` names the model that computed the scores, if any.
 
+    ``abstained``: the search was told to abstain, and the answer is not known: there are no facts.
+    ``hint``: what may be wrong with the ids of a search that found nothing.
+
     ``degraded`` names the missing signals (``similarity``, ``graph``, ``reranker``), and the
     external engines that were replaced by the log's own database because they lag or do not answer
     (``vector_index``, ``knowledge_graph``). ``similarity`` is also named if a document of the
@@ -139,6 +146,8 @@ class SearchResult(Results[ScoredFact]):
     results: tuple[ScoredFact, ...]
     degraded: tuple[str, ...] = ()
     reranked_by: str | None = None
+    abstained: bool = False
+    hint: str | None = None
 
     @property
     def _items(self) -> tuple[ScoredFact, ...]:
@@ -150,6 +159,8 @@ class SearchResult(Results[ScoredFact]):
             "results": [result.to_dict() for result in self.results],
             "degraded": list(self.degraded),
             "reranked_by": self.reranked_by,
+            "abstained": self.abstained,
+            "hint": self.hint,
         }
 
 
@@ -169,10 +180,12 @@ class _Candidates:
 class _Round:
     """The candidates of one search of index and graph, ranked.
 
-    ``complete``: the index has no other candidates.
+    ``names``: the speakers that the question names. ``complete``: the index has no other
+    candidates.
     """
 
     ranked: list[Ranked]
+    names: tuple[str, ...]
     leads: Mapping[FactId, Lead]
     degraded: tuple[str, ...]
     complete: bool
@@ -232,6 +245,13 @@ class Recall:
         timely = request.as_of is None or request.as_of <= request.now
         if (checked.wrong and timely and not moved) or self._readiness.damaged:
             degraded = tuple(dict.fromkeys((*degraded, "vector_index")))
+        if request.abstain and not is_answered(found, last.names):
+            return SearchResult(
+                results=(),
+                degraded=degraded,
+                abstained=True,
+                hint=None if found else await self._hint(request),
+            )
         reranked_by = None
         if reranking is not None and found:
             texts = [checked.facts[item.hit.key] for item in found]
@@ -244,11 +264,16 @@ class Recall:
         found, facts = await newest_rival_first(
             found, checked.facts, read=request, query=request.query, store=self._facts
         )
+        results = _results(found, facts, last.leads, request)
         return SearchResult(
-            results=_results(found, facts, last.leads, request),
+            results=results,
             degraded=degraded,
             reranked_by=reranked_by,
+            hint=None if found else await self._hint(request),
         )
+
+    async def _hint(self, request: RecallRequest) -> str | None:
+        return await scope_hint(request.scope, now=request.now, log=self._log, facts=self._facts)
 
     async def _at_the_head(
         self, asked: RecallRequest, depth: int
@@ -306,6 +331,7 @@ class Recall:
                 weights=self._weights,
                 graph={fact_id: lead.bearing for fact_id, lead in found_leads.items()},
             ),
+            names=query.names,
             leads=found_leads,
             degraded=(*skipped, *others, *(name for name, gone in lost.items() if gone)),
             complete=len(hits) < limit,
@@ -331,6 +357,7 @@ class Recall:
         hits = await score_facts(facts, query, vector, self._embedding)
         return _Round(
             ranked=rank(hits, query, weights=self._weights, graph={}),
+            names=query.names,
             leads={},
             degraded=(*skipped, *(() if vector is not None else ("similarity",))),
             complete=True,

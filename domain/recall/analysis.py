@@ -13,7 +13,7 @@ import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Increment with every change of the terms: indexes built with other terms must be rebuilt."""
 
 LONGEST_TERM = 64
@@ -35,6 +35,7 @@ _UNSPACED = (
 _UNSPACED_RUN = re.compile(f"([{_UNSPACED}]+)")
 _DIACRITICS = re.compile("[\u0300-\u036f]+")
 _ASCII_WORD = re.compile("[a-z0-9]+")
+_VARIATIONS = re.compile("[\ufe00-\ufe0f]")  # the colours of emoji, among others
 _NEGATION = re.compile("(?<=n)['\u2019\u02bc]t(?![^\\W_])")
 _CLITIC = re.compile("(?<=[^\\W_])['\u2019\u02bc](?:s|d|m|ll|re|ve)(?![^\\W_])")
 
@@ -99,15 +100,21 @@ def _fold(text: str) -> str:
         return text.lower()
     folded = unicodedata.normalize("NFKC", text).casefold()
     # Remove only the accents of alphabets: in Indic scripts and kana a mark changes the sound.
-    bare = _DIACRITICS.sub("", unicodedata.normalize("NFKD", folded))
+    # Turkish has the pairs I ı and İ i; case folding knows I i alone.
+    bare = _DIACRITICS.sub("", unicodedata.normalize("NFKD", folded)).replace("\u0131", "i")
     return unicodedata.normalize("NFC", bare)
 
 
 def _words(text: str) -> list[str]:
-    """Split into runs of letters, digits and their combining marks."""
-    return "".join(
-        character if unicodedata.category(character)[0] in "LMN" else " " for character in text
-    ).split()
+    """Split into runs of letters, digits and their combining marks, and single emoji and signs."""
+    return "".join(map(_separated, _VARIATIONS.sub("", text))).split()
+
+
+def _separated(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "So":
+        return f" {character} "
+    return character if category[0] in "LMN" else " "
 
 
 def _pairs(run: str) -> list[str]:

@@ -51,6 +51,7 @@ _status = click.option(
     default=None,
     help="Use the reranker; default: if one is configured.",
 )
+@click.option("--abstain", is_flag=True, help="Show nothing if the answer is probably not known.")
 @command_options()
 def search(call: Invocation, query: str, explain: bool, **options: Any) -> None:
     """Find the facts relevant to a question, best first.

@@ -165,7 +165,9 @@ class Screen:
         if result.degraded:
             self.line(f"Searched without {', '.join(result.degraded)}.", "yellow")
         if not result.results:
-            self.line("Nothing found.")
+            self.line("Not known." if result.abstained else "Nothing found.")
+            if result.hint is not None:
+                self.note(f"Hint: {result.hint}.")
             return
         explained = any(item.signals is not None for item in result)
         self._listing(
