@@ -44,6 +44,7 @@ LIBRARIES: Mapping[str, str] = {
     "fastembed": "fastembed",
     "langchain": "langchain-core",
     "litellm": "litellm",
+    "local": "onnxruntime",
     "neo4j": "neo4j",
     "pgvector": "psycopg",
     "postgres": "psycopg",

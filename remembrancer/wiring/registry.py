@@ -147,6 +147,10 @@ BUILT_IN: Mapping[str, Mapping[str, _BuiltIn]] = {
             settings="remembrancer.adapters.models.fastembed.embedder:FastembedSettings",
             build="remembrancer.adapters.models.fastembed.embedder:FastembedEmbedder",
         ),
+        "local": _BuiltIn(
+            settings="remembrancer.adapters.models.local_folder:LocalFolderSettings",
+            build="remembrancer.adapters.models.local_folder:LocalFolderEmbedder",
+        ),
     },
     "language_model": {
         "none": _BuiltIn(build=_NOTHING),

@@ -26,6 +26,12 @@ from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.adapters.models.litellm.embedder import LitellmEmbedder
 from remembrancer.adapters.models.litellm.language_model import LitellmLanguageModel
 from remembrancer.adapters.models.litellm.reranker import LitellmReranker
+from remembrancer.adapters.models.local_folder import LocalFolderEmbedder
+from remembrancer.adapters.models.token_counting import (
+    EncodedTokens,
+    EstimatedTokens,
+    LocalTokens,
+)
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.adapters.stores.memory.fact_store import InMemoryFactStore
 from remembrancer.adapters.stores.memory.inspection import InMemoryInspection
@@ -97,6 +103,7 @@ from remembrancer.domain.ports.read_models import (
 from remembrancer.domain.ports.reconciler import ComparesWords, Reconciler
 from remembrancer.domain.ports.reranker import Reranker
 from remembrancer.domain.ports.self_description import DescribesItself
+from remembrancer.domain.ports.token_counter import TokenCounter
 from remembrancer.domain.ports.usage_store import UsageStore
 from remembrancer.domain.ports.vector_index import (
     Compactable,
@@ -117,7 +124,8 @@ ADAPTERS: Mapping[Class, Sequence[Class]] = {
     Clock: [SystemClock, AsyncSystemClock],
     Codec: [EventCodec, SealingCodec],
     Compactable: [SqliteVectorIndex, PostgresVectorIndex, PgvectorIndex],
-    Embedder: [HashingEmbedder, LitellmEmbedder, FastembedEmbedder],
+    Embedder: [HashingEmbedder, LitellmEmbedder, FastembedEmbedder, LocalFolderEmbedder],
+    TokenCounter: [LocalTokens, EncodedTokens, EstimatedTokens],
     ExternalGraph: [Neo4jKnowledgeGraph],
     ExternalIndex: [PgvectorIndex, LangchainVectorIndex, QdrantVectorIndex, WeaviateVectorIndex],
     Extractor: [RulesExtractor, ModelExtractor],

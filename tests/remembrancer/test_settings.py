@@ -220,9 +220,12 @@ def test_path_can_be_a_path_object(tmp_path: Path) -> None:
         (
             {"embedder": "hashing2"},
             "embedder.provider: 'hashing2' is not one of hashing, litellm, "
-            "fastembed; did you mean hashing?",
+            "fastembed, local; did you mean hashing?",
         ),
-        ({"embedder": "qqq"}, "embedder.provider: 'qqq' is not one of hashing, litellm, fastembed"),
+        (
+            {"embedder": "qqq"},
+            "embedder.provider: 'qqq' is not one of hashing, litellm, fastembed, local",
+        ),
         ({"audit_log": {"provider": 5}}, "audit_log.provider: expected a name, got int"),
         ({"audit_log": {"provider": None}}, "audit_log.provider: expected a name, got NoneType"),
         ({"audit_log": None}, "audit_log: expected a mapping, got NoneType"),
@@ -456,7 +459,7 @@ def test_adapter_is_found_only_for_its_registered_port(
         "extractor.provider: 'light' is not one of rules, model"
     )
     assert refusal(loaded, {"embedder": "lihgt"}) == (
-        "embedder.provider: 'lihgt' is not one of hashing, litellm, fastembed, "
+        "embedder.provider: 'lihgt' is not one of hashing, litellm, fastembed, local, "
         "light; did you mean light?"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from attrs.validators import ge, min_len
 from remembrancer.domain.errors import AdapterUnavailable, InvalidRequest, ModelError
 
 ADAPTER = "fastembed"
+
+log = logging.getLogger("remembrancer")
 
 
 @frozen(kw_only=True)
@@ -66,6 +69,7 @@ class LocalModel:
         self._find_class = find_class
         self._lock = threading.Lock()
         self._loaded: Any = None
+        self._warned = False
 
     def compute(self, method: str, *arguments: object) -> list[Any]:
         """Call a method of the model, which computes in batches, and return one result per text.
@@ -105,7 +109,20 @@ class LocalModel:
                 raise InvalidRequest(
                     f"{self._port}.path", f"cannot load a model from {settings.path}: {error}"
                 ) from error
+            self._warn(error)
             raise AdapterUnavailable(ADAPTER, f"{settings.model}: {error}") from error
+
+    def _warn(self, error: Exception) -> None:
+        """Once: without the model, searches go on with keywords, and nobody would notice."""
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "the model %s can't be loaded: %s. Until it can, searches use keywords. Without a "
+                "network, set %s.path to a folder with its files, or use the provider local",
+                self._settings.model,
+                error,
+                self._port,
+            )
 
 
 def quiet_fastembed() -> Any:
