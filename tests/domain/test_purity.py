@@ -16,6 +16,7 @@ import time
 import uuid
 from array import array
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from attrs import evolve
 from remembrancer.adapters.stores.memory.audit_log import InMemoryAuditLog
 from remembrancer.application.remember.receipt import receipt_of
 from remembrancer.domain import epoch_micros, jsonable
+from remembrancer.domain.audit.dismissal import dismissals
+from remembrancer.domain.audit.explanation import Sources, explain, trace
+from remembrancer.domain.audit.undo import Lineage, undo
 from remembrancer.domain.conversation import Message, Role
 from remembrancer.domain.events import (
     EVENT_TYPES,
@@ -183,6 +187,29 @@ class Alone:
 
     def citing(self, message_id: MessageId) -> list[Any]:
         return []
+
+
+def test_explanations_and_undos_are_pure(
+    history: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = fold(history).facts
+    appends = {
+        moment: list(items) for moment, items in groupby(history, key=lambda item: item.recorded_at)
+    }
+    later = history[-1].recorded_at + timedelta(days=1)
+    undone: list[Event] = []
+    with forbidden(monkeypatch, IMPURE):
+        for versions in facts.values():
+            traces = trace(versions, appends, facts, {})
+            why = explain(traces, Sources(), replaced=(), ended_by=None)
+            assert why.answer
+            made = {traced.fact.version: traced.item for traced in traces if traced.item}
+            lineage = Lineage(versions=versions, made=made)
+            requests = {item.correlation_id for item in made.values()}
+            undone += [event for event, _ in undo([lineage], requests, now=later, others={}).events]
+        found = [each for item in history for each in dismissals(item, {}, lambda _: [])]
+    assert len(undone) >= len(CHANGES)
+    assert found == []
 
 
 def test_decisions_are_pure(history: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
