@@ -48,7 +48,7 @@ class EstimatedTokens:
 
     name = "estimate"
 
-    def count(self, texts: Sequence[str]) -> list[int]:
+    def count(self, texts: Sequence[str]) -> Sequence[int]:
         """See ``TokenCounter.count``."""
         return [sum(map(_estimate, _ESTIMATED.findall(text))) for text in texts]
 
@@ -65,7 +65,7 @@ class EncodedTokens:
     def __init__(self, encoding: tiktoken.Encoding) -> None:
         self._encoding = encoding
 
-    def count(self, texts: Sequence[str]) -> list[int]:
+    def count(self, texts: Sequence[str]) -> Sequence[int]:
         """See ``TokenCounter.count``. Names of special tokens count as ordinary text."""
         # tiktoken raises on unpaired surrogates.
         whole = (text.encode("utf-8", "replace").decode() for text in texts)
@@ -82,7 +82,7 @@ class LocalTokens:
         """See ``TokenCounter.name``."""
         return _local_counter().name
 
-    def count(self, texts: Sequence[str]) -> list[int]:
+    def count(self, texts: Sequence[str]) -> Sequence[int]:
         """See ``TokenCounter.count``."""
         return _local_counter().count(texts)
 
