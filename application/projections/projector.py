@@ -7,8 +7,9 @@ write) and ``worker`` (continuously).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -41,10 +42,16 @@ TRIES = 3
 PAUSE = 0.05
 """Seconds before the retry of a refused event; doubled each time."""
 
+CLEARING = 60.0
+"""Seconds that nobody else clears an engine while a clearing may be under way. The adapters'
+clients give up after 30.
+"""
+
 LONGEST_CAUSE = 500
 """Characters of an error that are stored."""
 
 KeepGoing = Callable[[], bool]
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -139,7 +146,7 @@ class Projector:
             else SecondDelivery(
                 feed=feed,
                 delivery=delivery,
-                claim=claim,
+                owns_engine=self._owns_engine,
                 log=log,
                 state=state,
                 clock=clock,
@@ -185,7 +192,7 @@ class Projector:
         if not any(state.must_clear for state in states):
             # An engine that does not answer now may do so later; every delivery checks again.
             with suppress(AdapterUnavailable):
-                await self._require_own()
+                await self._owns_engine()
 
     async def note_refusal(self, error: SettingsError, *, owner: str) -> None:
         """Record why the engine refuses the settings, in the partitions that nobody holds."""
@@ -238,11 +245,34 @@ class Projector:
         )
         if lease is None:
             return None
+        if lease.must_clear:
+            await self._state.release(lease)
+            cleared = await self._clear_alone(partition, owner=owner)
+            if not cleared:
+                return None
+            return await self._catch_up(partition, owner=owner, keep_going=keep_going)
+        return await self._under(lease, self._feed(lease, keep_going))
+
+    async def _clear_alone(self, partition: int, *, owner: str) -> bool:
+        """Clear the engine under a lease that outlasts the request: one that arrives late would
+        empty what another worker has delivered since.
+
+        Returns:
+            Whether the engine is cleared now.
+        """
+        # A worker's heartbeat would shorten a lease of its own, and its end would release it.
+        lease = await self._state.acquire(
+            self.feed, partition, owner=f"{owner}.clearing", seconds=CLEARING
+        )
+        return lease is not None and await self._under(lease, self._clear(lease))
+
+    async def _under(self, lease: Lease, work: Coroutine[Any, Any, T]) -> T:
+        """Do something under a lease, and release it; a failure is counted and recorded."""
         problem: str | None = None
         try:
-            reached = await self._feed(lease, keep_going)
+            result = await work
         except Exception as error:
-            self.counts[partition].failures += 1
+            self.counts[lease.partition].failures += 1
             now, problem = await self._clock.now(), _one_line(error)
             if isinstance(error, SettingsError):
                 self.circuit_breaker.record_refusal(now)
@@ -254,24 +284,29 @@ class Projector:
             raise AdapterUnavailable(self.feed.projection, problem) from error
         else:
             self.circuit_breaker.record_success()
-            return reached
+            return result
         finally:
             await self._state.release(lease, problem)
 
+    async def _clear(self, lease: Lease) -> bool:
+        if not lease.must_clear:
+            return True
+        await self._delivery.clear()
+        await self.claim.bind()
+        if await self._state.cleared(lease):
+            return True
+        await self._restart_current()
+        return False
+
     async def _feed(self, lease: Lease, keep_going: KeepGoing) -> Position:
-        if lease.must_clear:
-            await self._delivery.clear()
-            await self.claim.bind()
-            if not await self._state.cleared(lease):
-                await self._restart_current()
-                return lease.position
         parked = await self._parked(lease.partition) if self._delivery.ordered else set()
         position = lease.position
         while True:
             page = await self._log.read(position, self._settings.batch)
             if not page:
                 return position
-            await self._require_own()
+            if not await self._owns_engine():
+                return position
             refused = _RefusedEvents(parked=parked)
             chain = [i for i in page if self.feed.partition_of(i.ledger) == lease.partition]
             await self._deliver(chain, refused)
@@ -305,20 +340,31 @@ class Projector:
                 await self.claim.require()
                 await self._delivery.repair(chain)
 
-    async def _require_own(self) -> None:
-        """Check that the engine holds this log; bind it before the first delivery only.
+    async def _owns_engine(self) -> bool:
+        """Whether the engine holds this log; bind it before the first delivery only.
 
         Later, an engine without a log has lost its content, or another log is about to take it
         over: it must not be fed from the middle of this one.
+
+        Returns:
+            ``False`` while a rebuild of this log clears it: whoever clears it binds it.
 
         Raises:
             SettingsError: the engine holds another log, or none any more.
             AdapterUnavailable: the engine or the log's database did not answer.
         """
-        if any(state.position for state in await self.partition_states()):
+        if await self.claim.is_held():
+            return True
+        # Read after the engine was asked, so that a clearing that it met is known here.
+        states = await self.partition_states()
+        if any(state.must_clear for state in states):
+            return False
+        if any(state.position for state in states):
+            # A clearing may have ended, and the engine been filled, since it was asked.
             await self.claim.require()
         else:
             await self.claim.bind()
+        return True
 
     async def _parked(self, partition: int) -> set[LedgerId]:
         return {letter.ledger for letter in await self._dead_letters(partition)}
@@ -401,7 +447,8 @@ class Projector:
             return None
         revived = 0
         try:
-            await self.claim.require()
+            if not await self._owns_engine():
+                return None
             for letter in await self._dead_letters(partition):
                 again = await self._redeliver(letter, lease.position)
                 # If a later event is refused now, its dead letter replaces this one.

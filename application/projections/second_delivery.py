@@ -8,14 +8,13 @@ seconds after it was recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 from attrs import evolve
 
 from remembrancer.application.projections.delivery import Delivery
-from remembrancer.application.projections.engine_claim import EngineClaim
 from remembrancer.domain.errors import InvalidRequest, ModelError, SettingsError
 from remembrancer.domain.ports.audit_log import AuditLog
 from remembrancer.domain.ports.clock import Clock
@@ -37,7 +36,7 @@ class SecondDelivery:
     Args:
         feed: the feed of the engine.
         delivery: delivers to the engine.
-        claim: refuses an engine that holds another log.
+        owns_engine: whether the engine holds this log; refuses one that holds another log.
         log: the log.
         state: the projection state.
         clock: compared with the times of the events.
@@ -49,7 +48,7 @@ class SecondDelivery:
         *,
         feed: Feed,
         delivery: Delivery,
-        claim: EngineClaim,
+        owns_engine: Callable[[], Awaitable[bool]],
         log: AuditLog,
         state: ProjectionState,
         clock: Clock,
@@ -57,7 +56,7 @@ class SecondDelivery:
     ) -> None:
         self._feed = evolve(feed, projection=f"{feed.projection}.again", fingerprint="")
         self._delivery = delivery
-        self._claim = claim
+        self._owns_engine = owns_engine
         self._log = log
         self._state = state
         self._clock = clock
@@ -102,7 +101,8 @@ class SecondDelivery:
         position = lease.position
         try:
             while page := _settled(await self._log.read(position, self._batch), now):
-                await self._claim.require()
+                if not await self._owns_engine():
+                    return
                 await self._put_again(
                     [item for item in page if self._feed.partition_of(item.ledger) == partition]
                 )

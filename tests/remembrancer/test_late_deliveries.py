@@ -15,6 +15,7 @@ from remembrancer import Memory
 from remembrancer.adapters.clock.system import SystemClock
 from remembrancer.adapters.stores.memory.vector_index import InMemoryVectorIndex
 from remembrancer.application.inline import run_inline
+from remembrancer.application.projections import projector
 from remembrancer.application.projections.second_delivery import LATEST
 from remembrancer.domain.facts.fact import FactKey, Interval
 from remembrancer.domain.ports.vector_index import Document
@@ -201,9 +202,31 @@ class LateClear(InMemoryVectorIndex):
         super().clear()
 
 
-def test_late_clearing_does_not_empty_an_engine_that_another_worker_has_filled(
+def test_engine_is_not_filled_while_a_clearing_that_outlasts_its_lease_is_under_way(
     tmp_path: Path,
 ) -> None:
+    index = LateClear()
+    opened = opening(tmp_path, index)
+    with opened(wait=PATIENCE) as other, opened(wait=PATIENCE, lease=1e-6) as slow:
+        slow.add("I like green tea.", infer=False, **ANN)
+        # Given a clearing that is slow, and another worker that would clear and fill the engine
+        run_inline(slow._inner._container.index_projector().restart())
+        another = other._inner._container.index_projector()
+        reached: list[object] = []
+        index.meanwhile = lambda: reached.append(
+            run_inline(another.turn(0, owner="another", keep_going=lambda: True))
+        )
+        assert slow.add("I like chess.", infer=False, **ANN).lagging == ()
+        # Then the other one waits, and nothing that it delivered is lost
+        assert reached == [None]
+        assert index.count(LedgerId("user:ann")) == 2
+
+
+def test_late_clearing_does_not_empty_an_engine_that_another_worker_has_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a clearing that arrives when nobody waits for it any more
+    monkeypatch.setattr(projector, "CLEARING", 0.1)
     index = LateClear()
     opened = opening(tmp_path, index)
     with opened(wait=PATIENCE) as other, opened(wait=PATIENCE) as slow:

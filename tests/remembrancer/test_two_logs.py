@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from remembrancer import AsyncMemory, InvalidRequest, Memory, load_settings
+from remembrancer.application.inline import run_inline
 from remembrancer.domain.ports.external_engine import LogId
 from remembrancer.domain.ports.vector_index import Document, Hit, IndexQuery
 from remembrancer.testing.weaviate import WeaviateServer
@@ -198,6 +199,46 @@ def test_engine_that_lost_its_content_is_not_fed_from_the_middle(opened: Open) -
     memory.rebuild("vector_index")
     assert {document.text for document in index.delivered.values()} == {ACME, "Ann likes tea."}
     assert degraded(memory) == ()
+
+
+class ClearedForARebuild(FlappingIndex):
+    """An index that a rebuild of its own log clears just before it tells which log it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rebuilds: list[Callable[[], object]] = []
+
+    def claim(self, log: LogId, *, bind: bool) -> LogId | None:
+        """See ``Claimable``."""
+        while self.rebuilds:
+            self.rebuilds.pop()()
+            self.clear()
+        return super().claim(log, bind=bind)
+
+
+SHORT_LEASE = {"projections": {"wait": 20.0, "lease": 0.1}}
+
+
+def test_delivery_that_meets_a_rebuild_of_its_own_log_goes_on_after_it(opened: Open) -> None:
+    index = ClearedForARebuild()
+    memory = opened("first", SHORT_LEASE, vector_index=index)
+    memory.add(ACME, **ANN)
+    projector = memory._inner._container.index_projector()
+    index.rebuilds.append(lambda: run_inline(projector.restart()))
+    assert memory.add("Ann likes tea.", **ANN).lagging == ()
+    assert problem(memory) == ""
+    assert {document.text for document in index.delivered.values()} == {ACME, "Ann likes tea."}
+
+
+def test_worker_that_starts_during_a_rebuild_of_its_own_log_is_not_refused(opened: Open) -> None:
+    index = ClearedForARebuild()
+    memory = opened("first", SHORT_LEASE, vector_index=index)
+    memory.add(ACME, **ANN)
+    projector = memory._inner._container.index_projector()
+    index.rebuilds.append(lambda: run_inline(projector.restart()))
+    report = memory.run_worker(once=True)
+    assert [lag.events for lag, _ in report.partitions] == [0]
+    assert {document.text for document in index.delivered.values()} == {ACME}
 
 
 def test_log_that_lost_the_race_for_a_new_engine_is_refused_at_its_next_delivery(
