@@ -83,6 +83,7 @@ examples/*/README
 docs/reference/settings
 docs/reference/filters
 docs/reference/errors
+docs/reference/audit
 docs/site/api/*
 ```
 ```{toctree}
