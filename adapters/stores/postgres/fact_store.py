@@ -63,8 +63,18 @@ _TABLES = (
         body json NOT NULL
     )
     """,
-    # Of an earlier release, whose rows are replaced.
-    "ALTER TABLE fact ADD COLUMN IF NOT EXISTS ending bytea",
+    # Of an earlier release, whose rows are replaced. ``ADD COLUMN IF NOT EXISTS`` alone would lock
+    # readers out until a rebuild ends, even where the column exists.
+    """
+    DO $$ BEGIN
+        IF NOT EXISTS (
+            SELECT 1 FROM pg_catalog.pg_attribute
+            WHERE attrelid = 'fact'::regclass AND attname = 'ending' AND NOT attisdropped
+        ) THEN
+            ALTER TABLE fact ADD COLUMN ending bytea;
+        END IF;
+    END $$
+    """,
     *(f"CREATE {index}" for index in FACT_INDEXES),
     f"CREATE INDEX IF NOT EXISTS fact_blocked ON fact (ledger_id) WHERE {_BLOCKED}",
     """
