@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from itertools import groupby
 
 from rich.box import ROUNDED
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
@@ -24,6 +26,9 @@ from remembrancer.types import Decision, Fact, Interval
 WIDEST = 100
 """Columns; longer lines are hard to read."""
 
+PICTURE = 80
+"""Columns of the picture."""
+
 SAID = "italic"
 FAINT = "dim"
 NAME = "bold cyan"
@@ -38,14 +43,42 @@ def draw_tour(tour: Tour, *, kept: str | None) -> None:
     """
     out = console()
     out.width = min(out.width, WIDEST)
-    out.print(
-        _opening(tour),
-        _page("Ask it", _answers(tour)),
-        _page("Look into a belief", _versions(tour)),
-        _page("Travel in time, on either of two clocks", _clocks(tour)),
-        _page("Trust it", _verification(tour)),
-        _page("Try next", _next_steps(kept)),
+    out.print(*_pages(tour, kept))
+
+
+def tour_picture(tour: Tour, *, kept: str | None) -> str:
+    """Draw all pages of a tour as an SVG of a terminal, without scripts or external references.
+
+    Args:
+        tour: the results.
+        kept: path of the database, ``None`` if it is temporary.
+    """
+    out = Console(
+        file=StringIO(),
+        width=PICTURE,
+        record=True,
+        force_terminal=True,
+        color_system="standard",
+        no_color=False,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
+    out.print(*_pages(tour, kept))
+    drawn = out.export_svg(title="remembrancer demo", unique_id="demo")
+    # rich names a font on a server that a page may not load, and that nobody asked for.
+    return re.sub(r"\s*@font-face \{.*?\}", "", drawn, flags=re.DOTALL)
+
+
+def _pages(tour: Tour, kept: str | None) -> Iterator[RenderableType]:
+    yield _opening(tour)
+    yield _page("Ask it", _answers(tour))
+    yield _page("Look into a belief", _versions(tour))
+    yield _page("Travel in time, on either of two clocks", _clocks(tour))
+    yield _page("Take back a mistake", _correction(tour))
+    yield _page("Trust it", _verification(tour))
+    yield _page("Try next", _next_steps(kept))
 
 
 def _page(title: str, body: RenderableType) -> RenderableType:
@@ -131,6 +164,32 @@ def _clocks(tour: Tour) -> RenderableType:
             "then, here just before it learned of the move."
         ),
         Text(tour.home_now.query, style="bold"),
+        grid,
+    )
+
+
+def _correction(tour: Tour) -> RenderableType:
+    correction = tour.correction
+    undone = correction.undone
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="yellow", no_wrap=True)
+    grid.add_column()
+    # What became of it follows below.
+    said, before = correction.why.answer[:2]
+    grid.add_row("why", Text(f"{one_line(said)}\n{one_line(before)}"))
+    grid.add_row("undo", f"{len(undone.withdrawn)} fact withdrawn, {len(undone.restored)} restored")
+    for moment, answer in (
+        ("now", correction.now),
+        (f"as_of {_instant(correction.held)}", correction.then),
+    ):
+        fact = answer.best
+        grid.add_row(moment, Text("nothing") if fact is None else _quoted(fact))
+    return Group(
+        Text(
+            "A message of another chat got in. why says where the belief came from, undo takes "
+            "back what the message did, as_of still shows what it answered then."
+        ),
+        Text(correction.now.query, style="bold"),
         grid,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ def test_valid_at_and_as_of_read_different_pasts(remembrancer: CommandLine) -> N
     assert home["as_of"]["valid"]["end"] is None
 
 
+def test_wrong_belief_is_explained_taken_back_and_still_told_of_the_past(
+    remembrancer: CommandLine,
+) -> None:
+    correction = remembrancer("demo", "--json").document["correction"]
+
+    said, before, _ = correction["why"]["answer"]
+    assert said == "Jonas said so on 20 September 2024: “The wedding was cancelled.”"
+    assert before.startswith("Before, I believed “The wedding is on 24 May 2025 in Graz.”")
+    assert correction["why"]["versions"][0]["actor"] == "import"
+    assert len(correction["undone"]["withdrawn"]) == len(correction["undone"]["restored"]) == 1
+    texts = {name: correction[name]["results"][0]["fact"]["text"] for name in ("now", "as_of")}
+    assert texts == {
+        "now": "The wedding is on 24 May 2025 in Graz.",
+        "as_of": "The wedding was cancelled.",
+    }
+
+
 def test_demo_database_passes_verify(remembrancer: CommandLine) -> None:
     assert remembrancer("demo", "--json").document["verification"]["ok"] is True
 
@@ -67,7 +85,7 @@ def test_output_fits_on_a_page_of_80_columns(remembrancer: CommandLine) -> None:
 
     lines = outcome.out.splitlines()
     assert (outcome.code, outcome.err) == (0, "")
-    assert len(lines) < 60
+    assert len(lines) < 66
     assert max(map(cell_len, lines)) <= 80
     assert "\x1b" not in outcome.out
 
@@ -105,4 +123,27 @@ def test_named_database_is_kept_and_filled_once(remembrancer: CommandLine, tmp_p
     assert first["ingested"]["messages"] == 37
     assert second["ingested"]["messages"] == 0
     assert second["history"] == first["history"]
+    again, correction = second["correction"], first["correction"]
+    assert again["why"] == correction["why"]
+    assert again["undone"]["receipt"]["replayed"] is True
+    assert again["as_of"]["time"] == correction["as_of"]["time"]
+    assert again["now"]["results"][0]["fact"] == correction["now"]["results"][0]["fact"]
     assert remembrancer("list", "--user", "demo", "--db", path).code == 0
+
+
+CLOCK = re.compile(r"\d\d:\d\d:\d\d\.\d{3}")
+
+
+def test_picture_on_the_front_page_is_the_one_that_the_demo_draws(
+    remembrancer: CommandLine, tmp_path: Path
+) -> None:
+    """If this fails: ``sh dev demo --svg docs/demo.svg``."""
+    drawn = tmp_path / "demo.svg"
+
+    assert remembrancer("demo", "--svg", str(drawn)).code == 0
+
+    kept = Path(__file__).parents[2] / "docs" / "demo.svg"
+    pictures = [CLOCK.sub("", path.read_text(encoding="utf-8")) for path in (drawn, kept)]
+    assert pictures[0] == pictures[1]
+    assert "url(http" not in pictures[0]
+    assert "<script" not in pictures[0]
