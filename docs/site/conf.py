@@ -62,6 +62,7 @@ CONTENTS = {
 :caption: Learn
 docs/README
 docs/tutorial
+docs/tutorials/why-did-the-bot-say-that
 docs/explanation/how-it-works
 docs/explanation/what-we-test
 docs/reference/glossary
