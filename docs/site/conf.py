@@ -24,7 +24,8 @@ version = release = remembrancer.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["*.md", "docs/**", "bench/README.md", "examples/*/README.md"]
-exclude_patterns = [".*", "build", "remembrancer", "tests"]
+include_patterns += ["tests/README.md", "application/extraction/rules/data/README.md"]
+exclude_patterns = [".*", "build", "remembrancer"]
 
 # Headings get the anchors that a forge gives them. Links to source files become downloads.
 myst_heading_anchors = 4
@@ -92,7 +93,9 @@ docs/site/api/*
 :caption: Take part
 CONTRIBUTING
 docs/adr/README
+tests/README
 bench/README
+application/extraction/rules/data/README
 CHANGELOG
 SECURITY
 CODE_OF_CONDUCT
