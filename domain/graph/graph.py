@@ -329,12 +329,11 @@ def _(
     after = mention if event.entities is None else evolve(mention, entities=_named(event.entities))
     links: list[tuple[Link, Link]] = [(mention, after)]
     links += [(relation, _renamed(relation, event)) for relation in relations if relation.believed]
-    if event.valid:
-        links = [
-            # A relation with times of its own keeps them.
-            (link, _held(new, event, recorded) if _times(link) == _times(mention) else new)
-            for link, new in links
-        ]
+    links = [
+        # A relation with times of its own keeps them.
+        (link, _held(new, event, recorded) if _times(link) == _times(mention) else new)
+        for link, new in links
+    ]
     return [_step(recorded, before, link) for before, link in links if before != link]
 
 
@@ -423,12 +422,14 @@ def _renamed(relation: Relation, event: FactCorrected) -> Relation:
 
 
 def _held(link: Link, event: FactCorrected, by: Recorded) -> Link:
-    """A link with other spans of valid time; it is open if its fact is."""
-    valid, interruptions = joined(event.valid or ())
-    ended_by = None if valid.end is None else link.ended_by
-    if event.status is not None:
-        ended_by = None if event.status is FactStatus.ACTIVE else link.ended_by or by.position
-    return evolve(link, valid=valid, interruptions=interruptions, ended_by=ended_by)
+    """A link with the spans of valid time of a correction, if it has any; open if its fact is."""
+    if event.valid:
+        valid, interruptions = joined(event.valid)
+        link = evolve(link, valid=valid, interruptions=interruptions)
+    if event.status is None:
+        return evolve(link, ended_by=None if link.valid.end is None else link.ended_by)
+    open_again = event.status is FactStatus.ACTIVE
+    return evolve(link, ended_by=None if open_again else link.ended_by or by.position)
 
 
 def _ended(link: _L, moment: datetime, by: Recorded) -> _L:

@@ -7,18 +7,25 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from remembrancer.adapters.stores.memory.knowledge_graph import InMemoryKnowledgeGraph
 from remembrancer.adapters.stores.sqlite.audit_log import SqliteAuditLog, create_log
 from remembrancer.adapters.stores.sqlite.database import Database, SqliteSettings
 from remembrancer.adapters.stores.sqlite.knowledge_graph import SqliteKnowledgeGraph
-from remembrancer.domain.events import Event, FactRestored
+from remembrancer.domain.events import (
+    Event,
+    FactAdded,
+    FactCorrected,
+    FactRestored,
+    FactSuperseded,
+)
 from remembrancer.domain.facts.evolve import LedgerState, changes_of, fold
-from remembrancer.domain.facts.fact import FactId
+from remembrancer.domain.facts.fact import FactId, FactStatus
 from remembrancer.domain.graph.graph import Link, LinkKey, Mention, View
 from remembrancer.domain.recorded import Append, Position, Recorded
+from remembrancer.domain.scope import Scope
 from remembrancer.domain.text import normalised
 from remembrancer.testing.audit_log import append_of
 from remembrancer.testing.depth import scaled
@@ -136,8 +143,27 @@ def _truthful(appends: list[list[Event]]) -> list[list[Event]]:
     return [some for some in kept if some]
 
 
+ALICE = Scope(user_id="alice")
+ADDED = FactAdded(
+    fact_id=FactId("a"), scope=ALICE, text="text", occurred_at=NOON, entities=("Ann",)
+)
+SET_ASIDE = FactCorrected(fact_id=FactId("a"), version=1, status=FactStatus.SUPERSEDED)
+"""A correction that supersedes a fact and states no end."""
+
+
 @settings(max_examples=scaled(300))
 @given(appends=histories, view=views)
+@example(
+    appends=[[ADDED, SET_ASIDE, FactSuperseded(fact_id=FactId("a"), ended_at=NOON)]],
+    view=View(scope=ALICE, now=NOON + timedelta(hours=9)),
+)
+@example(
+    appends=[
+        [ADDED, SET_ASIDE, FactCorrected(fact_id=FactId("a"), version=1)],
+        [FactSuperseded(fact_id=FactId("a"), ended_at=NOON)],
+    ],
+    view=View(scope=ALICE, now=NOON + timedelta(hours=9)),
+)
 def test_graph_shows_the_visible_facts_of_the_ledger(
     appends: list[list[Event]], view: View
 ) -> None:
