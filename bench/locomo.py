@@ -67,13 +67,8 @@ class Asked:
 
 def remember(memory: Memory, sample: dict[str, Any]) -> set[str]:
     """Store a conversation; return the ids of its turns."""
-    conversation, turns = sample["conversation"], set[str]()
-    for name in sorted(conversation, key=_session_number):
-        session = conversation[name]
-        if not isinstance(session, list) or not session:
-            continue
-        date = f"{conversation[f'{name}_date_time']} +0000"
-        began = datetime.strptime(date, "%I:%M %p on %d %B, %Y %z")
+    turns = set[str]()
+    for began, session in _sessions(sample["conversation"]):
         memory.add(
             [_message(turn, began) for turn in session],
             user_id=sample["sample_id"],
@@ -81,6 +76,29 @@ def remember(memory: Memory, sample: dict[str, Any]) -> set[str]:
         )
         turns.update(turn["dia_id"] for turn in session)
     return turns
+
+
+def turns_with_answers(sample: dict[str, Any]) -> Iterator[tuple[str, datetime, str, str]]:
+    """The turns that answer a question alone: text, time, speaker, and the noted answer."""
+    conversation = sample["conversation"]
+    said = {
+        turn["dia_id"]: (turn["text"], began, turn["speaker"])
+        for began, session in _sessions(conversation)
+        for turn in session
+    }
+    for question in sample["qa"]:
+        named = question.get("evidence", [])
+        if question["category"] == 4 and len(named) == 1 and named[0] in said:
+            yield *said.pop(named[0]), str(question["answer"])
+
+
+def _sessions(conversation: dict[str, Any]) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:
+    """The sessions in their order, with the time when they began."""
+    for name in sorted(conversation, key=_session_number):
+        session = conversation[name]
+        if isinstance(session, list) and session:
+            date = f"{conversation[f'{name}_date_time']} +0000"
+            yield datetime.strptime(date, "%I:%M %p on %d %B, %Y %z"), session
 
 
 def _session_number(name: str) -> int:
