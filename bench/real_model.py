@@ -5,8 +5,8 @@ A model behind a server with OpenAI's protocol extracts from 24 short conversati
 mem0 2.2.1. Each conversation belongs to a user of its own, and its sentences are said three days
 apart. Both embed with the same hash of words, and mem0's prompt gets the day of the message as
 today. The answers are recorded (``bench.recording``): a second run asks only what is new, and runs
-without a model if nothing is. Those to the 24 conversations are part of the project, those to turns
-of LoCoMo are kept outside of it, because its licence forbids to copy them.
+without a model if nothing is. Those to the 24 conversations are kept beside this module, those to
+turns of LoCoMo outside of the project, because its licence forbids to copy them.
 
 A conversation is right if every string of ``true`` is in an active fact, no fact is outdated, and
 none is junk. Outdated is a fact with the old words of a pair in ``over`` and without the new ones;
@@ -39,11 +39,12 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from bench.locomo import turns_with_answers
-from bench.recording import Recorder, Spent, serving
+from bench.recording import Recorder, Spent
 from bench.report import Row, report
 from remembrancer import Memory, load_settings
 from remembrancer.adapters.models.hashing import HashingEmbedder
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
+from remembrancer.testing.model_server import ModelServer
 
 HERE = Path(__file__).parent
 CASES = HERE / "real_model_cases.json"
@@ -322,12 +323,12 @@ def main() -> int:
     table: list[Row] = []
     for name, asked, file in groups:
         recorder = Recorder(file=file, server=arguments.server, timeout=PATIENCE)
-        with serving(recorder) as url:
+        with ModelServer(answer=recorder.answer) as server:
             ours, theirs = (
                 measured(make, asked[: arguments.first], recorder)
                 for make in (
-                    lambda folder, url=url: Ours(folder, url, arguments.options),
-                    lambda folder, url=url: Mem0(folder, url),
+                    lambda folder, url=server.url: Ours(folder, url, arguments.options),
+                    lambda folder, url=server.url: Mem0(folder, url),
                 )
             )
         if recorder.missing:

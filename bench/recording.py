@@ -1,25 +1,30 @@
-"""A server with OpenAI's protocol on loopback that records the answers of a real model.
+"""Recorded answers of a real model, served by ``ModelServer`` to the subjects of a benchmark.
 
-Subjects of a benchmark use it as their model. A request that was recorded is answered from the
-record; any other is passed on to the real server, and its answer is kept at once, so that a run
-which was interrupted goes on where it stopped. Without a real server, other requests fail.
+A request that was recorded is answered from the record; any other is passed on to the real server,
+and its answer is kept at once, so that a run which was interrupted goes on where it stopped.
+Without a real server, other requests fail.
+
+::
+
+    recorder = Recorder(file=file, server=None)
+    with ModelServer(answer=recorder.answer) as server:
+        ...
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from attrs import define, field, frozen
+
+from remembrancer.testing.model_server import Asked, Finish, Status
 
 SENT = ("messages", "response_format", "max_tokens", "max_completion_tokens", "temperature")
 """The parts of a request that affect the answer. The same model answers all of them."""
@@ -62,7 +67,6 @@ class Recorder:
     spent: Spent = field(factory=Spent)
     missing: int = 0
     _answers: dict[str, dict[str, Any]] = field(factory=dict)
-    _lock: threading.Lock = field(factory=threading.Lock)
 
     def __attrs_post_init__(self) -> None:
         if not self.file.exists():
@@ -76,17 +80,20 @@ class Recorder:
             answer = json.loads(line)
             self._answers[answer["request"]] = answer
 
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The answer to a request, ``None`` if it is not recorded and there is no server."""
-        digest = _digest(request)
-        # One at a time: the real model has one slot, and a cache of one prefix.
-        with self._lock:
-            found = self._answers.get(digest) or self._asked(digest, request)
-            if found is None:
-                self.missing += 1
-                return None
-            self.spent = self.spent.plus(found)
-        return found
+    def answer(self, asked: Asked) -> Finish | Status:
+        """The answer to a request. Status 503: the real model did not answer; 422, which clients
+        do not retry: it is not recorded, and there is no server.
+        """
+        digest = _digest(asked.body)
+        try:
+            found = self._answers.get(digest) or self._asked(digest, asked.body)
+        except (URLError, TimeoutError, ConnectionError) as error:
+            return _refusal(503, f"the real model: {error}")
+        if found is None:
+            self.missing += 1
+            return _refusal(422, "not recorded; name a server")
+        self.spent = self.spent.plus(found)
+        return Finish(text=found["content"], reason=found["finish_reason"])
 
     def _asked(self, digest: str, request: Mapping[str, Any]) -> dict[str, Any] | None:
         if self.server is None:
@@ -123,62 +130,5 @@ def _digest(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(_relevant(request), sort_keys=True).encode()).hexdigest()
 
 
-def _handler(recorder: Recorder) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            try:
-                answer = recorder.answer(request)
-            except (URLError, TimeoutError, ConnectionError) as error:
-                self._reply(503, {"error": {"message": f"the real model: {error}"}})
-                return
-            if answer is None:
-                # 422 is not retried by clients.
-                self._reply(422, {"error": {"message": "not recorded; name a server"}})
-                return
-            message = {"role": "assistant", "content": answer["content"]}
-            choice = {"index": 0, "message": message, "finish_reason": answer["finish_reason"]}
-            usage = {
-                "prompt_tokens": answer["read"],
-                "completion_tokens": answer["written"],
-                "total_tokens": answer["read"] + answer["written"],
-            }
-            self._reply(
-                200,
-                {
-                    "id": answer["request"][:16],
-                    "object": "chat.completion",
-                    "created": 0,
-                    "model": "local",
-                    "choices": [choice],
-                    "usage": usage,
-                },
-            )
-
-        def _reply(self, status: int, document: Mapping[str, Any]) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
-            """Print nothing."""
-
-    return Handler
-
-
-@contextmanager
-def serving(recorder: Recorder) -> Iterator[str]:
-    """Serve a recorder on loopback; yields its address, with ``/v1``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(recorder))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def _refusal(code: int, message: str) -> Status:
+    return Status(code=code, body=json.dumps({"error": {"message": message}}))

@@ -20,7 +20,7 @@ from rich.text import Text
 from remembrancer.entrypoints.cli.console import console
 from remembrancer.entrypoints.cli.ingestion import Ingested
 from remembrancer.entrypoints.cli.printable import one_line
-from remembrancer.entrypoints.cli.tour import THEN, Tour
+from remembrancer.entrypoints.cli.tour import THEN, Answer, Tour
 from remembrancer.types import Decision, Fact, Interval
 
 WIDEST = 100
@@ -148,16 +148,13 @@ def _versions(tour: Tour) -> RenderableType:
 
 
 def _clocks(tour: Tour) -> RenderableType:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="yellow", no_wrap=True)
-    grid.add_column()
-    for moment, answer in (
+    grid = _labelled()
+    _add_answers(
+        grid,
         ("now", tour.home_now),
         (f"valid_at {_day(THEN)}", tour.home_valid_at),
         (f"as_of {_instant(tour.as_of)}", tour.home_as_of),
-    ):
-        fact = answer.best
-        grid.add_row(moment, Text("nothing") if fact is None else _quoted(fact))
+    )
     return Group(
         Text(
             "valid_at asks what was true in the world then; as_of asks what the ledger believed "
@@ -171,19 +168,16 @@ def _clocks(tour: Tour) -> RenderableType:
 def _correction(tour: Tour) -> RenderableType:
     correction = tour.correction
     undone = correction.undone
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="yellow", no_wrap=True)
-    grid.add_column()
+    grid = _labelled()
     # What became of it follows below.
     said, before = correction.why.answer[:2]
     grid.add_row("why", Text(f"{one_line(said)}\n{one_line(before)}"))
     grid.add_row("undo", f"{len(undone.withdrawn)} fact withdrawn, {len(undone.restored)} restored")
-    for moment, answer in (
+    _add_answers(
+        grid,
         ("now", correction.now),
         (f"as_of {_instant(correction.held)}", correction.then),
-    ):
-        fact = answer.best
-        grid.add_row(moment, Text("nothing") if fact is None else _quoted(fact))
+    )
     return Group(
         Text(
             "A message of another chat got in. why says where the belief came from, undo takes "
@@ -192,6 +186,21 @@ def _correction(tour: Tour) -> RenderableType:
         Text(correction.now.query, style="bold"),
         grid,
     )
+
+
+def _labelled() -> Table:
+    """A grid for rows of a label and a text."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="yellow", no_wrap=True)
+    grid.add_column()
+    return grid
+
+
+def _add_answers(grid: Table, *rows: tuple[str, Answer]) -> None:
+    """Add a row for each moment, with the best fact of its answer."""
+    for moment, answer in rows:
+        fact = answer.best
+        grid.add_row(moment, Text("nothing") if fact is None else _quoted(fact))
 
 
 def _verification(tour: Tour) -> RenderableType:
