@@ -43,6 +43,7 @@ from bench.recording import Recorder, Spent
 from bench.report import Row, report
 from remembrancer import Memory, load_settings
 from remembrancer.adapters.models.hashing import HashingEmbedder
+from remembrancer.domain.errors import InvalidRequest
 from remembrancer.domain.recall.function_words import FUNCTION_WORDS
 from remembrancer.testing.model_server import ModelServer
 
@@ -281,6 +282,21 @@ def measured(make: Callable[[Path], Subject], asked: Sequence[Case], recorder: R
     return Table(results=tuple(results), refused=refused, spent=spent)
 
 
+def compared(
+    asked: Sequence[Case], recorder: Recorder, options: dict[str, Any]
+) -> tuple[Table, Table] | None:
+    """The tables of ours and of mem0's; ``None`` if an answer is not recorded."""
+    with ModelServer(answer=recorder.answer) as server:
+        try:
+            ours = measured(lambda folder: Ours(folder, server.url, options), asked, recorder)
+            theirs = measured(lambda folder: Mem0(folder, server.url), asked, recorder)
+        except InvalidRequest:
+            if not recorder.missing:
+                raise
+            return None
+    return None if recorder.missing else (ours, theirs)
+
+
 def rows(group: str, ours: Table, theirs: Table) -> Iterator[Row]:
     """The rows of one group of conversations. Counts have no ratio, because they may be zero: the
     bar is mem0's count.
@@ -323,18 +339,11 @@ def main() -> int:
     table: list[Row] = []
     for name, asked, file in groups:
         recorder = Recorder(file=file, server=arguments.server, timeout=PATIENCE)
-        with ModelServer(answer=recorder.answer) as server:
-            ours, theirs = (
-                measured(make, asked[: arguments.first], recorder)
-                for make in (
-                    lambda folder, url=server.url: Ours(folder, url, arguments.options),
-                    lambda folder, url=server.url: Mem0(folder, url),
-                )
-            )
-        if recorder.missing:
-            print(f"{recorder.missing} requests are not recorded; name a --server")
+        tables = compared(asked[: arguments.first], recorder, arguments.options)
+        if tables is None:
+            print(f"{name}: requests are not recorded in {file}; name a --server")
             return 1
-        table += rows(name, ours, theirs)
+        table += rows(name, *tables)
     met = report(
         "real_model",
         "A small real model, our pipeline against mem0ai",

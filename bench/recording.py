@@ -113,7 +113,7 @@ class Recorder:
             "finish_reason": choice["finish_reason"],
             "read": usage["prompt_tokens"],
             "written": usage["completion_tokens"],
-            "seconds": round(time.monotonic() - begun, 2),
+            "seconds": round(time.monotonic() - begun, 4),
         }
         self._answers[digest] = answer
         self.file.parent.mkdir(parents=True, exist_ok=True)
